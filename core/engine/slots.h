@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's slots: the contracts of the exchangeable mechanisms.
+ *
+ * A plug-in is one file with one exported const struct of a type below, and one CMake line. The
+ * engine calls it through the *resolved* form that resolve() or open() fills in, so that a
+ * parameter chooses code once, at open, and never in a hot path.
+ *
+ * Every function returns 0 or a negative errno unless it says otherwise; a field marked Optional
+ * may be NULL and says what then happens.
+ */
+#ifndef SHUNT_CORE_ENGINE_SLOTS_H
+#define SHUNT_CORE_ENGINE_SLOTS_H
+
+#include "core/param.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct shunt_task;
+struct shunt_worker;
+struct shunt_hooks;
+
+/* One fact that a plug-in adds to the manifest of the machine. Text is owned by the caller of
+ * the collector until it returns. */
+typedef void shunt_fact_fn(void *sink, const char *name, const char *value, const char *source);
+
+/* ------------------------------------------------------------------------------------------- */
+/* switch: how the processor leaves one stack and takes up another                              */
+
+/* Runs on the resumed context's stack before it goes on; must not block, allocate or switch. */
+typedef void shunt_post_fn(void *arg);
+
+/* First code of a fresh context. `value` is what its first resumer left. Must not return. */
+typedef void shunt_entry_fn(uintptr_t value);
+
+/*
+ * Saves the running context's callee-saved state on its own stack, stores its stack pointer in
+ * *save, takes up the context saved as `load`, and returns `value` there. Only the stack pointer
+ * crosses into C; the saved frame's layout is the switch's own.
+ */
+typedef uintptr_t shunt_swap_fn(void **save, void *load, uintptr_t value);
+
+/* The same, with post(arg) called on the new stack after *save is stored and before the new
+ * context goes on: what publishes the old context can run only then. Also before a first entry. */
+typedef uintptr_t shunt_swap_post_fn(void **save, void *load, uintptr_t value, shunt_post_fn *post,
+	void *arg);
+
+struct shunt_switch_ops {
+	shunt_swap_fn *swap;
+	shunt_swap_post_fn *swap_post;
+	/* Builds a fresh context in [low, low + bytes) that will call entry(value); returns what a
+	 * swap takes as `load`. The stack is 16-byte aligned at both ends. The FP control words of
+	 * the calling thread become the new context's where the switch saves them. */
+	void *(*make)(void *low, size_t bytes, shunt_entry_fn *entry);
+	/* Optional: puts the FP control words back to those of the thread that resolved the switch,
+	 * for a stack that goes from an ended task to a new one without a swap. NULL: none saved. */
+	void (*reset_fp)(void);
+	const char *fp;         /* "full", "mxcsr" or "none": the FP control words it saves */
+	bool saves_signal_mask; /* one system call a switch */
+	bool unwindable;        /* a debugger can walk from inside a task to its entry */
+	size_t stack_overhead;  /* bytes of the stack that make() keeps for itself */
+};
+
+struct shunt_switch {
+	const char *name;
+	const char *summary;
+	const struct shunt_param *params; /* Optional */
+	/* Optional: can this machine run it? Else a negative errno and why. NULL: always. */
+	int (*probe)(struct shunt_error *why);
+	int (*resolve)(const struct shunt_values *values, struct shunt_switch_ops *ops,
+		struct shunt_error *err);
+};
+
+/* ------------------------------------------------------------------------------------------- */
+/* timers: a queue of deadlines, one per worker                                                 */
+
+#define SHUNT_NEVER INT64_MAX
+
+/*
+ * An armed deadline, held by value. It wakes `task` if that is still in the block that `ticket`
+ * names (shunt_timer_is_live in engine/task.h). A cancel leaves the entry in place as a
+ * tombstone: a remote worker can then cancel without touching the queue, and nothing has to be
+ * found. Queues drop tombstones when they meet them and compact when these outnumber the rest.
+ */
+struct shunt_timer {
+	int64_t deadline_ns; /* CLOCK_MONOTONIC */
+	struct shunt_task *task;
+	uint64_t ticket;
+};
+
+/* Called for a due entry. The callee decides whether it is still live. Must not arm timers. */
+typedef void shunt_fired_fn(void *arg, const struct shunt_timer *timer);
+
+struct shunt_timers {
+	const char *name;
+	const char *summary;
+	const struct shunt_param *params; /* Optional */
+	/* All but cancelled() are called with the queue's lock held (many workers) or by its only
+	 * worker. Empty queues hold no more than a fixed small amount of memory. */
+	int (*open)(void **queue, const struct shunt_values *values);
+	void (*close)(void *queue);
+	int (*arm)(void *queue, const struct shunt_timer *timer); /* -ENOMEM: nothing changed */
+	/* One armed entry has become a tombstone. May compact. */
+	void (*cancelled)(void *queue);
+	/* Removes every entry due at now_ns, in deadline order as far as the queue's resolution
+	 * tells, and calls fired for each that is live. Never one before its deadline. Returns
+	 * how many it called. */
+	size_t (*expire)(void *queue, int64_t now_ns, shunt_fired_fn *fired, void *arg);
+	/* The earliest deadline, or one before it (a wheel's next cascade); SHUNT_NEVER if none.
+	 * Drops tombstones it meets at the front. */
+	int64_t (*earliest)(void *queue);
+	size_t (*count)(const void *queue); /* entries held, tombstones included */
+};
+
+/* ------------------------------------------------------------------------------------------- */
+/* wait: how a worker sleeps, until when, and how it is woken; may bring its own timers          */
+
+struct shunt_wait_config {
+	const struct shunt_values *values;
+	unsigned worker_count;
+	int64_t slack_ns;     /* timer slack to set on the worker's thread; -1: leave alone */
+	shunt_fired_fn *fired; /* for slots with their own timers */
+};
+
+struct shunt_wait {
+	const char *name;
+	const char *summary;
+	const struct shunt_param *params; /* Optional */
+	bool own_timers;                  /* brings arm(); the timers slot must be `own` */
+	bool spins;                       /* commit() burns its CPU: caveat in the report */
+	int (*probe)(struct shunt_error *why); /* Optional */
+
+	/* One per scheduler, on the opening thread. */
+	int (*open)(void **wait, const struct shunt_wait_config *config, struct shunt_error *err);
+	void (*close)(void *wait);
+
+	/* One per worker, on the worker's own thread; *slot is passed to all that follows. `arg` is
+	 * passed to fired. */
+	int (*start)(void *wait, unsigned worker_index, void *arg, void **slot,
+		struct shunt_error *err);
+	void (*stop)(void *slot);
+
+	/* Collects what has happened without blocking and, with own timers, fires what is due.
+	 * Called every few dozen switches: no system call when nothing is pending. Optional. */
+	void (*poll)(void *slot);
+
+	/* The sleep, in two halves. After prepare() every wake() ends the coming commit() at once.
+	 * The engine then issues a full fence, rechecks all its queues, and calls either abort() or
+	 * commit(). commit() returns at a wake, at deadline_ns (never judged early by more than the
+	 * engine can recheck: the engine reads the clock itself), or spuriously. */
+	void (*prepare)(void *slot);
+	void (*abort)(void *slot);
+	/* 0, or a negative errno that ends the run: the kernel refused to let it sleep. */
+	int (*commit)(void *slot, int64_t deadline_ns);
+
+	/* Ends the sleep of `target` (a slot), now or at its next commit(). `from` is the caller's
+	 * own slot, NULL from a thread that is no worker. Any thread; cheap when it does not sleep. */
+	void (*wake)(void *target, void *from);
+
+	/* Own timers only. Owner's thread only; cancelled() from any. */
+	int (*arm)(void *slot, const struct shunt_timer *timer);
+	void (*cancelled)(void *slot, const struct shunt_timer *timer);
+	size_t (*in_flight)(const void *slot); /* timers armed and not yet reaped */
+
+	/* Optional: what was probed and used (set-up flags, features), and system calls made. */
+	void (*facts)(const void *wait, shunt_fact_fn *fact, void *sink);
+	uint64_t (*syscalls)(const void *slot); /* made by this slot since start */
+};
+
+/* ------------------------------------------------------------------------------------------- */
+/* policy: which ready task runs next, and where                                                */
+
+/* Why a task is enqueued or a pick is made: a cause, and where it came from. */
+enum shunt_why {
+	SHUNT_WHY_NEW,     /* spawned */
+	SHUNT_WHY_WAKE,    /* unblocked by a task */
+	SHUNT_WHY_YIELD,   /* gave way */
+	SHUNT_WHY_TIMER,   /* its deadline passed */
+	SHUNT_WHY_MIGRATE, /* stolen, or handed over */
+	SHUNT_WHY_BLOCK,   /* pick only: the current task blocked or ended, or there is none */
+	SHUNT_WHY_CAUSE = 0x0f,
+	SHUNT_FROM_LOCAL = 0x00,    /* this worker */
+	SHUNT_FROM_REMOTE = 0x10,   /* another worker */
+	SHUNT_FROM_EXTERNAL = 0x20, /* a thread that is no worker */
+};
+
+/* Bytes a policy may keep in each worker (shunt_worker.policy), cache-line aligned. */
+#define SHUNT_POLICY_BYTES 256
+
+/*
+ * A policy reads nothing but its own state and worker->env. Each hook runs on the worker's thread
+ * unless it says otherwise. With many workers only the owner calls enqueue and pick of a worker;
+ * what others hand over arrives through the worker's inbox, already drained by the engine.
+ */
+struct shunt_policy {
+	const char *name;
+	const char *summary;
+	const struct shunt_param *params; /* Optional */
+	bool steals;     /* has steal() */
+	bool shared;     /* one queue for all workers: has_ready answers for every worker */
+	bool needs_time; /* env.now_ns must be fresh at every switch; recorded, costs 10-24 ns */
+
+	/* Optional: once per scheduler, before and after all workers. *shared reaches each worker as
+	 * worker->policy_shared. */
+	int (*open)(void **shared, const struct shunt_values *values, unsigned worker_count);
+	void (*close)(void *shared);
+	/* Optional: prepares worker->policy (zeroed). NULL: zero is the empty state. */
+	int (*worker_init)(struct shunt_worker *worker, const struct shunt_values *values);
+	void (*worker_fini)(struct shunt_worker *worker);
+
+	/* Required. Takes a ready task. May not fail: queues are intrusive or grow beforehand. */
+	void (*enqueue)(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
+	/* Required. Removes and returns the task to run next; NULL: none. For a yield `current` is
+	 * the running task, not enqueued yet: returning it means that it goes on. Else NULL. */
+	struct shunt_task *(*pick)(struct shunt_worker *worker, struct shunt_task *current,
+		unsigned why);
+	/* Required. Is anything queued that this worker could pick? Any thread; may be stale, but
+	 * must see what was enqueued before the caller's last full fence. */
+	bool (*has_ready)(const struct shunt_worker *worker);
+
+	/* Optional: the worker that should get a task woken or spawned on `worker`. NULL: `worker`
+	 * if the policy steals or is shared, else the task's home. */
+	struct shunt_worker *(*place)(struct shunt_worker *worker, struct shunt_task *task,
+		unsigned why);
+	/* Optional: takes ready work of `victim` for `thief`; returns one task to run at once (others
+	 * it may enqueue), or NULL. */
+	struct shunt_task *(*steal)(struct shunt_worker *thief, struct shunt_worker *victim);
+	/* Optional: the next worker to try, for attempt 0, 1, …; NULL ends the search. NULL hook: the
+	 * others in a random rotation. */
+	struct shunt_worker *(*victim)(struct shunt_worker *thief, unsigned attempt);
+	/* Optional: the task starts or stops running (needs_time policies charge it here). */
+	void (*running)(struct shunt_worker *worker, struct shunt_task *task);
+	void (*stopping)(struct shunt_worker *worker, struct shunt_task *task);
+	/* Optional: called from the slow path, about every 61 picks. */
+	void (*tick)(struct shunt_worker *worker);
+
+	/* The hot hooks with this policy inlined; filled by SHUNT_POLICY (engine/hooks.h). */
+	const struct shunt_hooks *inlined_single;
+	const struct shunt_hooks *inlined_many;
+};
+
+/* ------------------------------------------------------------------------------------------- */
+/* place: which CPUs each worker runs on                                                        */
+
+struct shunt_place {
+	const char *name;
+	const char *summary;
+	const struct shunt_param *params; /* Optional */
+	int (*probe)(struct shunt_error *why); /* Optional */
+	/* Plans worker_count workers (0: as many as this placement offers; *worker_count is set).
+	 * More workers than CPUs is allowed and said through `oversubscribed`. */
+	int (*open)(void **plan, const struct shunt_values *values, unsigned *worker_count,
+		bool *oversubscribed, struct shunt_error *err);
+	void (*close)(void *plan);
+	/* On the worker's thread: binds it, and verifies that the kernel agreed. */
+	int (*bind)(void *plan, unsigned worker_index, struct shunt_error *err);
+	void (*unbind)(void *plan, unsigned worker_index);
+	/* "0", "0-1": the CPUs of a worker, for the record. */
+	void (*describe)(void *plan, unsigned worker_index, char *text, size_t bytes);
+	/* Optional: 0 = same core … larger = further; for near-first stealing. NULL: all alike. */
+	unsigned (*distance)(void *plan, unsigned a, unsigned b);
+	/* Optional: topology XML and the like for the manifest. */
+	void (*facts)(shunt_fact_fn *fact, void *sink);
+};
+
+#endif
