@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# shunt_test(name [SOURCES file…] [COMMAND argv…] [LABELS label…] [TIMEOUT seconds] [ALONE] [ENV k=v…])
+#
+# A test in C is test/<name>.c beside what it tests (or SOURCES), one process, on cmocka, linked with
+# core, every plug-in and the registry; ALONE leaves those out. With COMMAND it is any program.
+# Exit status 77 means skipped. Labels: unit conformance matrix torture switch tools, and long for
+# what a quick run leaves out.
+#
+# The environment of every test: SHUNT_BIN (the built `shunt`), SHUNT_SOURCE (the tree),
+# SHUNT_TORTURE_MS (how long a torture test goes on; it keeps an outer setting).
+
+option(BUILD_TESTING "Build the tests" ON)
+enable_testing()
+set(SHUNT_LABELS unit conformance matrix torture switch tools long)
+
+if(SHUNT_CMOCKA_CROSS)
+  add_library(shunt_cmocka OBJECT ${PROJECT_SOURCE_DIR}/core/test/cmocka_cross.c)
+  target_include_directories(shunt_cmocka PUBLIC $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/cmocka>)
+  file(COPY ${SHUNT_CMOCKA_HEADER} DESTINATION ${PROJECT_BINARY_DIR}/cmocka)
+  target_link_libraries(shunt_cmocka PUBLIC shunt_flags)
+elseif(SHUNT_HAVE_cmocka)
+  add_library(shunt_cmocka INTERFACE)
+  target_link_libraries(shunt_cmocka INTERFACE shunt::cmocka)
+endif()
+
+function(shunt_test name)
+  cmake_parse_arguments(ARG "ALONE" "TIMEOUT" "SOURCES;COMMAND;LABELS;ENV" ${ARGN})
+  foreach(label IN LISTS ARG_LABELS)
+    if(NOT label IN_LIST SHUNT_LABELS)
+      message(FATAL_ERROR "shunt_test(${name}): unknown label ${label}; the labels are ${SHUNT_LABELS}")
+    endif()
+  endforeach()
+  if(NOT BUILD_TESTING OR ARG_UNPARSED_ARGUMENTS)
+    if(ARG_UNPARSED_ARGUMENTS)
+      message(FATAL_ERROR "shunt_test(${name}): unknown argument ${ARG_UNPARSED_ARGUMENTS}")
+    endif()
+    return()
+  endif()
+  if(ARG_COMMAND)
+    add_test(NAME ${name} COMMAND ${ARG_COMMAND} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  elseif(TARGET shunt_cmocka)
+    if(NOT ARG_SOURCES)
+      set(ARG_SOURCES test/${name}.c)
+    endif()
+    add_executable(test_${name} ${ARG_SOURCES})
+    set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
+    target_link_libraries(test_${name} PRIVATE shunt_flags shunt_cmocka)
+    if(NOT ARG_ALONE)
+      target_link_libraries(test_${name} PRIVATE shunt_core shunt_plugins)
+      if(TARGET shunt_measure)
+        target_link_libraries(test_${name} PRIVATE shunt_measure)
+      endif()
+    endif()
+    add_test(NAME ${name} COMMAND test_${name})
+  else()
+    return()
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  set(env SHUNT_BIN=${PROJECT_BINARY_DIR}/shunt SHUNT_SOURCE=${PROJECT_SOURCE_DIR} ${ARG_ENV})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+      SKIP_RETURN_CODE 77 ENVIRONMENT "${env}")
+endfunction()
