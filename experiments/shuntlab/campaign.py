@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""Campaigns: one frozen plan and the records it has yielded so far, in one folder.
+
+    plan.json              the frozen plan (below); never changed after it is written
+    experiment.toml        the experiment as it was when it was frozen
+    records/               b0007.asm.json, b0007.mn.failed.json, ... and env/<env_id>.json
+    attempts/              records that a retry replaced; nothing measured is ever deleted
+    quarantine/            damaged files, moved aside with a .why.txt beside each
+    sessions/              one JSON Lines journal per `lab run`: who, where, which CPUs, checksums
+    locks/                 who is working on which block
+    parts/                 only in a merged campaign: complete campaigns, one a folder
+
+The status is in a record's file name (none for ok), so that what is left to do costs one directory
+read. A run writes to a dot-file in records/ which is renamed once it has been read back and checked:
+a name without a leading dot is a whole record.
+
+The plan (`shunt.plan/1`), as every reader may rely on it:
+
+    plan_id        hash of what decides the runs (not of the date, the paths or the figures)
+    experiment     {name, title, question, expectation, file, sha256}
+    created, seed  a date; the experiment's seed, as a string
+    repetitions    process invocations per point and arm
+    warmup, iters, timeout_s, order ("rounds")
+    margin, alpha  the practical margin of a verdict (0.02) and the error rate (0.05)
+    baseline       the name of the arm the others are compared with
+    control        the name of the A/A arm (the baseline again), or ""
+    arms           [{name, driver, backend, why}]; `backend` is the spec given to the driver
+    points         [{id, workload, params, overrides, axes, arms, excluded}]
+                   params: the workload's parameters, all strings; overrides: slot settings added to
+                   every arm's backend; axes: the swept ones of both, {"chunk": "100"}, where an
+                   override is named "backend.workers"; arms: names that run here;
+                   excluded: [{arm, why}]
+    blocks         [{id, point, repetition, seed, order}]; order is the shuffled list of arms
+    metrics        the metrics that answer the question, the first is the headline
+    expect         [[expect]] tables as written, each with its `line`
+    figures        [[figure]] tables as written
+    drivers        {driver: {build_id, version}} at the time of freezing
+
+A record belongs to a block by its `block` and to an arm by its `arm`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Iterable, Iterator
+
+from . import records as rec
+
+PLAN_SCHEMA = "shunt.plan/1"
+ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+RECORD_NAME = re.compile(
+    r"(?P<block>b\d{4,})\.(?P<arm>[A-Za-z0-9][A-Za-z0-9_+-]*)"
+    r"(?:\.(?P<status>failed|timeout|skipped|interrupted))?\.json")
+
+
+class CampaignError(Exception):
+    """A folder that cannot be used as a campaign; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A file of a campaign that is not data, and why. Its run counts as not done."""
+    file: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.why}"
+
+
+@dataclasses.dataclass
+class Campaign:
+    """What a reader works with. `records` holds every accepted record, whatever its status.
+
+    Each record carries one key that is not in its file, "lab": {"file", "part", "point", "axes"}:
+    where it was read, the index of its part in a merged campaign (0 in a plain one), and its
+    point's id and axes in that part's plan.
+    """
+    path: Path
+    plan: dict[str, Any]
+    records: list[dict[str, Any]]
+    problems: list[Problem]
+    parts: list["Campaign"] = dataclasses.field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.plan["experiment"]["name"]
+
+    @property
+    def arms(self) -> dict[str, dict[str, Any]]:
+        return {arm["name"]: arm for arm in self.plan["arms"]}
+
+    @property
+    def points(self) -> dict[str, dict[str, Any]]:
+        return {point["id"]: point for point in self.plan["points"]}
+
+    @property
+    def blocks(self) -> dict[str, dict[str, Any]]:
+        return {block["id"]: block for block in self.plan["blocks"]}
+
+    @property
+    def machine_classes(self) -> list[str]:
+        return sorted({r["machine_class"] for r in self.records})
+
+    def ok(self) -> list[dict[str, Any]]:
+        return [r for r in self.records if r["status"] == "ok"]
+
+    def expected(self) -> int:
+        """How many runs the plan asks for."""
+        return sum(len(b["order"]) for part in self.parts or [self] for b in part.plan["blocks"])
+
+    def by_block(self) -> dict[tuple[int, str], dict[str, dict[str, Any]]]:
+        """{(part, block): {arm: record}} of the ok records: the pairs a comparison is made of."""
+        found: dict[tuple[int, str], dict[str, dict[str, Any]]] = {}
+        for r in self.ok():
+            found.setdefault((r["lab"]["part"], r["block"]), {})[r["arm"]] = r
+        return found
+
+
+# ---- reading ----------------------------------------------------------------------------------
+
+def load_plan(folder: Path | str) -> dict[str, Any]:
+    """The frozen plan of a campaign folder."""
+    folder = Path(folder)
+    file = folder / "plan.json"
+    try:
+        plan = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CampaignError(
+            f"{folder}: no plan.json here, so this is not a campaign; "
+            "`lab plan EXPERIMENT.toml` makes one") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise CampaignError(f"{file}: damaged ({e}); the experiment.toml beside it can be planned "
+                            "again into a new folder with `lab plan … --out`") from None
+    if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
+        raise CampaignError(f"{file}: not a {PLAN_SCHEMA} document")
+    if plan.get("plan_id") != plan_id(plan):
+        raise CampaignError(
+            f"{file}: it was changed after it was frozen (its plan_id no longer matches). Put the "
+            "original back, or freeze the changed experiment into a new folder: `lab plan … --out`")
+    return plan
+
+
+# What may change without making another set of runs.
+_NOT_IDENTITY = {"plan_id", "created", "experiment", "figures", "expect", "metrics", "margin",
+                 "alpha", "drivers", "lab"}
+
+
+def plan_id(plan: dict[str, Any]) -> str:
+    """The hash that names a set of runs."""
+    import hashlib
+    decisive = {k: v for k, v in plan.items() if k not in _NOT_IDENTITY}
+    decisive["name"] = plan["experiment"]["name"]
+    text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_campaign(path: Path | str) -> Campaign:
+    """Read a campaign, plain or merged, without changing anything in it."""
+    folder = Path(path)
+    if (folder / "parts").is_dir():
+        return _load_merged(folder)
+    plan = load_plan(folder)
+    campaign = Campaign(folder, plan, [], [])
+    points = {p["id"]: p for p in plan["points"]}
+    blocks = {b["id"]: b for b in plan["blocks"]}
+    for file in record_files(folder):
+        try:
+            record = load_for_plan(file, blocks)
+        except (rec.RecordError, OSError) as e:
+            why = e.why if isinstance(e, rec.RecordError) else e.strerror or str(e)
+            campaign.problems.append(Problem(file, why))
+            continue
+        point = points[blocks[record["block"]]["point"]]
+        record["lab"] = {"file": str(file), "part": 0, "point": point["id"], "axes": point["axes"]}
+        campaign.records.append(record)
+    return campaign
+
+
+def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A record that is sound and is the one its file name and the plan speak of."""
+    record = rec.load_record(file)
+    name = RECORD_NAME.fullmatch(file.name)
+    if name is None:
+        raise rec.RecordError(file, "not a name the lab gives")
+    block = blocks.get(name["block"])
+    if block is None or name["arm"] not in block["order"]:
+        raise rec.RecordError(file, "the plan has no such run")
+    for key in ("block", "arm"):
+        if record[key] != name[key]:
+            raise rec.RecordError(file, f"holds {key} {record[key]!r}, its name says {name[key]!r}")
+    if record["status"] != (name["status"] or "ok"):
+        raise rec.RecordError(file, f"holds status {record['status']!r}, its name says "
+                                    f"{name['status'] or 'ok'!r}")
+    if record["repetition"] != block["repetition"]:
+        raise rec.RecordError(file, f"repetition {record['repetition']}, the plan says "
+                                    f"{block['repetition']}")
+    if record["identity"]["seed"] != block["seed"]:
+        raise rec.RecordError(file, f"seed {record['identity']['seed']}, the plan says "
+                                    f"{block['seed']}")
+    return record
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The record files of a plain campaign, in a stable order."""
+    try:
+        names = os.listdir(folder / "records")
+    except FileNotFoundError:
+        return []
+    return [folder / "records" / n for n in sorted(names)
+            if not n.startswith(".") and n.endswith(".json")]
+
+
+def done_runs(folder: Path) -> dict[tuple[str, str], str]:
+    """{(block, arm): status} by one directory read; nothing is opened."""
+    found: dict[tuple[str, str], str] = {}
+    for file in record_files(folder):
+        name = RECORD_NAME.fullmatch(file.name)
+        if name:
+            found[name["block"], name["arm"]] = name["status"] or "ok"
+    return found
+
+
+def record_name(block: str, arm: str, status: str) -> str:
+    return f"{block}.{arm}.json" if status == "ok" else f"{block}.{arm}.{status}.json"
+
+
+# ---- merged campaigns -------------------------------------------------------------------------
+
+def _load_merged(folder: Path) -> Campaign:
+    parts = [load_campaign(p) for p in sorted((folder / "parts").iterdir())
+             if (p / "plan.json").is_file()]
+    if not parts:
+        raise CampaignError(f"{folder / 'parts'}: holds no campaign")
+    names = {p.name for p in parts}
+    if len(names) > 1:
+        raise CampaignError(f"{folder}: parts of different experiments: {', '.join(sorted(names))}")
+    merged = Campaign(folder, _merged_plan(parts), [], [], parts)
+    for index, part in enumerate(parts):
+        for record in part.records:
+            record["lab"]["part"] = index
+        merged.records += part.records
+        merged.problems += part.problems
+    return merged
+
+
+def _merged_plan(parts: list[Campaign]) -> dict[str, Any]:
+    """The first part's plan, with the arms and points of all (points that differ are added)."""
+    plan = dict(parts[0].plan)
+    plan["arms"] = _union(parts, "arms", "name")
+    plan["points"] = _union(parts, "points", "id")
+    return plan
+
+
+def _union(parts: Iterable[Campaign], key: str, name: str) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for entry in part.plan[key]:
+            found.setdefault(entry[name], entry)
+    return list(found.values())
+
+
+# ---- moving files aside; never deleting -------------------------------------------------------
+
+def quarantine(folder: Path, problem: Problem) -> Path:
+    """Move a damaged file aside and say why in a note beside it."""
+    place = folder / "quarantine"
+    place.mkdir(exist_ok=True)
+    target = free_name(place, problem.file.name.lstrip("."))
+    os.rename(problem.file, target)
+    target.with_name(target.name + ".why.txt").write_text(problem.why + "\n", encoding="utf-8")
+    return target
+
+
+def set_aside(folder: Path, file: Path) -> Path:
+    """Keep a record that a new attempt is about to replace."""
+    place = folder / "attempts"
+    place.mkdir(exist_ok=True)
+    target = free_name(place, file.name)
+    os.rename(file, target)
+    return target
+
+
+def free_name(place: Path, name: str) -> Path:
+    """`name`, or name.2, name.3 …, whichever is not taken in `place`."""
+    return next(place / n for n in _numbered(name) if not (place / n).exists())
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}.{number}"
+        number += 1
