@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a backend implements. A backend is a scheduler that workloads run on: a named composition
+ * of the engine's slots (backends/presets.c), or a complete implementation of its own
+ * (backends/null.c is the annotated template).
+ *
+ * core/sched.c and core/sync/ implement the whole task API on the few hooks below and on the task
+ * word (task.h), so that sync objects, join and the rules about permits are the same everywhere.
+ */
+#ifndef SHUNT_CORE_BACKEND_H
+#define SHUNT_CORE_BACKEND_H
+
+#include "core/param.h"
+#include "core/sched.h"
+#include "core/task.h"
+#include "core/workload.h"
+
+struct shunt_ctx;
+struct shunt_trace;
+
+/*
+ * The hot hooks, called in a task on the thread that runs it. A hook of the engine does all its
+ * work before the swap and ends in a sibling call to it.
+ */
+struct shunt_hooks {
+	/* Required. Makes a task in state RUNNABLE, joiner NONE, or DETACHED if handle is NULL. */
+	int (*spawn)(struct shunt_ctx *ctx, struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
+		const struct shunt_attr *attr);
+	/* Required. Lets others run. */
+	void (*yield)(struct shunt_ctx *ctx);
+	/* Required if CAN_BLOCK or TIMED. A park in full: takes the permit or blocks until claimed or
+	 * the deadline. Returns 0, -ETIMEDOUT, or -ENOMEM if the timer could not be armed. */
+	int (*park)(struct shunt_ctx *ctx, int64_t deadline_ns);
+	/* Required likewise. Blocks the running task, which has prepared its wait, until claimed or
+	 * the deadline. Same results. */
+	int (*block)(struct shunt_ctx *ctx, int64_t deadline_ns);
+	/* Required likewise. `task`, claimed (SHUNT_CLAIM_MINE) by the caller, may run again. */
+	void (*ready)(struct shunt_ctx *ctx, struct shunt_task *task);
+	/* Optional: wake and park in one swap. NULL: core wakes, then parks. Returns as park. */
+	int (*transfer)(struct shunt_ctx *ctx, struct shunt_task *task, uint64_t generation);
+	/* Required. Gives the descriptor of an ended task back (next generation). */
+	void (*release)(struct shunt_ctx *ctx, struct shunt_task *task);
+	/* Optional: may a quantum end here? NULL: never. */
+	bool (*checkpoint)(struct shunt_ctx *ctx);
+};
+
+/* What a thread that runs tasks has at hand: the first member of a worker. One per worker (or per
+ * kernel thread), found through a thread-local pointer that no task switch changes. */
+struct shunt_ctx {
+	const struct shunt_hooks *hooks; /* constant while the thread runs tasks */
+	struct shunt_task *current;      /* the running task; NULL in the scheduler itself */
+	struct shunt_sched *sched;       /* constant */
+	bool many;                       /* others may touch tasks at the same time: use atomics */
+	unsigned index;                  /* worker index */
+	struct {
+		uint64_t wakes, wakes_stale, permits, parks, sleeps, blocks, joins, yields;
+		uint64_t transfers_direct, transfers_plain;
+	} count; /* written by this thread alone */
+};
+
+/* One setting of a spec, as the user or a preset wrote it: "stack.size", "64k". */
+struct shunt_setting {
+	const char *key, *value;
+	bool by_user; /* else by the preset */
+};
+
+struct shunt_config {
+	const char *backend;                    /* the name in the spec */
+	const struct shunt_setting *settings;   /* later ones override earlier ones */
+	size_t setting_count;
+	uint64_t seed;                          /* for policies and victims */
+	uint64_t tasks_max;                     /* expected peak of live tasks, 0 unknown */
+	struct shunt_trace *trace;              /* NULL: none. Chooses the probe variant of the hooks */
+	struct shunt_hist *sched_delay;         /* NULL: off. ready -> running, sampled */
+	unsigned sched_delay_every;             /* one in so many */
+};
+
+typedef void shunt_counter_fn(void *sink, const char *name, uint64_t value);
+
+struct shunt_backend {
+	const char *name;
+	const char *summary;
+	const char *preset;               /* the composition's settings, "switch=asm wait=futex …"; NULL
+					     for a complete backend */
+	const struct shunt_param *params; /* of a complete backend. Optional */
+	/* Optional: can this machine run it? Else a negative errno, and why. */
+	int (*probe)(struct shunt_error *why);
+	/* Allocates a scheduler and resolves its composition: sets caps, many. Starts no thread. */
+	int (*open)(struct shunt_sched **sched, const struct shunt_backend *backend,
+		const struct shunt_config *config, struct shunt_error *err);
+	/* Runs root(arg) as task 0 on the calling thread's watch; returns when it and every other
+	 * task has ended, and no hold is left. 0; -EDEADLK: every remaining task waits and nothing
+	 * can wake it (err names them); another negative errno: what the machine refused. May be
+	 * called again. After a failure only close may follow. */
+	int (*run)(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
+		struct shunt_error *err);
+	void (*close)(struct shunt_sched *sched);
+
+	/* From threads that are not running this scheduler's tasks. Required if EXTERNAL_WAKE. */
+	bool (*wake)(struct shunt_sched *sched, struct shunt_handle handle);
+	int (*spawn)(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
+		void *arg, const struct shunt_attr *attr);
+	/* Announces (+1) or withdraws (-1) an outside source of work: run does not return and no
+	 * deadlock is called while there is one. */
+	void (*hold)(struct shunt_sched *sched, int delta);
+
+	/* Every counter, summed over workers (after run). */
+	void (*counters)(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink);
+	/* Every resolved setting as key and value in base units: the composition of the record. */
+	void (*composition)(const struct shunt_sched *sched, void (*setting)(void *sink,
+		const char *key, const char *value), void *sink);
+	/* Optional: facts for the manifest and caveats for the report ("guard", "wait.flags"). */
+	void (*facts)(const struct shunt_sched *sched, void (*fact)(void *sink, const char *name,
+		const char *value, const char *source), void *sink);
+	/* Optional: how many tasks of the given kind fit on this machine now; 0: no known limit. The
+	 * reason names the limit and the remedy. */
+	uint64_t (*task_limit)(const struct shunt_sched *sched, struct shunt_error *reason);
+};
+
+/* Core's part of every scheduler; the first member of a backend's own. */
+struct shunt_sched {
+	const struct shunt_backend *backend;
+	unsigned caps; /* enum shunt_cap of the resolved composition */
+	unsigned worker_count;
+	bool many;
+};
+
+/* ---- for embedders: the command line, tests, benchmarks ------------------------------------- */
+
+/*
+ * Opens a scheduler by spec: "asm", "asm:wait=uring,stack.size=128k". `base` gives seed, trace and
+ * probes (NULL: zeros); its settings are appended to the spec's. -ENOENT: no such backend (err
+ * names the nearest), -EINVAL, -ERANGE: a bad setting; -ENOSYS …: cannot run on this machine.
+ */
+int shunt_open(struct shunt_sched **sched, const char *spec, const struct shunt_config *base,
+	struct shunt_error *err);
+int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
+	struct shunt_error *err);
+void shunt_close(struct shunt_sched *sched);
+
+/* Spawns from a thread that runs none of this scheduler's tasks; as shunt_spawn, plus -ENOTSUP. */
+int shunt_spawn_external(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
+	void *arg, const struct shunt_attr *attr);
+void shunt_hold(struct shunt_sched *sched);
+void shunt_release(struct shunt_sched *sched);
+
+/* ---- for backends ---------------------------------------------------------------------------- */
+
+/* The calling thread's context. Out of line and never inlined, because compilers keep a
+ * thread-local's address across a call that may come back on another thread. */
+struct shunt_ctx *shunt_ctx_get(void);
+/* Sets it, returning the previous one, which the backend restores when it is done. */
+struct shunt_ctx *shunt_ctx_set(struct shunt_ctx *ctx);
+
+/* The end of a task, on another stack (engine) or as its thread's last act: publishes the result
+ * and wakes or releases by way of ctx->hooks. The task is not touched afterwards. */
+void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task);
+
+/* Fills the fields that are the same for every backend; the word must be FREE. */
+void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
+	const struct shunt_attr *attr, bool detached, uint64_t id);
+
+/* Prints "shunt: …" to standard error and aborts: a programming error, named. */
+_Noreturn void shunt_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define SHUNT_ASSERT(condition)                                                                    \
+	((condition) ? (void)0 : shunt_panic("%s:%d: assertion failed: %s", __FILE__, __LINE__,    \
+		#condition))
+
+#endif

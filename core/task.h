@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The task descriptor and its one word.
+ *
+ * Every wait in shunt is one protocol on one 64-bit word {epoch, generation, permit, state}:
+ *
+ *   - A task that will wait makes a new epoch and says so (prepare), tells whoever is to end the
+ *     wait the *ticket* {epoch, generation}, and then blocks.
+ *   - Whoever ends it claims: compare-and-swap from (blocked, ticket). Of a waker and a timer
+ *     exactly one wins; the other sees another epoch or state and does nothing. Tickets are never
+ *     reused, descriptors are type-stable, so a late claim is harmless for ever.
+ *   - With many workers a task is claimable before its registers are saved (PARKING, BLOCKING). A
+ *     claim then only leaves word (WOKEN, LATE); the code that runs after the switch, on the next
+ *     stack (commit), finds it and makes the task ready itself. So no task is ever resumed twice.
+ *   - With one worker (`many` false) nothing else touches the word: plain loads and stores.
+ *
+ * The user's permit is a bit of its own, taken only by park: a stale shunt_wake can end a park
+ * spuriously, but no wait of a sync object, a join or a sleep.
+ *
+ *   FREE ─spawn→ RUNNABLE ─prepare→ PARKING|BLOCKING ─commit→ PARKED|BLOCKED ─claim→ RUNNABLE
+ *                RUNNABLE ─end→ ENDED ─joined→ FREE (next generation)
+ */
+#ifndef SHUNT_CORE_TASK_H
+#define SHUNT_CORE_TASK_H
+
+#include "core/sched.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+struct shunt_stack;
+
+enum shunt_task_state {
+	SHUNT_TASK_FREE,
+	SHUNT_TASK_RUNNABLE, /* running or ready */
+	SHUNT_TASK_PARKING,  /* in a park that a wake may end; registers not saved yet */
+	SHUNT_TASK_PARKED,
+	SHUNT_TASK_BLOCKING, /* in a wait that only its ticket ends; registers not saved yet */
+	SHUNT_TASK_BLOCKED,
+	SHUNT_TASK_WOKEN, /* claimed while PARKING or BLOCKING */
+	SHUNT_TASK_LATE,  /* the same, by its timer */
+	SHUNT_TASK_ENDED,
+};
+
+#define SHUNT_WORD_STATE      UINT64_C(0x0000000f)
+#define SHUNT_WORD_PERMIT     UINT64_C(0x00000010)
+#define SHUNT_WORD_GENERATION UINT64_C(0xffffffe0)
+#define SHUNT_WORD_EPOCH      (UINT64_MAX << 32)
+#define SHUNT_WORD_TICKET     (SHUNT_WORD_EPOCH | SHUNT_WORD_GENERATION)
+#define SHUNT_GENERATION_ONE  UINT64_C(0x20)
+#define SHUNT_EPOCH_ONE       (UINT64_C(1) << 32)
+
+/* Values of joiner that are no task. */
+#define SHUNT_JOINER_NONE     UINTPTR_C(0)
+#define SHUNT_JOINER_DETACHED UINTPTR_C(1)
+#define SHUNT_JOINER_ENDED    UINTPTR_C(2)
+
+struct shunt_task {
+	/* Every switch touches these: one cache line. Owned by the worker that runs or holds it. */
+	struct shunt_task *next; /* in a run queue, an inbox or a free list */
+	void *sp;                /* what a swap loads; NULL: has not run yet */
+	uintptr_t value;         /* what its next resumer leaves: 0, or -ETIMEDOUT as a wait's result */
+	_Atomic uint64_t word;   /* [task:word] */
+	int saved_errno;
+	unsigned home;             /* index of the worker that it belongs to where tasks stay */
+	struct shunt_stack *stack; /* NULL before the first run */
+	shunt_task_fn *fn;
+	void *arg;
+
+	/* Its end and its joiner. */
+	_Alignas(64) _Atomic uintptr_t joiner; /* [task:joiner] a SHUNT_JOINER_ or the task */
+	uint64_t joiner_ticket; /* set before joiner is published */
+	void **join_result;     /* of the wait in progress: where this task wants the result */
+	bool join_direct;       /* the ended task may hand over and release (no deadline) */
+	void *result;
+	struct shunt_sched *sched; /* constant */
+	uint64_t id;
+	const char *name;
+
+	/* Its wait on a sync object: a task waits on one at a time. Guarded by the object's lock. */
+	_Alignas(64) struct shunt_task *wait_next, *wait_prev;
+	struct shunt_waiters *wait_on; /* NULL: not in a list */
+	uint64_t wait_ticket;
+	void *wait_value;          /* handed over with the wake */
+	const char *wait_what;     /* "mutex", "join", …: for the deadlock report */
+	uint64_t timer_ticket;     /* ticket of the timer it armed, 0 none; owner: the task's worker */
+	struct shunt_worker *worker; /* that armed the timer, or on which it ended */
+
+	/* Its place among all tasks; probes; sanitizers. */
+	_Alignas(64) struct shunt_task *injected_next;
+	_Atomic uint32_t injected; /* [task:injected] in an inbox already */
+	int64_t ready_ns;          /* probe variants: when it became ready */
+	void *fiber;               /* ThreadSanitizer's fibre */
+	void *fake_stack;          /* AddressSanitizer's */
+	void *backend_private;     /* complete backends */
+};
+
+_Static_assert(offsetof(struct shunt_task, arg) < 64, "the hot fields fill one cache line");
+
+/* ---- memory orders ------------------------------------------------------------------------- */
+
+static inline uint64_t shunt_word_load(const struct shunt_task *task, bool many)
+{
+	/* Acquire pairs with [task:word] release of whoever changed it last. */
+	return atomic_load_explicit(&task->word, many ? memory_order_acquire : memory_order_relaxed);
+}
+
+static inline void shunt_word_store(struct shunt_task *task, uint64_t word)
+{
+	/* Relaxed: one worker, no other thread reads the word. */
+	atomic_store_explicit(&task->word, word, memory_order_relaxed);
+}
+
+static inline bool shunt_word_cas(struct shunt_task *task, uint64_t *expected, uint64_t desired)
+{
+	/* Acquire-release pairs with itself [task:word]: a claim sees all that the task did before it
+	 * blocked, and the task sees all that its claimer did before the claim. */
+	return atomic_compare_exchange_weak_explicit(&task->word, expected, desired,
+		memory_order_acq_rel, memory_order_acquire);
+}
+
+static inline uint64_t shunt_word_state(uint64_t word)
+{
+	return word & SHUNT_WORD_STATE;
+}
+
+static inline uint64_t shunt_word_with_state(uint64_t word, enum shunt_task_state state)
+{
+	return (word & ~SHUNT_WORD_STATE) | (uint64_t)state;
+}
+
+/* ---- the protocol ----------------------------------------------------------------------------*/
+
+/* A new wait of the running task. Returns its ticket. Context: the task itself. */
+static inline uint64_t shunt_task_prepare(struct shunt_task *task, bool many)
+{
+	uint64_t word = shunt_word_load(task, many);
+	if (!many) {
+		word += SHUNT_EPOCH_ONE + (SHUNT_TASK_BLOCKED - SHUNT_TASK_RUNNABLE);
+		shunt_word_store(task, word);
+		return word & SHUNT_WORD_TICKET;
+	}
+	uint64_t next;
+	do
+		next = word + SHUNT_EPOCH_ONE + (SHUNT_TASK_BLOCKING - SHUNT_TASK_RUNNABLE);
+	while (!shunt_word_cas(task, &word, next));
+	return next & SHUNT_WORD_TICKET;
+}
+
+/* The same for a park. False: there was a permit, now taken; do not block. */
+static inline bool shunt_task_prepare_park(struct shunt_task *task, bool many)
+{
+	uint64_t word = shunt_word_load(task, many);
+	if (!many) {
+		bool permit = word & SHUNT_WORD_PERMIT;
+		shunt_word_store(task, permit ? word & ~SHUNT_WORD_PERMIT
+			: word + SHUNT_EPOCH_ONE + (SHUNT_TASK_PARKED - SHUNT_TASK_RUNNABLE));
+		return !permit;
+	}
+	for (;;) {
+		uint64_t next = word & SHUNT_WORD_PERMIT ? word & ~SHUNT_WORD_PERMIT
+			: word + SHUNT_EPOCH_ONE + (SHUNT_TASK_PARKING - SHUNT_TASK_RUNNABLE);
+		if (shunt_word_cas(task, &word, next))
+			return shunt_word_state(next) == SHUNT_TASK_PARKING;
+	}
+}
+
+/* Takes back a wait that was prepared but will not block (its timer could not be armed). False:
+ * it was claimed meanwhile (many workers); the wait is over, and *value holds its result. */
+static inline bool shunt_task_unprepare(struct shunt_task *task, bool many, int *value)
+{
+	uint64_t word = shunt_word_load(task, many);
+	for (;;) {
+		uint64_t state = shunt_word_state(word);
+		uint64_t next = shunt_word_with_state(word, SHUNT_TASK_RUNNABLE);
+		if (!many)
+			shunt_word_store(task, next);
+		else if (!shunt_word_cas(task, &word, next))
+			continue;
+		*value = state == SHUNT_TASK_LATE ? -ETIMEDOUT : 0;
+		return state != SHUNT_TASK_WOKEN && state != SHUNT_TASK_LATE;
+	}
+}
+
+enum shunt_claim {
+	SHUNT_CLAIM_STALE, /* not in that wait any more; nothing done */
+	SHUNT_CLAIM_MINE,  /* claimed: the caller must make the task ready */
+	SHUNT_CLAIM_LEFT,  /* claimed before its registers were saved: commit will make it ready */
+	SHUNT_CLAIM_PERMIT, /* (wake only) not parked: the permit was left */
+};
+
+/* Ends the wait that `ticket` names, as its waker (value 0) or its timer (-ETIMEDOUT). */
+static inline enum shunt_claim shunt_task_claim(struct shunt_task *task, uint64_t ticket, int value,
+	bool many)
+{
+	uint64_t word = shunt_word_load(task, many);
+	for (;;) {
+		uint64_t state = shunt_word_state(word);
+		if ((word & SHUNT_WORD_TICKET) != ticket || state < SHUNT_TASK_PARKING ||
+			state > SHUNT_TASK_BLOCKED)
+			return SHUNT_CLAIM_STALE;
+		if (!many) {
+			shunt_word_store(task, shunt_word_with_state(word, SHUNT_TASK_RUNNABLE));
+			task->value = (uintptr_t)(intptr_t)value;
+			return SHUNT_CLAIM_MINE;
+		}
+		bool saved = state == SHUNT_TASK_PARKED || state == SHUNT_TASK_BLOCKED;
+		uint64_t next = shunt_word_with_state(word, saved ? SHUNT_TASK_RUNNABLE
+			: value ? SHUNT_TASK_LATE : SHUNT_TASK_WOKEN);
+		if (!shunt_word_cas(task, &word, next))
+			continue;
+		if (saved)
+			task->value = (uintptr_t)(intptr_t)value;
+		return saved ? SHUNT_CLAIM_MINE : SHUNT_CLAIM_LEFT;
+	}
+}
+
+/* shunt_wake's claim: ends a park of that generation, else leaves the permit. */
+static inline enum shunt_claim shunt_task_claim_park(struct shunt_task *task, uint64_t generation,
+	bool many)
+{
+	uint64_t word = shunt_word_load(task, many);
+	for (;;) {
+		uint64_t state = shunt_word_state(word);
+		if ((word & SHUNT_WORD_GENERATION) != generation || state == SHUNT_TASK_FREE ||
+			state == SHUNT_TASK_ENDED)
+			return SHUNT_CLAIM_STALE;
+		uint64_t next = state == SHUNT_TASK_PARKED ? shunt_word_with_state(word,
+				SHUNT_TASK_RUNNABLE)
+			: state == SHUNT_TASK_PARKING ? shunt_word_with_state(word, SHUNT_TASK_WOKEN)
+			: word | SHUNT_WORD_PERMIT;
+		if (!many)
+			shunt_word_store(task, next);
+		else if (!shunt_word_cas(task, &word, next))
+			continue;
+		if (state == SHUNT_TASK_PARKED)
+			task->value = 0;
+		return state == SHUNT_TASK_PARKED ? SHUNT_CLAIM_MINE
+			: state == SHUNT_TASK_PARKING ? SHUNT_CLAIM_LEFT : SHUNT_CLAIM_PERMIT;
+	}
+}
+
+/* After the registers are saved (many workers only): true: the task was claimed meanwhile and is
+ * now RUNNABLE with its value set; the caller must make it ready. */
+static inline bool shunt_task_commit(struct shunt_task *task)
+{
+	uint64_t word = shunt_word_load(task, true);
+	for (;;) {
+		uint64_t state = shunt_word_state(word);
+		uint64_t next = state == SHUNT_TASK_PARKING ? SHUNT_TASK_PARKED
+			: state == SHUNT_TASK_BLOCKING ? SHUNT_TASK_BLOCKED : SHUNT_TASK_RUNNABLE;
+		if (!shunt_word_cas(task, &word, shunt_word_with_state(word, next)))
+			continue;
+		if (next != SHUNT_TASK_RUNNABLE)
+			return false;
+		task->value = state == SHUNT_TASK_LATE ? (uintptr_t)(intptr_t)-ETIMEDOUT : 0;
+		return true;
+	}
+}
+
+/* The handle's generation bits of a live descriptor. */
+static inline uint64_t shunt_task_generation(const struct shunt_task *task)
+{
+	/* Relaxed: the caller holds the task alive, the generation does not change under it. */
+	return atomic_load_explicit(&task->word, memory_order_relaxed) & SHUNT_WORD_GENERATION;
+}
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a workload implements: a program against the task API (sched.h) with parameters, a seed and
+ * an exact check of its answer. One file in workloads/, one CMake line.
+ *
+ * A run calls setup once, then for each iteration (first the warm-up ones) body inside the root
+ * task and verify after it, then teardown. The clock runs while body does, or between
+ * shunt_measure_begin and shunt_measure_end if body calls them.
+ */
+#ifndef SHUNT_CORE_WORKLOAD_H
+#define SHUNT_CORE_WORKLOAD_H
+
+#include "core/param.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a workload may need of a backend; matched against the resolved composition. */
+enum shunt_cap {
+	SHUNT_CAN_BLOCK = 1 << 0,       /* park, join of an unfinished task, sync objects, yield */
+	SHUNT_TIMED = 1 << 1,           /* sleeps and deadlines */
+	SHUNT_EXTERNAL_WAKE = 1 << 2,   /* wake and spawn from any thread */
+	SHUNT_DIRECT_TRANSFER = 1 << 3, /* transfer is one swap */
+	SHUNT_PARALLEL = 1 << 4,        /* more than one task may run at a time */
+	SHUNT_MIGRATES = 1 << 5,        /* a task may go on on another thread */
+	SHUNT_DETERMINISTIC = 1 << 6,   /* same seed, same schedule (without timers) */
+	SHUNT_VIRTUAL_TIME = 1 << 7,
+	SHUNT_DEADLOCK = 1 << 8,        /* notices and reports a deadlock */
+};
+
+struct shunt_run;  /* one run in progress: parameters, seed, and where results go */
+struct shunt_hist; /* core/measure/hist.h */
+
+/* What a run will need at its peak, so that one beyond the machine is skipped with a reason. */
+struct shunt_footprint {
+	uint64_t tasks; /* alive at once */
+	uint64_t bytes; /* of the workload's own memory, stacks and descriptors not counted */
+};
+
+struct shunt_workload {
+	const char *name;
+	const char *summary;     /* one line */
+	const char *description; /* a paragraph for `describe`: what it is, what it tells */
+	const char *operation;   /* what one operation is: "one switch", "one chunk summed" */
+	const char *cost_metric; /* name of time per operation: "ns_per_switch" */
+	unsigned needs;          /* enum shunt_cap bits */
+	const struct shunt_param *params;
+
+	/* Optional: checks parameters against each other and lets one imply others. -EINVAL. */
+	int (*resolve)(struct shunt_run *run, struct shunt_error *err);
+	/* Required. May read parameters only. */
+	void (*footprint)(const struct shunt_run *run, struct shunt_footprint *footprint);
+	/* Optional. Allocates, reads input, makes the data from the seed; outside a task. */
+	int (*setup)(struct shunt_run *run, struct shunt_error *err);
+	/* Required. One iteration, called in the root task. Non-zero fails the run. */
+	int (*body)(struct shunt_run *run);
+	/* Required. Calls shunt_check* for each fact about the iteration's answer; outside a task. */
+	void (*verify)(struct shunt_run *run);
+	/* Optional. Frees what setup made; called also when setup failed half-way. */
+	void (*teardown)(struct shunt_run *run);
+};
+
+/* ---- what the hooks call; Context: any unless it says otherwise ----------------------------- */
+
+const struct shunt_values *shunt_run_values(const struct shunt_run *run);
+int64_t shunt_run_int(const struct shunt_run *run, const char *param);
+const char *shunt_run_text(const struct shunt_run *run, const char *param);
+bool shunt_run_given(const struct shunt_run *run, const char *param); /* set by the user? */
+/* Sets a parameter that the user left open (resolve only): a preset implying others. */
+int shunt_run_imply(struct shunt_run *run, const char *param, const char *text,
+	struct shunt_error *err);
+uint64_t shunt_run_seed(const struct shunt_run *run);
+unsigned shunt_run_caps(const struct shunt_run *run); /* of the backend it runs on */
+bool shunt_run_warming_up(const struct shunt_run *run);
+/* The workload's own state, set in setup. */
+void shunt_run_set_state(struct shunt_run *run, void *state);
+void *shunt_run_state(const struct shunt_run *run);
+
+/* Narrows the timed region to a part of body. Context: task; once an iteration. */
+void shunt_measure_begin(struct shunt_run *run);
+void shunt_measure_end(struct shunt_run *run);
+
+/* How many operations this iteration made: required of every body or verify. */
+void shunt_operations(struct shunt_run *run, uint64_t count);
+
+/* An extra result of this iteration; unit "ns", "bytes", "1/s", "1"; better "lower", "higher" or
+ * "none". The record's value is the median over iterations. */
+void shunt_metric(struct shunt_run *run, const char *name, double value, const char *unit,
+	const char *better);
+
+/* A latency series in ns for this run, made at the first call; warm-up samples are dropped by the
+ * harness. NULL: out of memory. Per worker: record into the caller's own (worker_index) copy;
+ * they are merged. Context: setup makes them, tasks record through shunt_series_record. */
+struct shunt_series;
+struct shunt_series *shunt_series(struct shunt_run *run, const char *name);
+void shunt_series_record(struct shunt_series *series, int64_t value_ns); /* Context: task. */
+
+/* An exact check; a run with a failed one is a failed run. */
+void shunt_check_int(struct shunt_run *run, const char *name, int64_t expected, int64_t actual);
+void shunt_check_true(struct shunt_run *run, const char *name, bool holds);
+
+/* A line of the workload's own story, printed only under --narrate (stdout), in order.
+ * Context: any; takes a lock, does not switch. */
+void shunt_narrate(struct shunt_run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+bool shunt_narrating(const struct shunt_run *run);
+
+/* Says why setup or body failed. */
+void shunt_run_explain(struct shunt_run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif
