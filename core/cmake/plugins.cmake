@@ -2,8 +2,9 @@
 # A plug-in is one file and one line: shunt_policy(fifo) compiles fifo.c of this folder and enters
 # its one exported symbol, `const struct shunt_policy shunt_policy_fifo`, into the registry.
 #
-#   shunt_<kind>(name [NEEDS library…] [SOURCES extra files…])
+#   shunt_<kind>(name [NEEDS library…] [SOURCES extra files…] [IN file])
 #
+# IN names the file when it is not <name>.c: variants that differ in one constant may share one.
 # The kinds: switch wait timers policy place backend workload. A `-` in a name is a `_` in its
 # symbol. With a library of NEEDS absent, the plug-in is listed, with the reason. NEEDS arch asks
 # for backends/switch/arch/<cpu>.S. The registry keeps the order of the lines.
@@ -16,7 +17,7 @@ endif()
 set(SHUNT_WHY_arch "not built: no switch in assembly for ${CMAKE_SYSTEM_PROCESSOR} (backends/switch/arch)")
 
 function(shunt_plugin kind name)
-  cmake_parse_arguments(ARG "" "" "NEEDS;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "" "IN" "NEEDS;SOURCES" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "shunt_${kind}(${name}): unknown argument ${ARG_UNPARSED_ARGUMENTS}")
   endif()
@@ -32,7 +33,10 @@ function(shunt_plugin kind name)
       target_link_libraries(shunt_plugins PUBLIC shunt::${library})
     endif()
   endforeach()
-  target_sources(shunt_plugins PRIVATE ${name}.c ${ARG_SOURCES})
+  if(NOT ARG_IN)
+    set(ARG_IN ${name}.c)
+  endif()
+  target_sources(shunt_plugins PRIVATE ${ARG_IN} ${ARG_SOURCES})
   set_property(GLOBAL APPEND PROPERTY SHUNT_PRESENT_${kind} ${name})
   set_property(GLOBAL APPEND_STRING PROPERTY SHUNT_EXTERNS "extern const struct shunt_${kind} ${symbol};\n")
   set_property(GLOBAL APPEND_STRING PROPERTY SHUNT_ENTRIES_${kind} "\t{ \"${name}\", &${symbol}, NULL },\n")
