@@ -23,18 +23,13 @@ if(SHUNT_SANITIZE)
 elseif(CMAKE_BUILD_TYPE STREQUAL "Debug")
   list(APPEND SHUNT_C_FLAGS -Og -fno-omit-frame-pointer)
 endif()
-if(SHUNT_WERROR)
-  list(APPEND SHUNT_C_FLAGS -Werror)
-  list(APPEND SHUNT_CXX_FLAGS -Werror)
-endif()
-
 add_library(shunt_flags INTERFACE)
 target_include_directories(shunt_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 target_compile_definitions(shunt_flags INTERFACE _GNU_SOURCE)
 target_compile_options(shunt_flags INTERFACE
     -ffile-prefix-map=${PROJECT_BINARY_DIR}/=build/ -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
     "$<$<COMPILE_LANGUAGE:C>:${SHUNT_C_FLAGS}>" "$<$<COMPILE_LANGUAGE:CXX>:${SHUNT_CXX_FLAGS}>"
-    $<$<COMPILE_LANGUAGE:ASM>:-g>)
+    $<$<COMPILE_LANGUAGE:ASM>:-g> $<$<BOOL:${SHUNT_WERROR}>:-Werror>)
 target_link_options(shunt_flags INTERFACE ${SHUNT_LINK_FLAGS})
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)

@@ -37,6 +37,8 @@ endfunction()
 
 shunt_library(jansson PKG jansson DEB libjansson-dev
     LOSES "the command line `shunt`, the records and shunt-bench cannot be built")
+shunt_library(libmd PKG libmd DEB libmd-dev
+    LOSES "no SHA-256, so neither the records nor the command line can be built")
 shunt_library(hwloc PKG hwloc DEB libhwloc-dev LOSES "no placement on a topology")
 shunt_library(liburing PKG liburing DEB liburing-dev LOSES "no io_uring wait slots")
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What quickstart and selftest share: finding the tree, talking, installing what
+# packages.txt lists, and building a preset. Sourced, never run.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export DEBIAN_FRONTEND=noninteractive
+
+# Colour and in-place progress only on a terminal, and not where NO_COLOR asks for none.
+if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then ON_TERMINAL=1; else ON_TERMINAL=0; fi
+if [ $ON_TERMINAL = 1 ] && [ -z "${NO_COLOR:-}" ]; then
+	BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' PLAIN=$'\e[0m'
+else
+	BOLD='' RED='' GREEN='' YELLOW='' PLAIN=''
+fi
+
+say() { printf '%s\n' "$*"; }
+heading() { printf '\n%s%s%s\n' "$BOLD" "$*" "$PLAIN"; }
+warn() { printf '%s%s%s\n' "$YELLOW" "$*" "$PLAIN" >&2; }
+die() {
+	printf '%s%s%s\n' "$RED" "$*" "$PLAIN" >&2
+	exit 1
+}
+
+# The packages of some groups: names, one a line, in the order of the file.
+packages_of() {
+	local group
+	for group in "$@"; do
+		awk -v group="$group" '!/^#/ && $2 == group { print $1 }' "$ROOT/experiments/packages.txt"
+	done | awk '!seen[$0]++'
+}
+
+purpose_of() {
+	awk -v name="$1" '!/^#/ && $1 == name { $1 = $2 = ""; sub(/^ +/, ""); print; exit }' \
+		"$ROOT/experiments/packages.txt"
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Of the packages named, those that are not installed.
+missing_of() {
+	local name
+	for name in "$@"; do is_installed "$name" || say "$name"; done
+}
+
+# How apt can be run here: "" as root, a sudo command, or failure when there is no right to.
+apt_prefix() {
+	if [ "$(id -u)" = 0 ]; then
+		say ""
+	elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+		say "sudo -n"
+	elif command -v sudo >/dev/null && [ -t 0 ] && [ -z "${CI:-}" ]; then
+		say "sudo"
+	else
+		return 1
+	fi
+}
+
+run_apt() { # prefix, log, apt-get arguments…
+	local prefix=$1 log=$2
+	shift 2
+	# shellcheck disable=SC2086
+	$prefix env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=1 \
+		-o Acquire::http::Timeout=30 -o DPkg::Lock::Timeout=300 "$@" </dev/null >>"$log" 2>&1
+}
+
+# Install what these groups lack. Says first what it is about to do; never fails: whoever needs a
+# package that could not be had says so later.
+install_groups() {
+	local -a missing
+	local name prefix log="$ROOT/build/logs/apt.log"
+
+	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+		warn "This is no Debian: nothing is installed. experiments/packages.txt lists what is needed."
+		return 0
+	fi
+	# shellcheck disable=SC2046
+	mapfile -t missing < <(missing_of $(packages_of "$@"))
+	if [ ${#missing[@]} = 0 ]; then
+		say "Packages: all of them are here."
+		return 0
+	fi
+	if ! prefix=$(apt_prefix); then
+		warn "Packages: ${#missing[@]} are missing, and there is no right to install them here:"
+		for name in "${missing[@]}"; do warn "$(printf '  %-24s %s' "$name" "$(purpose_of "$name")")"; done
+		warn "To install them: apt-get install --no-install-recommends ${missing[*]}"
+		return 0
+	fi
+	say "Packages: about to install ${#missing[@]} with ${prefix:+$prefix }apt-get:"
+	for name in "${missing[@]}"; do printf '  %-24s %s\n' "$name" "$(purpose_of "$name")"; done
+	mkdir -p "$ROOT/build/logs"
+	: >"$log"
+	if ! run_apt "$prefix" "$log" install -y --no-install-recommends "${missing[@]}"; then
+		run_apt "$prefix" "$log" update || true
+		if ! run_apt "$prefix" "$log" install -y --no-install-recommends "${missing[@]}"; then
+			# One that cannot be had must not keep back the others.
+			for name in "${missing[@]}"; do
+				run_apt "$prefix" "$log" install -y --no-install-recommends "$name" || true
+			done
+		fi
+	fi
+	mapfile -t missing < <(missing_of "${missing[@]}")
+	if [ ${#missing[@]} != 0 ]; then
+		warn "Packages: could not be installed (offline?): ${missing[*]}"
+		warn "  what apt said: build/logs/apt.log. Going on with what can be built."
+	fi
+}
+
+# Run a command with its output in a log. On a terminal the log's last line is shown as it runs.
+logged() { # log, command…
+	local log=$1 watcher='' rc=0
+	shift
+	mkdir -p "$(dirname "$log")"
+	if [ $ON_TERMINAL = 1 ]; then
+		while sleep 0.3; do
+			printf '\r\e[K  %s' "$(tail -n 1 "$log" 2>/dev/null | tr -cd '[:print:]' | cut -c 1-74)"
+		done &
+		watcher=$!
+	fi
+	"$@" </dev/null >>"$log" 2>&1 || rc=$?
+	if [ -n "$watcher" ]; then
+		kill $watcher 2>/dev/null
+		wait $watcher 2>/dev/null
+		printf '\r\e[K'
+	fi
+	return $rc
+}
+
+show_end_of() { # log
+	printf '%s\n' "--- the end of ${1#"$ROOT"/}:" >&2
+	tail -n "${2:-30}" "$1" >&2
+	printf '%s\n' "---" >&2
+}
+
+# What a build cannot do without, with the package of each.
+require_build_tools() {
+	local absent=''
+	command -v cmake >/dev/null || absent="$absent cmake"
+	command -v "${CC:-cc}" >/dev/null || absent="$absent gcc libc6-dev"
+	command -v ninja >/dev/null || command -v make >/dev/null || absent="$absent ninja-build"
+	[ -z "$absent" ] || die "Cannot build without:$absent (apt-get install$absent)"
+}
+
+# Configure and build one preset; extra arguments go to the configure step. Returns 1 on failure.
+build_preset() { # preset, log, configure arguments…
+	local preset=$1 log=$2 cache="$ROOT/build/$1/CMakeCache.txt" generator=${CMAKE_GENERATOR:-}
+	shift 2
+	mkdir -p "$(dirname "$log")"
+	: >"$log"
+	# A build folder that came with a copied tree belongs to the other tree.
+	if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$ROOT" "$cache"; then
+		rm -rf "${ROOT:?}/build/$preset"
+	fi
+	if [ -f "$cache" ]; then
+		generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$cache")
+	elif [ -z "$generator" ] && command -v ninja >/dev/null; then
+		generator=Ninja
+	fi
+	(
+		cd "$ROOT" || exit 1
+		[ -z "$generator" ] || export CMAKE_GENERATOR="$generator"
+		logged "$log" cmake --preset "$preset" "$@" && logged "$log" cmake --build --preset "$preset"
+	) || {
+		show_end_of "$log" 40
+		return 1
+	}
+}
+
+# What configure said about absent libraries and plug-ins.
+show_absent() { # log
+	sed -n '/^-- shunt [0-9]/,$p' "$1" | sed -n 's/^--   \(.*absent.*\)/  \1/p'
+}
+
+# A Python 3 that has these modules; the system's first, since another on the PATH may lack them.
+find_python() {
+	local python module wanted=''
+	for module in "$@"; do wanted="$wanted import $module;"; done
+	for python in /usr/bin/python3 python3; do
+		if "$python" -c "$wanted" >/dev/null 2>&1; then
+			say "$python"
+			return 0
+		fi
+	done
+	return 1
+}
