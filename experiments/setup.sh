@@ -177,7 +177,7 @@ show_absent() { # log
 # A Python 3 that has these modules; the system's first, since another on the PATH may lack them.
 find_python() {
 	local python module wanted=''
-	for module in "$@"; do wanted="$wanted import $module;"; done
+	for module in "$@"; do wanted="${wanted}import $module;"; done
 	for python in /usr/bin/python3 python3; do
 		if "$python" -c "$wanted" >/dev/null 2>&1; then
 			say "$python"
