@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the histogram that are not in the hot path; the idea is in hist.h. */
+#include "core/measure/hist.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKET_BYTES (SHUNT_HIST_BUCKETS * sizeof(uint64_t))
+
+_Static_assert(SHUNT_HIST_BUCKETS == 54272, "records of other builds could not be pooled");
+
+int shunt_hist_init(struct shunt_hist *hist)
+{
+	uint64_t *bucket = malloc(BUCKET_BYTES);
+
+	if (!bucket)
+		return -ENOMEM;
+	hist->bucket = bucket;
+	shunt_hist_reset(hist);
+	return 0;
+}
+
+void shunt_hist_fini(struct shunt_hist *hist)
+{
+	free(hist->bucket);
+	hist->bucket = NULL;
+}
+
+void shunt_hist_reset(struct shunt_hist *hist)
+{
+	/* malloc and memset could become a calloc, which touches nothing: hide the one from the
+	 * other. */
+	__asm__ volatile("" : "+r"(hist->bucket));
+	memset(hist->bucket, 0, BUCKET_BYTES);
+	*hist = (struct shunt_hist){.bucket = hist->bucket, .min = UINT64_MAX};
+}
+
+void shunt_hist_merge(struct shunt_hist *into, const struct shunt_hist *from)
+{
+	for (unsigned i = 0; i < SHUNT_HIST_BUCKETS; i++)
+		into->bucket[i] += from->bucket[i];
+	into->count += from->count;
+	into->sum += from->sum;
+	into->negative += from->negative;
+	into->over += from->over;
+	if (from->min < into->min)
+		into->min = from->min;
+	if (from->max > into->max)
+		into->max = from->max;
+}
+
+uint64_t shunt_hist_quantile(const struct shunt_hist *hist, unsigned ppm)
+{
+	unsigned __int128 scaled = (unsigned __int128)hist->count * ppm + SHUNT_HIST_PPM - 1;
+	uint64_t rank = (uint64_t)(scaled / SHUNT_HIST_PPM), seen = 0;
+
+	if (rank == 0)
+		rank = 1;
+	for (unsigned i = 0; i < SHUNT_HIST_BUCKETS; i++) {
+		seen += hist->bucket[i];
+		if (seen >= rank)
+			return shunt_hist_high(i) < hist->max ? shunt_hist_high(i) : hist->max;
+	}
+	return hist->max;
+}
+
+uint64_t shunt_hist_samples_needed(unsigned ppm)
+{
+	unsigned far = ppm > SHUNT_HIST_PPM / 2 ? ppm : SHUNT_HIST_PPM - ppm;
+
+	if (far >= SHUNT_HIST_PPM)
+		return 1;
+	return (uint64_t)ceil(log(0.025) / log1p(-(double)(SHUNT_HIST_PPM - far) / SHUNT_HIST_PPM));
+}
+
+bool shunt_hist_quantile_known(const struct shunt_hist *hist, unsigned ppm)
+{
+	return hist->count >= shunt_hist_samples_needed(ppm);
+}
+
+double shunt_hist_mean(const struct shunt_hist *hist)
+{
+	return hist->count ? (double)hist->sum / (double)hist->count : 0;
+}
+
+bool shunt_hist_next(const struct shunt_hist *hist, unsigned *index, uint64_t *count)
+{
+	for (unsigned i = *index; i < SHUNT_HIST_BUCKETS; i++) {
+		if (hist->bucket[i]) {
+			*index = i;
+			*count = hist->bucket[i];
+			return true;
+		}
+	}
+	return false;
+}

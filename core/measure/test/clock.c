@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* If this passes, the counter and CLOCK_MONOTONIC agree as far as the clock claims they do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/measure/clock.h"
+
+#include <string.h>
+
+static void monotonic_on_request(void **state)
+{
+	struct shunt_clock clock;
+
+	(void)state;
+	shunt_clock_init(&clock, false, 0);
+	assert_int_equal(clock.source, SHUNT_CLOCK_MONOTONIC);
+	assert_string_equal(shunt_clock_name(&clock), "monotonic");
+	assert_true(strlen(clock.why) > 0);
+	assert_int_equal(clock.ticks_per_s, 0);
+	assert_true(clock.read_cost_ns > 0);
+	assert_float_equal(shunt_clock_verify(&clock), 0, 0);
+	uint64_t before = shunt_clock_monotonic_ns(), at = shunt_clock_ns(&clock);
+	assert_true(at >= before && at <= shunt_clock_monotonic_ns());
+}
+
+static void counter_says_why_or_is_calibrated(void **state)
+{
+	struct shunt_clock clock;
+
+	(void)state;
+	shunt_clock_init(&clock, true, 0);
+	if (clock.source == SHUNT_CLOCK_MONOTONIC) {
+		assert_true(strlen(clock.why) > 0);
+		assert_int_equal(clock.scale, 0);
+		return;
+	}
+	assert_int_equal(strlen(clock.why), 0);
+	assert_string_not_equal(shunt_clock_name(&clock), "monotonic");
+	assert_true(clock.ticks_per_s > 1000000 && clock.ticks_per_s < 20000000000u);
+	assert_true(clock.calibration_span_ns >= 10000000u);
+	assert_true(clock.calibration_error_ppm > 0);
+	assert_true(clock.read_cost_ns > 0 && clock.monotonic_cost_ns > 0);
+}
+
+/* How far a reading is outside the two readings of CLOCK_MONOTONIC around it. */
+static uint64_t outside_ns(const struct shunt_clock *clock)
+{
+	uint64_t before = shunt_clock_monotonic_ns(), at = shunt_clock_ns(clock);
+	uint64_t after = shunt_clock_monotonic_ns();
+
+	return at < before ? before - at : at > after ? at - after : 0;
+}
+
+static void the_two_clocks_agree_within_the_claim(void **state)
+{
+	struct shunt_clock clock;
+
+	(void)state;
+	shunt_clock_init(&clock, true, 20000000);
+	for (int i = 0; i < 20; i++) {
+		struct timespec pause = {0, 1000000};
+		double since_ns = (double)(shunt_clock_monotonic_ns() - clock.base_ns);
+
+		/* Twice the bound, and a microsecond for the base point's own bracket. */
+		assert_true((double)outside_ns(&clock) <=
+			    since_ns * clock.calibration_error_ppm * 2e-6 + 1000);
+		nanosleep(&pause, NULL);
+	}
+	uint64_t scale = clock.scale;
+	double drift_ppm = shunt_clock_verify(&clock);
+
+	assert_true(drift_ppm >= 0 && drift_ppm < 10000);
+	assert_int_equal(clock.scale, scale);
+}
+
+static void it_never_runs_backwards(void **state)
+{
+	struct shunt_clock clock;
+	uint64_t last = 0;
+
+	(void)state;
+	shunt_clock_init(&clock, true, 1000000);
+	for (int i = 0; i < 100000; i++) {
+		uint64_t now = shunt_clock_ns(&clock);
+
+		assert_true(now >= last);
+		last = now;
+	}
+}
+
+static void conversion_is_linear_and_does_not_overflow(void **state)
+{
+	struct shunt_clock clock = {.base_ticks = 1000, .base_ns = 77, .scale = UINT64_C(1) << 31};
+
+	(void)state;
+	assert_int_equal(shunt_clock_convert(&clock, 1000), 77);
+	assert_int_equal(shunt_clock_convert(&clock, 1002), 78);
+	/* A year at 4 GHz is 2^57 ticks: beyond what a 64-bit product with the scale holds. */
+	assert_int_equal(
+		shunt_clock_convert(&clock, 1000 + (UINT64_C(1) << 57)), 77 + (UINT64_C(1) << 56));
+}
+
+static void cpu_time_grows_with_work(void **state)
+{
+	uint64_t before = shunt_clock_cpu_ns();
+
+	(void)state;
+	for (volatile int i = 0; i < 3000000; i++)
+		continue;
+	assert_true(shunt_clock_cpu_ns() > before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(monotonic_on_request),
+		cmocka_unit_test(counter_says_why_or_is_calibrated),
+		cmocka_unit_test(the_two_clocks_agree_within_the_claim),
+		cmocka_unit_test(it_never_runs_backwards),
+		cmocka_unit_test(conversion_is_linear_and_does_not_overflow),
+		cmocka_unit_test(cpu_time_grows_with_work),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
