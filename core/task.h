@@ -51,9 +51,9 @@ enum shunt_task_state {
 #define SHUNT_EPOCH_ONE       (UINT64_C(1) << 32)
 
 /* Values of joiner that are no task. */
-#define SHUNT_JOINER_NONE     UINTPTR_C(0)
-#define SHUNT_JOINER_DETACHED UINTPTR_C(1)
-#define SHUNT_JOINER_ENDED    UINTPTR_C(2)
+#define SHUNT_JOINER_NONE     ((uintptr_t)0)
+#define SHUNT_JOINER_DETACHED ((uintptr_t)1)
+#define SHUNT_JOINER_ENDED    ((uintptr_t)2)
 
 struct shunt_task {
 	/* Every switch touches these: one cache line. Owned by the worker that runs or holds it. */
@@ -64,13 +64,15 @@ struct shunt_task {
 	int saved_errno;
 	unsigned home;             /* index of the worker that it belongs to where tasks stay */
 	struct shunt_stack *stack; /* NULL before the first run */
-	shunt_task_fn *fn;
-	void *arg;
+	uint64_t timer_ticket;     /* of the timer it armed and that has not fired; 0: none */
 
-	/* Its end and its joiner. */
-	_Alignas(64) _Atomic uintptr_t joiner; /* [task:joiner] a SHUNT_JOINER_ or the task */
-	uint64_t joiner_ticket; /* set before joiner is published */
-	void **join_result;     /* of the wait in progress: where this task wants the result */
+	/* Its beginning, its end and its joiner. */
+	_Alignas(64) shunt_task_fn *fn;
+	void *arg;
+	uintptr_t joiner;     /* a SHUNT_JOINER_ or the joining task; guarded by join_lock */
+	int join_lock;        /* [waiters:lock] */
+	void **join_result;     /* of the join in progress: where this task wants the result */
+	uint64_t join_ticket;   /* of the join in progress */
 	bool join_direct;       /* the ended task may hand over and release (no deadline) */
 	void *result;
 	struct shunt_sched *sched; /* constant */
@@ -82,9 +84,9 @@ struct shunt_task {
 	struct shunt_waiters *wait_on; /* NULL: not in a list */
 	uint64_t wait_ticket;
 	void *wait_value;          /* handed over with the wake */
+	int wait_result;           /* of a wait that can end in more than one way */
 	const char *wait_what;     /* "mutex", "join", …: for the deadlock report */
-	uint64_t timer_ticket;     /* ticket of the timer it armed, 0 none; owner: the task's worker */
-	struct shunt_worker *worker; /* that armed the timer, or on which it ended */
+	struct shunt_worker *timer_worker; /* on which it armed its timer */
 
 	/* Its place among all tasks; probes; sanitizers. */
 	_Alignas(64) struct shunt_task *injected_next;
@@ -95,7 +97,7 @@ struct shunt_task {
 	void *backend_private;     /* complete backends */
 };
 
-_Static_assert(offsetof(struct shunt_task, arg) < 64, "the hot fields fill one cache line");
+_Static_assert(offsetof(struct shunt_task, timer_ticket) < 64, "the hot fields fill one cache line");
 
 /* ---- memory orders ------------------------------------------------------------------------- */
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lock of sync objects and joins: held for a dozen instructions, never over a switch, and not
+ * taken at all with one worker. It spins, then lets the kernel run somebody else, because the
+ * holder may be a kernel thread that was preempted.
+ */
+#ifndef SHUNT_CORE_LOCK_H
+#define SHUNT_CORE_LOCK_H
+
+#include <sched.h>
+#include <stdbool.h>
+
+static inline void shunt_cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static inline void shunt_spin_lock(int *lock, bool many)
+{
+	if (!many)
+		return;
+	/* Acquire pairs with the release in shunt_spin_unlock [waiters:lock]. */
+	while (__builtin_expect(__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE), 0)) {
+		unsigned spins = 0;
+		/* Relaxed: only to wait without taking the line; the exchange above decides. */
+		while (__atomic_load_n(lock, __ATOMIC_RELAXED)) {
+			shunt_cpu_relax();
+			if (++spins % 128 == 0)
+				sched_yield();
+		}
+	}
+}
+
+static inline void shunt_spin_unlock(int *lock, bool many)
+{
+	if (many)
+		/* Release pairs with the acquire in shunt_spin_lock [waiters:lock]. */
+		__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
+#endif

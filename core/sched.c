@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The task API on the hooks of whichever backend runs the caller.
+ *
+ * Each call finds its context, checks that there is one, does what is common to all backends (the
+ * rules about permits, joins and handles, on the task word) and ends in a tail call to a hook, so
+ * that no frame of ours is left above the switch.
+ */
+#include "core/sched.h"
+
+#include "core/backend.h"
+#include "core/lock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Initial-exec: one load from the thread pointer; this is an executable, not a plug-in of one. */
+static __thread struct shunt_ctx *current_ctx __attribute__((tls_model("initial-exec")));
+
+/* noipa where there is one: inlined into a task's code, a compiler may keep the address of
+ * current_ctx over a switch to another thread. */
+#if defined(__clang__)
+#define SHUNT_OPAQUE __attribute__((noinline, optnone))
+#else
+#define SHUNT_OPAQUE __attribute__((noipa))
+#endif
+
+SHUNT_OPAQUE struct shunt_ctx *shunt_ctx_get(void)
+{
+	return current_ctx;
+}
+
+struct shunt_ctx *shunt_ctx_set(struct shunt_ctx *ctx)
+{
+	struct shunt_ctx *previous = current_ctx;
+	current_ctx = ctx;
+	return previous;
+}
+
+_Noreturn void shunt_panic(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	fputs("shunt: ", stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+	va_end(args);
+	abort();
+}
+
+static _Noreturn __attribute__((cold, noinline)) void outside_a_task(const char *call)
+{
+	shunt_panic("%s called outside a task: only tasks of a running scheduler may call it", call);
+}
+
+/* The context of a call that only tasks may make. */
+#define TASK_CTX()                                                                                 \
+	({                                                                                         \
+		struct shunt_ctx *ctx_ = current_ctx;                                              \
+		if (__builtin_expect(!ctx_, 0))                                                    \
+			outside_a_task(__func__);                                                  \
+		ctx_;                                                                              \
+	})
+
+static inline void count(uint64_t *counter)
+{
+	++*counter;
+}
+
+/* ---- giving way, time ----------------------------------------------------------------------- */
+
+void shunt_yield(void)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	ctx->hooks->yield(ctx);
+}
+
+bool shunt_checkpoint(void)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	return ctx->hooks->checkpoint && ctx->hooks->checkpoint(ctx);
+}
+
+int64_t shunt_now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+int shunt_sleep_until(int64_t deadline_ns)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	count(&ctx->count.sleeps);
+	ctx->current->wait_what = "sleep";
+	shunt_task_prepare(ctx->current, ctx->many);
+	int rc = ctx->hooks->block(ctx, deadline_ns);
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int shunt_sleep_for(int64_t duration_ns)
+{
+	int64_t now = shunt_now_ns();
+	return shunt_sleep_until(duration_ns > INT64_MAX - now ? SHUNT_FOREVER : now + duration_ns);
+}
+
+/* ---- parking -------------------------------------------------------------------------------- */
+
+int shunt_park(void)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	count(&ctx->count.parks);
+	return ctx->hooks->park(ctx, SHUNT_FOREVER);
+}
+
+int shunt_park_until(int64_t deadline_ns)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	count(&ctx->count.parks);
+	return ctx->hooks->park(ctx, deadline_ns);
+}
+
+static bool wake_inside(struct shunt_ctx *ctx, struct shunt_handle handle)
+{
+	enum shunt_claim claim = shunt_task_claim_park(handle.task, handle.generation, ctx->many);
+	count(&ctx->count.wakes);
+	if (claim == SHUNT_CLAIM_MINE)
+		ctx->hooks->ready(ctx, handle.task);
+	else if (claim == SHUNT_CLAIM_STALE)
+		count(&ctx->count.wakes_stale);
+	else if (claim == SHUNT_CLAIM_PERMIT)
+		count(&ctx->count.permits);
+	return claim != SHUNT_CLAIM_STALE;
+}
+
+bool shunt_wake(struct shunt_handle handle)
+{
+	struct shunt_ctx *ctx = current_ctx;
+	if (!handle.task)
+		return false;
+	if (ctx && ctx->sched == handle.task->sched)
+		return wake_inside(ctx, handle);
+	struct shunt_sched *sched = handle.task->sched;
+	return sched->backend->wake && sched->backend->wake(sched, handle);
+}
+
+int shunt_transfer(struct shunt_handle handle)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	count(&ctx->count.parks);
+	if (handle.task && handle.task->sched == ctx->sched && ctx->hooks->transfer)
+		return ctx->hooks->transfer(ctx, handle.task, handle.generation);
+	shunt_wake(handle);
+	count(&ctx->count.transfers_plain);
+	return ctx->hooks->park(ctx, SHUNT_FOREVER);
+}
+
+/* ---- a task's life -------------------------------------------------------------------------- */
+
+int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
+	const struct shunt_attr *attr)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	return ctx->hooks->spawn(ctx, handle, fn, arg, attr);
+}
+
+void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
+	const struct shunt_attr *attr, bool detached, uint64_t id)
+{
+	task->fn = fn;
+	task->arg = arg;
+	task->value = (uintptr_t)task;
+	task->saved_errno = 0;
+	task->timer_ticket = 0;
+	task->name = attr ? attr->name : NULL;
+	task->id = id;
+	task->joiner = detached ? SHUNT_JOINER_DETACHED : SHUNT_JOINER_NONE;
+	shunt_word_store(task, (atomic_load_explicit(&task->word, memory_order_relaxed) &
+		SHUNT_WORD_TICKET) | SHUNT_TASK_RUNNABLE);
+}
+
+/*
+ * Who joins whom. task->joiner changes under task->join_lock, and the end claims its joiner under it
+ * too: a joiner whose deadline has passed therefore finds either itself (and withdraws) or ENDED,
+ * and then nobody holds on to its ticket any more.
+ */
+void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
+{
+	bool many = ctx->many;
+	uint64_t word = shunt_word_load(task, many);
+	if (!many)
+		shunt_word_store(task, shunt_word_with_state(word, SHUNT_TASK_ENDED));
+	else
+		while (!shunt_word_cas(task, &word, shunt_word_with_state(word, SHUNT_TASK_ENDED)))
+			;
+	shunt_spin_lock(&task->join_lock, many);
+	uintptr_t joiner = task->joiner;
+	task->joiner = SHUNT_JOINER_ENDED;
+	if (joiner <= SHUNT_JOINER_DETACHED) {
+		shunt_spin_unlock(&task->join_lock, many);
+		if (joiner == SHUNT_JOINER_DETACHED)
+			ctx->hooks->release(ctx, task);
+		return;
+	}
+	struct shunt_task *waiter = (struct shunt_task *)joiner;
+	/* Direct: nothing but this end can end the wait, so hand over and let it return at once. */
+	bool direct = waiter->join_direct;
+	if (direct && waiter->join_result)
+		*waiter->join_result = task->result;
+	enum shunt_claim claim = shunt_task_claim(waiter, waiter->join_ticket, 0, many);
+	shunt_spin_unlock(&task->join_lock, many);
+	if (direct)
+		ctx->hooks->release(ctx, task);
+	if (claim == SHUNT_CLAIM_MINE)
+		ctx->hooks->ready(ctx, waiter);
+}
+
+/* The result of a task that has ended; releases it. */
+static int join_ended(struct shunt_ctx *ctx, struct shunt_task *task, void **result)
+{
+	if (result)
+		*result = task->result;
+	ctx->hooks->release(ctx, task);
+	return 0;
+}
+
+static int join_check(struct shunt_ctx *ctx, struct shunt_handle handle)
+{
+	if (!handle.task)
+		return -ESRCH;
+	if (handle.task->sched != ctx->sched)
+		return -EXDEV;
+	uint64_t word = shunt_word_load(handle.task, ctx->many);
+	if ((word & SHUNT_WORD_GENERATION) != handle.generation ||
+		shunt_word_state(word) == SHUNT_TASK_FREE)
+		return -ESRCH;
+	return handle.task == ctx->current ? -EDEADLK : 0;
+}
+
+/* What a joiner or detacher finds instead of SHUNT_JOINER_NONE: 1 ended, else an error. */
+static int joiner_found(uintptr_t joiner)
+{
+	return joiner == SHUNT_JOINER_ENDED ? 1 : joiner == SHUNT_JOINER_DETACHED ? -ESRCH : -EBUSY;
+}
+
+/* Makes the caller the task's joiner. 0: it must block now. 1: the task had ended. */
+static int join_begin(struct shunt_ctx *ctx, struct shunt_task *task, void **result, bool direct)
+{
+	struct shunt_task *self = ctx->current;
+	int rc = 0;
+	shunt_spin_lock(&task->join_lock, ctx->many);
+	if (task->joiner != SHUNT_JOINER_NONE) {
+		rc = joiner_found(task->joiner);
+	} else {
+		self->join_result = result;
+		self->join_direct = direct;
+		self->join_ticket = shunt_task_prepare(self, ctx->many);
+		task->joiner = (uintptr_t)self;
+	}
+	shunt_spin_unlock(&task->join_lock, ctx->many);
+	return rc;
+}
+
+int shunt_join(struct shunt_handle handle, void **result)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	int rc = join_check(ctx, handle);
+	if (rc)
+		return rc;
+	rc = join_begin(ctx, handle.task, result, true);
+	if (rc == 0) {
+		count(&ctx->count.joins);
+		ctx->current->wait_what = "join";
+		return ctx->hooks->block(ctx, SHUNT_FOREVER);
+	}
+	return rc < 0 ? rc : join_ended(ctx, handle.task, result);
+}
+
+/* The deadline has passed: true if the task has not ended, and is joinable again. */
+static bool join_withdraw(struct shunt_ctx *ctx, struct shunt_task *task, struct shunt_task *self)
+{
+	shunt_spin_lock(&task->join_lock, ctx->many);
+	bool mine = task->joiner == (uintptr_t)self;
+	if (mine)
+		task->joiner = SHUNT_JOINER_NONE;
+	shunt_spin_unlock(&task->join_lock, ctx->many);
+	return mine;
+}
+
+int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **result)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	int rc = join_check(ctx, handle);
+	if (rc)
+		return rc;
+	struct shunt_task *self = ctx->current;
+	rc = join_begin(ctx, handle.task, result, false);
+	if (rc < 0)
+		return rc;
+	if (rc == 0) {
+		count(&ctx->count.joins);
+		self->wait_what = "join";
+		rc = ctx->hooks->block(ctx, deadline_ns);
+		ctx = shunt_ctx_get();
+		if (rc && join_withdraw(ctx, handle.task, self))
+			return rc;
+	}
+	return join_ended(ctx, handle.task, result);
+}
+
+int shunt_detach(struct shunt_handle handle)
+{
+	struct shunt_ctx *ctx = TASK_CTX();
+	int rc = join_check(ctx, handle);
+	if (rc && rc != -EDEADLK)
+		return rc;
+	struct shunt_task *task = handle.task;
+	shunt_spin_lock(&task->join_lock, ctx->many);
+	rc = 0;
+	if (task->joiner == SHUNT_JOINER_NONE)
+		task->joiner = SHUNT_JOINER_DETACHED;
+	else
+		rc = joiner_found(task->joiner);
+	shunt_spin_unlock(&task->join_lock, ctx->many);
+	return rc == 1 ? join_ended(ctx, task, NULL) : rc;
+}
+
+/* ---- where am I ----------------------------------------------------------------------------- */
+
+struct shunt_handle shunt_self(void)
+{
+	struct shunt_task *task = TASK_CTX()->current;
+	return (struct shunt_handle){ task, shunt_task_generation(task) };
+}
+
+uint64_t shunt_task_id(void)
+{
+	return TASK_CTX()->current->id;
+}
+
+unsigned shunt_worker_index(void)
+{
+	return TASK_CTX()->index;
+}
+
+unsigned shunt_worker_count(void)
+{
+	return TASK_CTX()->sched->worker_count;
+}
+
+bool shunt_in_task(void)
+{
+	return current_ctx != NULL;
+}
+
+/* ---- embedding ------------------------------------------------------------------------------ */
+
+int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
+	struct shunt_error *err)
+{
+	return sched->backend->run(sched, root, arg, result, err);
+}
+
+void shunt_close(struct shunt_sched *sched)
+{
+	if (sched)
+		sched->backend->close(sched);
+}
+
+int shunt_spawn_external(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
+	void *arg, const struct shunt_attr *attr)
+{
+	return sched->backend->spawn ? sched->backend->spawn(sched, handle, fn, arg, attr) : -ENOTSUP;
+}
+
+void shunt_hold(struct shunt_sched *sched)
+{
+	if (sched->backend->hold)
+		sched->backend->hold(sched, 1);
+}
+
+void shunt_release(struct shunt_sched *sched)
+{
+	if (sched->backend->hold)
+		sched->backend->hold(sched, -1);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of tasks that wait on a sync object, first in, first out.
+ *
+ * A task waits in three steps: under the object's lock it prepares its wait and appends itself
+ * (shunt_waiters_join), unlocks, and blocks by a tail call to the backend's hook. Whoever grants it
+ * something writes that under the same lock, then claims it; a task whose deadline came first
+ * cannot be claimed and is passed over. After a deadline the task takes itself off the list
+ * (shunt_waiters_leave) if nobody has.
+ */
+#ifndef SHUNT_CORE_SYNC_WAITERS_H
+#define SHUNT_CORE_SYNC_WAITERS_H
+
+#include "core/backend.h"
+#include "core/lock.h"
+
+/* The context of a call that only tasks may make. */
+static inline struct shunt_ctx *shunt_sync_ctx(const char *call)
+{
+	struct shunt_ctx *ctx = shunt_ctx_get();
+	if (__builtin_expect(!ctx, 0))
+		shunt_panic("%s called outside a task: only tasks of a running scheduler may call it",
+			call);
+	return ctx;
+}
+
+/* Appends the running task, its wait prepared. Context: task; the lock is held. */
+static inline void shunt_waiters_join(struct shunt_waiters *waiters, struct shunt_ctx *ctx,
+	const char *what)
+{
+	struct shunt_task *self = ctx->current;
+	self->wait_what = what;
+	self->wait_result = 0;
+	self->wait_ticket = shunt_task_prepare(self, ctx->many);
+	self->wait_on = waiters;
+	self->wait_next = NULL;
+	self->wait_prev = waiters->tail;
+	if (waiters->tail)
+		waiters->tail->wait_next = self;
+	else
+		waiters->head = self;
+	waiters->tail = self;
+	ctx->count.blocks++;
+}
+
+static inline void shunt_waiters_unlink(struct shunt_waiters *waiters, struct shunt_task *task)
+{
+	if (task->wait_prev)
+		task->wait_prev->wait_next = task->wait_next;
+	else
+		waiters->head = task->wait_next;
+	if (task->wait_next)
+		task->wait_next->wait_prev = task->wait_prev;
+	else
+		waiters->tail = task->wait_prev;
+	task->wait_on = NULL;
+}
+
+/* One waiter that was claimed. */
+struct shunt_granted {
+	struct shunt_task *task; /* NULL: nobody waits */
+	void *value;             /* its wait_value before the claim */
+	bool ready;              /* the caller must pass it to shunt_grant once it has unlocked */
+};
+
+/* Claims the first waiter that can be claimed, after handing it `value` and `result` if `hand`.
+ * Context: the lock is held. */
+static inline struct shunt_granted shunt_waiters_claim(struct shunt_waiters *waiters, bool many,
+	bool hand, void *value, int result)
+{
+	struct shunt_task *task;
+	while ((task = waiters->head)) {
+		void *offered = task->wait_value;
+		shunt_waiters_unlink(waiters, task);
+		if (hand)
+			task->wait_value = value;
+		task->wait_result = result;
+		enum shunt_claim claim = shunt_task_claim(task, task->wait_ticket, 0, many);
+		if (claim != SHUNT_CLAIM_STALE)
+			return (struct shunt_granted){ task, offered, claim == SHUNT_CLAIM_MINE };
+	}
+	return (struct shunt_granted){ NULL, NULL, false };
+}
+
+static inline void shunt_grant(struct shunt_ctx *ctx, struct shunt_granted granted)
+{
+	if (granted.ready)
+		ctx->hooks->ready(ctx, granted.task);
+}
+
+/* Claims every waiter; returns those to make ready as a chain through wait_next, for
+ * shunt_grant_all. Context: the lock is held. */
+static inline struct shunt_task *shunt_waiters_claim_all(struct shunt_waiters *waiters, bool many,
+	bool hand, int result)
+{
+	struct shunt_task *ready = NULL, **tail = &ready;
+	struct shunt_granted granted;
+	while ((granted = shunt_waiters_claim(waiters, many, hand, NULL, result)).task) {
+		if (!granted.ready)
+			continue;
+		granted.task->wait_next = NULL;
+		*tail = granted.task;
+		tail = &granted.task->wait_next;
+	}
+	return ready;
+}
+
+static inline void shunt_grant_all(struct shunt_ctx *ctx, struct shunt_task *ready)
+{
+	while (ready) {
+		struct shunt_task *task = ready;
+		ready = task->wait_next;
+		ctx->hooks->ready(ctx, task);
+	}
+}
+
+/* Blocks the running task, which has joined `waiters` and unlocked, until the deadline; takes it
+ * off the list if the deadline (or a refusal of the timer) ended the wait. */
+static inline int shunt_waiters_block_until(struct shunt_waiters *waiters, struct shunt_ctx *ctx,
+	int *lock, int64_t deadline_ns)
+{
+	struct shunt_task *self = ctx->current;
+	bool many = ctx->many;
+	int rc = ctx->hooks->block(ctx, deadline_ns);
+	if (rc) {
+		shunt_spin_lock(lock, many);
+		if (self->wait_on)
+			shunt_waiters_unlink(waiters, self);
+		shunt_spin_unlock(lock, many);
+	}
+	return rc;
+}
+
+#endif
