@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * If this passes, every timer queue of the registry behaves like a sorted array: each live timer
+ * fires once, at the first expiry at or after its deadline and never before, cancelled ones never;
+ * earliest() is a bound that leads to the next deadline; cancels and emptiness leave no memory
+ * behind; and a failed allocation changes nothing.
+ *
+ * Linked with --wrap for malloc and its kin, so that allocations can be counted and refused.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/engine/slots.h"
+#include "core/engine/task.h"
+#include "core/registry.h"
+#include "core/rng.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define POOL 2048
+#define MS   INT64_C(1000000)
+
+/* ---- allocation, counted and refused --------------------------------------------------------- */
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void __real_free(void *old);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+void __wrap_free(void *old);
+
+static int64_t held_bytes;
+static bool refuse;
+
+static void *counted(void *new)
+{
+	held_bytes += (int64_t)malloc_usable_size(new);
+	return new;
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+	return refuse ? NULL : counted(__real_malloc(bytes));
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+	return refuse ? NULL : counted(__real_calloc(count, bytes));
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+	int64_t before = (int64_t)malloc_usable_size(old);
+	void *new = refuse ? NULL : __real_realloc(old, bytes);
+
+	if (new != NULL) {
+		held_bytes -= before;
+		counted(new);
+	}
+	return new;
+}
+
+void __wrap_free(void *old)
+{
+	held_bytes -= (int64_t)malloc_usable_size(old);
+	__real_free(old);
+}
+
+/* ---- the model ------------------------------------------------------------------------------- */
+
+struct armed {
+	int64_t deadline_ns;
+	bool live;  /* armed and not cancelled */
+	bool fired; /* during the present expire() */
+};
+
+struct model {
+	const struct shunt_timers *ops;
+	void *queue;
+	int64_t now_ns;
+	int64_t resolution_ns; /* order within it is free */
+	int64_t last_fired_ns;
+	size_t live_count;
+	struct shunt_rng rng;
+	struct shunt_task *task;
+	struct armed armed[POOL];
+};
+
+static void task_blocks(struct shunt_task *task)
+{
+	uint64_t word = atomic_load(&task->word);
+
+	atomic_store(&task->word,
+		shunt_word_with_state(word, SHUNT_TASK_BLOCKED) + SHUNT_EPOCH_ONE);
+}
+
+static void task_runs(struct shunt_task *task)
+{
+	atomic_store(&task->word,
+		shunt_word_with_state(atomic_load(&task->word), SHUNT_TASK_RUNNABLE));
+}
+
+static struct shunt_timer timer_of(struct shunt_task *task, int64_t deadline_ns)
+{
+	return (struct shunt_timer){.deadline_ns = deadline_ns, .task = task,
+		.ticket = atomic_load(&task->word) & SHUNT_WORD_TICKET};
+}
+
+static void on_fired(void *arg, const struct shunt_timer *timer)
+{
+	struct model *m = arg;
+	size_t i = (size_t)(timer->task - m->task);
+
+	assert_true(m->armed[i].live);
+	assert_false(m->armed[i].fired);
+	assert_true(timer->deadline_ns == m->armed[i].deadline_ns);
+	assert_true(timer->deadline_ns <= m->now_ns);
+	assert_true(timer->deadline_ns + m->resolution_ns >= m->last_fired_ns);
+	if (timer->deadline_ns > m->last_fired_ns)
+		m->last_fired_ns = timer->deadline_ns;
+	m->armed[i].fired = true;
+	task_runs(timer->task);
+}
+
+static int64_t true_earliest(const struct model *m)
+{
+	int64_t least = SHUNT_NEVER;
+
+	for (size_t i = 0; i < POOL; i++)
+		if (m->armed[i].live && m->armed[i].deadline_ns < least)
+			least = m->armed[i].deadline_ns;
+	return least;
+}
+
+static void check_earliest(struct model *m)
+{
+	int64_t bound = m->ops->earliest(m->queue);
+
+	assert_true(bound <= true_earliest(m));
+	assert_true(m->ops->count(m->queue) >= m->live_count);
+	if (m->live_count == 0) {
+		/* A queue that holds tombstones alone says so: a deadlock is judged by it. */
+		assert_true(bound == SHUNT_NEVER);
+		assert_int_equal(m->ops->count(m->queue), 0);
+	}
+}
+
+static void expire_at(struct model *m, int64_t now_ns)
+{
+	size_t due = 0;
+
+	m->now_ns = now_ns;
+	m->last_fired_ns = INT64_MIN;
+	for (size_t i = 0; i < POOL; i++)
+		due += m->armed[i].live && m->armed[i].deadline_ns <= now_ns;
+	assert_int_equal(m->ops->expire(m->queue, now_ns, on_fired, m), due);
+	for (size_t i = 0; i < POOL; i++) {
+		struct armed *armed = &m->armed[i];
+
+		assert_true(armed->fired == (armed->live && armed->deadline_ns <= now_ns));
+		if (armed->fired)
+			armed->live = false;
+		armed->fired = false;
+	}
+	m->live_count -= due;
+	/* Progress: the next bound lies ahead, or a worker would go round without end. */
+	assert_true(m->ops->earliest(m->queue) > now_ns);
+}
+
+static void arm_one(struct model *m, size_t i, int64_t deadline_ns)
+{
+	struct shunt_timer timer;
+
+	task_blocks(&m->task[i]);
+	timer = timer_of(&m->task[i], deadline_ns);
+	assert_int_equal(m->ops->arm(m->queue, &timer), 0);
+	m->armed[i] = (struct armed){.deadline_ns = deadline_ns, .live = true};
+	m->live_count++;
+}
+
+static void cancel_one(struct model *m, size_t i)
+{
+	task_runs(&m->task[i]);
+	m->armed[i].live = false;
+	m->live_count--;
+	m->ops->cancelled(m->queue);
+}
+
+/* From the past to hours ahead, with many equal ones. */
+static int64_t random_deadline(struct model *m)
+{
+	static const int64_t span_ns[] = {1, 1000, 50000, MS, 10 * MS, 1000 * MS, 3600000 * MS};
+	int64_t span = span_ns[shunt_rng_below(&m->rng, 7)];
+
+	switch (shunt_rng_below(&m->rng, 8)) {
+	case 0:
+		return m->now_ns - (int64_t)shunt_rng_below(&m->rng, (uint64_t)span);
+	case 1:
+		return m->now_ns + span;
+	default:
+		return m->now_ns + (int64_t)shunt_rng_below(&m->rng, (uint64_t)span);
+	}
+}
+
+static struct model *model_new(const struct shunt_timers *ops, const struct shunt_values *values)
+{
+	struct model *m = calloc(1, sizeof(*m));
+	uint64_t seed = (uint64_t)time(NULL);
+
+	print_message("%s: seed %llu\n", ops->name, (unsigned long long)seed);
+	m->ops = ops;
+	m->task = aligned_alloc(_Alignof(struct shunt_task), POOL * sizeof(*m->task));
+	assert_non_null(m->task);
+	memset(m->task, 0, POOL * sizeof(*m->task));
+	counted(m->task);
+	m->now_ns = 1000 * MS;
+	shunt_rng_init(&m->rng, seed);
+	for (size_t i = 0; ops->params != NULL && ops->params[i].name != NULL; i++)
+		if (strcmp(ops->params[i].name, "tick") == 0)
+			m->resolution_ns = shunt_value_int(values, "tick");
+	assert_int_equal(ops->open(&m->queue, values), 0);
+	return m;
+}
+
+static void model_free(struct model *m)
+{
+	m->ops->close(m->queue);
+	free(m->task);
+	free(m);
+}
+
+/* ---- the clauses ----------------------------------------------------------------------------- */
+
+struct subject {
+	const struct shunt_timers *ops;
+	struct shunt_values values;
+};
+
+static struct model *subject_model(void **state)
+{
+	struct subject *s = *state;
+
+	return model_new(s->ops, &s->values);
+}
+
+static void agrees_with_a_sorted_array(void **state)
+{
+	struct model *m = subject_model(state);
+
+	for (int step = 0; step < 20000; step++) {
+		size_t i = shunt_rng_below(&m->rng, POOL);
+		uint64_t die = shunt_rng_below(&m->rng, 100);
+
+		if (die < 60 && !m->armed[i].live)
+			arm_one(m, i, random_deadline(m));
+		else if (die < 90 && m->armed[i].live)
+			cancel_one(m, i);
+		else if (die < 95)
+			check_earliest(m);
+		else if (die < 97)
+			expire_at(m, m->now_ns + (int64_t)shunt_rng_below(&m->rng, 3 * MS));
+		else if (die == 97 && shunt_rng_below(&m->rng, 20) == 0)
+			expire_at(m, m->now_ns + (int64_t)shunt_rng_below(&m->rng, 7200000 * MS));
+	}
+	while (m->live_count > 0)
+		expire_at(m, true_earliest(m) > m->now_ns ? true_earliest(m) : m->now_ns);
+	check_earliest(m);
+	model_free(m);
+}
+
+/* Following earliest() alone, as an idle worker does, every timer fires on time, and the detours
+ * (a wheel's cascades) are few. */
+static void earliest_leads_to_every_deadline(void **state)
+{
+	struct model *m = subject_model(state);
+	size_t rounds = 0;
+
+	for (size_t i = 0; i < POOL; i++)
+		arm_one(m, i, random_deadline(m));
+	for (size_t i = 0; i < POOL; i += 3)
+		cancel_one(m, i);
+	while (m->live_count > 0) {
+		int64_t bound = m->ops->earliest(m->queue);
+
+		assert_true(bound != SHUNT_NEVER && bound <= true_earliest(m));
+		expire_at(m, bound > m->now_ns ? bound : m->now_ns);
+		rounds++;
+	}
+	assert_true(rounds <= 4 * POOL);
+	check_earliest(m);
+	model_free(m);
+}
+
+static void cancelled_timers_leave_nothing(void **state)
+{
+	struct model *m = subject_model(state);
+	size_t peak = 0, base = POOL / 2;
+	int64_t before;
+
+	for (size_t i = 0; i < base; i++)
+		arm_one(m, i, m->now_ns + 3600000 * MS + (int64_t)i);
+	before = held_bytes;
+	for (size_t pair = 0; pair < 1000000; pair++) {
+		size_t i = base + pair % base;
+
+		arm_one(m, i, m->now_ns + 100 * MS + (int64_t)pair);
+		cancel_one(m, i);
+		peak = m->ops->count(m->queue) > peak ? m->ops->count(m->queue) : peak;
+	}
+	assert_true(peak <= 2 * base + 256);
+	assert_true(held_bytes <= before + (1 << 18));
+	for (size_t i = 0; i < base; i++)
+		cancel_one(m, i);
+	check_earliest(m); /* nothing live: count() is 0 */
+	model_free(m);
+}
+
+static void ignore_fired(void *arg, const struct shunt_timer *timer)
+{
+	(void)arg;
+	(void)timer;
+}
+
+static void an_empty_queue_is_small(void **state)
+{
+	struct subject *s = *state;
+	int64_t before = held_bytes;
+	struct model *m = model_new(s->ops, &s->values);
+	struct shunt_timer timer;
+
+	task_blocks(&m->task[0]);
+	timer = timer_of(&m->task[0], 0);
+	for (int i = 0; i < 300000; i++) {
+		timer.deadline_ns = m->now_ns + (int64_t)shunt_rng_below(&m->rng, 1000 * MS);
+		assert_int_equal(s->ops->arm(m->queue, &timer), 0);
+	}
+	assert_true(held_bytes - before > 300000 * (int64_t)sizeof(timer));
+	assert_int_equal(
+		s->ops->expire(m->queue, m->now_ns + 1000 * MS, ignore_fired, NULL), 300000);
+	assert_int_equal(s->ops->count(m->queue), 0);
+	assert_true(s->ops->earliest(m->queue) == SHUNT_NEVER);
+	assert_true(held_bytes - before < (2 << 20));
+	model_free(m);
+	assert_true(held_bytes == before);
+}
+
+static void a_failed_allocation_changes_nothing(void **state)
+{
+	struct model *m = subject_model(state);
+	size_t refused = 0;
+
+	for (size_t i = 0; i < POOL; i++) {
+		size_t count = m->ops->count(m->queue);
+		int64_t earliest = m->ops->earliest(m->queue);
+		int64_t deadline_ns = random_deadline(m);
+		struct shunt_timer timer;
+		int code;
+
+		task_blocks(&m->task[i]);
+		timer = timer_of(&m->task[i], deadline_ns);
+		refuse = true;
+		code = m->ops->arm(m->queue, &timer);
+		refuse = false;
+		if (code == 0) {
+			m->armed[i] = (struct armed){.deadline_ns = deadline_ns, .live = true};
+			m->live_count++;
+			continue;
+		}
+		assert_int_equal(code, -ENOMEM);
+		assert_int_equal(m->ops->count(m->queue), count);
+		assert_true(m->ops->earliest(m->queue) == earliest);
+		task_runs(&m->task[i]);
+		arm_one(m, i, deadline_ns);
+		refused++;
+	}
+	assert_true(refused > 0);
+	expire_at(m, m->now_ns + 7200000 * MS);
+	assert_int_equal(m->live_count, 0);
+	model_free(m);
+}
+
+static void open_can_fail(void **state)
+{
+	struct subject *s = *state;
+	void *queue = NULL;
+	int code;
+
+	refuse = true;
+	code = s->ops->open(&queue, &s->values);
+	refuse = false;
+	assert_int_equal(code, -ENOMEM);
+	assert_null(queue);
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+static int subject_check(const struct shunt_timers *ops)
+{
+	struct subject s = {.ops = ops};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_prestate(agrees_with_a_sorted_array, &s),
+		cmocka_unit_test_prestate(earliest_leads_to_every_deadline, &s),
+		cmocka_unit_test_prestate(cancelled_timers_leave_nothing, &s),
+		cmocka_unit_test_prestate(an_empty_queue_is_small, &s),
+		cmocka_unit_test_prestate(a_failed_allocation_changes_nothing, &s),
+		cmocka_unit_test_prestate(open_can_fail, &s),
+	};
+	int failed;
+
+	if (ops->params != NULL && shunt_values_init(&s.values, ops->params, NULL) != 0)
+		return 1;
+	failed = cmocka_run_group_tests_name(ops->name, tests, NULL, NULL);
+	if (ops->params != NULL)
+		shunt_values_fini(&s.values);
+	return failed;
+}
+
+int main(void)
+{
+	int failed = 0, checked = 0;
+
+	for (const struct shunt_plugin *p = shunt_registry_timers; p->name != NULL; p++) {
+		const struct shunt_timers *ops = p->object;
+
+		if (ops == NULL || ops->open == NULL)
+			continue;
+		failed += subject_check(ops);
+		checked++;
+	}
+	return failed != 0 || checked == 0;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * futex: a worker sleeps on one word, until an absolute CLOCK_MONOTONIC deadline.
+ *
+ * The word is AWAKE, SLEEPING or NOTIFIED. A wake is an exchange to NOTIFIED and makes a system
+ * call only if it finds SLEEPING; a notification stays until the next commit() takes it, so that
+ * a wake at any time ends that commit().
+ *
+ * No wake is lost: both sides change the word by read-modify-writes alone, which take place in
+ * one order. If the wake comes before the sleeper's own exchange, the sleeper reads NOTIFIED and
+ * does not sleep (the kernel compares the word again before it puts the thread to sleep); if it
+ * comes after, it reads SLEEPING and calls the kernel. Either way the sleeper's last exchange
+ * acquires what the waker wrote before. prepare() and abort() therefore have nothing to do.
+ *
+ * futex(2): FUTEX_WAIT_BITSET takes an absolute time, on CLOCK_MONOTONIC unless told otherwise;
+ * FUTEX_WAIT would take a relative one, which drifts.
+ */
+#include "backends/wait/host.h"
+#include "core/engine/slots.h"
+
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { AWAKE, SLEEPING, NOTIFIED };
+
+struct futex_slot {
+	/* Any thread. [wait:futex-state] every access is an acquire or release exchange and pairs
+	 * with all others; see the head. */
+	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic uint32_t state;
+	/* Mostly the worker. */
+	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_calls calls;
+	int64_t slack_before_ns;
+};
+
+struct futex_wait {
+	int64_t slack_ns;
+};
+
+static long futex_call(struct futex_slot *slot, int operation, uint32_t value,
+	const struct timespec *deadline)
+{
+	return syscall(SYS_futex, &slot->state, operation | FUTEX_PRIVATE_FLAG, value, deadline,
+		NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static int futex_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
+{
+	struct futex_wait *self = malloc(sizeof(*self));
+
+	if (self == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for the futex wait");
+	self->slack_ns = config->slack_ns;
+	*wait = self;
+	return 0;
+}
+
+static void futex_close(void *wait)
+{
+	free(wait);
+}
+
+static int futex_start(void *wait, unsigned worker_index, void *arg, void **slot,
+	struct shunt_error *err)
+{
+	struct futex_wait *self = wait;
+	struct futex_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, sizeof(*new));
+	int code;
+
+	(void)worker_index;
+	(void)arg;
+	if (new == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for a worker's futex");
+	memset(new, 0, sizeof(*new));
+	code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
+	if (code != 0) {
+		free(new);
+		return code;
+	}
+	*slot = new;
+	return 0;
+}
+
+static void futex_stop(void *slot)
+{
+	struct futex_slot *self = slot;
+
+	shunt_wait_slack_restore(self->slack_before_ns);
+	free(self);
+}
+
+static void futex_prepare(void *slot)
+{
+	(void)slot;
+}
+
+static void futex_abort(void *slot)
+{
+	(void)slot;
+}
+
+static int futex_commit(void *slot, int64_t deadline_ns)
+{
+	struct futex_slot *self = slot;
+	struct timespec deadline = shunt_wait_timespec(deadline_ns);
+	uint32_t expected = AWAKE;
+	long code = 0;
+
+	/* A failure reads NOTIFIED; the exchange below acquires. */
+	if (atomic_compare_exchange_strong_explicit(&self->state, &expected, SLEEPING,
+		    memory_order_release, memory_order_relaxed)) {
+		shunt_wait_called(&self->calls);
+		code = futex_call(self, FUTEX_WAIT_BITSET, SLEEPING,
+			deadline_ns == SHUNT_NEVER ? NULL : &deadline);
+		if (code != 0)
+			code = -errno;
+	}
+	/* [wait:futex-state] acquires what the waker released in futex_wake(). */
+	atomic_exchange_explicit(&self->state, AWAKE, memory_order_acq_rel);
+	if (code == -EAGAIN || code == -EINTR || code == -ETIMEDOUT)
+		code = 0;
+	return (int)code;
+}
+
+static void futex_wake(void *target, void *from)
+{
+	struct futex_slot *self = target;
+	struct futex_slot *waker = from;
+
+	/* [wait:futex-state] releases what the waker wrote to futex_commit()'s last exchange. */
+	if (atomic_exchange_explicit(&self->state, NOTIFIED, memory_order_acq_rel) != SLEEPING)
+		return;
+	shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);
+	futex_call(self, FUTEX_WAKE, 1, NULL);
+}
+
+static uint64_t futex_syscalls(const void *slot)
+{
+	const struct futex_slot *self = slot;
+
+	return shunt_wait_calls_sum(&self->calls);
+}
+
+const struct shunt_wait shunt_wait_futex = {
+	.name = "futex",
+	.summary = "sleeps on a futex until an absolute deadline; wakes only who sleeps",
+	.open = futex_open,
+	.close = futex_close,
+	.start = futex_start,
+	.stop = futex_stop,
+	.prepare = futex_prepare,
+	.abort = futex_abort,
+	.commit = futex_commit,
+	.wake = futex_wake,
+	.syscalls = futex_syscalls,
+};

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every wait slot needs of the thread it runs on: the clock that judges deadlines, the
+ * timer slack, and counters of system calls that any thread may read.
+ *
+ * Timer slack is the freedom the kernel takes in ending a sleep: 50 us for futex, epoll and
+ * nanosleep by default, none for the waits of io_uring. A comparison of wait slots compares slack
+ * unless all are set alike, so each sets what its configuration says (prctl(2),
+ * PR_SET_TIMERSLACK) and puts the thread's own value back when it stops.
+ */
+#ifndef SHUNT_BACKENDS_WAIT_HOST_H
+#define SHUNT_BACKENDS_WAIT_HOST_H
+
+#include "core/engine/slots.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define SHUNT_WAIT_LINE_BYTES 64
+
+static inline int64_t shunt_wait_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A deadline as the kernel takes it; one before the clock's start is due at once. */
+static inline struct timespec shunt_wait_timespec(int64_t deadline_ns)
+{
+	if (deadline_ns < 0)
+		deadline_ns = 0;
+	return (struct timespec){.tv_sec = deadline_ns / 1000000000,
+		.tv_nsec = deadline_ns % 1000000000};
+}
+
+/* Sets the calling thread's timer slack; -1 leaves it alone. *before_ns is what
+ * shunt_wait_slack_restore takes. The kernel reads 0 as "the default", so 0 becomes 1 ns. */
+static inline int shunt_wait_slack_set(int64_t slack_ns, int64_t *before_ns,
+	struct shunt_error *err)
+{
+	int before;
+
+	*before_ns = -1;
+	if (slack_ns < 0)
+		return 0;
+	before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	if (before < 0 || prctl(PR_SET_TIMERSLACK, slack_ns > 0 ? slack_ns : 1, 0, 0, 0) != 0) {
+		int code = -errno;
+
+		return shunt_fail(err, code, "cannot set the timer slack to %lld ns: %s",
+			(long long)slack_ns, strerror(-code));
+	}
+	*before_ns = before;
+	return 0;
+}
+
+static inline void shunt_wait_slack_restore(int64_t before_ns)
+{
+	if (before_ns > 0)
+		prctl(PR_SET_TIMERSLACK, before_ns, 0, 0, 0);
+}
+
+/*
+ * System calls made for one slot. Relaxed throughout: the numbers are read as statistics and
+ * order nothing.
+ */
+struct shunt_wait_calls {
+	_Atomic uint64_t own;     /* [wait:calls-own] written by the slot's thread alone */
+	_Atomic uint64_t outside; /* [wait:calls-outside] by threads that are no workers */
+};
+
+static inline void shunt_wait_called(struct shunt_wait_calls *calls)
+{
+	/* Relaxed load and store, no read-modify-write: one writer. */
+	uint64_t before = atomic_load_explicit(&calls->own, memory_order_relaxed);
+
+	atomic_store_explicit(&calls->own, before + 1, memory_order_relaxed);
+}
+
+/* A call made to wake `target`: charged to the waker, or to the target when the waker is no
+ * worker (`from` is NULL). */
+static inline void shunt_wait_called_for(struct shunt_wait_calls *target,
+	struct shunt_wait_calls *from)
+{
+	if (from != NULL)
+		shunt_wait_called(from);
+	else
+		atomic_fetch_add_explicit(&target->outside, 1, memory_order_relaxed);
+}
+
+static inline uint64_t shunt_wait_calls_sum(const struct shunt_wait_calls *calls)
+{
+	return atomic_load_explicit(&calls->own, memory_order_relaxed) +
+		atomic_load_explicit(&calls->outside, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spin: a worker waits by looking, and makes no system call.
+ *
+ * The lowest latency that a wait can have, at the price of a CPU for each idle worker: the floor
+ * that the others are measured against. Wrong where workers outnumber CPUs, as the waiting one
+ * then takes the time of the one it waits for.
+ *
+ * Between two looks at the word the CPU pauses, so that a sibling hardware thread gets on and
+ * leaving the loop costs no mis-speculated loads. The clock is read only when there is a deadline.
+ */
+#include "backends/wait/host.h"
+#include "core/engine/slots.h"
+
+#include <stdlib.h>
+
+struct spin_slot {
+	/* Any thread. [wait:spin-notified] set by spin_wake(), taken by spin_commit(). */
+	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic bool notified;
+	/* The worker's. */
+	_Alignas(SHUNT_WAIT_LINE_BYTES) int64_t slack_before_ns;
+	unsigned pause_count;
+};
+
+struct spin_wait {
+	int64_t slack_ns;
+	unsigned pause_count;
+};
+
+static const struct shunt_param spin_params[] = {
+	{.name = "pause", .type = SHUNT_PARAM_COUNT, .fallback = "1", .min = 0, .max = 10000,
+		.help = "pause instructions between two looks; more leave a sibling thread more"},
+	{.name = NULL},
+};
+
+static void cpu_pause(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory"); /* yield is a no-op on most cores */
+#elif defined(__riscv)
+	__asm__ volatile(".4byte 0x0100000f" ::: "memory"); /* pause (Zihintpause), a hint */
+#else
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+static int spin_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
+{
+	struct spin_wait *self = malloc(sizeof(*self));
+
+	if (self == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for the spin wait");
+	self->slack_ns = config->slack_ns;
+	self->pause_count = (unsigned)shunt_value_int(config->values, "pause");
+	*wait = self;
+	return 0;
+}
+
+static void spin_close(void *wait)
+{
+	free(wait);
+}
+
+static int spin_start(void *wait, unsigned worker_index, void *arg, void **slot,
+	struct shunt_error *err)
+{
+	struct spin_wait *self = wait;
+	struct spin_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, sizeof(*new));
+	int code;
+
+	(void)worker_index;
+	(void)arg;
+	if (new == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for a worker's spin wait");
+	memset(new, 0, sizeof(*new));
+	new->pause_count = self->pause_count;
+	code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
+	if (code != 0) {
+		free(new);
+		return code;
+	}
+	*slot = new;
+	return 0;
+}
+
+static void spin_stop(void *slot)
+{
+	struct spin_slot *self = slot;
+
+	shunt_wait_slack_restore(self->slack_before_ns);
+	free(self);
+}
+
+static void spin_prepare(void *slot)
+{
+	(void)slot;
+}
+
+static void spin_abort(void *slot)
+{
+	(void)slot;
+}
+
+static int spin_commit(void *slot, int64_t deadline_ns)
+{
+	struct spin_slot *self = slot;
+
+	/* Relaxed: only a hint to stop looking; the exchange below acquires. */
+	while (!atomic_load_explicit(&self->notified, memory_order_relaxed)) {
+		if (deadline_ns != SHUNT_NEVER && shunt_wait_now_ns() >= deadline_ns)
+			break;
+		for (unsigned i = 0; i < self->pause_count; i++)
+			cpu_pause();
+	}
+	/* [wait:spin-notified] acquires what spin_wake() released. An exchange, so that a wake that
+	 * comes between the look and this line is either taken here or left for the next commit. */
+	atomic_exchange_explicit(&self->notified, false, memory_order_acq_rel);
+	return 0;
+}
+
+static void spin_wake(void *target, void *from)
+{
+	struct spin_slot *self = target;
+
+	(void)from;
+	/* [wait:spin-notified] releases what the waker wrote to spin_commit()'s exchange. An
+	 * exchange and not a store, for the same reason as there. */
+	atomic_exchange_explicit(&self->notified, true, memory_order_acq_rel);
+}
+
+static uint64_t spin_syscalls(const void *slot)
+{
+	(void)slot;
+	return 0;
+}
+
+const struct shunt_wait shunt_wait_spin = {
+	.name = "spin",
+	.summary = "looks at a word and the clock until there is something to do; burns a CPU",
+	.params = spin_params,
+	.spins = true,
+	.open = spin_open,
+	.close = spin_close,
+	.start = spin_start,
+	.stop = spin_stop,
+	.prepare = spin_prepare,
+	.abort = spin_abort,
+	.commit = spin_commit,
+	.wake = spin_wake,
+	.syscalls = spin_syscalls,
+};

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of wait slots share: a slot opened with chosen parameters, and tasks that are
+ * nothing but their word, so that a timer can be live or not.
+ */
+#ifndef SHUNT_BACKENDS_WAIT_TEST_HARNESS_H
+#define SHUNT_BACKENDS_WAIT_TEST_HARNESS_H
+
+#include "core/engine/slots.h"
+#include "core/engine/task.h"
+#include "core/rng.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static inline int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* How long a torture goes on. */
+static inline int64_t torture_ms(void)
+{
+	const char *text = getenv("SHUNT_TORTURE_MS");
+
+	return text != NULL && atoi(text) > 0 ? atoi(text) : 2000;
+}
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+static inline void task_blocks(struct shunt_task *task)
+{
+	uint64_t word = atomic_load(&task->word);
+
+	atomic_store(&task->word,
+		shunt_word_with_state(word, SHUNT_TASK_BLOCKED) + SHUNT_EPOCH_ONE);
+}
+
+static inline void task_runs(struct shunt_task *task)
+{
+	atomic_store(&task->word,
+		shunt_word_with_state(atomic_load(&task->word), SHUNT_TASK_RUNNABLE));
+}
+
+static inline struct shunt_timer timer_of(struct shunt_task *task, int64_t deadline_ns)
+{
+	return (struct shunt_timer){.deadline_ns = deadline_ns, .task = task,
+		.ticket = atomic_load(&task->word) & SHUNT_WORD_TICKET};
+}
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+/* A wait slot with one choice of its parameters. */
+struct subject {
+	const struct shunt_wait *ops;
+	struct shunt_values values;
+	char title[128];
+};
+
+/* Variant 0 has every default; each next one sets one value of one CHOICE parameter that is not
+ * its default. False: no such variant. */
+static inline bool subject_init(struct subject *s, const struct shunt_wait *ops, size_t variant)
+{
+	size_t seen = 0;
+
+	*s = (struct subject){.ops = ops};
+	snprintf(s->title, sizeof(s->title), "%s", ops->name);
+	if (ops->params == NULL)
+		return variant == 0;
+	if (shunt_values_init(&s->values, ops->params, NULL) != 0)
+		return false;
+	if (variant == 0)
+		return true;
+	for (const struct shunt_param *p = ops->params; p->name != NULL; p++) {
+		for (size_t i = 0; p->type == SHUNT_PARAM_CHOICE && p->choices[i] != NULL; i++) {
+			if (strcmp(p->choices[i], p->fallback) == 0 || ++seen != variant)
+				continue;
+			snprintf(s->title, sizeof(s->title), "%s %s=%s", ops->name, p->name,
+				p->choices[i]);
+			return shunt_values_set(&s->values, ops->name, p->name, p->choices[i],
+				       NULL) == 0;
+		}
+	}
+	shunt_values_fini(&s->values);
+	return false;
+}
+
+static inline void subject_fini(struct subject *s)
+{
+	if (s->values.params != NULL)
+		shunt_values_fini(&s->values);
+}
+
+struct harness {
+	const struct shunt_wait *ops;
+	void *wait;
+	const char *title;
+};
+
+static void own_fired(void *arg, const struct shunt_timer *timer);
+
+static inline struct harness *harness_open_with(struct subject *s, int64_t slack_ns)
+{
+	struct shunt_wait_config config = {.values = &s->values, .worker_count = 2,
+		.slack_ns = slack_ns, .fired = own_fired};
+	struct harness *h = calloc(1, sizeof(*h));
+	struct shunt_error err = {""};
+
+	h->ops = s->ops;
+	h->title = s->title;
+	if (s->ops->open(&h->wait, &config, &err) != 0)
+		fail_msg("%s: %s", s->title, err.text);
+	return h;
+}
+
+static inline struct harness *harness_open(struct subject *s)
+{
+	return harness_open_with(s, -1);
+}
+
+static inline void *harness_start(struct harness *h, unsigned index, void *arg)
+{
+	struct shunt_error err = {""};
+	void *slot = NULL;
+
+	if (h->ops->start(h->wait, index, arg, &slot, &err) != 0)
+		fail_msg("%s: %s", h->title, err.text);
+	return slot;
+}
+
+static inline void harness_close(struct harness *h)
+{
+	h->ops->close(h->wait);
+	free(h);
+}
+
+static inline uint64_t harness_seed(struct harness *h)
+{
+	uint64_t seed = (uint64_t)now_ns();
+
+	print_message("%s: seed %llu\n", h->title, (unsigned long long)seed);
+	return seed;
+}
+
+#endif
