@@ -13,6 +13,12 @@ set(SHUNT_C_FLAGS -std=gnu17 -g -fno-plt
 set(SHUNT_CXX_FLAGS -std=gnu++17 -g -fno-plt -Wall -Wextra -Wshadow)
 set(SHUNT_LINK_FLAGS -Wl,--build-id=sha1)
 
+# clang 14 keeps the full name of an assembly file in its line table, whatever the prefix map says.
+set(SHUNT_ASM_FLAGS -g)
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+  set(SHUNT_ASM_FLAGS -g0)
+endif()
+
 if(SHUNT_SANITIZE)
   list(APPEND SHUNT_C_FLAGS -fsanitize=${SHUNT_SANITIZE} -fno-omit-frame-pointer)
   list(APPEND SHUNT_CXX_FLAGS -fsanitize=${SHUNT_SANITIZE} -fno-omit-frame-pointer)
@@ -29,7 +35,7 @@ target_compile_definitions(shunt_flags INTERFACE _GNU_SOURCE)
 target_compile_options(shunt_flags INTERFACE
     -ffile-prefix-map=${PROJECT_BINARY_DIR}/=build/ -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
     "$<$<COMPILE_LANGUAGE:C>:${SHUNT_C_FLAGS}>" "$<$<COMPILE_LANGUAGE:CXX>:${SHUNT_CXX_FLAGS}>"
-    $<$<COMPILE_LANGUAGE:ASM>:-g> $<$<BOOL:${SHUNT_WERROR}>:-Werror>)
+    "$<$<COMPILE_LANGUAGE:ASM>:${SHUNT_ASM_FLAGS}>" $<$<BOOL:${SHUNT_WERROR}>:-Werror>)
 target_link_options(shunt_flags INTERFACE ${SHUNT_LINK_FLAGS})
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
