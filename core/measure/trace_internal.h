@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What the trace's own files share: its storage, and the words for its numbers. */
+#ifndef SHUNT_CORE_MEASURE_TRACE_INTERNAL_H
+#define SHUNT_CORE_MEASURE_TRACE_INTERNAL_H
+
+#include "core/measure/trace.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define SHUNT_TRACE_OUTSIDE UINT32_MAX /* the `worker` of the ring for all other threads */
+
+struct shunt_trace_label {
+	uint64_t task;
+	char *text;
+};
+
+struct shunt_trace {
+	pthread_mutex_t lock; /* ring, label and the outside ring's writers */
+	struct shunt_trace_ring **ring;
+	size_t ring_count;
+	struct shunt_trace_label *label;
+	size_t label_count, label_room;
+	uint64_t capacity;
+	const struct shunt_clock *clock; /* NULL in a trace that was loaded */
+	char clock_name[16];
+	double clock_error_ppm;
+	uint64_t homeless; /* events for which there was no memory for a ring */
+	bool shared;
+};
+
+/* Adds a ring of this capacity; the caller holds the lock. NULL: no memory. */
+struct shunt_trace_ring *shunt_trace_ring_add(
+	struct shunt_trace *trace, unsigned worker, uint64_t capacity);
+
+/* The name given to a task, or NULL. Labels are sorted by shunt_trace_labels_sort. */
+void shunt_trace_labels_sort(struct shunt_trace *trace);
+const char *shunt_trace_label(const struct shunt_trace *trace, uint64_t task);
+
+/* "run_end"; NULL for a number that is none. */
+const char *shunt_trace_kind_name(unsigned kind);
+/* "yield", "wake+remote", "-": the word for an event's why, into text. */
+const char *shunt_trace_why_name(unsigned kind, unsigned why, char text[24]);
+/* The reverse; -EINVAL for a word that is none. */
+int shunt_trace_kind_parse(const char *word, unsigned *kind);
+int shunt_trace_why_parse(unsigned kind, const char *word, unsigned *why);
+
+#endif
