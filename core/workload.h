@@ -18,7 +18,8 @@
 
 /* What a workload may need of a backend; matched against the resolved composition. */
 enum shunt_cap {
-	SHUNT_CAN_BLOCK = 1 << 0,       /* park, join of an unfinished task, sync objects, yield */
+	SHUNT_CAN_BLOCK = 1 << 0,       /* park, join of an unfinished task, sync objects; without it
+					   yield returns at once */
 	SHUNT_TIMED = 1 << 1,           /* sleeps and deadlines */
 	SHUNT_EXTERNAL_WAKE = 1 << 2,   /* wake and spawn from any thread */
 	SHUNT_DIRECT_TRANSFER = 1 << 3, /* transfer is one swap */
@@ -46,8 +47,11 @@ struct shunt_workload {
 	const char *cost_metric; /* name of time per operation: "ns_per_switch" */
 	unsigned needs;          /* enum shunt_cap bits */
 	const struct shunt_param *params;
+	const char *small;       /* settings for a run of some milliseconds on any backend, for tests:
+				    "tasks=4 switches=100". Several such runs are divided by `|` */
 
-	/* Optional: checks parameters against each other and lets one imply others. -EINVAL. */
+	/* Optional: checks parameters against each other and lets one imply others. -EINVAL;
+	 * -ENOTSUP: these parameters need more than the backend can (err says what), a run to skip. */
 	int (*resolve)(struct shunt_run *run, struct shunt_error *err);
 	/* Required. May read parameters only. */
 	void (*footprint)(const struct shunt_run *run, struct shunt_footprint *footprint);
@@ -99,6 +103,10 @@ void shunt_series_record(struct shunt_series *series, int64_t value_ns); /* Cont
 /* An exact check; a run with a failed one is a failed run. */
 void shunt_check_int(struct shunt_run *run, const char *name, int64_t expected, int64_t actual);
 void shunt_check_true(struct shunt_run *run, const char *name, bool holds);
+
+/* By how much the backend's counter `name` grew in this iteration. -ENOENT: it has none of that
+ * name. Context: verify. */
+int shunt_run_counter(const struct shunt_run *run, const char *name, uint64_t *growth);
 
 /* A line of the workload's own story, printed only under --narrate (stdout), in order.
  * Context: any; takes a lock, does not switch. */
