@@ -60,41 +60,55 @@ def split_comments(text: str) -> tuple[list[str], list[str]]:
     return "".join(code).split("\n"), "".join(comments).split("\n")
 
 
+def declares_atomic(line: str) -> bool:
+    """Whether a line of code declares an atomic object (and does not merely use one)."""
+    return bool(re.search(r"\b_Atomic\b|\batomic_\w+_t\b|\batomic_(?:bool|int|uint|flag)\b", line)
+                and not re.search(r"\(.*_Atomic|_explicit|atomic_(?:load|store|fetch|thread)", line))
+
+
+def declares_something(line: str) -> bool:
+    """Whether a tag on this line stands at a declaration: an object or a field, no call."""
+    plain = line.split("=")[0].replace("_Atomic(", "").replace("_Alignas(", "")
+    return bool(re.search(r"[;,]\s*$", line)) and not ORDER.search(line) and "(" not in plain
+
+
+def read_tags(path: Path, name: str, declared: dict[str, str], used: dict[str, str],
+              sides: dict[str, set[str]]) -> list[str]:
+    """Notes which tags a file declares and which orders it uses for them; returns what is amiss."""
+    problems = []
+    code, comments = split_comments(path.read_text())
+    for number, line in enumerate(code):
+        here = f"{name}:{number + 1}"
+        own = TAG.findall(comments[number])
+        if declares_atomic(line):
+            own = own or TAG.findall("\n".join(comments[max(0, number - 2):number]))
+            if not own:
+                problems.append(f"{here}: an atomic without a tag at its declaration")
+        if declares_something(line):
+            for tag in own:
+                declared.setdefault(tag, here)
+        orders = {match.lower() for match in ORDER.findall(line)}
+        near = "\n".join(comments[max(0, number - REACH):number + 1])
+        tags = TAG.findall(near) if orders else []
+        if orders - {"relaxed"} and not tags:
+            problems.append(f"{here}: {', '.join(sorted(orders))} without the tag it is about")
+        if "relaxed" in orders and not tags and "relaxed" not in near.lower():
+            problems.append(f"{here}: a relaxed access does not say why")
+        for tag in tags:
+            used.setdefault(tag, here)
+            sides.setdefault(tag, set()).update(orders)
+    return problems
+
+
 def check_tags(root: Path) -> list[str]:
     problems: list[str] = []
     declared: dict[str, str] = {}
-    sides: dict[str, set[str]] = {}
     used: dict[str, str] = {}
+    sides: dict[str, set[str]] = {}
     for path in sources(root, ".c", ".h"):
         name = str(path.relative_to(root))
-        if "/test/" in name or not name.startswith(("core/", "backends/", "workloads/")):
-            continue
-        code, comments = split_comments(path.read_text())
-        for number, line in enumerate(code):
-            here = f"{name}:{number + 1}"
-            near = "\n".join(comments[max(0, number - REACH):number + 1])
-            own = TAG.findall(comments[number])
-            # A declaration: an object ends in `;` or `=` on a line that calls nothing atomic.
-            is_object = re.search(r"\b_Atomic\b|\batomic_\w+_t\b|\batomic_(?:bool|int|uint|flag)\b", line)
-            if is_object and not re.search(r"\(.*_Atomic|_explicit|atomic_(?:load|store|fetch|thread)", line):
-                if not own:
-                    own = TAG.findall("\n".join(comments[max(0, number - 2):number + 1]))
-                if not own:
-                    problems.append(f"{here}: an atomic without a tag at its declaration")
-            if own and re.search(r"[;,]\s*$", line) and not ORDER.search(line) and "(" not in line.split("=")[0].replace("_Atomic(", "").replace("_Alignas(", ""):
-                for tag in own:
-                    declared.setdefault(tag, here)
-            orders = {match.lower() for match in ORDER.findall(line)}
-            if not orders:
-                continue
-            tags = TAG.findall(near)
-            if orders - {"relaxed"} and not tags:
-                problems.append(f"{here}: {', '.join(sorted(orders))} without the tag it is about")
-            if "relaxed" in orders and not tags and "relaxed" not in near.lower():
-                problems.append(f"{here}: a relaxed access does not say why")
-            for tag in tags:
-                used.setdefault(tag, here)
-                sides.setdefault(tag, set()).update(orders)
+        if "/test/" not in name and name.startswith(("core/", "backends/", "workloads/")):
+            problems += read_tags(path, name, declared, used, sides)
     for tag, here in sorted(used.items()):
         if tag not in declared:
             problems.append(f"{here}: tag [{tag}] is declared nowhere")
@@ -103,7 +117,7 @@ def check_tags(root: Path) -> list[str]:
         if not have:
             problems.append(f"{here}: no access names the tag [{tag}]")
         elif have != {"relaxed"} and not have & {"acq_rel", "seq_cst"}:
-            for side in {"acquire", "release"} - have:
+            for side in sorted({"acquire", "release"} - have):
                 problems.append(f"{here}: tag [{tag}] has no {side}")
     return problems
 
