@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* A file, whole or not at all: temporary name, flush, rename without replacing, flush the folder. */
+#include "core/measure/store.h"
+
+#include "core/param.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEMPORARY_TRIES 32
+
+/* The folder of a path, and the name in it. */
+static void split(const char *path, char folder[PATH_MAX], const char **name)
+{
+	const char *slash = strrchr(path, '/');
+
+	*name = slash ? slash + 1 : path;
+	if (!slash)
+		strcpy(folder, ".");
+	else
+		snprintf(folder, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+int shunt_store_fail(struct shunt_error *err, int code, const char *path, const char *what)
+{
+	char folder[PATH_MAX];
+	const char *name;
+
+	split(path, folder, &name);
+	switch (-code) {
+	case EEXIST:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: it exists already; give another name, or remove it first",
+			what, path);
+	case EISDIR:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: it is a folder; name a file in it", what, path);
+	case ENOENT:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: there is no folder %s; make it with: mkdir -p %s", what,
+			path, folder, folder);
+	case ENOTDIR:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: a part of the path is not a folder; choose another path",
+			what, path);
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: %s; free some space, or choose another disk", what, path,
+			strerror(-code));
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: %s; choose a folder that you may write to (%s is not)",
+			what, path, strerror(-code), folder);
+	default:
+		return shunt_fail(err, code, "cannot write the %s %s: %s; choose another path", what,
+			path, strerror(-code));
+	}
+}
+
+static int write_all(int fd, const char *bytes, size_t length)
+{
+	while (length) {
+		ssize_t wrote = write(fd, bytes, length);
+
+		if (wrote < 0 && errno != EINTR)
+			return -errno;
+		if (wrote > 0) {
+			bytes += wrote;
+			length -= (size_t)wrote;
+		}
+	}
+	return 0;
+}
+
+/* Writes, flushes and closes fd, in that order, whatever fails first. */
+static int fill(int fd, const void *bytes, size_t length)
+{
+	int rc = write_all(fd, bytes, length);
+
+	/* EINVAL, EROFS: a device or a pipe, which cannot be flushed. */
+	if (rc == 0 && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+		rc = -errno;
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	return rc;
+}
+
+/* Opens a new file in the folder under a name of nobody else's. Returns the descriptor. */
+static int open_temporary(const char *folder, const char *name, char temporary[PATH_MAX])
+{
+	for (int attempt = 0; attempt < TEMPORARY_TRIES; attempt++) {
+		int length = snprintf(temporary, PATH_MAX, "%s/.%.200s.%d-%d.tmp", folder, name,
+			(int)getpid(), attempt);
+
+		if (length >= PATH_MAX)
+			return -ENAMETOOLONG;
+		int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (fd >= 0)
+			return fd;
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EBUSY;
+}
+
+/* Gives the temporary file its name, and never takes that of another file unless told. */
+static int settle(const char *temporary, const char *path, bool replace)
+{
+	struct stat there;
+
+	if (replace)
+		return rename(temporary, path) < 0 ? -errno : 0;
+	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	/* A file system that cannot do it, like NFS: a link does not replace either. */
+	if (link(temporary, path) == 0) {
+		unlink(temporary);
+		return 0;
+	}
+	if (errno == EEXIST || (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS))
+		return -errno;
+	/* Nor has it links: two writers of one name are then not told apart. */
+	if (lstat(path, &there) == 0)
+		return -EEXIST;
+	return rename(temporary, path) < 0 ? -errno : 0;
+}
+
+static int flush_folder(const char *folder)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = 0;
+
+	/* A folder may be writable and not readable: the file is whole, only not yet certain. */
+	if (fd < 0)
+		return errno == EACCES ? 0 : -errno;
+	if (fsync(fd) < 0 && errno != EINVAL)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static int store_regular(const char *path, const void *bytes, size_t length, bool replace)
+{
+	char folder[PATH_MAX], temporary[PATH_MAX];
+	const char *name;
+
+	split(path, folder, &name);
+	int fd = open_temporary(folder, name, temporary);
+	if (fd < 0)
+		return fd;
+	int rc = fill(fd, bytes, length);
+	if (rc == 0)
+		rc = settle(temporary, path, replace);
+	if (rc < 0) {
+		unlink(temporary);
+		return rc;
+	}
+	return flush_folder(folder);
+}
+
+static int store(const char *path, const void *bytes, size_t length, bool replace)
+{
+	struct stat there;
+	size_t chars = strlen(path);
+
+	if (chars == 0)
+		return -ENOENT;
+	if (chars >= PATH_MAX - 32)
+		return -ENAMETOOLONG;
+	if (stat(path, &there) < 0) {
+		if (errno != ENOENT)
+			return -errno;
+		if (path[chars - 1] == '/')
+			return -EISDIR;
+		return store_regular(path, bytes, length, replace);
+	}
+	if (S_ISDIR(there.st_mode))
+		return -EISDIR;
+	if (S_ISREG(there.st_mode))
+		return replace ? store_regular(path, bytes, length, true) : -EEXIST;
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fill(fd, bytes, length);
+}
+
+int shunt_store(const char *path, const char *what, const void *bytes, size_t length, bool replace,
+	struct shunt_error *err)
+{
+	int rc = store(path, bytes, length, replace);
+
+	return rc < 0 ? shunt_store_fail(err, rc, path, what) : 0;
+}
