@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+# Campaigns of known ratios get the right verdicts, and machines are never mixed.
+"""Tests of points.py and compare.py. Skipped (77) where numpy or scipy is not installed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+try:
+    import numpy  # noqa: F401
+    import scipy  # noqa: F401
+except ImportError as missing:
+    print(f"skipped: {missing} (Debian packages python3-numpy, python3-scipy)")
+    sys.exit(77)
+
+import synthetic
+from shuntlab import compare, points, stats
+from shuntlab.campaign import CampaignError, load_campaign
+
+ARMS = ["asm", "ucontext", "asm-ret", "mn-workers-1-mt-1-policy-steal"]
+RATIOS = {"ucontext": 48.0, "asm-ret": 1.10, "mn-workers-1-mt-1-policy-steal": 0.9}
+
+
+class Scratch(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = Path(self.folder.name)
+
+    def campaign(self, name="a", repetitions=20, model=None, points=None, machine="Generated CPU",
+                 seed=1, metrics=("ns_per_switch",), **plan):
+        made = synthetic.plan("switch_cost", ARMS, points or [
+            {"workload": "yield", "axes": {"tasks": t}} for t in ("2", "64")],
+            repetitions, 1, metrics=list(metrics), **plan)
+        model = model or synthetic.ratio_model(5.9, RATIOS)
+        return load_campaign(synthetic.write(self.root / name, made, model, machine=machine,
+                                             seed=seed))
+
+    def verdicts(self, report) -> dict[str, str]:
+        return {c.arm: c.verdict.word for c in report.sections[0].comparisons}
+
+
+class Verdicts(Scratch):
+    def test_known_ratios(self):
+        report = compare.analyse([self.campaign()])
+        self.assertEqual(len(report.sections), 2)
+        for s in report.sections:
+            for arm, ratio in RATIOS.items():
+                c = s.of(arm)
+                self.assertAlmostEqual(c.ratio[0] / ratio, 1, delta=0.02)
+                self.assertEqual(c.verdict.word, "slower" if ratio > 1 else "faster")
+            self.assertEqual(s.of("asm-again").verdict.word, "control")
+        self.assertEqual(report.rules.family, 6)        # controls are not asked
+
+    def test_pairing_removes_what_a_block_shares(self):
+        """The blocks drift by 40 %; within a block the arms differ by 10 %."""
+        model = synthetic.ratio_model(5.9, RATIOS, noise=0.01, block_noise=0.4)
+        report = compare.analyse([self.campaign(model=model)])
+        self.assertEqual(self.verdicts(report)["asm-ret"], "slower")
+
+    def test_higher_is_better(self):
+        report = compare.analyse([self.campaign()], metrics=["ops_per_s"])
+        self.assertEqual(self.verdicts(report)["ucontext"], "slower")
+        self.assertLess(report.sections[0].of("ucontext").ratio[0], 0.03)
+
+    def test_memory_is_not_faster(self):
+        def model(arm, point, rng, shared):
+            return {"metrics": {"rss_bytes_per_task": (4096.0 * (2 if arm == "ucontext" else 1),
+                                                       "B", "lower")}}
+        report = compare.analyse([self.campaign(model=model, metrics=["rss_bytes_per_task"])])
+        s = report.sections[0]
+        self.assertEqual(compare.word(s.of("ucontext").verdict, s.unit, s.better), "worse")
+        self.assertEqual(self.verdicts(report)["asm-ret"], "same")
+        self.assertIn("4 [4, 4]", compare.table(report))
+
+    def test_another_baseline(self):
+        report = compare.analyse([self.campaign()], "ucontext")
+        self.assertEqual(self.verdicts(report)["asm"], "faster")
+        self.assertIsNone(report.sections[0].control)
+        with self.assertRaisesRegex(CampaignError, "no arm 'nope'"):
+            compare.analyse(report.campaigns, "nope")
+
+    def test_a_broken_control_silences_its_point(self):
+        inner = synthetic.ratio_model(5.9, RATIOS | {"asm-again": 1.15})
+        report = compare.analyse([self.campaign(model=inner)])
+        self.assertEqual(set(self.verdicts(report).values()), {"control missed", "no verdict"})
+        self.assertIn("no verdict at yield tasks=2: the A/A control differs by 1",
+                      compare.table(report))
+
+    def test_few_runs_give_a_number_and_no_verdict(self):
+        report = compare.analyse([self.campaign(repetitions=3)])
+        c = report.sections[0].of("ucontext")
+        self.assertEqual(c.verdict.word, "inconclusive")
+        self.assertGreaterEqual(c.verdict.runs, 6)
+        self.assertTrue(math.isnan(c.low))
+        json.dumps(compare.report_json(report), allow_nan=False)
+
+    def test_outliers_are_flagged_and_kept(self):
+        base = synthetic.ratio_model(5.9, RATIOS, block_noise=0.0)
+        hits = iter(range(10 ** 6))
+
+        def model(arm, point, rng, shared):
+            made = base(arm, point, rng, shared)
+            if next(hits) == 7:
+                value, unit, better = made["metrics"]["ns_per_switch"]
+                made["metrics"]["ns_per_switch"] = (10 * value, unit, better)
+            return made
+        report = compare.analyse([self.campaign(model=model)])
+        flagged = [x for s in report.sections for x in s.summaries if x.outliers]
+        self.assertTrue(flagged)
+        self.assertTrue(all(x.n == 20 for x in flagged))
+        self.assertIn("stand apart", compare.table(report))
+
+    def test_a_failed_run_is_never_a_zero(self):
+        base = synthetic.ratio_model(5.9, RATIOS)
+
+        def model(arm, point, rng, shared):
+            if arm == "ucontext":
+                return {"status": "skipped", "reason": "no ucontext here"}
+            return base(arm, point, rng, shared)
+        report = compare.analyse([self.campaign(model=model)])
+        s = report.sections[0]
+        self.assertIsNone(s.of("ucontext"))
+        self.assertEqual(next(x for x in s.summaries if x.arm == "ucontext").lost, {"skipped": 20})
+        self.assertIn("20 skipped", compare.table(report))
+
+    def test_quantile_of_a_series(self):
+        def model(arm, point, rng, shared):
+            scale = 2.0 if arm == "ucontext" else 1.0
+            return {"metrics": {}, "series": {"lateness": [scale * rng.expovariate(1 / 5e4)
+                                                           for _ in range(800)]}}
+        campaign = self.campaign(model=model, metrics=["lateness.p99", "lateness.p99.9"],
+                                 points=[{"workload": "timers"}])
+        report = compare.analyse([campaign])
+        self.assertEqual([s.metric for s in report.sections], ["lateness.p99"])     # 800 < 3,688
+        self.assertEqual(self.verdicts(report)["ucontext"], "slower")
+
+
+class Campaigns(Scratch):
+    def test_two_machines_are_compared_by_ratio_only(self):
+        """The second machine is 3 times slower in everything, and its ucontext 1.5 times more."""
+        here = self.campaign("here")
+        slow = synthetic.ratio_model(17.7, RATIOS | {"ucontext": 72.0})
+        there = self.campaign("there", model=slow, machine="Slow CPU", seed=2)
+        report = compare.analyse([here, there])
+        self.assertEqual({s.point.machine for s in report.sections}, set(report.machines))
+        between = {c.arm: c for c in report.across[0].comparisons}
+        self.assertNotIn("asm", between)        # its own ratio is 1 everywhere
+        self.assertAlmostEqual(between["ucontext"].ratio[0], 1.5, delta=0.05)
+        self.assertEqual(between["ucontext"].verdict.word, "slower")
+        self.assertEqual(between["asm-ret"].verdict.word, "same")
+        self.assertTrue(any("never by the medians" in n for n in report.notes))
+
+    def test_one_machine_before_and_after(self):
+        before = self.campaign("before", model=synthetic.ratio_model(5.9, RATIOS, 0.01, 0.0))
+        after = self.campaign("after", seed=9,
+                              model=synthetic.ratio_model(7.1, RATIOS, 0.01, 0.0))
+        report = compare.analyse([before, after])
+        between = {c.arm: c for c in report.across[0].comparisons}
+        self.assertEqual({c.method for c in between.values()}, {"unpaired"})
+        self.assertAlmostEqual(between["asm"].ratio[0], 7.1 / 5.9, delta=0.02)
+        self.assertEqual(between["asm"].verdict.word, "slower")
+
+    def test_machines_with_one_name_are_told_apart(self):
+        a = self.campaign("a")
+        b = self.campaign("b", seed=2)
+        for r in b.records:
+            r["machine_class"] = "f" * 16
+        self.assertEqual(len(set(points.machine_labels([a, b]).values())), 2)
+
+    def test_a_pair_is_never_made_of_two_machines(self):
+        campaign = self.campaign()
+        for r in campaign.records:
+            if r["arm"] == "ucontext":
+                r["machine_class"] = "f" * 16
+        report = compare.analyse([campaign])
+        self.assertFalse(any(s.of("ucontext") for s in report.sections))
+
+
+class Command(Scratch):
+    def run_command(self, *argv: str) -> tuple[int, str]:
+        parser = argparse.ArgumentParser()
+        compare.register(parser.add_subparsers())
+        args = parser.parse_args(["compare", *argv])
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            return args.run(args), out.getvalue()
+
+    def test_table_fits_80_columns(self):
+        long = [{"workload": "yield", "axes": {"a_long_parameter_name": "1000000",
+                                               "another_long_one": "1000000", "tasks": t,
+                                               "backend.policy": "steal"}} for t in ("2", "64")]
+        model = synthetic.ratio_model(5.9e5, RATIOS | {"ucontext": 0.0012}, noise=0.2)
+        self.campaign("a", model=model, points=long)
+        code, text = self.run_command(str(self.root / "a"))
+        self.assertEqual(code, 0)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        for arm in ARMS:
+            self.assertIn(arm, text)
+
+    def test_json_says_what_the_table_says(self):
+        self.campaign("a")
+        code, text = self.run_command(str(self.root / "a"), "--json")
+        document = json.loads(text)
+        self.assertEqual((code, document["baseline"]), (0, "asm"))
+        first = document["sections"][0]["comparisons"]
+        self.assertEqual({c["arm"]: c["verdict"] for c in first}["ucontext"], stats.SLOWER)
+
+    def test_nothing_to_compare(self):
+        self.campaign("a")
+        with self.assertRaisesRegex(CampaignError, "no run has nonsense"):
+            self.run_command(str(self.root / "a"), "--metric", "nonsense")
+
+
+if __name__ == "__main__":
+    unittest.main()
