@@ -85,6 +85,17 @@ static inline const char *shunt_value_text(const struct shunt_values *values, co
 const char *shunt_value_format(const struct shunt_param *param, const struct shunt_value *value,
 	char *text, size_t bytes);
 
+/* The type in words, as a message expects it: "a duration such as 50us, 100ms or 2s". */
+const char *shunt_param_expects(const struct shunt_param *param);
+
+/* Base units in the user's notation, exactly: "100ms", "64k", "1M"; returns text. */
+const char *shunt_param_notation(enum shunt_param_type type, int64_t value, char *text,
+	size_t bytes);
+
+/* The values allowed, in the user's notation: "1 to 16M", "0 or more"; for a choice the list, "a, b
+ * or c"; for a text "any text". Returns text. */
+const char *shunt_param_range(const struct shunt_param *param, char *text, size_t bytes);
+
 /* The candidate nearest to `word` by edit distance, or NULL when none is near. */
 const char *shunt_nearest(const char *word, const char *const *candidates, size_t count);
 
