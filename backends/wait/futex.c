@@ -2,15 +2,8 @@
 /*
  * futex: a worker sleeps on one word, until an absolute CLOCK_MONOTONIC deadline.
  *
- * The word is AWAKE, SLEEPING or NOTIFIED. A wake is an exchange to NOTIFIED and makes a system
- * call only if it finds SLEEPING; a notification stays until the next commit() takes it, so that
- * a wake at any time ends that commit().
- *
- * No wake is lost: both sides change the word by read-modify-writes alone, which take place in
- * one order. If the wake comes before the sleeper's own exchange, the sleeper reads NOTIFIED and
- * does not sleep (the kernel compares the word again before it puts the thread to sleep); if it
- * comes after, it reads SLEEPING and calls the kernel. Either way the sleeper's last exchange
- * acquires what the waker wrote before. prepare() and abort() therefore have nothing to do.
+ * The protocol of the word is in host.h. The kernel compares the word once more before it puts the
+ * thread to sleep, so prepare() and abort() have nothing to do.
  *
  * futex(2): FUTEX_WAIT_BITSET takes an absolute time, on CLOCK_MONOTONIC unless told otherwise;
  * FUTEX_WAIT would take a relative one, which drifts.
@@ -23,13 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { AWAKE, SLEEPING, NOTIFIED };
-
 struct futex_slot {
-	/* Any thread. [wait:futex-state] every access is an acquire or release exchange and pairs
-	 * with all others; see the head. */
-	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic uint32_t state;
-	/* Mostly the worker. */
+	/* Any thread. */
+	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_word word;
+	/* The worker's, but for a count. */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_calls calls;
 	int64_t slack_before_ns;
 };
@@ -41,7 +31,7 @@ struct futex_wait {
 static long futex_call(struct futex_slot *slot, int operation, uint32_t value,
 	const struct timespec *deadline)
 {
-	return syscall(SYS_futex, &slot->state, operation | FUTEX_PRIVATE_FLAG, value, deadline,
+	return syscall(SYS_futex, &slot->word.state, operation | FUTEX_PRIVATE_FLAG, value, deadline,
 		NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
@@ -104,20 +94,16 @@ static int futex_commit(void *slot, int64_t deadline_ns)
 {
 	struct futex_slot *self = slot;
 	struct timespec deadline = shunt_wait_timespec(deadline_ns);
-	uint32_t expected = AWAKE;
 	long code = 0;
 
-	/* A failure reads NOTIFIED; the exchange below acquires. */
-	if (atomic_compare_exchange_strong_explicit(&self->state, &expected, SLEEPING,
-		    memory_order_release, memory_order_relaxed)) {
+	if (shunt_wait_word_sleep(&self->word)) {
 		shunt_wait_called(&self->calls);
-		code = futex_call(self, FUTEX_WAIT_BITSET, SLEEPING,
+		code = futex_call(self, FUTEX_WAIT_BITSET, SHUNT_WAIT_SLEEPING,
 			deadline_ns == SHUNT_NEVER ? NULL : &deadline);
 		if (code != 0)
 			code = -errno;
 	}
-	/* [wait:futex-state] acquires what the waker released in futex_wake(). */
-	atomic_exchange_explicit(&self->state, AWAKE, memory_order_acq_rel);
+	shunt_wait_word_awake(&self->word);
 	if (code == -EAGAIN || code == -EINTR || code == -ETIMEDOUT)
 		code = 0;
 	return (int)code;
@@ -128,8 +114,7 @@ static void futex_wake(void *target, void *from)
 	struct futex_slot *self = target;
 	struct futex_slot *waker = from;
 
-	/* [wait:futex-state] releases what the waker wrote to futex_commit()'s last exchange. */
-	if (atomic_exchange_explicit(&self->state, NOTIFIED, memory_order_acq_rel) != SLEEPING)
+	if (!shunt_wait_word_notify(&self->word))
 		return;
 	shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);
 	futex_call(self, FUTEX_WAKE, 1, NULL);

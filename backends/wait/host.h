@@ -100,4 +100,50 @@ static inline uint64_t shunt_wait_calls_sum(const struct shunt_wait_calls *calls
 		atomic_load_explicit(&calls->outside, memory_order_relaxed);
 }
 
+/* ---- the word of a sleeper ------------------------------------------------------------------- */
+
+/*
+ * A worker is AWAKE, SLEEPING or NOTIFIED. A wake is an exchange to NOTIFIED, and its maker calls
+ * the kernel only if it found SLEEPING; a notification stays until the next sleep takes it, so
+ * that a wake at any time ends that sleep.
+ *
+ * No wake is lost: both sides change the word by read-modify-writes alone, and these take place in
+ * one order. If the wake comes before the sleeper says SLEEPING, the sleeper finds NOTIFIED and
+ * does not sleep; if it comes after, it finds SLEEPING and calls the kernel, whose own state (the
+ * futex's compare, an event descriptor's count) outlasts the moment before the thread is really
+ * asleep. Either way the sleeper's last exchange acquires what the waker wrote before.
+ */
+enum { SHUNT_WAIT_AWAKE, SHUNT_WAIT_SLEEPING, SHUNT_WAIT_NOTIFIED };
+
+struct shunt_wait_word {
+	/* [wait:word] every access is a read-modify-write and pairs with all others. */
+	_Atomic uint32_t state;
+};
+
+/* The sleeper, before it sleeps. False: there was a wake, do not sleep. */
+static inline bool shunt_wait_word_sleep(struct shunt_wait_word *word)
+{
+	uint32_t expected = SHUNT_WAIT_AWAKE;
+
+	/* [wait:word] release: a waker that finds SLEEPING sees what was done before. Relaxed on
+	 * failure: shunt_wait_word_awake() acquires. */
+	return atomic_compare_exchange_strong_explicit(&word->state, &expected,
+		SHUNT_WAIT_SLEEPING, memory_order_release, memory_order_relaxed);
+}
+
+/* The sleeper, whether it has slept or not. */
+static inline void shunt_wait_word_awake(struct shunt_wait_word *word)
+{
+	/* [wait:word] acquires what the waker released in shunt_wait_word_notify(). */
+	atomic_exchange_explicit(&word->state, SHUNT_WAIT_AWAKE, memory_order_acq_rel);
+}
+
+/* A waker. True: the target sleeps, the caller must end that. */
+static inline bool shunt_wait_word_notify(struct shunt_wait_word *word)
+{
+	/* [wait:word] releases what the waker wrote to shunt_wait_word_awake(). */
+	return atomic_exchange_explicit(&word->state, SHUNT_WAIT_NOTIFIED, memory_order_acq_rel) ==
+		SHUNT_WAIT_SLEEPING;
+}
+
 #endif
