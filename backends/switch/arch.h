@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What arch/<cpu>.S exports, and what the switches built from it share. One table of addresses is
+ * all that C and the assembly agree on; the saved frame is the assembly's alone.
+ */
+#ifndef SHUNT_BACKENDS_SWITCH_ARCH_H
+#define SHUNT_BACKENDS_SWITCH_ARCH_H
+
+#include "core/engine/slots.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+/* Which FP control words a switch keeps: the order of shunt_switch_fp_choices. */
+enum shunt_switch_fp {
+	SHUNT_FP_FULL,
+	SHUNT_FP_MXCSR,
+	SHUNT_FP_NONE,
+	SHUNT_FP_COUNT,
+};
+
+struct shunt_switch_pair {
+	shunt_swap_fn *swap; /* NULL: this CPU has no such words */
+	shunt_swap_post_fn *swap_post;
+};
+
+/* All fields are of 8 bytes: the assembly writes the table as a list of .quad. */
+struct shunt_switch_arch {
+	const char *cpu;
+	const char *words; /* what fp=full keeps, for messages */
+	void *(*make)(void *low, size_t bytes, shunt_entry_fn *entry);
+	size_t stack_overhead;
+	uint64_t (*fp_get)(void); /* the running thread's words, all of them */
+	void (*fp_set[SHUNT_FP_COUNT])(uint64_t words); /* NULL: none to set */
+	struct shunt_switch_pair jmp[SHUNT_FP_COUNT];
+	struct shunt_switch_pair ret[SHUNT_FP_COUNT];
+	/* swapcontext without the signal mask, on the same ucontext_t. */
+	int (*swap_ucontext)(ucontext_t *from, const ucontext_t *to);
+};
+
+extern const struct shunt_switch_arch shunt_switch_arch __attribute__((visibility("hidden")));
+
+/* The parameter table of the assembly switches: fp. */
+extern const struct shunt_param shunt_switch_arch_params[];
+
+/* shunt_switch.probe: refuses a thread that has a shadow stack, which these switches leave alone. */
+int shunt_switch_arch_probe(struct shunt_error *why);
+
+/* shunt_switch.resolve for the variant whose pairs are given; `name` is for messages. */
+int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_pair *pairs,
+	const struct shunt_values *values, struct shunt_switch_ops *ops, struct shunt_error *err);
+
+/* Notes the running thread's FP words, and puts them back: what reset_fp() of fp=full does. */
+void shunt_switch_arch_note_fp(void);
+void shunt_switch_arch_reset_fp(void);
+
+#endif
