@@ -152,8 +152,8 @@ static void calibrate(struct shunt_clock *clock, uint64_t span_ns)
 	clock->calibration_span_ns = ns;
 	/* One tick of the counter's own resolution counts too: 100 ns at 10 MHz. */
 	double tick_ns = (double)ns / (double)ticks;
-	clock->calibration_error_ppm = ((double)(first.width_ns + last.width_ns) / 2 + tick_ns) /
-				       (double)ns * 1e6;
+	clock->calibration_error_ppm =
+		((double)(first.width_ns + last.width_ns) / 2 + tick_ns) / (double)ns * 1e6;
 }
 
 void shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns)

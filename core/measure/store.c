@@ -35,34 +35,37 @@ int shunt_store_fail(struct shunt_error *err, int code, const char *path, const 
 	switch (-code) {
 	case EEXIST:
 		return shunt_fail(err, code,
-			"cannot write the %s %s: it exists already; give another name, or remove it first",
+			"cannot write the %s %s: it exists already; give another name, or remove "
+			"it first",
 			what, path);
 	case EISDIR:
 		return shunt_fail(err, code,
 			"cannot write the %s %s: it is a folder; name a file in it", what, path);
 	case ENOENT:
 		return shunt_fail(err, code,
-			"cannot write the %s %s: there is no folder %s; make it with: mkdir -p %s", what,
-			path, folder, folder);
+			"cannot write the %s %s: there is no folder %s; make it with: mkdir -p %s",
+			what, path, folder, folder);
 	case ENOTDIR:
 		return shunt_fail(err, code,
-			"cannot write the %s %s: a part of the path is not a folder; choose another path",
+			"cannot write the %s %s: a part of the path is not a folder; choose "
+			"another path",
 			what, path);
 	case ENOSPC:
 	case EDQUOT:
 	case EFBIG:
 		return shunt_fail(err, code,
-			"cannot write the %s %s: %s; free some space, or choose another disk", what, path,
-			strerror(-code));
+			"cannot write the %s %s: %s; free some space, or choose another disk", what,
+			path, strerror(-code));
 	case EACCES:
 	case EPERM:
 	case EROFS:
 		return shunt_fail(err, code,
-			"cannot write the %s %s: %s; choose a folder that you may write to (%s is not)",
+			"cannot write the %s %s: %s; choose a folder that you may write to (%s is "
+			"not)",
 			what, path, strerror(-code), folder);
 	default:
-		return shunt_fail(err, code, "cannot write the %s %s: %s; choose another path", what,
-			path, strerror(-code));
+		return shunt_fail(err, code, "cannot write the %s %s: %s; choose another path",
+			what, path, strerror(-code));
 	}
 }
 

@@ -48,8 +48,8 @@ void shunt_trace_free(struct shunt_trace *trace)
 /* Memory for a ring, touched, so that emitting never faults. */
 static struct shunt_trace_ring *ring_new(uint64_t capacity)
 {
-	struct shunt_trace_ring *ring = aligned_alloc(
-		_Alignof(struct shunt_trace_ring), sizeof(*ring));
+	struct shunt_trace_ring *ring =
+		aligned_alloc(_Alignof(struct shunt_trace_ring), sizeof(*ring));
 	struct shunt_trace_event *event = NULL;
 
 	if (capacity <= SIZE_MAX / sizeof(*event))
@@ -66,8 +66,8 @@ static struct shunt_trace_ring *ring_new(uint64_t capacity)
 	return ring;
 }
 
-struct shunt_trace_ring *shunt_trace_ring_add(
-	struct shunt_trace *trace, unsigned worker, uint64_t capacity)
+struct shunt_trace_ring *shunt_trace_ring_add(struct shunt_trace *trace, unsigned worker,
+	uint64_t capacity)
 {
 	struct shunt_trace_ring **grown, *ring;
 

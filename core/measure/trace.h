@@ -106,8 +106,11 @@ static inline void shunt_trace_emit_at(struct shunt_trace_ring *ring, uint64_t t
 		ring->dropped++;
 		return;
 	}
-	ring->event[ring->count++] = (struct shunt_trace_event){
-		.time_ns = time_ns, .task = task, .arg = arg, .kind = kind, .why = why};
+	ring->event[ring->count++] = (struct shunt_trace_event){.time_ns = time_ns,
+		.task = task,
+		.arg = arg,
+		.kind = kind,
+		.why = why};
 }
 
 /** Writes one event, stamped now. Context: the ring's worker; does not block or allocate. */

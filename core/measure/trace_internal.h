@@ -30,8 +30,8 @@ struct shunt_trace {
 };
 
 /* Adds a ring of this capacity; the caller holds the lock. NULL: no memory. */
-struct shunt_trace_ring *shunt_trace_ring_add(
-	struct shunt_trace *trace, unsigned worker, uint64_t capacity);
+struct shunt_trace_ring *shunt_trace_ring_add(struct shunt_trace *trace, unsigned worker,
+	uint64_t capacity);
 
 /* The name given to a task, or NULL. Labels are sorted by shunt_trace_labels_sort. */
 void shunt_trace_labels_sort(struct shunt_trace *trace);

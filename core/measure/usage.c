@@ -42,10 +42,13 @@ void shunt_usage_read(struct shunt_usage *now)
 		.peak_rss_bytes = (uint64_t)kernel.ru_maxrss * 1024u,
 		.rss_bytes = shunt_usage_rss_bytes(),
 	};
+	/* The kernel brings its peak up to date less often than its present size. */
+	if (now->peak_rss_bytes < now->rss_bytes)
+		now->peak_rss_bytes = now->rss_bytes;
 }
 
-struct shunt_usage shunt_usage_since(
-	const struct shunt_usage *before, const struct shunt_usage *after)
+struct shunt_usage shunt_usage_since(const struct shunt_usage *before,
+	const struct shunt_usage *after)
 {
 	return (struct shunt_usage){
 		.cpu_ns = after->cpu_ns - before->cpu_ns,

@@ -23,8 +23,8 @@ struct shunt_usage {
 void shunt_usage_read(struct shunt_usage *now);
 
 /** What was used from `before` to `after`; the two sizes are those of `after`. */
-struct shunt_usage shunt_usage_since(
-	const struct shunt_usage *before, const struct shunt_usage *after);
+struct shunt_usage shunt_usage_since(const struct shunt_usage *before,
+	const struct shunt_usage *after);
 
 /**
  * Resident bytes of the process now, 0 if they cannot be read. The kernel may count the last few

@@ -100,8 +100,8 @@ static void conversion_is_linear_and_does_not_overflow(void **state)
 	assert_int_equal(shunt_clock_convert(&clock, 1000), 77);
 	assert_int_equal(shunt_clock_convert(&clock, 1002), 78);
 	/* A year at 4 GHz is 2^57 ticks: beyond what a 64-bit product with the scale holds. */
-	assert_int_equal(
-		shunt_clock_convert(&clock, 1000 + (UINT64_C(1) << 57)), 77 + (UINT64_C(1) << 56));
+	assert_int_equal(shunt_clock_convert(&clock, 1000 + (UINT64_C(1) << 57)),
+		77 + (UINT64_C(1) << 56));
 }
 
 static void cpu_time_grows_with_work(void **state)

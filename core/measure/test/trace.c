@@ -167,8 +167,8 @@ static void words_and_numbers_correspond(void **state)
 		assert_int_equal(shunt_trace_why_parse(whys[i][0], text, &number), 0);
 		assert_int_equal(number, whys[i][1]);
 	}
-	assert_string_equal(
-		shunt_trace_why_name(SHUNT_TRACE_ENQUEUE, SHUNT_WHY_WAKE | SHUNT_FROM_REMOTE, text),
+	assert_string_equal(shunt_trace_why_name(SHUNT_TRACE_ENQUEUE,
+				    SHUNT_WHY_WAKE | SHUNT_FROM_REMOTE, text),
 		"wake+remote");
 	assert_string_equal(shunt_trace_why_name(SHUNT_TRACE_WAKE, 9, text), "?9");
 	assert_int_equal(shunt_trace_why_parse(SHUNT_TRACE_RUN_END, "won", &number), -EINVAL);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* The fields of a record that are made from the other parts of core/measure. */
+#include "core/measure/record.h"
+
+#include "core/measure/clock.h"
+#include "core/measure/hist.h"
+#include "core/measure/interference.h"
+#include "core/measure/json.h"
+#include "core/measure/record_internal.h"
+#include "core/measure/usage.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+/* The quantiles that a record carries beside the buckets, which give all others. */
+static const struct {
+	const char *name;
+	unsigned ppm;
+} quantiles[] = {
+	{"p50", 500000},
+	{"p90", 900000},
+	{"p95", 950000},
+	{"p99", 990000},
+	{"p99.9", 999000},
+	{"p99.99", 999900},
+	{"p99.999", 999990},
+};
+
+static json_t *quantiles_json(const struct shunt_hist *hist)
+{
+	json_t *made = json_object();
+
+	for (size_t i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++)
+		if (shunt_hist_quantile_known(hist, quantiles[i].ppm))
+			json_object_set_new(made, quantiles[i].name,
+				shunt_json_uint(shunt_hist_quantile(hist, quantiles[i].ppm)));
+	return made;
+}
+
+static json_t *buckets_json(const struct shunt_hist *hist)
+{
+	json_t *made = json_array();
+	unsigned index = 0;
+	uint64_t count;
+
+	for (; made && shunt_hist_next(hist, &index, &count); index++) {
+		if (json_array_append_new(made,
+			    json_pack("[i, o]", (int)index, shunt_json_uint(count))) < 0) {
+			json_decref(made);
+			return NULL;
+		}
+	}
+	return made;
+}
+
+void shunt_record_series(struct shunt_record *record, const char *name, const char *unit,
+	const struct shunt_hist *hist)
+{
+	json_t *series;
+
+	if (!shunt_record_name_fits(record, name))
+		return;
+	series = json_pack("{s:s, s:o, s:o, s:i, s:o, s:o}", "unit", unit, "count",
+		shunt_json_uint(hist->count), "sum", shunt_json_uint128(hist->sum), "digits",
+		SHUNT_HIST_DIGITS, "buckets", buckets_json(hist), "quantiles",
+		quantiles_json(hist));
+	if (series && hist->count) {
+		json_object_set_new(series, "min", shunt_json_uint(hist->min));
+		json_object_set_new(series, "max", shunt_json_uint(hist->max));
+	}
+	if (series && hist->negative)
+		json_object_set_new(series, "negative", shunt_json_uint(hist->negative));
+	if (series && hist->over)
+		json_object_set_new(series, "over", shunt_json_uint(hist->over));
+	shunt_record_put(record, shunt_record_part(record, "series", json_object), name, series);
+}
+
+void shunt_record_usage(struct shunt_record *record, const struct shunt_usage *used)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} fields[] = {
+		{"cpu_ns", used->cpu_ns},
+		{"user_ns", used->user_ns},
+		{"system_ns", used->system_ns},
+		{"voluntary_switches", used->voluntary_switches},
+		{"involuntary_switches", used->involuntary_switches},
+		{"minor_faults", used->minor_faults},
+		{"major_faults", used->major_faults},
+		{"peak_rss_bytes", used->peak_rss_bytes},
+		{"rss_bytes", used->rss_bytes},
+	};
+	json_t *usage = json_object();
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		/* A process without a page cannot be: the size could not be read. */
+		if (fields[i].value == 0 && strstr(fields[i].name, "rss"))
+			continue;
+		json_object_set_new(usage, fields[i].name, shunt_json_uint(fields[i].value));
+	}
+	shunt_record_put(record, shunt_record_json(record), "usage", usage);
+}
+
+void shunt_record_clock(struct shunt_record *record, const struct shunt_clock *clock)
+{
+	json_t *made = json_pack("{s:s, s:f, s:f}", "source", shunt_clock_name(clock),
+		"read_cost_ns", clock->read_cost_ns, "monotonic_cost_ns", clock->monotonic_cost_ns);
+
+	if (made && *clock->why)
+		json_object_set_new(made, "why", shunt_json_text(clock->why));
+	if (made && clock->ticks_per_s) {
+		json_object_set_new(made, "ticks_per_s", shunt_json_uint(clock->ticks_per_s));
+		json_object_set_new(made, "calibration_error_ppm",
+			json_real(clock->calibration_error_ppm));
+		json_object_set_new(made, "calibration_span_ns",
+			shunt_json_uint(clock->calibration_span_ns));
+	}
+	shunt_record_put(record, shunt_record_json(record), "clock", made);
+}
+
+void shunt_record_probe(struct shunt_record *record, const char *name, double cost_ns,
+	uint64_t events, uint64_t every, uint64_t dropped)
+{
+	json_t *probe;
+
+	if (!shunt_record_name_fits(record, name))
+		return;
+	probe = json_pack("{s:o, s:o}", "events", shunt_json_uint(events), "dropped",
+		shunt_json_uint(dropped));
+	if (probe && isfinite(cost_ns) && cost_ns >= 0)
+		json_object_set_new(probe, "cost_ns", json_real(cost_ns));
+	if (probe && every > 1)
+		json_object_set_new(probe, "every", shunt_json_uint(every));
+	shunt_record_put(record, shunt_record_part(record, "probes", json_object), name, probe);
+}
+
+/* An instant as records have it: UTC, to the millisecond. */
+static json_t *instant_json(int64_t realtime_ns)
+{
+	time_t seconds = (time_t)(realtime_ns / 1000000000);
+	char text[40];
+	struct tm utc;
+
+	gmtime_r(&seconds, &utc);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+	return json_sprintf("%s.%03dZ", text, (int)(realtime_ns / 1000000 % 1000));
+}
+
+void shunt_record_times(struct shunt_record *record, int64_t started_ns, int64_t finished_ns,
+	uint64_t elapsed_ns)
+{
+	shunt_record_put(record, shunt_record_json(record), "times",
+		json_pack("{s:o, s:o, s:o}", "started", instant_json(started_ns), "finished",
+			instant_json(finished_ns), "elapsed_ns", shunt_json_uint(elapsed_ns)));
+}
+
+static json_t *interference_json(const struct shunt_interference *at)
+{
+	const struct {
+		unsigned bit;
+		const char *name;
+		uint64_t value;
+	} fields[] = {
+		{SHUNT_INTERFERENCE_PROCS_RUNNING, "procs_running", at->procs_running},
+		{SHUNT_INTERFERENCE_STEAL_TICKS, "steal_ticks", at->steal_ticks},
+		{SHUNT_INTERFERENCE_CONTEXT_SWITCHES, "context_switches", at->context_switches},
+		{SHUNT_INTERFERENCE_FREQ_KHZ, "freq_khz_min", at->freq_khz_min},
+		{SHUNT_INTERFERENCE_FREQ_KHZ, "freq_khz_max", at->freq_khz_max},
+		{SHUNT_INTERFERENCE_THROTTLED_NS, "throttled_ns", at->throttled_ns},
+		{SHUNT_INTERFERENCE_MEMORY_AVAILABLE, "memory_available_bytes",
+			at->memory_available_bytes},
+	};
+	json_t *made = json_object();
+
+	if (at->have & SHUNT_INTERFERENCE_LOAD1)
+		json_object_set_new(made, "load1", json_real(at->load1));
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+		if (at->have & fields[i].bit)
+			json_object_set_new(made, fields[i].name, shunt_json_uint(fields[i].value));
+	return made;
+}
+
+void shunt_record_interference(struct shunt_record *record, const struct shunt_interference *before,
+	const struct shunt_interference *after)
+{
+	shunt_record_put(record, shunt_record_json(record), "interference",
+		json_pack("{s:o, s:o}", "before", interference_json(before), "after",
+			interference_json(after)));
+}
