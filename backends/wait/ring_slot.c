@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* See ring_slot.h. */
+#include "backends/wait/ring_slot.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+const char *const shunt_ring_wake_choices[] = {"eventfd", "msgring", NULL};
+const char *const shunt_ring_setup_choices[] = {"auto", "defer", "coop", "plain", NULL};
+
+int shunt_ring_probe(struct shunt_error *why)
+{
+	struct shunt_ring_plan plan;
+
+	return shunt_ring_plan(&plan, SHUNT_RING_AUTO, 8, 16, why);
+}
+
+static int bells_open(struct shunt_ring_wait *wait, struct shunt_error *err)
+{
+	size_t bytes = wait->worker_count * sizeof(*wait->bells);
+
+	wait->bells = aligned_alloc(SHUNT_WAIT_LINE_BYTES, bytes);
+	if (wait->bells == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for the workers' bells");
+	memset(wait->bells, 0, bytes);
+	for (unsigned i = 0; i < wait->worker_count; i++)
+		wait->bells[i].event_fd = -1;
+	for (unsigned i = 0; i < wait->worker_count; i++) {
+		wait->bells[i].event_fd = eventfd(0, EFD_CLOEXEC);
+		if (wait->bells[i].event_fd < 0)
+			return shunt_fail(err, -errno, "eventfd: %s", strerror(errno));
+	}
+	return 0;
+}
+
+int shunt_ring_wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_config *config,
+	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err)
+{
+	int code = shunt_ring_plan(&wait->plan,
+		(enum shunt_ring_setup)shunt_value_int(config->values, "setup"), sq_entries,
+		cq_entries, err);
+
+	if (code != 0)
+		return code;
+	wait->slack_ns = config->slack_ns;
+	wait->wake = (int)shunt_value_int(config->values, "wake");
+	wait->worker_count = config->worker_count;
+	wait->fired = config->fired;
+	if (wait->wake == SHUNT_WAKE_MSGRING && !wait->plan.messages)
+		return shunt_fail(err, -EOPNOTSUPP,
+			"this kernel's io_uring has no quiet messages between rings (Linux 5.18); "
+			"use wake=eventfd");
+	code = bells_open(wait, err);
+	if (code != 0)
+		shunt_ring_wait_fini(wait);
+	return code;
+}
+
+void shunt_ring_wait_fini(struct shunt_ring_wait *wait)
+{
+	for (unsigned i = 0; wait->bells != NULL && i < wait->worker_count; i++)
+		if (wait->bells[i].event_fd >= 0)
+			close(wait->bells[i].event_fd);
+	free(wait->bells);
+	wait->bells = NULL;
+}
+
+int shunt_ring_slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
+	unsigned worker_index, struct shunt_error *err)
+{
+	int code;
+
+	slot->wait = wait;
+	slot->bell = &wait->bells[worker_index];
+	code = shunt_wait_slack_set(wait->slack_ns, &slot->slack_before_ns, err);
+	if (code != 0)
+		return code;
+	code = shunt_ring_open(&slot->ring, &wait->plan, &slot->calls, err);
+	if (code != 0) {
+		shunt_wait_slack_restore(slot->slack_before_ns);
+		return code;
+	}
+	shunt_wait_word_awake(&slot->bell->word);
+	/* Relaxed: ordered by the word [ring:bell-fd]. */
+	atomic_store_explicit(&slot->bell->ring_fd, shunt_ring_fd(slot->ring),
+		memory_order_relaxed);
+	return 0;
+}
+
+void shunt_ring_slot_fini(struct shunt_ring_slot *slot)
+{
+	/* Relaxed: see [ring:totals]. */
+	atomic_fetch_add_explicit(&slot->wait->overflows, shunt_ring_overflows(slot->ring),
+		memory_order_relaxed);
+	shunt_ring_close(slot->ring);
+	shunt_wait_slack_restore(slot->slack_before_ns);
+}
+
+/* ---- waking ---------------------------------------------------------------------------------- */
+
+static void write_event(const struct shunt_bell *bell)
+{
+	/* Blocks only when 2^64 - 2 wakes were not read. */
+	(void)!write(bell->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+bool shunt_ring_slot_result(struct shunt_ring_slot *slot, const struct shunt_ring_result *result)
+{
+	switch (SHUNT_RING_TAG(result->user_data)) {
+	case SHUNT_RING_READ:
+		slot->reading = false;
+		return true;
+	case SHUNT_RING_FAILED:
+		/* Relaxed: see [ring:totals]. */
+		atomic_fetch_add_explicit(&slot->wait->messages_refused, 1, memory_order_relaxed);
+		shunt_wait_called(&slot->calls);
+		write_event(&slot->wait->bells[(uint32_t)result->user_data]);
+		return true;
+	case SHUNT_RING_RUNG:
+	case SHUNT_RING_CHANGE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int shunt_ring_slot_listen(struct shunt_ring_slot *slot)
+{
+	int code;
+
+	if (slot->reading)
+		return 0;
+	code = shunt_ring_room(slot->ring, 1);
+	if (code != 0)
+		return code;
+	shunt_ring_add_read(slot->ring, slot->bell->event_fd, &slot->event_count,
+		SHUNT_RING_DATA(SHUNT_RING_READ, 0));
+	slot->reading = true;
+	return 0;
+}
+
+void shunt_ring_slot_nothing(void *slot)
+{
+	(void)slot;
+}
+
+/* Posts into the sleeper's ring; false: use the eventfd. */
+static bool send_message(struct shunt_ring_slot *from, struct shunt_ring_slot *target)
+{
+	uint64_t index = (uint64_t)(target->bell - target->wait->bells);
+
+	if (shunt_ring_room(from->ring, 1) != 0)
+		return false;
+	/* Relaxed: ordered by the word, in which we found the target asleep [ring:bell-fd]. */
+	shunt_ring_add_message(from->ring,
+		atomic_load_explicit(&target->bell->ring_fd, memory_order_relaxed),
+		SHUNT_RING_DATA(SHUNT_RING_RUNG, 0), SHUNT_RING_DATA(SHUNT_RING_FAILED, index));
+	/* Refused for the moment, it goes with the next submission: too late for a sleeper. */
+	return shunt_ring_submit(from->ring) == 0;
+}
+
+void shunt_ring_slot_wake(void *target, void *from)
+{
+	struct shunt_ring_slot *self = target;
+	struct shunt_ring_slot *waker = from;
+
+	if (!shunt_wait_word_notify(&self->bell->word))
+		return;
+	if (waker != NULL && self->wait->wake == SHUNT_WAKE_MSGRING && send_message(waker, self))
+		return;
+	shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);
+	write_event(self->bell);
+}
+
+/* ---- what is told ---------------------------------------------------------------------------- */
+
+void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink)
+{
+	const struct shunt_ring_wait *self = wait;
+	char name[64], value[32];
+
+	shunt_ring_plan_facts(&self->plan, self->prefix, fact, sink);
+	snprintf(name, sizeof(name), "%s.wake", self->prefix);
+	fact(sink, name, shunt_ring_wake_choices[self->wake], "parameter");
+	/* Relaxed: see [ring:totals]. */
+	snprintf(name, sizeof(name), "%s.cq_overflows", self->prefix);
+	snprintf(value, sizeof(value), "%" PRIu64,
+		atomic_load_explicit(&self->overflows, memory_order_relaxed));
+	fact(sink, name, value, "counted");
+	snprintf(name, sizeof(name), "%s.messages_refused", self->prefix);
+	snprintf(value, sizeof(value), "%" PRIu64,
+		atomic_load_explicit(&self->messages_refused, memory_order_relaxed));
+	fact(sink, name, value, "counted");
+}
+
+uint64_t shunt_ring_slot_syscalls(const void *slot)
+{
+	const struct shunt_ring_slot *self = slot;
+
+	return shunt_wait_calls_sum(&self->calls);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the wait slots `uring` and `uring-each` have in common: rings set up from one plan, and the
+ * ways in which one worker's ring is woken from another thread.
+ *
+ * A bell belongs to each worker and lives as long as the scheduler: a word (host.h), so that only
+ * a sleeper is called, and an eventfd that the worker's ring reads. With wake=msgring a worker
+ * posts straight into the sleeper's ring from its own, which takes one system call as well but no
+ * read; a thread without a ring uses the eventfd all the same, as does a message that the kernel
+ * refuses (counted).
+ */
+#ifndef SHUNT_BACKENDS_WAIT_RING_SLOT_H
+#define SHUNT_BACKENDS_WAIT_RING_SLOT_H
+
+#include "backends/wait/ring.h"
+
+/* What a result is about: the top byte of its user_data. */
+#define SHUNT_RING_TAG(user_data) ((user_data) >> 56)
+enum {
+	SHUNT_RING_TIMER,  /* for the slot itself; the rest of user_data is the slot's own */
+	SHUNT_RING_CHANGE, /* an update or removal that found its timer gone: nothing to do */
+	SHUNT_RING_READ,   /* the eventfd was read */
+	SHUNT_RING_RUNG,   /* a message came */
+	SHUNT_RING_FAILED, /* a message that we sent was refused; the rest is the target's index */
+};
+#define SHUNT_RING_DATA(tag, rest) ((uint64_t)(tag) << 56 | (uint64_t)(rest))
+
+enum { SHUNT_WAKE_EVENTFD, SHUNT_WAKE_MSGRING };
+
+struct shunt_bell {
+	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_word word;
+	int event_fd; /* constant */
+	/* [ring:bell-fd] the sleeper's ring; written by its worker before it first sleeps, read by
+	 * those who found it asleep. Ordered by the word. */
+	_Atomic int ring_fd;
+};
+
+struct shunt_ring_wait {
+	struct shunt_ring_plan plan;
+	int64_t slack_ns;
+	int wake; /* SHUNT_WAKE_ */
+	unsigned worker_count;
+	const char *prefix; /* of its facts */
+	shunt_fired_fn *fired;
+	struct shunt_bell *bells;
+	/* [ring:totals] relaxed: statistics, added when a worker stops. */
+	_Atomic uint64_t overflows, messages_refused;
+};
+
+/* First member of a slot. The worker's alone. */
+struct shunt_ring_slot {
+	struct shunt_ring_wait *wait;
+	struct shunt_bell *bell;
+	struct shunt_ring *ring;
+	struct shunt_wait_calls calls;
+	int64_t slack_before_ns;
+	uint64_t event_count; /* what the eventfd is read into */
+	bool reading;         /* the read is in the ring */
+};
+
+/* The parameters that both slots take, for their tables. */
+#define SHUNT_RING_PARAM_WAKE \
+	{.name = "wake", .type = SHUNT_PARAM_CHOICE, .fallback = "eventfd", \
+		.choices = shunt_ring_wake_choices, \
+		.help = "how a worker wakes another: an eventfd read by its ring, or a message " \
+			"posted into its ring (Linux 5.18)"}
+#define SHUNT_RING_PARAM_SETUP \
+	{.name = "setup", .type = SHUNT_PARAM_CHOICE, .fallback = "auto", \
+		.choices = shunt_ring_setup_choices, \
+		.help = "when completions are posted: as the owner asks (defer), as it enters the " \
+			"kernel (coop), by interrupting it (plain)"}
+extern const char *const shunt_ring_wake_choices[];
+extern const char *const shunt_ring_setup_choices[];
+
+/* probe() of both slots. */
+int shunt_ring_probe(struct shunt_error *why);
+
+/* Fills *wait from the parameters; what it took is given back by shunt_ring_wait_fini(). */
+int shunt_ring_wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_config *config,
+	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err);
+void shunt_ring_wait_fini(struct shunt_ring_wait *wait);
+
+/* On the worker's thread. */
+int shunt_ring_slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
+	unsigned worker_index, struct shunt_error *err);
+void shunt_ring_slot_fini(struct shunt_ring_slot *slot);
+
+/* Takes a result that is about waking; false: it is the slot's own. */
+bool shunt_ring_slot_result(struct shunt_ring_slot *slot, const struct shunt_ring_result *result);
+
+/* Puts the read of the eventfd into the ring if it is not there. As shunt_ring_room(). */
+int shunt_ring_slot_listen(struct shunt_ring_slot *slot);
+
+/* Hooks of both slots. */
+void shunt_ring_slot_nothing(void *slot); /* prepare, abort: the word does it all */
+void shunt_ring_slot_wake(void *target, void *from);
+void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink);
+uint64_t shunt_ring_slot_syscalls(const void *slot);
+
+#endif
