@@ -160,6 +160,10 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task);
 void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr, bool detached, uint64_t id);
 
+/* A stack overflow is reported on standard error, then passed to this callback (on a signal stack;
+ * NULL: none), then ends the process with status 3. For the command line, to write a record. */
+void shunt_on_stack_overflow(void (*callback)(const char *message));
+
 /* Prints "shunt: …" to standard error and aborts: a programming error, named. */
 _Noreturn void shunt_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define SHUNT_ASSERT(condition)                                                                    \

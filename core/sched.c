@@ -90,11 +90,13 @@ int64_t shunt_now_ns(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
+const char shunt_wait_sleep[] = "sleep";
+
 int shunt_sleep_until(int64_t deadline_ns)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	count(&ctx->count.sleeps);
-	ctx->current->wait_what = "sleep";
+	ctx->current->wait_what = shunt_wait_sleep;
 	shunt_task_prepare(ctx->current, ctx->many);
 	int rc = ctx->hooks->block(ctx, deadline_ns);
 	return rc == -ETIMEDOUT ? 0 : rc;

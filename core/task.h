@@ -50,6 +50,9 @@ enum shunt_task_state {
 #define SHUNT_GENERATION_ONE  UINT64_C(0x20)
 #define SHUNT_EPOCH_ONE       (UINT64_C(1) << 32)
 
+/* wait_what of a sleep, which only its timer ends; compared by address. */
+extern const char shunt_wait_sleep[];
+
 /* Values of joiner that are no task. */
 #define SHUNT_JOINER_NONE     ((uintptr_t)0)
 #define SHUNT_JOINER_DETACHED ((uintptr_t)1)
@@ -86,7 +89,7 @@ struct shunt_task {
 	void *wait_value;          /* handed over with the wake */
 	int wait_result;           /* of a wait that can end in more than one way */
 	const char *wait_what;     /* "mutex", "join", …: for the deadlock report */
-	struct shunt_worker *timer_worker; /* on which it armed its timer */
+	struct shunt_worker *worker; /* on which it last gave way, and armed its timer */
 
 	/* Its place among all tasks; probes; sanitizers. */
 	_Alignas(64) struct shunt_task *injected_next;

@@ -64,6 +64,13 @@ static const struct shunt_backend complete = {.name = "complete",
 	.params = complete_params,
 	.open = complete_open};
 
+/* The lists that core refers to and this test leaves empty. */
+const struct shunt_plugin shunt_registry_switches[] = {{NULL, NULL, NULL}};
+const struct shunt_plugin shunt_registry_waits[] = {{NULL, NULL, NULL}};
+const struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL}};
+const struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL}};
+const struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL}};
+
 /* The registry of this test. */
 const struct shunt_plugin shunt_registry_backends[] = {
 	{"composed", &composed, NULL},

@@ -27,9 +27,10 @@ static void say(char what)
 		seen.log[seen.length++] = what;
 }
 
+/* An empty stack's pointer is its top. */
 static bool on_other(uintptr_t sp)
 {
-	return sp >= (uintptr_t)other_low && sp < (uintptr_t)other_low + STACK_BYTES;
+	return sp > (uintptr_t)other_low && sp <= (uintptr_t)other_low + STACK_BYTES;
 }
 
 static void post_seen(void *arg)

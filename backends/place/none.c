@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * none: workers run wherever the kernel puts them, within what this process is allowed.
+ *
+ * The CPUs allowed come from the affinity mask, which taskset and cpuset cgroups set. Memory is by
+ * first touch, as always.
+ */
+#include "core/engine/slots.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct none {
+	unsigned allowed;
+};
+
+static int none_open(void **plan, const struct shunt_values *values, unsigned *worker_count,
+	bool *oversubscribed, struct shunt_error *err)
+{
+	(void)values;
+	cpu_set_t set;
+	struct none *none = calloc(1, sizeof(*none));
+	if (!none)
+		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
+	none->allowed = sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+	if (!*worker_count)
+		*worker_count = none->allowed;
+	*oversubscribed = *worker_count > none->allowed;
+	*plan = none;
+	return 0;
+}
+
+static void none_close(void *plan)
+{
+	free(plan);
+}
+
+static int none_bind(void *plan, unsigned worker_index, struct shunt_error *err)
+{
+	(void)plan, (void)worker_index, (void)err;
+	return 0;
+}
+
+static void none_unbind(void *plan, unsigned worker_index)
+{
+	(void)plan, (void)worker_index;
+}
+
+static void none_describe(void *plan, unsigned worker_index, char *text, size_t bytes)
+{
+	const struct none *none = plan;
+	(void)worker_index;
+	snprintf(text, bytes, "any of %u allowed", none->allowed);
+}
+
+const struct shunt_place shunt_place_none = {
+	.name = "none",
+	.summary = "workers run wherever the kernel puts them",
+	.open = none_open,
+	.close = none_close,
+	.bind = none_bind,
+	.unbind = none_unbind,
+	.describe = none_describe,
+};

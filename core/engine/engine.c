@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's lifecycle: open resolves a composition into mechanisms, run starts the workers and
+ * waits for the last task, close gives everything back.
+ */
+#include "core/engine/engine.h"
+
+#include "core/engine/hooks.h"
+#include "core/measure/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WORKERS_MOST 1024
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+/* "all" is 0: as many as the placement offers. */
+static int parse_workers(const char *text, unsigned *count, struct shunt_error *err)
+{
+	char *end;
+	if (!strcmp(text, "all")) {
+		*count = 0;
+		return 0;
+	}
+	errno = 0;
+	unsigned long value = strtoul(text, &end, 10);
+	if (*end || end == text || *text == '-' || *text == '+')
+		return shunt_fail(err, -EINVAL, "workers=%s: expected a count, or all", text);
+	if (errno || value < 1 || value > WORKERS_MOST)
+		return shunt_fail(err, -ERANGE, "workers=%s: must be from 1 to %d, or all", text,
+			WORKERS_MOST);
+	*count = (unsigned)value;
+	return 0;
+}
+
+static int probe_slots(const struct shunt_engine *engine, struct shunt_error *err)
+{
+	int rc = engine->switch_slot->probe ? engine->switch_slot->probe(err) : 0;
+	if (!rc && engine->wait_slot->probe)
+		rc = engine->wait_slot->probe(err);
+	if (!rc && engine->place_slot->probe)
+		rc = engine->place_slot->probe(err);
+	return rc;
+}
+
+static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
+{
+	unsigned count;
+	int rc = parse_workers(shunt_value_text(&engine->own, "workers"), &count, err);
+	if (!rc)
+		rc = probe_slots(engine, err);
+	if (!rc)
+		rc = engine->switch_slot->resolve(&engine->switch_values, &engine->swap, err);
+	if (!rc)
+		rc = engine->place_slot->open(&engine->place, &engine->place_values, &count,
+			&engine->oversubscribed, err);
+	if (rc)
+		return rc;
+	engine->worker_count = engine->sched.worker_count = count;
+	const char *mt = shunt_value_text(&engine->own, "mt");
+	if (count > 1 && !strcmp(mt, "0"))
+		return shunt_fail(err, -EINVAL, "mt=0 with workers=%u: several workers need mt=1", count);
+	engine->sched.many = count > 1 || !strcmp(mt, "1");
+	int64_t slack = shunt_value_int(&engine->own, "wait.slack");
+	struct shunt_wait_config wait = { .values = &engine->wait_values, .worker_count = count,
+		.slack_ns = slack ? slack : -1, .fired = shunt_worker_fired };
+	rc = engine->wait_slot->open(&engine->wait, &wait, err);
+	if (!rc && engine->policy->open)
+		rc = engine->policy->open(&engine->policy_shared, &engine->policy_values, count);
+	if (!rc)
+		rc = shunt_stack_pool_init(&engine->stacks,
+			(size_t)shunt_value_int(&engine->own, "stack.size"),
+			shunt_value_text(&engine->own, "stack.guard"),
+			!strcmp(shunt_value_text(&engine->own, "stack.reclaim"), "dontneed"),
+			(unsigned)shunt_value_int(&engine->own, "stack.colours"), count, err);
+	engine->stacks_open = !rc;
+	return rc;
+}
+
+static int worker_new(struct shunt_engine *engine, unsigned index)
+{
+	struct shunt_worker *worker = aligned_alloc(64, (sizeof(*worker) + 63) / 64 * 64);
+	if (!worker)
+		return -ENOMEM;
+	memset(worker, 0, sizeof(*worker));
+	engine->workers[index] = worker;
+	worker->engine = engine;
+	worker->swap = engine->swap.swap;
+	worker->swap_post = engine->swap.swap_post;
+	worker->policy_shared = engine->policy_shared;
+	worker->next_deadline_ns = SHUNT_NEVER;
+	worker->fired_tail = &worker->fired;
+	worker->env.index = index;
+	worker->env.worker_count = engine->worker_count;
+	uint64_t seed = engine->seed + index;
+	shunt_rng_init(&worker->env.rng, shunt_splitmix64(&seed));
+	worker->ctx = (struct shunt_ctx){ .hooks = engine->hooks, .sched = &engine->sched,
+		.many = engine->sched.many, .index = index };
+	worker->loop.sched = worker->dying.sched = &engine->sched;
+	int rc = 0;
+	if (engine->timers_slot)
+		rc = engine->timers_slot->open(&worker->timers, &engine->timers_values);
+	if (!rc && engine->policy->worker_init)
+		rc = engine->policy->worker_init(worker, &engine->policy_values);
+	return rc;
+}
+
+static unsigned resolved_caps(const struct shunt_engine *engine)
+{
+	unsigned caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_DEADLOCK;
+	if (!engine->sched.many)
+		caps |= SHUNT_DIRECT_TRANSFER;
+	if (engine->worker_count == 1)
+		caps |= SHUNT_DETERMINISTIC;
+	else
+		caps |= SHUNT_PARALLEL |
+			(engine->policy->steals || engine->policy->shared ? SHUNT_MIGRATES : 0);
+	return caps;
+}
+
+static void adopt_config(struct shunt_engine *engine, const struct shunt_config *config)
+{
+	engine->seed = config->seed;
+	engine->trace = config->trace;
+	engine->sched_delay = config->sched_delay;
+	engine->sched_delay_every = config->sched_delay_every ? config->sched_delay_every : 1;
+	engine->probing = engine->trace || engine->sched_delay;
+	engine->tick_ns = shunt_value_int(&engine->own, "tick");
+	engine->spin_ns = shunt_value_int(&engine->own, "wait.spin");
+	engine->interval = (unsigned)shunt_value_int(&engine->own, "interval");
+	engine->dispatch = shunt_value_text(&engine->own, "dispatch");
+	engine->hooks = shunt_hooks_choose(engine->policy, !strcmp(engine->dispatch, "inline"),
+		engine->sched.many, engine->probing);
+	engine->sched.caps = resolved_caps(engine);
+}
+
+int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *backend,
+	const struct shunt_config *config, struct shunt_error *err)
+{
+	struct shunt_engine *engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return shunt_fail(err, -ENOMEM, "out of memory for the scheduler");
+	engine->sched.backend = backend;
+	pthread_mutex_init(&engine->lock, NULL);
+	pthread_mutex_init(&engine->idle_lock, NULL);
+	int rc = shunt_compose(engine, backend, config, err);
+	if (!rc)
+		rc = open_slots(engine, err);
+	if (!rc) {
+		adopt_config(engine, config);
+		engine->workers = calloc(engine->worker_count, sizeof(*engine->workers));
+		rc = engine->workers ? 0 : -ENOMEM;
+		for (unsigned i = 0; !rc && i < engine->worker_count; i++)
+			rc = worker_new(engine, i);
+		if (rc)
+			shunt_fail(err, rc, "out of memory for %u workers", engine->worker_count);
+	}
+	if (rc) {
+		shunt_engine_close(&engine->sched);
+		return rc;
+	}
+	*sched = &engine->sched;
+	return 0;
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+struct root {
+	struct shunt_engine *engine;
+	shunt_task_fn *fn;
+	void *arg;
+};
+
+static void *root_main(void *arg)
+{
+	struct root *root = arg;
+	root->engine->root_result = root->fn(root->arg);
+	return NULL;
+}
+
+static void *thread_main(void *arg)
+{
+	struct shunt_worker *worker = arg;
+	struct shunt_error err;
+	int rc = shunt_worker_main(worker, &err);
+	if (rc)
+		shunt_engine_fail(worker->engine, rc, "worker %u: %s", worker->ctx.index, err.text);
+	return NULL;
+}
+
+/* Starts workers 1…; returns how many threads run. */
+static unsigned start_threads(struct shunt_engine *engine)
+{
+	for (unsigned i = 1; i < engine->worker_count; i++) {
+		int rc = pthread_create(&engine->workers[i]->thread, NULL, thread_main,
+			engine->workers[i]);
+		if (rc) {
+			shunt_engine_fail(engine, -rc, "the kernel refused worker thread %u of %u (%s): "
+				"use fewer workers, or raise the limit on processes (ulimit -u)", i + 1,
+				engine->worker_count, strerror(rc));
+			return i;
+		}
+	}
+	return engine->worker_count;
+}
+
+static void reset_for_run(struct shunt_engine *engine, struct shunt_error *err)
+{
+	engine->run_error = 0;
+	engine->run_err = err;
+	engine->root_result = NULL;
+	engine->idle_list = NULL;
+	engine->idle_workers = 0;
+	engine->idle_count = 0;
+	engine->stopping = 0;
+	for (unsigned i = 0; i < engine->worker_count; i++) {
+		engine->workers[i]->limit = 0;
+		engine->workers[i]->idle = 0;
+	}
+}
+
+/* Spawned before any worker runs, as by worker 0. */
+static int spawn_root(struct root *root)
+{
+	struct shunt_engine *engine = root->engine;
+	struct shunt_worker *first = engine->workers[0];
+	static const struct shunt_attr attr = { .name = "root" };
+	if (engine->trace && !first->trace)
+		first->trace = shunt_trace_ring(engine->trace, 0);
+	shunt_probe_worker(first, true);
+	struct shunt_ctx *outer = shunt_ctx_set(&first->ctx);
+	first->ids_left = 0;
+	engine->next_id = 0;
+	first->ctx.current = &first->loop;
+	int rc = engine->hooks->spawn(&first->ctx, NULL, root_main, root, &attr);
+	shunt_ctx_set(outer);
+	return rc;
+}
+
+int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
+	struct shunt_error *err)
+{
+	struct shunt_engine *engine = shunt_engine_of(sched);
+	if (engine->running || engine->broken)
+		return shunt_fail(err, -EBUSY, engine->broken ? "an earlier run of this scheduler failed"
+			: "this scheduler is running already");
+	struct root root = { engine, fn, arg };
+	engine->running = true;
+	reset_for_run(engine, err);
+	int rc = engine->tick_ns ? shunt_ticker_start(engine) : 0;
+	if (rc)
+		shunt_engine_fail(engine, rc, "the kernel refused the ticker's thread (%s); "
+			"tick=0 runs without it", strerror(-rc));
+	unsigned started = 1;
+	if (!rc && (rc = spawn_root(&root)))
+		shunt_engine_fail(engine, rc, "the root task could not be spawned: %s",
+			strerror(-rc));
+	if (!rc) {
+		started = start_threads(engine);
+		struct shunt_error start_error;
+		rc = shunt_worker_main(engine->workers[0], &start_error);
+		if (rc)
+			shunt_engine_fail(engine, rc, "worker 0: %s", start_error.text);
+	}
+	for (unsigned i = 1; i < started; i++)
+		pthread_join(engine->workers[i]->thread, NULL);
+	shunt_ticker_stop(engine);
+	engine->running = false;
+	engine->broken = engine->run_error != 0;
+	if (!engine->run_error && result)
+		*result = engine->root_result;
+	return engine->run_error;
+}
+
+/* ---- close ----------------------------------------------------------------------------------- */
+
+static void worker_free(struct shunt_engine *engine, struct shunt_worker *worker)
+{
+	if (!worker)
+		return;
+	if (engine->policy->worker_fini)
+		engine->policy->worker_fini(worker);
+	if (worker->timers)
+		engine->timers_slot->close(worker->timers);
+	free(worker);
+}
+
+void shunt_engine_close(struct shunt_sched *sched)
+{
+	struct shunt_engine *engine = shunt_engine_of(sched);
+	for (unsigned i = 0; engine->workers && i < engine->worker_count; i++)
+		worker_free(engine, engine->workers[i]);
+	free(engine->workers);
+	if (engine->stacks_open)
+		shunt_stack_pool_fini(&engine->stacks);
+	if (engine->policy_shared)
+		engine->policy->close(engine->policy_shared);
+	if (engine->wait)
+		engine->wait_slot->close(engine->wait);
+	if (engine->place)
+		engine->place_slot->close(engine->place);
+	shunt_tasks_fini(engine);
+	shunt_compose_fini(engine);
+	pthread_mutex_destroy(&engine->lock);
+	pthread_mutex_destroy(&engine->idle_lock);
+	free(engine);
+}

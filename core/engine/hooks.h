@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hot hooks, as a template.
+ *
+ * Every hook below is always-inline and takes the policy's enqueue and pick as constants. A policy's
+ * file instantiates them twice through SHUNT_POLICY: for one worker, with plain loads and stores, and
+ * for many, with the task word's atomics and publication after the switch. core/engine/hooks.c
+ * instantiates them once more with the policy behind its table (dispatch=vtable), and with probes.
+ *
+ * The rules of the hot path:
+ *   - A hook does all its work before the swap and ends in a sibling call to it: nothing of ours is
+ *     left above a switch, and what the resumer leaves in `value` is the hook's own result.
+ *   - One test, ++switches >= limit, leads to the slow path (shunt_worker_service); it is in a
+ *     function of its own, so that the fast path needs no frame.
+ *   - Order of a yield at every worker count: pick first, with the running task given to the policy;
+ *     then the running task is enqueued: at once with one worker, after the switch with many.
+ */
+#ifndef SHUNT_CORE_ENGINE_HOOKS_H
+#define SHUNT_CORE_ENGINE_HOOKS_H
+
+#include "core/engine/probe.h"
+#include "core/engine/sanitize.h"
+#include "core/engine/worker.h"
+
+#define SHUNT_INLINE   static inline __attribute__((always_inline))
+#define SHUNT_SLOW     __attribute__((noinline, cold))
+#define SHUNT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+typedef void shunt_enqueue_fn(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
+typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shunt_task *current,
+	unsigned why);
+
+/* engine/switch.c: the same as shunt_switch for a task that has no stack yet. */
+uintptr_t shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to, shunt_post_fn *post);
+/* engine/switch.c: every switch of a sanitizer build. */
+uintptr_t shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to, shunt_post_fn *post);
+/* Runs after the registers of a task that blocks are saved (many workers). */
+shunt_post_fn shunt_post_commit;
+
+/* The instance for a composition. */
+const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, bool inlined,
+	bool many, bool probe);
+
+/* Makes `task` ready to run on `worker` or where the policy places it: not inlined, with a policy
+ * behind its table. For the slow paths; the hooks have their own. */
+void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
+
+/* Leaves `from` for `to`; returns when somebody resumes `from`, with what that left. */
+SHUNT_INLINE uintptr_t shunt_switch(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to, shunt_post_fn *post)
+{
+	int *errno_at = worker->errno_at;
+	from->saved_errno = *errno_at;
+	*errno_at = to->saved_errno;
+	worker->ctx.current = to;
+	if (SHUNT_UNLIKELY(!to->sp))
+		return shunt_switch_first(worker, from, to, post);
+#ifdef SHUNT_SANITIZED
+	return shunt_switch_sanitized(worker, from, to, post);
+#else
+	return post ? worker->swap_post(&from->sp, to->sp, to->value, post, from)
+		: worker->swap(&from->sp, to->sp, to->value);
+#endif
+}
+
+/* The one test: is a visit to the slow path due? */
+SHUNT_INLINE bool shunt_due(struct shunt_worker *worker)
+{
+	/* Relaxed: a request seen one switch later is as good. */
+	return ++worker->switches >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
+}
+
+/* ---- yield ---------------------------------------------------------------------------------- */
+
+SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool probe,
+	shunt_enqueue_fn *enqueue, shunt_pick_fn *pick, shunt_post_fn *post)
+{
+	struct shunt_task *current = worker->ctx.current;
+	struct shunt_task *next = pick(worker, current, SHUNT_WHY_YIELD);
+	if (next == current)
+		return;
+	if (probe)
+		shunt_probe_switch(worker, current, next, SHUNT_PROBE_YIELD);
+	if (many) {
+		current->worker = worker;
+		shunt_switch(worker, current, next, post);
+	} else {
+		enqueue(worker, current, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);
+		shunt_switch(worker, current, next, NULL);
+	}
+}
+
+/* ---- block and park -------------------------------------------------------------------------- */
+
+/* Leaves the running task, whose wait is prepared, for the next one or for the worker's own stack. */
+SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool probe,
+	shunt_pick_fn *pick)
+{
+	struct shunt_task *current = worker->ctx.current;
+	struct shunt_task *next = pick(worker, NULL, SHUNT_WHY_BLOCK);
+	worker->blocked++;
+	if (!next)
+		next = &worker->loop;
+	if (probe)
+		shunt_probe_switch(worker, current, next, SHUNT_PROBE_BLOCK);
+	if (many)
+		current->worker = worker;
+	return (int)(intptr_t)shunt_switch(worker, current, next, many ? shunt_post_commit : NULL);
+}
+
+/* ---- ready ----------------------------------------------------------------------------------- */
+
+SHUNT_INLINE void shunt_hook_ready(struct shunt_worker *worker, struct shunt_task *task, bool many,
+	bool probe, shunt_enqueue_fn *enqueue)
+{
+	if (many) {
+		shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
+		return;
+	}
+	if (SHUNT_UNLIKELY(task->timer_ticket))
+		shunt_worker_disarm(worker, task);
+	if (probe)
+		shunt_probe_ready(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL, true);
+	enqueue(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL);
+}
+
+/* ---- transfer -------------------------------------------------------------------------------- */
+
+/* Wakes `to` and parks: one swap if it is parked and there is nothing to service. -EAGAIN: the
+ * caller must go the ordinary way. */
+SHUNT_INLINE int shunt_hook_transfer(struct shunt_worker *worker, struct shunt_task *to,
+	uint64_t generation, bool probe)
+{
+	struct shunt_task *current = worker->ctx.current;
+	to->value = 0;
+	shunt_word_store(to, shunt_word_with_state(shunt_word_load(to, false),
+		SHUNT_TASK_RUNNABLE));
+	(void)generation;
+	uint64_t word = shunt_word_load(current, false);
+	shunt_word_store(current, word + SHUNT_EPOCH_ONE + (SHUNT_TASK_PARKED - SHUNT_TASK_RUNNABLE));
+	worker->ctx.count.transfers_direct++;
+	worker->blocked++;
+	if (probe) {
+		shunt_probe_ready(worker, to, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL, false);
+		shunt_probe_switch(worker, current, to, SHUNT_PROBE_TRANSFER);
+	}
+	return (int)(intptr_t)shunt_switch(worker, current, to, NULL);
+}
+
+/* May a transfer to `to` be direct? It is parked, nothing is due, and the caller has no permit. */
+SHUNT_INLINE bool shunt_transfer_direct(struct shunt_worker *worker, struct shunt_task *to,
+	uint64_t generation)
+{
+	uint64_t word = shunt_word_load(to, false);
+	return (word & (SHUNT_WORD_GENERATION | SHUNT_WORD_STATE)) ==
+			(generation | SHUNT_TASK_PARKED) &&
+		!to->timer_ticket &&
+		!(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
+}
+
+/* ---- spawn ----------------------------------------------------------------------------------- */
+
+SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_handle *handle,
+	shunt_task_fn *fn, void *arg, const struct shunt_attr *attr, bool many, bool probe,
+	shunt_enqueue_fn *enqueue)
+{
+	struct shunt_task *task = worker->free_tasks;
+	if (SHUNT_UNLIKELY(!task || !worker->credits)) {
+		int rc = shunt_tasks_refill(worker);
+		if (rc)
+			return rc;
+		task = worker->free_tasks;
+	}
+	if (SHUNT_UNLIKELY(!worker->ids_left))
+		shunt_ids_refill(worker);
+	worker->free_tasks = task->next;
+	worker->credits--;
+	worker->ids_left--;
+	worker->spawned++;
+	if (many)
+		worker->free_count--;
+	task->sp = NULL;
+	task->home = worker->ctx.index;
+	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
+	if (handle)
+		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
+	if (probe)
+		shunt_probe_spawn(worker, task);
+	if (many) {
+		shunt_worker_ready(worker, task, SHUNT_WHY_NEW);
+		return 0;
+	}
+	if (probe)
+		shunt_probe_ready(worker, task, SHUNT_WHY_NEW, true);
+	enqueue(worker, task, SHUNT_WHY_NEW | SHUNT_FROM_LOCAL);
+	return 0;
+}
+
+/* ---- instantiation --------------------------------------------------------------------------- */
+
+/* park and block for one (tag, MANY, PROBE); arming a timer and the slow path are calls of their
+ * own, each ending in the same tail. */
+#define SHUNT_HOOKS(P, TAG, MANY, PROBE, ENQUEUE, PICK)                                            \
+	static void P##_post_##TAG(void *arg)                                                      \
+	{                                                                                          \
+		struct shunt_task *task_ = arg;                                                    \
+		struct shunt_worker *worker_ = task_->worker;                                      \
+		ENQUEUE(worker_, task_, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);                       \
+		if (worker_->engine->policy->steals || worker_->engine->policy->shared)            \
+			shunt_engine_notify(worker_);                                              \
+	}                                                                                          \
+	static SHUNT_SLOW void P##_yield_slow_##TAG(struct shunt_ctx *ctx)                         \
+	{                                                                                          \
+		shunt_worker_service(shunt_worker_of(ctx));                                        \
+		shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, ENQUEUE, PICK, P##_post_##TAG);\
+	}                                                                                          \
+	static void P##_yield_##TAG(struct shunt_ctx *ctx)                                         \
+	{                                                                                          \
+		if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx))))                               \
+			P##_yield_slow_##TAG(ctx);                                                 \
+		else                                                                               \
+			shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, ENQUEUE, PICK,         \
+				P##_post_##TAG);                                                   \
+	}                                                                                          \
+	static SHUNT_SLOW int P##_leave_slow_##TAG(struct shunt_ctx *ctx)                          \
+	{                                                                                          \
+		shunt_worker_service(shunt_worker_of(ctx));                                        \
+		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, PICK);                  \
+	}                                                                                          \
+	SHUNT_INLINE int P##_leave_##TAG(struct shunt_ctx *ctx)                                    \
+	{                                                                                          \
+		if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx))))                               \
+			return P##_leave_slow_##TAG(ctx);                                          \
+		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, PICK);                  \
+	}                                                                                          \
+	static __attribute__((noinline)) int P##_timed_##TAG(struct shunt_ctx *ctx,                \
+		int64_t deadline_ns)                                                               \
+	{                                                                                          \
+		int rc_ = shunt_worker_arm(shunt_worker_of(ctx), ctx->current, deadline_ns);       \
+		int value_ = 0;                                                                    \
+		if (SHUNT_UNLIKELY(rc_))                                                           \
+			return shunt_task_unprepare(ctx->current, MANY, &value_) ? rc_ : value_;   \
+		return P##_leave_##TAG(ctx);                                                       \
+	}                                                                                          \
+	static int P##_block_##TAG(struct shunt_ctx *ctx, int64_t deadline_ns)                     \
+	{                                                                                          \
+		if (deadline_ns != SHUNT_FOREVER)                                                  \
+			return P##_timed_##TAG(ctx, deadline_ns);                                  \
+		return P##_leave_##TAG(ctx);                                                       \
+	}                                                                                          \
+	static int P##_park_##TAG(struct shunt_ctx *ctx, int64_t deadline_ns)                      \
+	{                                                                                          \
+		if (!shunt_task_prepare_park(ctx->current, MANY))                                  \
+			return 0;                                                                  \
+		if (deadline_ns != SHUNT_FOREVER)                                                  \
+			return P##_timed_##TAG(ctx, deadline_ns);                                  \
+		return P##_leave_##TAG(ctx);                                                       \
+	}                                                                                          \
+	static void P##_ready_##TAG(struct shunt_ctx *ctx, struct shunt_task *task)                \
+	{                                                                                          \
+		shunt_hook_ready(shunt_worker_of(ctx), task, MANY, PROBE, ENQUEUE);                \
+	}                                                                                          \
+	static int P##_spawn_##TAG(struct shunt_ctx *ctx, struct shunt_handle *handle,             \
+		shunt_task_fn *fn, void *arg, const struct shunt_attr *attr)                       \
+	{                                                                                          \
+		return shunt_hook_spawn(shunt_worker_of(ctx), handle, fn, arg, attr, MANY, PROBE,  \
+			ENQUEUE);                                                                  \
+	}                                                                                          \
+	static int P##_transfer_##TAG(struct shunt_ctx *ctx, struct shunt_task *to,                \
+		uint64_t generation)                                                               \
+	{                                                                                          \
+		if (!(MANY) && !shunt_due(shunt_worker_of(ctx)) &&                                 \
+			shunt_transfer_direct(shunt_worker_of(ctx), to, generation))               \
+			return shunt_hook_transfer(shunt_worker_of(ctx), to, generation, PROBE);   \
+		return shunt_transfer_plain(ctx, to, generation);                                  \
+	}                                                                                          \
+	static const struct shunt_hooks P##_hooks_##TAG = {                                        \
+		.spawn = P##_spawn_##TAG,                                                          \
+		.yield = P##_yield_##TAG,                                                          \
+		.park = P##_park_##TAG,                                                            \
+		.block = P##_block_##TAG,                                                          \
+		.ready = P##_ready_##TAG,                                                          \
+		.transfer = P##_transfer_##TAG,                                                    \
+		.release = shunt_task_release,                                                     \
+		.checkpoint = shunt_worker_checkpoint,                                             \
+	}
+
+/* Wake, then park, through the worker's own hooks. */
+int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t generation);
+bool shunt_worker_checkpoint(struct shunt_ctx *ctx);
+
+/*
+ * The last statement of a policy's file: SHUNT_POLICY(fifo, .summary = "…", …) exports
+ * `const struct shunt_policy shunt_policy_fifo` with fifo_enqueue, fifo_pick and fifo_has_ready, and
+ * the hooks with the first two inlined.
+ */
+#define SHUNT_POLICY(P, ...)                                                                       \
+	SHUNT_HOOKS(P, single, false, false, P##_enqueue, P##_pick);                               \
+	SHUNT_HOOKS(P, many, true, false, P##_enqueue, P##_pick);                                  \
+	const struct shunt_policy shunt_policy_##P = {                                             \
+		.name = #P,                                                                        \
+		.enqueue = P##_enqueue,                                                            \
+		.pick = P##_pick,                                                                  \
+		.has_ready = P##_has_ready,                                                        \
+		.inlined_single = &P##_hooks_single,                                               \
+		.inlined_many = &P##_hooks_many,                                                   \
+		__VA_ARGS__                                                                        \
+	}
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Idleness: how a worker without work goes to sleep without losing a wake-up, and how the run ends.
+ *
+ * Proof sketch. Work for a worker W appears in one of these places: (1) W's inbox, (2) a timer queue,
+ * (3) a queue that W may steal from or shares.
+ *   1. Whoever puts work there does: publish it; full fence; read idleness (W.idle for the inbox,
+ *      idle_count for stealable work); if somebody is idle, wake it.
+ *   2. A worker that goes to sleep does: announce (idle, idle_count); wait.prepare; full fence; look
+ *      at every one of those places; and only if all are empty, wait.commit.
+ *   3. Of two sides that each write, fence, then read the other's, at least one sees the other's
+ *      write. So either the sleeper finds the work, or the publisher finds the sleeper.
+ *   4. Found after prepare but before the sleep: wait.wake makes the coming commit return at once.
+ *   5. Timers: W sleeps until the earliest deadline of all workers that it can see. A worker that
+ *      arms an earlier one afterwards is itself running: it fires it, or the ticker makes it.
+ * No timeout stands in for a step of this. Removing a fence or a recheck is what the mutants of the
+ * tests do.
+ *
+ * The end. The last worker to announce itself, under idle_lock, finds either that no task is left:
+ * the run is over; or that tasks are left, but no timer, no wait operation, nothing injected and no
+ * hold: nothing can ever wake them, a deadlock; or something that will come.
+ */
+#include "core/engine/hooks.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool inbox_empty(const struct shunt_worker *worker)
+{
+	/* Relaxed: ordered by the fence in announce. */
+	return !atomic_load_explicit(&worker->inbox, memory_order_relaxed);
+}
+
+static int64_t deadline_of(const struct shunt_worker *worker)
+{
+	/* Acquire pairs with publish_deadline [worker:deadline]. */
+	return atomic_load_explicit(&worker->next_deadline_ns, memory_order_acquire);
+}
+
+static int64_t earliest_deadline(const struct shunt_engine *engine)
+{
+	int64_t earliest = SHUNT_NEVER;
+	for (unsigned i = 0; i < engine->worker_count; i++) {
+		int64_t deadline = deadline_of(engine->workers[i]);
+		earliest = deadline < earliest ? deadline : earliest;
+	}
+	return earliest;
+}
+
+static size_t waits_in_flight(const struct shunt_engine *engine)
+{
+	size_t sum = 0;
+	if (engine->wait_slot->in_flight)
+		for (unsigned i = 0; i < engine->worker_count; i++)
+			if (engine->workers[i]->wait)
+				sum += engine->wait_slot->in_flight(engine->workers[i]->wait);
+	return sum;
+}
+
+/* ---- stealing, and other workers' late timers ------------------------------------------------- */
+
+static struct shunt_worker *rotate(struct shunt_worker *thief, unsigned start, unsigned attempt)
+{
+	struct shunt_engine *engine = thief->engine;
+	if (attempt >= engine->worker_count)
+		return NULL;
+	return engine->workers[(start + attempt) % engine->worker_count];
+}
+
+static struct shunt_task *steal(struct shunt_worker *thief)
+{
+	struct shunt_engine *engine = thief->engine;
+	const struct shunt_policy *policy = engine->policy;
+	if (!policy->steals)
+		return NULL;
+	/* Relaxed: a limit on wasted effort, not a promise [engine:searching]. */
+	if (2 * atomic_fetch_add_explicit(&engine->searching, 1, memory_order_relaxed) >=
+		engine->worker_count + 1) {
+		atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed);
+		return NULL;
+	}
+	unsigned start = (unsigned)shunt_rng_below(&thief->env.rng, engine->worker_count);
+	struct shunt_task *task = NULL;
+	struct shunt_worker *victim = NULL;
+	for (unsigned attempt = 0; !task; attempt++) {
+		victim = policy->victim ? policy->victim(thief, attempt)
+			: rotate(thief, start, attempt);
+		if (!victim)
+			break;
+		if (victim == thief)
+			continue;
+		thief->steals_tried++;
+		task = policy->steal(thief, victim);
+	}
+	/* Relaxed as above; but the last searcher that found work hands the search on. */
+	bool last = atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed) == 1;
+	if (task) {
+		thief->steals_won++;
+		if (engine->probing)
+			shunt_probe_steal(thief, victim, task);
+		if (last)
+			shunt_engine_notify(thief);
+	}
+	return task;
+}
+
+static void serve_others(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	if (engine->worker_count == 1 || !engine->timers_slot)
+		return;
+	if (earliest_deadline(engine) == SHUNT_NEVER)
+		return;
+	int64_t now = shunt_now_ns();
+	for (unsigned i = 0; i < engine->worker_count; i++) {
+		struct shunt_worker *other = engine->workers[i];
+		if (other != worker && deadline_of(other) <= now) {
+			uint64_t before = worker->timers_fired;
+			shunt_worker_expire(worker, other, now);
+			worker->expired_for_others += worker->timers_fired - before;
+		}
+	}
+}
+
+static struct shunt_task *look_for_work(struct shunt_worker *worker)
+{
+	const struct shunt_policy *policy = worker->engine->policy;
+	shunt_worker_service(worker);
+	struct shunt_task *task = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+	if (task)
+		return task;
+	serve_others(worker);
+	task = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+	return task ? task : steal(worker);
+}
+
+/* ---- announcing and rechecking ----------------------------------------------------------------- */
+
+static void announce(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	pthread_mutex_lock(&engine->idle_lock);
+	worker->idle_next = engine->idle_list;
+	engine->idle_list = worker;
+	engine->idle_workers++;
+	/* Relaxed: ordered before the rechecks by the fence below [engine:idle]. */
+	atomic_store_explicit(&engine->idle_count, engine->idle_workers, memory_order_relaxed);
+	atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&engine->idle_lock);
+	engine->wait_slot->prepare(worker->wait);
+	/* Sequentially consistent: forbids that a recheck is made before the announcement is seen;
+	 * pairs with the fences in shunt_worker_poke and shunt_engine_notify. */
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Takes a worker off the idle list if it is still there. Context: idle_lock held. */
+static bool unlist(struct shunt_engine *engine, struct shunt_worker *worker)
+{
+	for (struct shunt_worker **at = &engine->idle_list; *at; at = &(*at)->idle_next) {
+		if (*at != worker)
+			continue;
+		*at = worker->idle_next;
+		engine->idle_workers--;
+		/* Relaxed: a smaller count only makes others wake fewer. */
+		atomic_store_explicit(&engine->idle_count, engine->idle_workers,
+			memory_order_relaxed);
+		return true;
+	}
+	return false;
+}
+
+static void retract(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	pthread_mutex_lock(&engine->idle_lock);
+	unlist(engine, worker);
+	/* Relaxed: who still sees it set makes one wake too many. */
+	atomic_store_explicit(&worker->idle, 0, memory_order_relaxed);
+	pthread_mutex_unlock(&engine->idle_lock);
+	if (deadline_of(worker) != SHUNT_NEVER)
+		shunt_ticker_need(engine);
+}
+
+/* Everything that could be work for this worker, looked at after the fence of announce. */
+static bool anything_to_do(const struct shunt_worker *worker)
+{
+	const struct shunt_engine *engine = worker->engine;
+	const struct shunt_policy *policy = engine->policy;
+	if (!inbox_empty(worker) || policy->has_ready(worker))
+		return true;
+	if (policy->steals)
+		for (unsigned i = 0; i < engine->worker_count; i++)
+			if (policy->has_ready(engine->workers[i]))
+				return true;
+	/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
+	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------- */
+
+static int64_t live_tasks(const struct shunt_engine *engine)
+{
+	/* Acquire pairs with the release in shunt_engine_spawn [engine:external]. */
+	int64_t live = atomic_load_explicit(&engine->external_spawns, memory_order_acquire);
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		live += (int64_t)(engine->workers[i]->spawned - engine->workers[i]->ended);
+	return live;
+}
+
+struct stuck {
+	char *text;
+	size_t used, room;
+	unsigned named;
+	int64_t live;
+};
+
+static void name_stuck(void *arg, const struct shunt_task *task)
+{
+	struct stuck *stuck = arg;
+	uint64_t state = shunt_word_state(shunt_word_load(task, true));
+	if (state < SHUNT_TASK_PARKING || state > SHUNT_TASK_BLOCKED || stuck->named >= 8 ||
+		stuck->used >= stuck->room)
+		return;
+	bool parked = state <= SHUNT_TASK_PARKED;
+	int n = snprintf(stuck->text + stuck->used, stuck->room - stuck->used, "%s%s%s%stask %llu in %s",
+		stuck->named ? "; " : ": ", task->name ? "'" : "", task->name ? task->name : "",
+		task->name ? "', " : "", (unsigned long long)task->id,
+		parked ? "park" : task->wait_what ? task->wait_what : "a wait");
+	stuck->used += n > 0 ? (size_t)n : 0;
+	stuck->named++;
+}
+
+static void fail_deadlock(struct shunt_engine *engine, int64_t live)
+{
+	char text[512];
+	struct stuck stuck = { text, 0, sizeof(text), 0, live };
+	text[0] = '\0';
+	shunt_tasks_each(engine, name_stuck, &stuck);
+	shunt_engine_fail(engine, -EDEADLK, "deadlock: %lld task%s wait%s and nothing can wake %s%s%s",
+		(long long)live, live == 1 ? "" : "s", live == 1 ? "s" : "",
+		live == 1 ? "it" : "them", text, live > stuck.named ? "; …" : "");
+}
+
+enum verdict { GO_ON, FINISHED, DEADLOCK };
+
+/* Made by a worker that has announced itself and found nothing to do. */
+static enum verdict judge(struct shunt_engine *engine, int64_t *live)
+{
+	enum verdict verdict = GO_ON;
+	pthread_mutex_lock(&engine->idle_lock);
+	bool quiet = engine->idle_workers == engine->worker_count &&
+		earliest_deadline(engine) == SHUNT_NEVER && waits_in_flight(engine) == 0 &&
+		/* Acquire pairs with shunt_engine_hold [engine:holds]. */
+		atomic_load_explicit(&engine->holds, memory_order_acquire) == 0;
+	for (unsigned i = 0; quiet && i < engine->worker_count; i++)
+		quiet = inbox_empty(engine->workers[i]) &&
+			!engine->policy->has_ready(engine->workers[i]);
+	if (quiet) {
+		*live = live_tasks(engine);
+		verdict = *live > 0 ? DEADLOCK : FINISHED;
+	}
+	pthread_mutex_unlock(&engine->idle_lock);
+	return verdict;
+}
+
+void shunt_engine_stop(struct shunt_engine *engine)
+{
+	/* Release pairs with the acquire of every worker's look [engine:stopping]. */
+	atomic_store_explicit(&engine->stopping, 1, memory_order_release);
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		shunt_worker_poke(engine->workers[i], NULL);
+}
+
+/* ---- waking and sleeping ------------------------------------------------------------------------ */
+
+void shunt_engine_notify(struct shunt_worker *from)
+{
+	struct shunt_engine *engine = from->engine;
+	/* Sequentially consistent: forbids that idle_count is read before the work is seen; pairs
+	 * with the fence in announce. */
+	atomic_thread_fence(memory_order_seq_cst);
+	/* Relaxed: ordered by the fence. A searcher will find the work or hand the search on. */
+	if (!atomic_load_explicit(&engine->idle_count, memory_order_relaxed) ||
+		atomic_load_explicit(&engine->searching, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&engine->idle_lock);
+	struct shunt_worker *sleeper = engine->idle_list;
+	if (sleeper)
+		unlist(engine, sleeper);
+	pthread_mutex_unlock(&engine->idle_lock);
+	if (sleeper)
+		engine->wait_slot->wake(sleeper->wait, from->wait);
+}
+
+static bool spin(struct shunt_worker *worker)
+{
+	int64_t until = worker->engine->spin_ns ? shunt_now_ns() + worker->engine->spin_ns : 0;
+	while (until && shunt_now_ns() < until) {
+		for (int i = 0; i < 32; i++)
+			shunt_cpu_relax();
+		if (anything_to_do(worker) || earliest_deadline(worker->engine) <= shunt_now_ns())
+			return true;
+	}
+	return false;
+}
+
+struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	struct shunt_task *task = NULL;
+	shunt_probe_idle(worker, true);
+	while (!(task = look_for_work(worker))) {
+		/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
+		if (atomic_load_explicit(&engine->stopping, memory_order_acquire))
+			break;
+		if (spin(worker))
+			continue;
+		announce(worker);
+		int64_t live = 0, deadline = earliest_deadline(engine);
+		enum verdict verdict = GO_ON;
+		int rc = 0;
+		if (anything_to_do(worker) ||
+			(deadline != SHUNT_NEVER && deadline <= shunt_now_ns()) ||
+			(verdict = judge(engine, &live)) != GO_ON) {
+			engine->wait_slot->abort(worker->wait);
+		} else {
+			worker->sleeps++;
+			shunt_probe_sleep(worker, true);
+			rc = engine->wait_slot->commit(worker->wait, deadline);
+			shunt_probe_sleep(worker, false);
+			shunt_worker_flush_fired(worker);
+		}
+		retract(worker);
+		if (verdict == DEADLOCK)
+			fail_deadlock(engine, live);
+		else if (verdict == FINISHED)
+			shunt_engine_stop(engine);
+		else if (rc)
+			shunt_engine_fail(engine, rc, "the kernel refused to let a worker sleep: %s",
+				strerror(-rc));
+	}
+	shunt_probe_idle(worker, false);
+	return task;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inbox: how work reaches a worker from another worker or from a thread that is none.
+ *
+ * A multi-producer stack of tasks, linked through the tasks, taken whole by its owner (Treiber's
+ * push; with one consumer that takes all there is no ABA). A task's mark `injected` says what is
+ * to happen to it, and that it is in some inbox: whoever adds a bit to a mark that is not empty
+ * need not push, because the owner takes all bits at once, after it has taken the link.
+ *
+ * Not losing the owner: push, full fence, then look whether the owner is idle; the owner announces
+ * that it is idle, full fence, then looks into its inbox (idle.c). One of the two sees the other.
+ */
+#include "core/engine/hooks.h"
+
+void shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from)
+{
+	/* Relaxed: the slow path that it brings about synchronises by the inbox itself. */
+	atomic_store_explicit(&target->limit, 0, memory_order_relaxed);
+	/* Sequentially consistent: forbids that the load of idle is made before the push is seen;
+	 * pairs with the fence in announce (idle.c). */
+	atomic_thread_fence(memory_order_seq_cst);
+	/* Relaxed: ordered by the fence [worker:idle]. */
+	if (atomic_load_explicit(&target->idle, memory_order_relaxed))
+		target->engine->wait_slot->wake(target->wait, from ? from->wait : NULL);
+}
+
+void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
+	struct shunt_task *task, unsigned what)
+{
+	/* Acquire-release pairs with the exchange in drain [task:injected]: what we did to the task
+	 * is seen by whoever takes the bit, and the link is ours if the mark was empty. */
+	if (atomic_fetch_or_explicit(&task->injected, what, memory_order_acq_rel))
+		return;
+	/* Relaxed: a guess, corrected by the exchange below. */
+	struct shunt_task *head = atomic_load_explicit(&target->inbox, memory_order_relaxed);
+	do
+		task->injected_next = head;
+	while (!atomic_compare_exchange_weak_explicit(&target->inbox, &head, task,
+		memory_order_release, memory_order_relaxed)); /* release pairs with drain [worker:inbox] */
+	shunt_worker_poke(target, from);
+}
+
+/* Acts on one task's bits. */
+static void deliver(struct shunt_worker *worker, struct shunt_task *task, unsigned what)
+{
+	if (what & SHUNT_INJECT_READY) {
+		unsigned why = what & SHUNT_INJECT_NEW ? SHUNT_WHY_NEW | SHUNT_FROM_EXTERNAL
+			: SHUNT_WHY_WAKE | SHUNT_FROM_REMOTE;
+		if (what & SHUNT_INJECT_NEW && worker->engine->probing) {
+			shunt_probe_spawn(worker, task);
+			shunt_probe_ready(worker, task, why, true);
+		}
+		worker->engine->policy->enqueue(worker, task, why);
+	}
+	if (what & SHUNT_INJECT_WAKE) {
+		worker->ctx.count.wakes++;
+		enum shunt_claim claim = shunt_task_claim_park(task, shunt_task_generation(task),
+			worker->ctx.many);
+		if (claim == SHUNT_CLAIM_MINE)
+			shunt_worker_ready(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_EXTERNAL);
+		else if (claim == SHUNT_CLAIM_STALE)
+			worker->ctx.count.wakes_stale++;
+	}
+}
+
+void shunt_inbox_drain(struct shunt_worker *worker)
+{
+	/* Relaxed: usually empty; the exchange synchronises. */
+	if (!atomic_load_explicit(&worker->inbox, memory_order_relaxed))
+		return;
+	/* Acquire pairs with the release in push [worker:inbox]. */
+	struct shunt_task *newest =
+		atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire);
+	struct shunt_task *oldest = NULL;
+	while (newest) {
+		struct shunt_task *next = newest->injected_next;
+		newest->injected_next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest) {
+		struct shunt_task *task = oldest;
+		oldest = task->injected_next;
+		/* Acquire-release pairs with fetch_or in push [task:injected]; from here on the task may
+		 * be pushed again. */
+		unsigned what = atomic_exchange_explicit(&task->injected, 0, memory_order_acq_rel);
+		worker->injected_drained++;
+		deliver(worker, task, what);
+	}
+}
+
+/* ---- threads that are no workers -------------------------------------------------------------- */
+
+/* Where a task from outside goes: its home, or the workers in turn. */
+static struct shunt_worker *home_of(struct shunt_engine *engine, const struct shunt_task *task)
+{
+	return engine->workers[task->home < engine->worker_count ? task->home : 0];
+}
+
+bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)
+{
+	struct shunt_engine *engine = shunt_engine_of(sched);
+	uint64_t word = shunt_word_load(handle.task, true);
+	uint64_t state = shunt_word_state(word);
+	if ((word & SHUNT_WORD_GENERATION) != handle.generation || state == SHUNT_TASK_FREE ||
+		state == SHUNT_TASK_ENDED) {
+		/* Relaxed: a statistic. */
+		atomic_fetch_add_explicit(&engine->external_stale, 1, memory_order_relaxed);
+		return false;
+	}
+	shunt_inbox_push(home_of(engine, handle.task), NULL, handle.task, SHUNT_INJECT_WAKE);
+	return true;
+}
+
+int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
+	void *arg, const struct shunt_attr *attr)
+{
+	struct shunt_engine *engine = shunt_engine_of(sched);
+	struct shunt_task *task;
+	int rc = shunt_task_take_external(engine, &task);
+	if (rc)
+		return rc;
+	uint64_t id = task->id;
+	task->sp = NULL;
+	task->home = (unsigned)(id % engine->worker_count);
+	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
+	if (handle)
+		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
+	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before it
+	 * can end. */
+	atomic_fetch_add_explicit(&engine->external_spawns, 1, memory_order_release);
+	shunt_inbox_push(home_of(engine, task), NULL, task, SHUNT_INJECT_READY | SHUNT_INJECT_NEW);
+	return 0;
+}
+
+void shunt_engine_hold(struct shunt_sched *sched, int delta)
+{
+	struct shunt_engine *engine = shunt_engine_of(sched);
+	/* Acquire-release pairs with the acquire in idle.c [engine:holds]: what the holder did before
+	 * its release is seen by whoever finds no hold left. */
+	if (atomic_fetch_add_explicit(&engine->holds, delta, memory_order_acq_rel) + delta == 0 &&
+		delta < 0)
+		shunt_worker_poke(engine->workers[0], NULL);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's loop and its slow path.
+ *
+ *            +--------------------------- tasks switch among themselves ---+
+ *            v                                                             |
+ *   loop: pick --task--> run it ... until a task finds nothing to switch to
+ *            |none                                                         |
+ *            v                                                             |
+ *          idle (idle.c): inbox, timers, steal, spin, sleep --task---------+
+ *            |stop
+ *            v
+ *          return
+ *
+ * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops.
+ */
+#include "core/engine/hooks.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void shunt_worker_service(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	/* Relaxed: see worker.h on requests that this store overwrites. */
+	atomic_store_explicit(&worker->limit, worker->switches + engine->interval,
+		memory_order_relaxed);
+	worker->slow_visits++;
+	shunt_inbox_drain(worker);
+	if (engine->wait_slot->poll) {
+		engine->wait_slot->poll(worker->wait);
+		shunt_worker_flush_fired(worker);
+	}
+	/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */
+	int64_t deadline = atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
+	if (deadline != SHUNT_NEVER || engine->policy->tick) {
+		worker->env.now_ns = shunt_now_ns();
+		if (deadline <= worker->env.now_ns)
+			shunt_worker_expire(worker, worker, worker->env.now_ns);
+	}
+	if (engine->policy->tick)
+		engine->policy->tick(worker);
+}
+
+static bool stopping(const struct shunt_engine *engine)
+{
+	/* Acquire pairs with the release in shunt_engine_stop [engine:stopping]. */
+	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
+}
+
+static void run_tasks(struct shunt_worker *worker)
+{
+	const struct shunt_policy *policy = worker->engine->policy;
+	while (!stopping(worker->engine)) {
+		if (shunt_due(worker))
+			shunt_worker_service(worker);
+		struct shunt_task *next = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+		if (!next)
+			next = shunt_worker_idle(worker);
+		if (!next)
+			break;
+		if (worker->engine->probing)
+			shunt_probe_switch(worker, NULL, next, SHUNT_PROBE_LOOP);
+		shunt_switch(worker, &worker->loop, next, NULL);
+	}
+}
+
+/* The bounds of the thread's stack, for AddressSanitizer; the errno that tasks share in turn. */
+static void adopt_thread(struct shunt_worker *worker)
+{
+	worker->errno_at = &errno;
+	worker->ctx.current = &worker->loop;
+	worker->loop.sp = &worker->loop; /* anything but NULL: it needs no stack of the pool */
+	worker->loop.worker = worker->dying.worker = worker;
+	worker->fired_tail = &worker->fired;
+#ifdef SHUNT_SANITIZED
+	pthread_attr_t attr;
+	void *low;
+	if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+		pthread_attr_getstack(&attr, &low, &worker->stack_bytes);
+		worker->stack_low = low;
+		pthread_attr_destroy(&attr);
+	}
+#endif
+#ifdef SHUNT_TSAN
+	worker->fiber = __tsan_get_current_fiber();
+#endif
+}
+
+int shunt_worker_main(struct shunt_worker *worker, struct shunt_error *err)
+{
+	struct shunt_engine *engine = worker->engine;
+	adopt_thread(worker);
+	int rc = engine->place_slot->bind(engine->place, worker->ctx.index, err);
+	if (rc)
+		return rc;
+	rc = shunt_overflow_watch(worker);
+	if (rc) {
+		shunt_fail(err, rc, "no memory for a signal stack");
+		goto unbind;
+	}
+	rc = engine->wait_slot->start(engine->wait, worker->ctx.index, worker, &worker->wait, err);
+	if (rc)
+		goto unwatch;
+	struct shunt_ctx *outer = shunt_ctx_set(&worker->ctx);
+	int outer_errno = errno;
+	shunt_probe_worker(worker, true);
+	run_tasks(worker);
+	shunt_probe_worker(worker, false);
+	errno = outer_errno;
+	shunt_ctx_set(outer);
+	if (engine->wait_slot->syscalls)
+		worker->wait_syscalls += engine->wait_slot->syscalls(worker->wait);
+	engine->wait_slot->stop(worker->wait);
+unwatch:
+	shunt_overflow_unwatch(worker);
+unbind:
+	engine->place_slot->unbind(engine->place, worker->ctx.index);
+	return rc;
+}
+
+void shunt_engine_fail(struct shunt_engine *engine, int error, const char *format, ...)
+{
+	va_list args;
+	pthread_mutex_lock(&engine->idle_lock);
+	if (!engine->run_error) {
+		engine->run_error = error;
+		if (engine->run_err) {
+			va_start(args, format);
+			vsnprintf(engine->run_err->text, sizeof(engine->run_err->text), format, args);
+			va_end(args);
+		}
+	}
+	pthread_mutex_unlock(&engine->idle_lock);
+	shunt_engine_stop(engine);
+}

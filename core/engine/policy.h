@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a policy's file includes: SHUNT_POLICY, and the plain queue that most are made of.
+ *
+ * The queue is an intrusive list, through task->next. Its head may be read by other threads
+ * (has_ready), so it is stored by relaxed atomics, which are plain moves. Taking a task prefetches
+ * the next one's stack and the descriptor behind it: with thousands of tasks in rotation each
+ * switch would otherwise wait for memory twice.
+ */
+#ifndef SHUNT_CORE_ENGINE_POLICY_H
+#define SHUNT_CORE_ENGINE_POLICY_H
+
+#include "core/engine/hooks.h"
+
+struct shunt_queue {
+	struct shunt_task *head; /* shared for reading [queue:head] */
+	struct shunt_task *tail; /* valid only while head is not NULL */
+};
+
+/* The policy's part of a worker: zero at first. */
+static inline void *shunt_policy_state(struct shunt_worker *worker)
+{
+	return worker->policy;
+}
+
+static inline const void *shunt_policy_state_of(const struct shunt_worker *worker)
+{
+	return worker->policy;
+}
+
+static inline bool shunt_queue_empty(const void *state)
+{
+	const struct shunt_queue *queue = state;
+	/* Relaxed: the fences of the idle protocol order it [queue:head]. */
+	return __atomic_load_n(&queue->head, __ATOMIC_RELAXED) == NULL;
+}
+
+static inline void shunt_queue_set_head(struct shunt_queue *queue, struct shunt_task *task)
+{
+	/* Relaxed: only emptiness is read by others [queue:head]. */
+	__atomic_store_n(&queue->head, task, __ATOMIC_RELAXED);
+}
+
+/* Appends. */
+static inline void shunt_queue_push(void *state, struct shunt_task *task)
+{
+	struct shunt_queue *queue = state;
+	task->next = NULL;
+	if (queue->head)
+		queue->tail->next = task;
+	else
+		shunt_queue_set_head(queue, task);
+	queue->tail = task;
+}
+
+/* Puts in front. */
+static inline void shunt_queue_push_front(void *state, struct shunt_task *task)
+{
+	struct shunt_queue *queue = state;
+	task->next = queue->head;
+	if (!queue->head)
+		queue->tail = task;
+	shunt_queue_set_head(queue, task);
+}
+
+static inline struct shunt_task *shunt_queue_pop(void *state)
+{
+	struct shunt_queue *queue = state;
+	struct shunt_task *task = queue->head;
+	if (!task)
+		return NULL;
+	struct shunt_task *next = task->next;
+	shunt_queue_set_head(queue, next);
+	if (next) {
+		__builtin_prefetch(next->sp);
+		__builtin_prefetch(next->next);
+	}
+	return task;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's probes: the trace, and sampled scheduling delays.
+ *
+ * Called only by the probe variants of the hooks and on cold paths (each checks engine->probing), so
+ * that a run without probes pays nothing. Events are stamped as core/measure/trace.h asks: what gives
+ * a task away before the act, what takes one after it.
+ */
+#ifndef SHUNT_CORE_ENGINE_PROBE_H
+#define SHUNT_CORE_ENGINE_PROBE_H
+
+#include "core/engine/worker.h"
+
+enum shunt_probe_reason {
+	SHUNT_PROBE_YIELD,    /* from is enqueued, to comes from a queue */
+	SHUNT_PROBE_BLOCK,    /* from waits */
+	SHUNT_PROBE_TRANSFER, /* from waits, to was claimed and never queued */
+	SHUNT_PROBE_END,      /* from has ended (told before); to comes from a queue */
+	SHUNT_PROBE_LOOP,     /* the worker's own stack takes up to */
+};
+
+enum shunt_probe_timer_event {
+	SHUNT_PROBE_ARM,
+	SHUNT_PROBE_FIRE,
+	SHUNT_PROBE_CANCEL,
+};
+
+/* A switch; from may be NULL, to may be the worker's loop. */
+void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to, enum shunt_probe_reason reason);
+void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task);
+/* A task becomes ready: enqueued, or (queued false) taken up by a transfer. */
+void shunt_probe_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why,
+	bool queued);
+void shunt_probe_end(struct shunt_worker *worker, struct shunt_task *task);
+void shunt_probe_timer(struct shunt_worker *worker, struct shunt_task *task,
+	enum shunt_probe_timer_event event, int64_t deadline_ns);
+void shunt_probe_steal(struct shunt_worker *thief, struct shunt_worker *victim,
+	struct shunt_task *task);
+/* begin or end; these check engine->probing themselves. */
+void shunt_probe_worker(struct shunt_worker *worker, bool begin);
+void shunt_probe_idle(struct shunt_worker *worker, bool begin);
+void shunt_probe_sleep(struct shunt_worker *worker, bool begin);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the sanitizers and Valgrind must be told about stacks. Empty in other builds.
+ *
+ * A switch announces itself before it leaves (leave), and the first code on the new stack, before
+ * any instrumented code, announces the arrival (arrive). The engine therefore sends every switch
+ * of a sanitizer build through swap_post, whose function runs exactly there.
+ *
+ * ThreadSanitizer's fibre belongs to a stack, and switches without synchronising: the order that a
+ * synchronising switch implies would hide the very races it is to find.
+ */
+#ifndef SHUNT_CORE_ENGINE_SANITIZE_H
+#define SHUNT_CORE_ENGINE_SANITIZE_H
+
+#include "core/engine/worker.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SHUNT_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SHUNT_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define SHUNT_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SHUNT_TSAN 1
+#endif
+#endif
+
+#ifdef SHUNT_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef SHUNT_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+#if defined(SHUNT_ASAN) || defined(SHUNT_TSAN)
+#define SHUNT_SANITIZED 1
+
+static inline void shunt_sanitize_leave(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to, bool dying)
+{
+	(void)worker, (void)from, (void)to, (void)dying;
+#ifdef SHUNT_ASAN
+	const void *low = to->stack ? to->stack->low : worker->stack_low;
+	size_t bytes = to->stack ? worker->engine->stacks.bytes : worker->stack_bytes;
+	__sanitizer_start_switch_fiber(dying ? NULL : &from->fake_stack, low, bytes);
+#endif
+#ifdef SHUNT_TSAN
+	__tsan_switch_to_fiber(to->stack ? to->stack->fiber : worker->fiber,
+		__tsan_switch_to_fiber_no_sync);
+#endif
+}
+
+__attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanitize_arrive(
+	struct shunt_worker *worker)
+{
+	(void)worker;
+#ifdef SHUNT_ASAN
+	__sanitizer_finish_switch_fiber(worker->ctx.current->fake_stack, NULL, NULL);
+	worker->ctx.current->fake_stack = NULL;
+#endif
+}
+#endif /* sanitized */
+
+/* A stack from the pool is about to run a task. */
+static inline void shunt_sanitize_stack(struct shunt_stack *stack, size_t bytes)
+{
+	(void)stack, (void)bytes;
+#ifdef SHUNT_ASAN
+	__asan_unpoison_memory_region(stack->low, bytes);
+#endif
+#ifdef SHUNT_TSAN
+	if (!stack->fiber)
+		stack->fiber = __tsan_create_fiber(0);
+#endif
+}
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's timers: the queue of its slot, or the wait slot's own.
+ *
+ * The queue is the worker's; with many workers its lock lets an idle worker fire what a busy one is
+ * late with, and next_deadline_ns tells whether that is worth a look. A fired task is claimed under
+ * the lock and collected; it is made ready after the lock is gone, on the worker that fired it.
+ */
+#include "core/engine/hooks.h"
+
+static void publish_deadline(struct shunt_worker *owner, int64_t deadline_ns)
+{
+	/* Release pairs with the acquire of those who look whether this worker is late
+	 * [worker:deadline]. */
+	atomic_store_explicit(&owner->next_deadline_ns, deadline_ns, memory_order_release);
+}
+
+int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64_t deadline_ns)
+{
+	struct shunt_engine *engine = worker->engine;
+	uint64_t ticket = shunt_word_load(task, worker->ctx.many) & SHUNT_WORD_TICKET;
+	struct shunt_timer timer = { deadline_ns, task, ticket };
+	int rc;
+	/* Before it is armed: from then on another worker may fire it and make the task ready. */
+	task->timer_ticket = ticket;
+	task->worker = worker;
+	if (!engine->timers_slot) {
+		rc = engine->wait_slot->arm(worker->wait, &timer);
+		if (!rc && engine->ticker)
+			shunt_ticker_own_timers(engine);
+	} else {
+		shunt_spin_lock(&worker->timers_lock, worker->ctx.many);
+		rc = engine->timers_slot->arm(worker->timers, &timer);
+		/* Relaxed: only this lock's holders change it. */
+		bool earliest = !rc && deadline_ns < atomic_load_explicit(
+						&worker->next_deadline_ns, memory_order_relaxed);
+		if (earliest)
+			publish_deadline(worker, deadline_ns);
+		shunt_spin_unlock(&worker->timers_lock, worker->ctx.many);
+		if (earliest)
+			shunt_ticker_need(engine);
+	}
+	if (rc) {
+		task->timer_ticket = 0;
+		return rc;
+	}
+	worker->timers_armed++;
+	if (engine->probing)
+		shunt_probe_timer(worker, task, SHUNT_PROBE_ARM, deadline_ns);
+	return 0;
+}
+
+void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task)
+{
+	struct shunt_engine *engine = worker->engine;
+	struct shunt_worker *owner = task->worker;
+	struct shunt_timer timer = { 0, task, task->timer_ticket };
+	task->timer_ticket = 0;
+	if ((intptr_t)task->value == -ETIMEDOUT) /* it is the timer that made the task ready */
+		return;
+	worker->timers_cancelled++;
+	if (engine->probing)
+		shunt_probe_timer(worker, task, SHUNT_PROBE_CANCEL, 0);
+	if (!engine->timers_slot) {
+		engine->wait_slot->cancelled(owner->wait, &timer);
+		return;
+	}
+	engine->timers_slot->cancelled(owner->timers);
+}
+
+void shunt_worker_fired(void *arg, const struct shunt_timer *timer)
+{
+	struct shunt_worker *worker = arg;
+	struct shunt_task *task = timer->task;
+	if (shunt_task_claim(task, timer->ticket, -ETIMEDOUT, worker->ctx.many) !=
+		SHUNT_CLAIM_MINE)
+		return;
+	worker->timers_fired++;
+	task->next = NULL;
+	*worker->fired_tail = task;
+	worker->fired_tail = &task->next;
+}
+
+void shunt_worker_flush_fired(struct shunt_worker *worker)
+{
+	struct shunt_task *task = worker->fired;
+	worker->fired = NULL;
+	worker->fired_tail = &worker->fired;
+	while (task) {
+		struct shunt_task *next = task->next;
+		if (worker->engine->probing)
+			shunt_probe_timer(worker, task, SHUNT_PROBE_FIRE, 0);
+		shunt_worker_ready(worker, task, SHUNT_WHY_TIMER);
+		task = next;
+	}
+}
+
+void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns)
+{
+	const struct shunt_timers *slot = worker->engine->timers_slot;
+	shunt_spin_lock(&owner->timers_lock, worker->ctx.many);
+	slot->expire(owner->timers, now_ns, shunt_worker_fired, worker);
+	publish_deadline(owner, slot->earliest(owner->timers));
+	shunt_spin_unlock(&owner->timers_lock, worker->ctx.many);
+	shunt_worker_flush_fired(worker);
+}

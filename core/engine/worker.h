@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker: a kernel thread that runs tasks, and the engine it belongs to.
+ *
+ * Invariants.
+ *   - `current` is the running task, or &worker->loop while the worker's own stack runs.
+ *   - A worker has no identity but this struct: nothing in the engine asks which thread it is on.
+ *   - What another thread may touch is marked shared and tagged; all else is the owner's.
+ *   - `limit` is the one test of the hot path. The owner sets it to switches + interval; anybody may
+ *     set it to 0, which makes the next switch take the slow path. A request that the owner's own
+ *     store overwrites is at most `interval` switches late, never lost: the slow path looks at the
+ *     inbox after that store.
+ */
+#ifndef SHUNT_CORE_ENGINE_WORKER_H
+#define SHUNT_CORE_ENGINE_WORKER_H
+
+#include "core/backend.h"
+#include "core/engine/slots.h"
+#include "core/engine/stack.h"
+#include "core/lock.h"
+#include "core/rng.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#define SHUNT_SLOW_INTERVAL 61 /* picks between two visits of the slow path at least */
+
+struct shunt_engine;
+struct shunt_trace;
+struct shunt_trace_ring;
+
+/* All that a policy may read besides its own state. */
+struct shunt_env {
+	int64_t now_ns; /* coarse: of the last visit to the slow path, or of the switch if needs_time */
+	struct shunt_rng rng; /* seeded from the run's seed and the worker's index */
+	unsigned index, worker_count;
+};
+
+struct shunt_worker {
+	struct shunt_ctx ctx; /* first: the thread-local context is the worker */
+
+	/* Every switch. */
+	_Alignas(64) uint64_t switches;
+	_Atomic uint64_t limit; /* [worker:limit] shared: anybody may set it to 0 */
+	shunt_swap_fn *swap;
+	shunt_swap_post_fn *swap_post;
+	int *errno_at; /* &errno of the worker's thread */
+	struct shunt_task *free_tasks;
+	uint64_t credits; /* tasks that may be spawned before asking the engine */
+	struct shunt_engine *engine;
+
+	/* The policy's own. */
+	_Alignas(64) unsigned char policy[SHUNT_POLICY_BYTES];
+	void *policy_shared;
+	struct shunt_env env;
+
+	/* Off the hot path. */
+	struct shunt_task loop;  /* stands for the worker's own stack: idle, start, end */
+	struct shunt_task dying; /* stands for a task that has ended and stands on its stack */
+	struct shunt_task *fired, **fired_tail; /* claimed by their timers, to be made ready */
+	struct shunt_stack_cache stacks;
+	uint64_t next_id, ids_left;
+	unsigned free_count; /* of free_tasks; many workers only */
+	shunt_post_fn *pending_post; /* sanitizer builds: what follows the arrival on a stack */
+	uint64_t blocked, spawned, ended, timers_armed, timers_fired, timers_cancelled;
+	uint64_t slow_visits, commits, injected_drained, steals_tried, steals_won, tasks_stolen;
+	uint64_t remote_wakes, expired_for_others, sleeps, wait_syscalls;
+	void *wait; /* the wait slot's part */
+	int failed; /* negative errno that ends the run */
+	int64_t last_slow_ns;
+	struct shunt_trace_ring *trace;
+	unsigned sched_delay_countdown;
+	pthread_t thread;
+	void *signal_stack;
+	stack_t signal_stack_before;
+	struct shunt_worker *watched_before;
+	void *fiber;          /* ThreadSanitizer's fibre of the worker's own stack */
+	const void *stack_low; /* of the worker's own stack, for AddressSanitizer */
+	size_t stack_bytes;
+
+	/* Shared: others look, or hand something over. */
+	_Alignas(64) int timers_lock; /* [waiters:lock] guards the queue and next_deadline's change */
+	void *timers;
+	_Atomic int64_t next_deadline_ns; /* [worker:deadline] earliest of timers, or SHUNT_NEVER */
+	_Alignas(64) _Atomic(struct shunt_task *) inbox; /* [worker:inbox] a stack, newest first */
+	_Atomic int idle; /* [worker:idle] announced, or asleep */
+	struct shunt_worker *idle_next;
+};
+
+_Static_assert(offsetof(struct shunt_worker, engine) - offsetof(struct shunt_worker, switches) < 64,
+	"what every switch touches fills one cache line");
+
+struct shunt_engine {
+	struct shunt_sched sched; /* first */
+
+	/* Set at open, constant after. */
+	struct shunt_switch_ops swap;
+	const struct shunt_switch *switch_slot;
+	const struct shunt_wait *wait_slot;
+	const struct shunt_timers *timers_slot; /* NULL: the wait slot's own */
+	const struct shunt_policy *policy;
+	const struct shunt_place *place_slot;
+	void *wait, *place, *policy_shared;
+	struct shunt_values own, switch_values, wait_values, timers_values, policy_values,
+		place_values;
+	const struct shunt_hooks *hooks;
+	const char *dispatch;
+	bool oversubscribed;
+	int64_t tick_ns, spin_ns, slack_ns;
+	unsigned interval;
+	uint64_t seed;
+	struct shunt_trace *trace;
+	struct shunt_hist *sched_delay;
+	unsigned sched_delay_every;
+	bool probing; /* trace or sched_delay */
+	int sched_delay_lock; /* [waiters:lock] */
+
+	struct shunt_worker **workers;
+	unsigned worker_count;
+	struct shunt_stack_pool stacks;
+	bool stacks_open;
+
+	/* Descriptors and ids: guarded by lock. */
+	pthread_mutex_t lock;
+	struct shunt_task *free_tasks;
+	struct shunt_task_slab *slabs;
+	uint64_t next_id;
+	uint64_t credits_given; /* to workers: never more than stacks.capacity */
+
+	/* Idleness: guarded by idle_lock but where tagged. */
+	pthread_mutex_t idle_lock;
+	struct shunt_worker *idle_list;
+	unsigned idle_workers;
+	_Atomic unsigned idle_count;     /* [engine:idle] */
+	_Atomic unsigned searching;      /* [engine:searching] */
+	_Atomic int64_t holds;           /* [engine:holds] */
+	_Atomic int64_t external_spawns; /* [engine:external] */
+	_Atomic uint64_t external_stale;
+	_Atomic int stopping;            /* [engine:stopping] 1: no task is left, or the run failed */
+	int run_error;                   /* what run returns */
+	struct shunt_error *run_err;     /* and says */
+	bool running, broken;
+
+	struct shunt_ticker *ticker;
+	void *root_result;
+};
+
+static inline struct shunt_worker *shunt_worker_of(struct shunt_ctx *ctx)
+{
+	return (struct shunt_worker *)ctx;
+}
+
+static inline struct shunt_engine *shunt_engine_of(struct shunt_sched *sched)
+{
+	return (struct shunt_engine *)sched;
+}
+
+/* ---- engine/task_pool.c ---------------------------------------------------------------------- */
+
+/* A descriptor for one more task that can surely get a stack: sets *task, or -ENOMEM / -EAGAIN. */
+int shunt_tasks_refill(struct shunt_worker *worker);
+/* The same for a thread that is no worker. */
+int shunt_task_take_external(struct shunt_engine *engine, struct shunt_task **task);
+void shunt_task_release(struct shunt_ctx *ctx, struct shunt_task *task);
+void shunt_ids_refill(struct shunt_worker *worker);
+/* Gives a batch of credits back: tasks that end elsewhere than they were spawned. */
+void shunt_credits_shed(struct shunt_worker *worker);
+#define SHUNT_CREDITS_MOST 256u
+void shunt_tasks_fini(struct shunt_engine *engine);
+/* Calls visit for every descriptor that is not FREE. Context: no worker runs. */
+void shunt_tasks_each(struct shunt_engine *engine, void (*visit)(void *arg,
+	const struct shunt_task *task), void *arg);
+
+/* ---- engine/loop.c --------------------------------------------------------------------------- */
+
+/* The slow path: sets the next limit, drains the inbox, polls, expires timers, ticks the policy. */
+void shunt_worker_service(struct shunt_worker *worker);
+/* A thread's life as a worker; returns when the engine stops. Context: the worker's thread. */
+int shunt_worker_main(struct shunt_worker *worker, struct shunt_error *err);
+/* First code of every fresh stack. */
+void shunt_task_entry(uintptr_t value) __attribute__((noreturn));
+/* Ends the run with an error: the first one wins. Any worker's thread. */
+void shunt_engine_fail(struct shunt_engine *engine, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- engine/timer.c -------------------------------------------------------------------------- */
+
+/* Arms the running task's prepared wait. 0 or -ENOMEM. Context: the worker. */
+int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64_t deadline_ns);
+/* The task was woken before its timer fired. */
+void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task);
+/* Fires what is due in `owner`'s queue; woken tasks are made ready on `worker`. */
+void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
+/* What a queue or a wait slot calls for a due entry; arg is the worker that fires. */
+shunt_fired_fn shunt_worker_fired;
+/* Makes the fired tasks ready. Context: no timers_lock held. */
+void shunt_worker_flush_fired(struct shunt_worker *worker);
+
+/* ---- engine/inbox.c -------------------------------------------------------------------------- */
+
+enum shunt_inject {
+	SHUNT_INJECT_READY = 1, /* RUNNABLE: enqueue it */
+	SHUNT_INJECT_NEW = 2,   /* (with READY) spawned from outside */
+	SHUNT_INJECT_WAKE = 4,  /* shunt_wake from outside: claim its park */
+};
+
+/* Hands `task` to `target`'s inbox and makes it look. From any thread; `from` is NULL for one that
+ * is no worker. */
+void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
+	struct shunt_task *task, unsigned what);
+/* Makes `target` take its slow path, or ends its sleep. Any thread. */
+void shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from);
+void shunt_inbox_drain(struct shunt_worker *worker);
+bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle);
+int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
+	void *arg, const struct shunt_attr *attr);
+void shunt_engine_hold(struct shunt_sched *sched, int delta);
+
+/* ---- engine/idle.c --------------------------------------------------------------------------- */
+
+/* Finds the next task for a worker whose queue is empty, sleeping as long as there is none. NULL:
+ * the engine stops. Context: the worker's own stack. */
+struct shunt_task *shunt_worker_idle(struct shunt_worker *worker);
+/* Work was put where an idle worker could take it: wakes one if nobody is searching. */
+void shunt_engine_notify(struct shunt_worker *from);
+void shunt_engine_stop(struct shunt_engine *engine);
+
+/* ---- engine/ticker.c ------------------------------------------------------------------------- */
+
+int shunt_ticker_start(struct shunt_engine *engine);
+void shunt_ticker_stop(struct shunt_engine *engine);
+/* A busy worker has a new earliest deadline, or goes on with timers armed. */
+void shunt_ticker_need(struct shunt_engine *engine);
+/* The wait slot keeps timers of its own: any busy worker may have one that is due. */
+void shunt_ticker_own_timers(struct shunt_engine *engine);
+
+/* ---- engine/overflow.c ----------------------------------------------------------------------- */
+
+/* On a worker's thread: a fault in the running task's guard ends the process with its name. */
+int shunt_overflow_watch(struct shunt_worker *worker);
+void shunt_overflow_unwatch(struct shunt_worker *worker);
+
+#endif
