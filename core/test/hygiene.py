@@ -4,8 +4,9 @@
 
 One rule a call: `hygiene.py RULE [ROOT]`, RULE being one of
 
-  tags     every atomic has a tag at its declaration, like [task:word]; every acquire, release and
-           fence names the tag it is about; every tag has both sides; a relaxed access says why
+  tags     every atomic has a tag at its declaration, like [task:word]; every acquire and release
+           names the tag it is about, a full fence that or what it forbids; every tag has both
+           sides; a relaxed access says why
   layers   no file includes or names what its folder must not know
   heads    every source begins with its licence, and says what it is
   words    no unfinished business is left in the text
@@ -62,64 +63,86 @@ def split_comments(text: str) -> tuple[list[str], list[str]]:
 
 def declares_atomic(line: str) -> bool:
     """Whether a line of code declares an atomic object (and does not merely use one)."""
+    line = re.sub(r"_Alignas\([^)]*\)", "", line)
     return bool(re.search(r"\b_Atomic\b|\batomic_\w+_t\b|\batomic_(?:bool|int|uint|flag)\b", line)
                 and not re.search(r"\(.*_Atomic|_explicit|atomic_(?:load|store|fetch|thread)", line))
 
 
 def declares_something(line: str) -> bool:
     """Whether a tag on this line stands at a declaration: an object or a field, no call."""
-    plain = line.split("=")[0].replace("_Atomic(", "").replace("_Alignas(", "")
+    plain = re.sub(r"_Alignas\([^)]*\)|_Atomic\(", "", line.split("=")[0])
     return bool(re.search(r"[;,]\s*$", line)) and not ORDER.search(line) and "(" not in plain
 
 
-def read_tags(path: Path, name: str, declared: dict[str, str], used: dict[str, str],
-              sides: dict[str, set[str]]) -> list[str]:
-    """Notes which tags a file declares and which orders it uses for them; returns what is amiss."""
-    problems = []
-    code, comments = split_comments(path.read_text())
-    for number, line in enumerate(code):
-        here = f"{name}:{number + 1}"
-        own = TAG.findall(comments[number])
-        if declares_atomic(line):
-            own = own or TAG.findall("\n".join(comments[max(0, number - 2):number]))
-            if not own:
-                problems.append(f"{here}: an atomic without a tag at its declaration")
-        if declares_something(line):
-            for tag in own:
-                declared.setdefault(tag, here)
-        orders = {match.lower() for match in ORDER.findall(line)}
-        near = "\n".join(comments[max(0, number - REACH):number + 1])
-        tags = TAG.findall(near) if orders else []
-        if orders - {"relaxed"} and not tags:
-            problems.append(f"{here}: {', '.join(sorted(orders))} without the tag it is about")
-        if "relaxed" in orders and not tags and "relaxed" not in near.lower():
-            problems.append(f"{here}: a relaxed access does not say why")
-        for tag in tags:
-            used.setdefault(tag, here)
-            sides.setdefault(tag, set()).update(orders)
-    return problems
+class Tags:
+    """What the files say: where each tag is declared, and the orders its accesses use."""
+
+    def __init__(self) -> None:
+        self.declared: dict[str, str] = {}
+        self.objects: dict[str, str] = {}      # tag: the identifier it was declared with
+        self.used: dict[str, str] = {}
+        self.sides: dict[str, set[str]] = {}
+        self.relaxed: set[str] = set()         # identifiers on lines with a relaxed access
+
+    def declare(self, tag: str, line: str, here: str) -> None:
+        if tag not in self.declared:
+            self.declared[tag] = here
+            names = re.findall(r"\w+", line.split("=")[0])
+            self.objects[tag] = names[-1] if names else ""
+
+    def read(self, path: Path, name: str) -> list[str]:
+        problems = []
+        code, comments = split_comments(path.read_text())
+        for number, line in enumerate(code):
+            here = f"{name}:{number + 1}"
+            own = TAG.findall(comments[number])
+            if declares_atomic(line):
+                own = own or TAG.findall("\n".join(comments[max(0, number - 3):number]))
+                if not own:
+                    problems.append(f"{here}: an atomic without a tag at its declaration")
+            if declares_something(line):
+                for tag in own:
+                    self.declare(tag, line, here)
+            orders = {match.lower() for match in ORDER.findall(line)}
+            if not orders:
+                continue
+            # The comment stands above, or at the end of the statement.
+            near = "\n".join(comments[max(0, number - REACH):number + 2])
+            tags = TAG.findall(near)
+            if orders & {"acquire", "release", "acq_rel", "consume"} and not tags:
+                problems.append(f"{here}: {', '.join(sorted(orders))} without the tag it is about")
+            if "seq_cst" in orders and not tags and "forbid" not in near.lower():
+                problems.append(f"{here}: seq_cst says neither a tag nor what it forbids")
+            if "relaxed" in orders:
+                self.relaxed.update(re.findall(r"\w+", line))
+                if not tags and "relaxed" not in near.lower():
+                    problems.append(f"{here}: a relaxed access does not say why")
+            for tag in tags:
+                self.used.setdefault(tag, here)
+                self.sides.setdefault(tag, set()).update(orders)
+        return problems
+
+    def pair(self) -> list[str]:
+        problems = [f"{here}: tag [{tag}] is declared nowhere"
+                    for tag, here in sorted(self.used.items()) if tag not in self.declared]
+        for tag, here in sorted(self.declared.items()):
+            have = self.sides.get(tag, set())
+            if not have and self.objects[tag] not in self.relaxed:
+                problems.append(f"{here}: no access names the tag [{tag}]")
+            elif have - {"relaxed"} and not have & {"acq_rel", "seq_cst"}:
+                for side in sorted({"acquire", "release"} - have):
+                    problems.append(f"{here}: tag [{tag}] has no {side}")
+        return problems
 
 
 def check_tags(root: Path) -> list[str]:
     problems: list[str] = []
-    declared: dict[str, str] = {}
-    used: dict[str, str] = {}
-    sides: dict[str, set[str]] = {}
+    tags = Tags()
     for path in sources(root, ".c", ".h"):
         name = str(path.relative_to(root))
         if "/test/" not in name and name.startswith(("core/", "backends/", "workloads/")):
-            problems += read_tags(path, name, declared, used, sides)
-    for tag, here in sorted(used.items()):
-        if tag not in declared:
-            problems.append(f"{here}: tag [{tag}] is declared nowhere")
-    for tag, here in sorted(declared.items()):
-        have = sides.get(tag, set())
-        if not have:
-            problems.append(f"{here}: no access names the tag [{tag}]")
-        elif have != {"relaxed"} and not have & {"acq_rel", "seq_cst"}:
-            for side in sorted({"acquire", "release"} - have):
-                problems.append(f"{here}: tag [{tag}] has no {side}")
-    return problems
+            problems += tags.read(path, name)
+    return problems + tags.pair()
 
 
 def plugin_names(root: Path) -> dict[str, set[str]]:
