@@ -85,6 +85,22 @@ static inline uint64_t shunt_clock_ticks(void)
 #endif
 }
 
+/*
+ * The counter, not before every earlier instruction is done: what was seen from another CPU before
+ * the reading is older than the reading.
+ */
+static inline uint64_t shunt_clock_ticks_ordered(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_lfence();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" : : : "memory");
+#elif defined(__riscv)
+	__asm__ volatile("fence iorw, iorw" : : : "memory");
+#endif
+	return shunt_clock_ticks();
+}
+
 /** Nanoseconds for a counter reading of this clock taken at or after its calibration. */
 static inline uint64_t shunt_clock_convert(const struct shunt_clock *clock, uint64_t ticks)
 {
@@ -98,6 +114,14 @@ static inline uint64_t shunt_clock_ns(const struct shunt_clock *clock)
 	if (clock->scale == 0)
 		return shunt_clock_monotonic_ns();
 	return shunt_clock_convert(clock, shunt_clock_ticks());
+}
+
+/** The same, not before every earlier instruction is done; CLOCK_MONOTONIC is so by itself. */
+static inline uint64_t shunt_clock_ordered_ns(const struct shunt_clock *clock)
+{
+	if (clock->scale == 0)
+		return shunt_clock_monotonic_ns();
+	return shunt_clock_convert(clock, shunt_clock_ticks_ordered());
 }
 
 /**

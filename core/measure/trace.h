@@ -9,9 +9,10 @@
  * the same file and says whether it closes (trace_check.h).
  *
  * The protocol, which makes the order of the stamps the order of the causes:
- *   - an event that gives a task away (spawn, enqueue, run_end, wake, timer_arm) is stamped before
- *     the act that lets another thread see the task;
- *   - an event that takes one (dequeue, run_begin, timer_fire) is stamped after it was won.
+ *   - an event that gives a task away (spawn, enqueue, run_end, timer_arm) is stamped before the
+ *     act that lets another thread see it;
+ *   - an event that takes one (dequeue, run_begin, wake, timer_fire) is stamped after it was won,
+ *     and before what follows from it gives the task away.
  *
  * A task's life, and the events that move it (a wake that only leaves a permit moves nothing):
  *
@@ -117,7 +118,7 @@ static inline void shunt_trace_emit_at(struct shunt_trace_ring *ring, uint64_t t
 static inline void shunt_trace_emit(struct shunt_trace_ring *ring, enum shunt_trace_kind kind,
 	unsigned why, uint64_t task, uint64_t arg)
 {
-	shunt_trace_emit_at(ring, shunt_clock_ns(ring->clock), kind, why, task, arg);
+	shunt_trace_emit_at(ring, shunt_clock_ordered_ns(ring->clock), kind, why, task, arg);
 }
 
 /**
