@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * uring-each: each sleep is an absolute IORING_OP_TIMEOUT of its own. The kernel keeps the timers.
+ *
+ * The naive use of io_uring for timers, kept because what it costs is a result: about a
+ * microsecond of kernel time a timer where a heap takes a tenth, for wakes that need no queue in
+ * user space. It does what can be done within the idea:
+ *
+ *   - An armed timer only joins a list. The list goes to the kernel in batches, with the system
+ *     call of a sleep where there is one; a busy worker hands it over when a second look finds it
+ *     still there, or when it is as long as the ring. A timer cancelled by then costs no call.
+ *   - Results that are in the ring are fired without a call. A result names its entry of the
+ *     table by its index; one whose task waits for something else by now is dropped.
+ *   - A cancelled timer that the kernel has stays there as a tombstone. Where tombstones outnumber
+ *     the rest, those with more than `cancel` to go are taken back, all in one batch; the kernel
+ *     finds each by a walk through its list, oldest first, so that taking back one by one, or what
+ *     is soon due anyway, would cost more than it saves.
+ *
+ * What this slot cannot do: an idle worker cannot fire a busy one's timers, as they are in the
+ * busy one's ring.
+ *
+ * Each submission has exactly one result (removals are silent, but for failing), so an index is
+ * free when its result has come. Only if the kernel says that it lost results, for want of memory,
+ * is that not so: then all that is armed is submitted anew under the next `round`, and results of
+ * an older round mean nothing.
+ */
+#include "backends/wait/ring_slot.h"
+#include "core/engine/task.h"
+
+#include <stdlib.h>
+
+#define NONE          UINT32_MAX
+#define CAPACITY_MIN  64
+#define CAPACITY_KEPT 16384 /* entries an empty table may keep: 512 KiB */
+#define SWEEP_MIN     64
+#define BATCH         64
+#define ROUNDS        (1u << 24)
+
+enum state {
+	FREE,
+	PENDING,  /* in the list, the kernel does not know it */
+	ARMED,    /* in the kernel */
+	DEAD,     /* in the kernel, known to be a tombstone */
+};
+
+struct entry {
+	struct shunt_timer timer;
+	uint32_t next; /* of the free or the pending ones */
+	uint32_t state;
+};
+
+struct each_wait {
+	struct shunt_ring_wait base;
+	int64_t cancel_ns;
+	unsigned batch;
+};
+
+struct each_slot {
+	struct shunt_ring_slot base;
+	shunt_fired_fn *fired;
+	void *arg;
+	int64_t cancel_ns;
+	unsigned batch; /* a pending list as long as this is submitted at once */
+
+	struct entry *entry;
+	uint32_t capacity, free;
+	uint32_t pending_head, pending_tail, pending_count;
+	bool pending_seen; /* by the last poll */
+	uint32_t round;
+	size_t count;      /* entries that are not FREE */
+	size_t dead;       /* of these, DEAD */
+	uint64_t dropped;  /* cancels accounted for */
+	/* [each:cancels] relaxed: it only times a sweep; liveness is read from the task. */
+	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic uint64_t cancels;
+	/* [each:in-flight] published for other workers' verdicts. */
+	_Atomic size_t in_flight;
+};
+
+static const struct shunt_param each_params[] = {
+	SHUNT_RING_PARAM_WAKE,
+	SHUNT_RING_PARAM_SETUP,
+	{.name = "entries", .type = SHUNT_PARAM_COUNT, .fallback = "1024", .min = 8, .max = 32768,
+		.help = "places for submissions: the largest batch of one system call"},
+	{.name = "results", .type = SHUNT_PARAM_COUNT, .fallback = "8192", .min = 16, .max = 65536,
+		.help = "places for results; what comes beyond them waits in the kernel's memory"},
+	{.name = "cancel", .type = SHUNT_PARAM_DURATION, .fallback = "100ms",
+		.max = 3600000000000,
+		.help = "a cancelled timer that has longer to go is taken back from the kernel"},
+	{.name = NULL},
+};
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void publish(struct each_slot *self)
+{
+	/* Release pairs with each_in_flight() [each:in-flight]. */
+	atomic_store_explicit(&self->in_flight, self->count - self->dead, memory_order_release);
+}
+
+static int grow(struct each_slot *self)
+{
+	uint32_t capacity = self->capacity > 0 ? self->capacity * 2 : CAPACITY_MIN;
+	struct entry *entry;
+
+	if (capacity < self->capacity)
+		return -ENOMEM;
+	entry = realloc(self->entry, capacity * sizeof(*entry));
+	if (entry == NULL)
+		return -ENOMEM;
+	for (uint32_t i = self->capacity; i < capacity; i++) {
+		entry[i].state = FREE;
+		entry[i].next = i + 1 < capacity ? i + 1 : self->free;
+	}
+	self->free = self->capacity;
+	self->entry = entry;
+	self->capacity = capacity;
+	return 0;
+}
+
+static void entry_free(struct each_slot *self, uint32_t index)
+{
+	struct entry *entry = &self->entry[index];
+
+	self->dead -= entry->state == DEAD;
+	entry->state = FREE;
+	entry->next = self->free;
+	self->free = index;
+	self->count--;
+}
+
+static void shrink_when_empty(struct each_slot *self)
+{
+	if (self->count > 0 || self->capacity <= CAPACITY_KEPT)
+		return;
+	free(self->entry);
+	self->entry = NULL;
+	self->capacity = 0;
+	self->free = NONE;
+}
+
+static void pend(struct each_slot *self, uint32_t index)
+{
+	self->entry[index].state = PENDING;
+	self->entry[index].next = NONE;
+	if (self->pending_count++ == 0)
+		self->pending_head = index;
+	else
+		self->entry[self->pending_tail].next = index;
+	self->pending_tail = index;
+}
+
+static uint64_t data_of(const struct each_slot *self, uint32_t index)
+{
+	return SHUNT_RING_DATA(SHUNT_RING_TIMER, (uint64_t)self->round << 32 | index);
+}
+
+/* ---- to the kernel --------------------------------------------------------------------------- */
+
+/* Puts what is pending into the ring, and submits whatever no longer fits. 0, or -EAGAIN or
+ * -EBUSY: not all of it, for the moment. */
+static int hand_over(struct each_slot *self)
+{
+	while (self->pending_count > 0) {
+		uint32_t index = self->pending_head;
+		struct entry *entry = &self->entry[index];
+		bool live = shunt_timer_is_live(&entry->timer);
+
+		if (live) {
+			int code = shunt_ring_room(self->base.ring, 1);
+
+			if (code != 0)
+				return code;
+			shunt_ring_add_timeout(self->base.ring, entry->timer.deadline_ns,
+				data_of(self, index));
+		}
+		self->pending_head = entry->next;
+		self->pending_count--;
+		if (live) {
+			entry->state = ARMED;
+		} else {
+			entry_free(self, index);
+			self->dropped++;
+		}
+	}
+	self->pending_seen = false;
+	return 0;
+}
+
+/* Marks every tombstone of the kernel's, and takes back those with long to go. */
+static void sweep(struct each_slot *self, uint64_t cancels)
+{
+	int64_t far_ns = shunt_wait_now_ns() + self->cancel_ns;
+
+	hand_over(self); /* drops those that the kernel does not know yet */
+	for (uint32_t i = 0; i < self->capacity; i++) {
+		struct entry *entry = &self->entry[i];
+
+		if (entry->state != ARMED || shunt_timer_is_live(&entry->timer))
+			continue;
+		if (entry->timer.deadline_ns > far_ns) {
+			if (shunt_ring_room(self->base.ring, 1) != 0)
+				continue; /* stays ARMED: for the next sweep */
+			shunt_ring_add_remove(self->base.ring, data_of(self, i),
+				SHUNT_RING_DATA(SHUNT_RING_CHANGE, 0));
+		}
+		entry->state = DEAD;
+		self->dead++;
+	}
+	self->dropped = cancels;
+}
+
+static void sweep_if_due(struct each_slot *self)
+{
+	/* Relaxed: see [each:cancels]. */
+	uint64_t cancels = atomic_load_explicit(&self->cancels, memory_order_relaxed);
+	int64_t tombstones = (int64_t)(cancels - self->dropped);
+	size_t rest = self->count - self->dead;
+
+	if (tombstones <= 0 || rest == 0)
+		return;
+	if ((uint64_t)tombstones >= rest ||
+		(tombstones >= SWEEP_MIN && (uint64_t)tombstones > rest / 2))
+		sweep(self, cancels);
+}
+
+/* ---- from the kernel ------------------------------------------------------------------------- */
+
+static void timer_result(struct each_slot *self, const struct shunt_ring_result *result)
+{
+	uint32_t index = (uint32_t)result->user_data;
+	struct shunt_timer timer;
+	bool known_dead;
+
+	if ((result->user_data >> 32 & (ROUNDS - 1)) != self->round)
+		return; /* of before results were lost */
+	timer = self->entry[index].timer;
+	known_dead = self->entry[index].state == DEAD;
+	if (result->code != -ETIME && result->code != -ECANCELED && !known_dead &&
+		timer.deadline_ns > shunt_wait_now_ns()) {
+		pend(self, index); /* the kernel had no memory for it: once more */
+		return;
+	}
+	entry_free(self, index);
+	if (shunt_timer_is_live(&timer))
+		self->fired(self->arg, &timer);
+	else if (!known_dead)
+		self->dropped++;
+}
+
+/* The kernel lost results, and with them some of what is armed: all goes in again. */
+static void start_anew(struct each_slot *self)
+{
+	self->round = (self->round + 1) % ROUNDS;
+	self->base.reading = false;
+	for (uint32_t i = 0; i < self->capacity; i++) {
+		if (self->entry[i].state == DEAD)
+			entry_free(self, i);
+		else if (self->entry[i].state == ARMED)
+			pend(self, i);
+	}
+}
+
+static void reap(struct each_slot *self)
+{
+	struct shunt_ring_result result[BATCH];
+	unsigned count;
+
+	do {
+		count = shunt_ring_take(self->base.ring, result, BATCH);
+		for (unsigned i = 0; i < count; i++)
+			if (!shunt_ring_slot_result(&self->base, &result[i]))
+				timer_result(self, &result[i]);
+	} while (count == BATCH);
+	if (shunt_ring_lost(self->base.ring))
+		start_anew(self);
+	shrink_when_empty(self);
+	publish(self);
+}
+
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+static int each_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
+{
+	struct each_wait *self = calloc(1, sizeof(*self));
+	int code;
+
+	if (self == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for the ring wait");
+	self->base.prefix = "wait.uring-each";
+	self->cancel_ns = shunt_value_int(config->values, "cancel");
+	self->batch = (unsigned)shunt_value_int(config->values, "entries");
+	code = shunt_ring_wait_init(&self->base, config, self->batch,
+		(unsigned)shunt_value_int(config->values, "results"), err);
+	if (code != 0) {
+		free(self);
+		return code;
+	}
+	*wait = self;
+	return 0;
+}
+
+static void each_close(void *wait)
+{
+	shunt_ring_wait_fini(wait);
+	free(wait);
+}
+
+static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
+	struct shunt_error *err)
+{
+	struct each_wait *self = wait;
+	struct each_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, sizeof(*new));
+	int code;
+
+	if (new == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for a worker's ring");
+	memset(new, 0, sizeof(*new));
+	code = shunt_ring_slot_init(&new->base, &self->base, worker_index, err);
+	if (code != 0) {
+		free(new);
+		return code;
+	}
+	new->fired = self->base.fired;
+	new->arg = arg;
+	new->cancel_ns = self->cancel_ns;
+	new->batch = self->batch;
+	new->free = NONE;
+	*slot = new;
+	return 0;
+}
+
+static void each_stop(void *slot)
+{
+	struct each_slot *self = slot;
+
+	shunt_ring_slot_fini(&self->base); /* the kernel drops what is still armed */
+	free(self->entry);
+	free(self);
+}
+
+static int each_arm(void *slot, const struct shunt_timer *timer)
+{
+	struct each_slot *self = slot;
+	uint32_t index;
+
+	sweep_if_due(self);
+	if (self->free == NONE) {
+		int code = grow(self);
+
+		if (code != 0)
+			return code;
+	}
+	index = self->free;
+	self->free = self->entry[index].next;
+	self->entry[index].timer = *timer;
+	self->count++;
+	pend(self, index);
+	if (self->pending_count >= self->batch && hand_over(self) == 0)
+		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
+	publish(self);
+	return 0;
+}
+
+static void each_cancelled(void *slot, const struct shunt_timer *timer)
+{
+	struct each_slot *self = slot;
+
+	(void)timer;
+	/* Relaxed: see [each:cancels]. */
+	atomic_fetch_add_explicit(&self->cancels, 1, memory_order_relaxed);
+}
+
+static size_t each_in_flight(const void *slot)
+{
+	const struct each_slot *self = slot;
+
+	/* Acquire pairs with publish() [each:in-flight]. */
+	return atomic_load_explicit(&self->in_flight, memory_order_acquire);
+}
+
+static void each_poll(void *slot)
+{
+	struct each_slot *self = slot;
+
+	reap(self);
+	if (self->pending_count == 0 && shunt_ring_unsubmitted(self->base.ring) == 0)
+		return;
+	/* The first time it may be an idle worker's last look, and its sleep will submit. */
+	if (self->pending_seen && hand_over(self) == 0)
+		shunt_ring_submit(self->base.ring);
+	else
+		self->pending_seen = true;
+	publish(self);
+}
+
+/* The engine reads in_flight() next, to tell a deadlock from a wait for timers. */
+static void each_prepare(void *slot)
+{
+	struct each_slot *self = slot;
+
+	sweep_if_due(self);
+	publish(self);
+}
+
+static int sleep_until(struct each_slot *self, int64_t deadline_ns)
+{
+	int code = shunt_ring_slot_listen(&self->base);
+
+	if (code == 0)
+		code = hand_over(self);
+	if (code == -EAGAIN || code == -EBUSY)
+		return 0; /* not now: spurious, what came is reaped */
+	if (code != 0)
+		return code;
+	return shunt_ring_wait(self->base.ring, deadline_ns);
+}
+
+static int each_commit(void *slot, int64_t deadline_ns)
+{
+	struct each_slot *self = slot;
+	int code = 0;
+
+	/* Nothing may be reaped between SLEEPING and the wait: a timer fired, or news of a wake. */
+	if (shunt_wait_word_sleep(&self->base.bell->word))
+		code = sleep_until(self, deadline_ns);
+	shunt_wait_word_awake(&self->base.bell->word);
+	reap(self);
+	return code;
+}
+
+const struct shunt_wait shunt_wait_uring_each = {
+	.name = "uring-each",
+	.summary = "each sleep is a timeout operation of its own; the kernel keeps the timers",
+	.params = each_params,
+	.own_timers = true,
+	.probe = shunt_ring_probe,
+	.open = each_open,
+	.close = each_close,
+	.start = each_start,
+	.stop = each_stop,
+	.poll = each_poll,
+	.prepare = each_prepare,
+	.abort = shunt_ring_slot_nothing,
+	.commit = each_commit,
+	.wake = shunt_ring_slot_wake,
+	.arm = each_arm,
+	.cancelled = each_cancelled,
+	.in_flight = each_in_flight,
+	.facts = shunt_ring_slot_facts,
+	.syscalls = shunt_ring_slot_syscalls,
+};
