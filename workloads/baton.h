@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Passing one value from task to task, over one of three mechanisms of the task API: what `ring`
+ * and `pingpong` are made of.
+ *
+ * The mechanism is a constant wherever these functions are called, so that a hop has no branch on
+ * it. BATON_STOP, passed to a member instead of a value, ends it.
+ */
+#ifndef SHUNT_WORKLOADS_BATON_H
+#define SHUNT_WORKLOADS_BATON_H
+
+#include "workloads/crowd.h"
+
+#define BATON_STOP   UINT64_MAX
+#define BATON_INLINE static inline __attribute__((always_inline))
+
+enum baton_over { BATON_SEMAPHORE, BATON_PARK, BATON_CHANNEL };
+/* The choices of a parameter `over`, in the order of the enum. */
+static const char *const baton_names[] = { "semaphore", "park", "channel", NULL };
+
+/* Where one member waits for the baton; a cache line of its own. */
+struct baton_place {
+	_Alignas(64) struct shunt_semaphore semaphore;
+	struct shunt_channel channel;
+	struct shunt_handle member; /* for park: who waits here */
+	uint64_t value;             /* handed over: semaphore, park */
+	int full;                   /* [baton:full] park: value is there */
+};
+
+static inline int baton_init(struct baton_place **places, uint64_t count, enum baton_over over)
+{
+	*places = aligned_alloc(64, count * sizeof(struct baton_place));
+	if (!*places)
+		return -ENOMEM;
+	memset(*places, 0, count * sizeof(struct baton_place));
+	/* One more slot than a baton needs, so that no member waits to pass it. */
+	for (uint64_t i = 0; over == BATON_CHANNEL && i < count; i++)
+		if (shunt_channel_init(&(*places)[i].channel, 1))
+			return -ENOMEM;
+	return 0;
+}
+
+static inline void baton_fini(struct baton_place *places, uint64_t count)
+{
+	for (uint64_t i = 0; places && i < count; i++)
+		shunt_channel_fini(&places[i].channel);
+	free(places);
+}
+
+/* Context: task. */
+BATON_INLINE void baton_pass(struct baton_place *to, enum baton_over over, uint64_t value)
+{
+	if (over == BATON_CHANNEL) {
+		shunt_channel_send(&to->channel, (void *)(uintptr_t)value);
+		return;
+	}
+	to->value = value;
+	if (over == BATON_SEMAPHORE) {
+		shunt_semaphore_post(&to->semaphore);
+		return;
+	}
+	/* Release pairs with the acquire in baton_await [baton:full]. */
+	__atomic_store_n(&to->full, 1, __ATOMIC_RELEASE);
+	shunt_wake(to->member);
+}
+
+/* Context: task; may switch. */
+BATON_INLINE uint64_t baton_await(struct baton_place *place, enum baton_over over)
+{
+	if (over == BATON_CHANNEL) {
+		void *value = NULL;
+		shunt_channel_receive(&place->channel, &value);
+		return (uintptr_t)value;
+	}
+	if (over == BATON_SEMAPHORE) {
+		shunt_semaphore_wait(&place->semaphore);
+		return place->value;
+	}
+	/* Acquire pairs with the release in baton_pass [baton:full]. */
+	while (!__atomic_load_n(&place->full, __ATOMIC_ACQUIRE))
+		shunt_park();
+	/* Relaxed: nobody passes again before this member has passed the baton on. */
+	__atomic_store_n(&place->full, 0, __ATOMIC_RELAXED);
+	return place->value;
+}
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The numbers of chunked_sum: generation and file input. Strict on purpose: a file that is not
+ * what it seems must not give a sum that looks right.
+ */
+#include "workloads/numbers.h"
+
+#include "core/param.h"
+#include "core/rng.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SNIFF_BYTES = 4096 };
+
+static int numbers_alloc(struct shunt_numbers *numbers, size_t count)
+{
+	numbers->number = count <= SIZE_MAX / sizeof(int64_t) ? malloc(count * sizeof(int64_t)) : NULL;
+	numbers->count = count;
+	return numbers->number ? 0 : -ENOMEM;
+}
+
+void shunt_numbers_free(struct shunt_numbers *numbers)
+{
+	free(numbers->number);
+	*numbers = (struct shunt_numbers){ NULL, 0 };
+}
+
+int shunt_numbers_from_seed(struct shunt_numbers *numbers, size_t count, uint64_t seed)
+{
+	int rc = numbers_alloc(numbers, count);
+	for (size_t i = 0; !rc && i < count; i++)
+		numbers->number[i] = (int32_t)(uint32_t)(shunt_splitmix64(&seed) >> 32);
+	return rc;
+}
+
+int shunt_numbers_from_index(struct shunt_numbers *numbers, size_t count)
+{
+	int rc = numbers_alloc(numbers, count);
+	for (size_t i = 0; !rc && i < count; i++)
+		numbers->number[i] = (int64_t)i;
+	return rc;
+}
+
+/* ---- a file ---------------------------------------------------------------------------------- */
+
+struct file {
+	const char *path;
+	unsigned char *byte;
+	size_t bytes;
+	struct shunt_error *err;
+};
+
+static bool is_space(unsigned char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool is_text(const struct file *file)
+{
+	const char *dot = strrchr(file->path, '.');
+	if (dot && (!strcmp(dot, ".bin") || !strcmp(dot, ".i64")))
+		return false;
+	if (dot && !strcmp(dot, ".txt"))
+		return true;
+	for (size_t i = 0; i < file->bytes && i < SNIFF_BYTES; i++) {
+		unsigned char c = file->byte[i];
+		if (!isdigit(c) && !is_space(c) && c != '-' && c != '+')
+			return false;
+	}
+	return true;
+}
+
+static int parse_binary(struct shunt_numbers *numbers, const struct file *file)
+{
+	if (file->bytes % 8)
+		return shunt_fail(file->err, -EINVAL,
+			"input '%s': its %zu bytes are no whole number of 64-bit integers "
+			"(%zu left over); for decimal text name it .txt", file->path, file->bytes,
+			file->bytes % 8);
+	int rc = numbers_alloc(numbers, file->bytes / 8);
+	if (rc)
+		return rc;
+	memcpy(numbers->number, file->byte, file->bytes);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	for (size_t i = 0; i < numbers->count; i++)
+		numbers->number[i] = (int64_t)__builtin_bswap64((uint64_t)numbers->number[i]);
+#endif
+	return 0;
+}
+
+/* Where the parser is: a byte, and its line and column for the user, both from 1. */
+struct cursor {
+	size_t at, line, line_start;
+};
+
+static int complain(const struct file *file, const struct cursor *cursor, size_t at, int code,
+	const char *what)
+{
+	unsigned char c = at < file->bytes ? file->byte[at] : 0;
+	char shown[16] = "end of file";
+	if (at < file->bytes) {
+		static const char hex[] = "0123456789abcdef";
+		const char printed[] = { '\'', (char)c, '\'', 0 };
+		const char coded[] = { 'b', 'y', 't', 'e', ' ', '0', 'x', hex[c >> 4], hex[c & 15], 0 };
+		strcpy(shown, c > ' ' && c < 127 ? printed : coded);
+	}
+	return shunt_fail(file->err, code, "input '%s', line %zu, column %zu: %s (at %s)", file->path,
+		cursor->line, at - cursor->line_start + 1, what, shown);
+}
+
+/* Skips white space, counting lines. False at the end. */
+static bool skip_space(const struct file *file, struct cursor *cursor)
+{
+	for (; cursor->at < file->bytes && is_space(file->byte[cursor->at]); cursor->at++) {
+		if (file->byte[cursor->at] != '\n')
+			continue;
+		cursor->line++;
+		cursor->line_start = cursor->at + 1;
+	}
+	return cursor->at < file->bytes;
+}
+
+/* One number, and the white space or the end after it. */
+static int parse_number(const struct file *file, struct cursor *cursor, int64_t *number)
+{
+	size_t start = cursor->at, at = start;
+	bool negative = file->byte[at] == '-';
+	int64_t value = 0;
+	if (negative || file->byte[at] == '+')
+		at++;
+	if (at == file->bytes || !isdigit(file->byte[at]))
+		return complain(file, cursor, at, -EINVAL, "a decimal integer was expected");
+	for (; at < file->bytes && isdigit(file->byte[at]); at++) {
+		int digit = file->byte[at] - '0';
+		if (__builtin_mul_overflow(value, 10, &value) ||
+			__builtin_add_overflow(value, negative ? -digit : digit, &value))
+			return complain(file, cursor, start, -ERANGE,
+				"this number does not fit 64 bits with sign");
+	}
+	if (at < file->bytes && !is_space(file->byte[at]))
+		return complain(file, cursor, at, -EINVAL,
+			"numbers are decimal integers separated by white space");
+	cursor->at = at;
+	*number = value;
+	return 0;
+}
+
+static int parse_text(struct shunt_numbers *numbers, const struct file *file)
+{
+	/* A number needs a digit and a separator, so this is enough; the rest is given back. */
+	int rc = numbers_alloc(numbers, file->bytes / 2 + 1);
+	struct cursor cursor = { .line = 1 };
+	size_t count = 0;
+	while (!rc && skip_space(file, &cursor))
+		rc = parse_number(file, &cursor, &numbers->number[count++]);
+	if (rc)
+		return rc;
+	if (!count)
+		return shunt_fail(file->err, -EINVAL, "input '%s' holds white space only: no number to sum",
+			file->path);
+	int64_t *shrunk = realloc(numbers->number, count * sizeof(int64_t));
+	numbers->number = shrunk ? shrunk : numbers->number;
+	numbers->count = count;
+	return 0;
+}
+
+/* Only the total must fit 64 bits: partial sums are exact modulo 2^64. */
+static int check_total(const struct shunt_numbers *numbers, const struct file *file)
+{
+	__int128 total = 0;
+	for (size_t i = 0; i < numbers->count; i++)
+		total += numbers->number[i];
+	if (total > INT64_MAX || total < INT64_MIN)
+		return shunt_fail(file->err, -EOVERFLOW,
+			"input '%s': the sum of its %zu numbers does not fit 64 bits with sign", file->path,
+			numbers->count);
+	return 0;
+}
+
+static int read_all(int fd, struct file *file)
+{
+	size_t done = 0;
+	while (done < file->bytes) {
+		ssize_t got = read(fd, file->byte + done, file->bytes - done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return shunt_fail(file->err, -errno, "input '%s' cannot be read: %s", file->path,
+				strerror(errno));
+		if (got == 0)
+			return shunt_fail(file->err, -EIO, "input '%s' became shorter while it was read",
+				file->path);
+		done += (size_t)got;
+	}
+	return 0;
+}
+
+/* Checks that it is a file one can sum, and reads it. */
+static int load(int fd, struct file *file)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return shunt_fail(file->err, -errno, "input '%s' cannot be read: %s", file->path,
+			strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return shunt_fail(file->err, -EISDIR, "input '%s' is a folder; name a file of numbers",
+			file->path);
+	if (!S_ISREG(st.st_mode))
+		return shunt_fail(file->err, -EINVAL, "input '%s' is not a regular file", file->path);
+	if (st.st_size == 0)
+		return shunt_fail(file->err, -EINVAL, "input '%s' is empty: no number to sum", file->path);
+	file->bytes = (size_t)st.st_size;
+	file->byte = malloc(file->bytes);
+	if (!file->byte)
+		return shunt_fail(file->err, -ENOMEM, "input '%s': no memory for its %zu bytes",
+			file->path, file->bytes);
+	return read_all(fd, file);
+}
+
+int shunt_numbers_from_file(struct shunt_numbers *numbers, const char *path,
+	struct shunt_error *err)
+{
+	struct file file = { .path = path, .err = err };
+	struct shunt_numbers read = { NULL, 0 };
+	/* Non-blocking, so that a named pipe is refused instead of waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return shunt_fail(err, -errno, "input '%s' cannot be opened: %s", path, strerror(errno));
+	int rc = load(fd, &file);
+	if (!rc)
+		rc = is_text(&file) ? parse_text(&read, &file) : parse_binary(&read, &file);
+	if (!rc)
+		rc = check_total(&read, &file);
+	if (rc == -ENOMEM)
+		shunt_fail(err, rc, "input '%s': no memory for its numbers", path);
+	if (rc)
+		shunt_numbers_free(&read);
+	else
+		*numbers = read;
+	free(file.byte);
+	close(fd);
+	return rc;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timers: many tasks sleep, and how late each wakes is written down.
+ *
+ * Every task sleeps `sleeps` times for `period`, or for a random time around it (mode=random, drawn
+ * from the seed). A wake before its deadline fails the run. In servers most timers never fire: with
+ * cancel=0.99, 99 in 100 of the waits are requests with a timeout, answered at once by a server
+ * task, so that the timer is armed and cancelled. busy=N adds tasks that compute and yield all the
+ * time, which must not starve the timers.
+ *
+ * The series `lateness` is from the deadline to the sleeper's next instruction: of every sleep and
+ * every timeout that fired, because against a timer its recording (some 35 ns with the reading of
+ * the clock, which the check needs anyway) is small; `sample` thins it out, `skip` leaves out the
+ * first sleeps of each task, which all start in one burst.
+ */
+#include "workloads/crowd.h"
+
+#include "core/measure/clock.h"
+#include "core/rng.h"
+
+enum timers_mode { FIXED, RANDOM };
+static const char *const mode_names[] = { "fixed", "random", NULL };
+
+struct sleeper {
+	struct timers *timers;
+	struct shunt_handle self;
+	uint64_t random;     /* splitmix64's state */
+	uint64_t asked;      /* requests made */
+	uint64_t answered;   /* [timers:answered] of these, by the server */
+	uint64_t done, early, cancelled;
+	int rc;
+};
+
+struct timers {
+	uint64_t task_count, sleeps, busy_count, sample, skip, seed;
+	int64_t period_ns, spread_ns, busy_slice_ns;
+	enum timers_mode mode;
+	uint64_t cancel_below; /* a wait is a request if its 53 random bits are below this */
+	struct sleeper *sleeper;
+	struct crowd crowd, busy;
+	struct shunt_channel requests;
+	struct shunt_series *lateness;
+	uint64_t left; /* [timers:left] sleepers that have not ended */
+	uint64_t cpu_ns;
+};
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+static void note_wake(struct sleeper *self, uint64_t index, int64_t due_ns)
+{
+	const struct timers *timers = self->timers;
+	int64_t late = shunt_now_ns() - due_ns;
+	self->early += late < 0;
+	if (timers->lateness && index >= timers->skip &&
+		(timers->sample == 1 || index % timers->sample == 0))
+		shunt_series_record(timers->lateness, late);
+}
+
+static bool answered(const struct sleeper *self)
+{
+	/* Acquire pairs with the release in serve [timers:answered]. */
+	return __atomic_load_n(&self->answered, __ATOMIC_ACQUIRE) == self->asked;
+}
+
+/* A request with a timeout. If the timeout fires first, waits for the answer all the same, so that
+ * requests and answers stay in step. */
+static void request(struct sleeper *self, uint64_t index, int64_t due_ns)
+{
+	int rc = 0;
+	self->asked++;
+	self->rc = shunt_channel_send(&self->timers->requests, self);
+	while (!self->rc && !rc && !answered(self)) {
+		rc = shunt_park_until(due_ns);
+		if (rc == -ENOMEM)
+			self->rc = rc;
+	}
+	if (rc == -ETIMEDOUT)
+		note_wake(self, index, due_ns);
+	else
+		self->cancelled++;
+	while (!self->rc && !answered(self))
+		shunt_park();
+}
+
+static void *serve(void *arg)
+{
+	struct timers *timers = arg;
+	void *value;
+	while (shunt_channel_receive(&timers->requests, &value) == 0) {
+		struct sleeper *asker = value;
+		/* Read before the answer: the asker may be gone after it. */
+		struct shunt_handle handle = asker->self;
+		/* Release pairs with the acquire in answered() [timers:answered]. */
+		__atomic_fetch_add(&asker->answered, 1, __ATOMIC_RELEASE);
+		shunt_wake(handle);
+	}
+	return NULL;
+}
+
+static int64_t next_duration(struct sleeper *self)
+{
+	const struct timers *timers = self->timers;
+	if (timers->mode == FIXED)
+		return timers->period_ns;
+	uint64_t width = 2 * (uint64_t)timers->spread_ns + 1;
+	uint64_t draw = shunt_splitmix64(&self->random);
+	return timers->period_ns - timers->spread_ns +
+		(int64_t)(((unsigned __int128)draw * width) >> 64);
+}
+
+static void *sleeper_run(void *arg)
+{
+	struct sleeper *self = arg;
+	const struct timers *timers = self->timers;
+	self->self = shunt_self();
+	for (; self->done < timers->sleeps && !self->rc; self->done++) {
+		int64_t due = shunt_now_ns() + next_duration(self);
+		if (timers->cancel_below &&
+			shunt_splitmix64(&self->random) >> 11 < timers->cancel_below) {
+			request(self, self->done, due);
+		} else {
+			self->rc = shunt_sleep_until(due);
+			note_wake(self, self->done, due);
+		}
+	}
+	/* Relaxed: only tells the busy tasks to end [timers:left]. */
+	__atomic_fetch_sub(&self->timers->left, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void *busy_run(void *arg)
+{
+	struct timers *timers = arg;
+	/* Relaxed: see above [timers:left]. */
+	while (__atomic_load_n(&timers->left, __ATOMIC_RELAXED)) {
+		shunt_work_ns(timers->busy_slice_ns);
+		shunt_yield();
+	}
+	return NULL;
+}
+
+/* ---- one iteration --------------------------------------------------------------------------- */
+
+static void prepare_iteration(struct timers *timers)
+{
+	for (uint64_t i = 0; i < timers->task_count; i++)
+		timers->sleeper[i] = (struct sleeper){ .timers = timers,
+			.random = timers->seed + i * UINT64_C(0x632be59bd9b4e019) };
+	timers->left = timers->task_count;
+	timers->requests.closed = false;
+}
+
+/* Sleepers that were not started will not count themselves out. */
+static void count_out(struct timers *timers)
+{
+	/* Relaxed: see sleeper_run [timers:left]. */
+	__atomic_fetch_sub(&timers->left, timers->task_count - timers->crowd.started,
+		__ATOMIC_RELAXED);
+}
+
+static int run_tasks(struct shunt_run *run, struct timers *timers)
+{
+	struct shunt_handle server;
+	int rc = shunt_spawn(&server, serve, timers, NULL);
+	if (rc)
+		return crowd_refused(run, 0, timers->task_count + 1, rc);
+	rc = crowd_start(run, &timers->busy, timers->busy_count, busy_run, timers, 0);
+	timers->crowd.started = 0;
+	if (!rc)
+		rc = crowd_start(run, &timers->crowd, timers->task_count, sleeper_run,
+			timers->sleeper, sizeof(*timers->sleeper));
+	count_out(timers);
+	int joined = crowd_join(&timers->crowd, NULL);
+	crowd_join(&timers->busy, NULL);
+	shunt_channel_close(&timers->requests);
+	shunt_join(server, NULL);
+	return rc ? rc : joined;
+}
+
+static int timers_body(struct shunt_run *run)
+{
+	struct timers *timers = shunt_run_state(run);
+	prepare_iteration(timers);
+	shunt_measure_begin(run);
+	uint64_t cpu_ns = shunt_clock_cpu_ns();
+	int rc = run_tasks(run, timers);
+	timers->cpu_ns = shunt_clock_cpu_ns() - cpu_ns;
+	shunt_measure_end(run);
+	for (uint64_t i = 0; i < timers->task_count && !rc; i++) {
+		rc = timers->sleeper[i].rc;
+		if (rc)
+			shunt_run_explain(run, "a timer could not be armed: %s", strerror(-rc));
+	}
+	return rc;
+}
+
+static void timers_verify(struct shunt_run *run)
+{
+	const struct timers *timers = shunt_run_state(run);
+	uint64_t waits = timers->task_count * timers->sleeps, syscalls;
+	uint64_t done = 0, early = 0, asked = 0, got = 0, cancelled = 0;
+	for (uint64_t i = 0; i < timers->task_count; i++) {
+		done += timers->sleeper[i].done;
+		early += timers->sleeper[i].early;
+		asked += timers->sleeper[i].asked;
+		got += timers->sleeper[i].answered;
+		cancelled += timers->sleeper[i].cancelled;
+	}
+	shunt_check_int(run, "waits", (int64_t)waits, (int64_t)done);
+	shunt_check_int(run, "wakes_before_their_deadline", 0, (int64_t)early);
+	shunt_check_int(run, "answers", (int64_t)asked, (int64_t)got);
+	shunt_operations(run, waits);
+	if (asked)
+		shunt_metric(run, "cancelled_of_requests", (double)cancelled / (double)asked, "1", "none");
+	shunt_metric(run, "cpu_ns_per_timer", (double)timers->cpu_ns / (double)waits, "ns", "lower");
+	if (!shunt_run_counter(run, "syscalls", &syscalls))
+		shunt_metric(run, "syscalls_per_timer", (double)syscalls / (double)waits, "1", "lower");
+}
+
+/* ---- set-up ---------------------------------------------------------------------------------- */
+
+static int timers_resolve(struct shunt_run *run, struct shunt_error *err)
+{
+	if (shunt_run_int(run, "spread") > shunt_run_int(run, "period"))
+		return shunt_fail(err, -EINVAL, "spread is more than period: a sleep cannot be negative");
+	bool spread = shunt_run_given(run, "spread"), mode = shunt_run_given(run, "mode");
+	if (spread && mode && shunt_run_int(run, "mode") == FIXED)
+		return shunt_fail(err, -EINVAL, "spread belongs to mode=random");
+	return spread && !mode ? shunt_run_imply(run, "mode", "random", err) : 0;
+}
+
+static void timers_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
+{
+	uint64_t sleepers = (uint64_t)shunt_run_int(run, "tasks");
+	footprint->tasks = sleepers + (uint64_t)shunt_run_int(run, "busy") + 1;
+	footprint->bytes = footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle)) +
+		sleepers * sizeof(void *);
+}
+
+static void timers_configure(struct shunt_run *run, struct timers *timers)
+{
+	timers->task_count = (uint64_t)shunt_run_int(run, "tasks");
+	timers->sleeps = (uint64_t)shunt_run_int(run, "sleeps");
+	timers->period_ns = shunt_run_int(run, "period");
+	timers->spread_ns = shunt_run_int(run, "spread");
+	timers->mode = (enum timers_mode)shunt_run_int(run, "mode");
+	timers->busy_count = (uint64_t)shunt_run_int(run, "busy");
+	timers->busy_slice_ns = shunt_run_int(run, "busy_slice");
+	timers->sample = (uint64_t)shunt_run_int(run, "sample");
+	timers->skip = (uint64_t)shunt_run_int(run, "skip");
+	timers->seed = shunt_run_seed(run);
+	double cancel = shunt_value(shunt_run_values(run), "cancel")->real;
+	timers->cancel_below = (uint64_t)(cancel * 0x1.0p53);
+}
+
+static int timers_setup(struct shunt_run *run, struct shunt_error *err)
+{
+	struct timers *timers = calloc(1, sizeof(*timers));
+	shunt_run_set_state(run, timers);
+	if (!timers)
+		return -ENOMEM;
+	timers_configure(run, timers);
+	timers->sleeper = calloc(timers->task_count, sizeof(*timers->sleeper));
+	if (!timers->sleeper || crowd_init(&timers->crowd, timers->task_count) ||
+		crowd_init(&timers->busy, timers->busy_count + 1) ||
+		shunt_channel_init(&timers->requests, timers->cancel_below ? timers->task_count : 1) ||
+		crowd_series(run, "lateness", timers->sample, &timers->lateness))
+		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
+			(unsigned long long)timers->task_count);
+	return 0;
+}
+
+static void timers_teardown(struct shunt_run *run)
+{
+	struct timers *timers = shunt_run_state(run);
+	if (!timers)
+		return;
+	shunt_channel_fini(&timers->requests);
+	crowd_fini(&timers->busy);
+	crowd_fini(&timers->crowd);
+	free(timers->sleeper);
+	free(timers);
+}
+
+static const struct shunt_param timers_params[] = {
+	{ "tasks", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL,
+		"sleeping tasks; 10k x 20 sleeps of 10 ms is the usual comparison" },
+	{ "sleeps", SHUNT_PARAM_COUNT, "20", 1, INT64_C(1) << 32, NULL, "waits of each task" },
+	{ "period", SHUNT_PARAM_DURATION, "10ms", 0, INT64_C(3600000000000), NULL,
+		"how long a wait lasts" },
+	{ "mode", SHUNT_PARAM_CHOICE, "fixed", 0, 0, mode_names,
+		"fixed: every wait lasts `period`; random: uniform in period +- spread, from the seed" },
+	{ "spread", SHUNT_PARAM_DURATION, "5ms", 0, INT64_C(3600000000000), NULL,
+		"of mode=random, which it implies" },
+	{ "cancel", SHUNT_PARAM_REAL, "0", 0, 1, NULL,
+		"the fraction of waits that are requests, whose timeout is cancelled by the answer" },
+	{ "busy", SHUNT_PARAM_COUNT, "0", 0, 100000, NULL,
+		"tasks that compute and yield all the time, beside the sleepers" },
+	{ "busy_slice", SHUNT_PARAM_DURATION, "10us", 0, 1000000000, NULL,
+		"how long a busy task computes before it yields" },
+	{ "sample", SHUNT_PARAM_COUNT, "1", 0, INT64_C(1) << 32, NULL,
+		"record the lateness of each task's every so many-th wait (0: none)" },
+	{ "skip", SHUNT_PARAM_COUNT, "0", 0, INT64_C(1) << 32, NULL,
+		"leave the first waits of each task out of the series: they all start in one burst" },
+	{ .name = NULL },
+};
+
+const struct shunt_workload shunt_workload_timers = {
+	.name = "timers",
+	.summary = "tasks sleep; how late does each wake",
+	.description =
+		"Many tasks sleep again and again, for a fixed or a random time; the lateness of every "
+		"wake is recorded, and none may come early. cancel=F turns a fraction of the waits into "
+		"requests whose timeout is armed and cancelled, as in servers; busy=N keeps the run "
+		"queue full meanwhile.",
+	.operation = "one timed wait",
+	.cost_metric = "ns_per_wait",
+	.needs = SHUNT_CAN_BLOCK | SHUNT_TIMED,
+	.params = timers_params,
+	.small = "tasks=10 sleeps=3 period=500us|tasks=10 sleeps=4 period=500us spread=400us cancel=0.5"
+		"|tasks=5 sleeps=2 period=1ms busy=2",
+	.resolve = timers_resolve,
+	.footprint = timers_footprint,
+	.setup = timers_setup,
+	.body = timers_body,
+	.verify = timers_verify,
+	.teardown = timers_teardown,
+};

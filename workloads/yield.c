@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * yield: tasks do nothing but give way to each other.
+ *
+ * The price of one trip through the scheduler: pick, switch, account. With two tasks and a fair
+ * policy every yield is a switch (the metric switches_per_yield says so where the backend counts
+ * them; a policy may give a task to itself).
+ *
+ * How a switch returns matters more than what it saves, and this workload can show it. sites=2
+ * lets odd tasks yield from a second place in the program: a switch that ends in `ret` is then
+ * mispredicted every time. depth=1..4 puts that many C frames above the call: after a switch that
+ * ends in a jump, the processor's return stack is out of step, and each of these frames pays.
+ *
+ * The series `turnaround` is the time from a yield to the same task's next run, of one yield in
+ * `sample`; the loop between two samples contains nothing but the calls.
+ */
+#include "workloads/crowd.h"
+
+struct yielder {
+	struct yield *yield;
+	uint64_t yields;
+};
+
+struct yield {
+	uint64_t task_count, switches, sample;
+	struct yielder *yielder;
+	struct crowd crowd;
+	struct shunt_series *turnaround;
+	uint64_t yields_made;
+	unsigned sites, depth;
+};
+
+#define NOT_INLINED __attribute__((noinline))
+
+/* A frame that does something after its callee returns, so that it is a frame. */
+#define FRAME(name, callee)                                                                        \
+	static NOT_INLINED void name(void)                                                         \
+	{                                                                                          \
+		callee();                                                                          \
+		__asm__ volatile("" ::: "memory");                                                 \
+	}
+FRAME(depth_1, shunt_yield)
+FRAME(depth_2, depth_1)
+FRAME(depth_3, depth_2)
+FRAME(depth_4, depth_3)
+
+/* The loop of one task, per depth and site: a call site each. The text of the asm differs, or the
+ * compiler would fold equal functions into one. */
+#define SITE(site, depth, give_way)                                                                \
+	static NOT_INLINED void loop_##site##_##depth(uint64_t count)                              \
+	{                                                                                          \
+		for (uint64_t i = 0; i < count; i++) {                                             \
+			give_way();                                                                \
+			__asm__ volatile("# site " #site " depth " #depth ::: "memory");           \
+		}                                                                                  \
+	}
+#define SITES(depth, give_way) SITE(1, depth, give_way) SITE(2, depth, give_way)
+SITES(0, shunt_yield)
+SITES(1, depth_1)
+SITES(2, depth_2)
+SITES(3, depth_3)
+SITES(4, depth_4)
+
+typedef void yield_loop(uint64_t count);
+static yield_loop *const loops[2][5] = {
+	{ loop_1_0, loop_1_1, loop_1_2, loop_1_3, loop_1_4 },
+	{ loop_2_0, loop_2_1, loop_2_2, loop_2_3, loop_2_4 },
+};
+
+static void *yielder_run(void *arg)
+{
+	const struct yielder *self = arg;
+	const struct yield *yield = self->yield;
+	uint64_t index = (uint64_t)(self - yield->yielder), left = self->yields;
+	yield_loop *loop = loops[index % yield->sites][yield->depth];
+	while (yield->turnaround && left >= yield->sample) {
+		int64_t before = shunt_now_ns();
+		loop(1);
+		shunt_series_record(yield->turnaround, shunt_now_ns() - before);
+		loop(yield->sample - 1);
+		left -= yield->sample;
+	}
+	loop(left);
+	return (void *)(uintptr_t)self->yields;
+}
+
+static int yield_body(struct shunt_run *run)
+{
+	struct yield *yield = shunt_run_state(run);
+	shunt_measure_begin(run);
+	int rc = crowd_start(run, &yield->crowd, yield->task_count, yielder_run, yield->yielder,
+		sizeof(*yield->yielder));
+	int joined = crowd_join(&yield->crowd, &yield->yields_made);
+	shunt_measure_end(run);
+	return rc ? rc : joined;
+}
+
+static void yield_verify(struct shunt_run *run)
+{
+	const struct yield *yield = shunt_run_state(run);
+	uint64_t switches;
+	shunt_check_int(run, "yields", (int64_t)yield->switches, (int64_t)yield->yields_made);
+	shunt_operations(run, yield->switches);
+	if (!shunt_run_counter(run, "switches", &switches))
+		shunt_metric(run, "switches_per_yield", (double)switches / (double)yield->switches, "1",
+			"none");
+}
+
+static void yield_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
+{
+	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
+	footprint->bytes = footprint->tasks * (sizeof(struct yielder) + sizeof(struct shunt_handle));
+}
+
+static int yield_setup(struct shunt_run *run, struct shunt_error *err)
+{
+	struct yield *yield = calloc(1, sizeof(*yield));
+	shunt_run_set_state(run, yield);
+	if (!yield)
+		return -ENOMEM;
+	yield->task_count = (uint64_t)shunt_run_int(run, "tasks");
+	yield->switches = (uint64_t)shunt_run_int(run, "switches");
+	yield->sample = (uint64_t)shunt_run_int(run, "sample");
+	yield->sites = (unsigned)shunt_run_int(run, "sites");
+	yield->depth = (unsigned)shunt_run_int(run, "depth");
+	yield->yielder = calloc(yield->task_count, sizeof(*yield->yielder));
+	if (!yield->yielder || crowd_init(&yield->crowd, yield->task_count) ||
+		crowd_series(run, "turnaround", yield->sample, &yield->turnaround))
+		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
+			(unsigned long long)yield->task_count);
+	for (uint64_t i = 0; i < yield->task_count; i++)
+		yield->yielder[i] = (struct yielder){ yield,
+			crowd_share(yield->switches, yield->task_count, i) };
+	return 0;
+}
+
+static void yield_teardown(struct shunt_run *run)
+{
+	struct yield *yield = shunt_run_state(run);
+	if (!yield)
+		return;
+	crowd_fini(&yield->crowd);
+	free(yield->yielder);
+	free(yield);
+}
+
+static const struct shunt_param yield_params[] = {
+	{ "tasks", SHUNT_PARAM_COUNT, "2", 1, 10000000, NULL,
+		"tasks that take turns; more stacks than fit the cache cost more per switch" },
+	{ "switches", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "yields in all" },
+	{ "sites", SHUNT_PARAM_COUNT, "1", 1, 2, NULL,
+		"2: odd tasks yield from another place in the program, which upsets return prediction" },
+	{ "depth", SHUNT_PARAM_COUNT, "0", 0, 4, NULL,
+		"C frames between the task's loop and the yield: each may pay after a switch" },
+	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"time one yield in so many (0: none)" },
+	{ .name = NULL },
+};
+
+const struct shunt_workload shunt_workload_yield = {
+	.name = "yield",
+	.summary = "tasks yield to each other",
+	.description =
+		"Tasks that do nothing but yield: the cost of one trip through the scheduler. sites=2 "
+		"and depth=1..4 make the surroundings of the call harder for return prediction, as they "
+		"are in real programs.",
+	.operation = "one yield",
+	.cost_metric = "ns_per_switch",
+	.needs = SHUNT_CAN_BLOCK,
+	.params = yield_params,
+	.small = "switches=1001 sample=10|tasks=3 switches=100 sites=2 depth=4 sample=0",
+	.footprint = yield_footprint,
+	.setup = yield_setup,
+	.body = yield_body,
+	.verify = yield_verify,
+	.teardown = yield_teardown,
+};
