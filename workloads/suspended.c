@@ -68,6 +68,16 @@ static bool released(struct suspended *suspended)
 	return __atomic_load_n(&suspended->released, __ATOMIC_ACQUIRE);
 }
 
+static void release_all(struct suspended *suspended)
+{
+	/* Release pairs with the acquire in released() [suspended:released]. */
+	__atomic_store_n(&suspended->released, 1, __ATOMIC_RELEASE);
+	if (suspended->wait == WAIT_SLEEP)
+		return;
+	for (uint64_t i = 0; i < suspended->crowd.started; i++)
+		shunt_wake(suspended->crowd.handle[i]);
+}
+
 static void wait_parked(struct sleeper *self, int64_t deadline_ns)
 {
 	while (!released(self->suspended))
@@ -105,16 +115,6 @@ static void *sleeper_run(void *arg)
 	/* Relaxed: a count, compared with nothing else [suspended:ended]. */
 	__atomic_fetch_add(&suspended->ended, 1, __ATOMIC_RELAXED);
 	return NULL;
-}
-
-static void release_all(struct suspended *suspended)
-{
-	/* Release pairs with the acquire in released() [suspended:released]. */
-	__atomic_store_n(&suspended->released, 1, __ATOMIC_RELEASE);
-	if (suspended->wait == WAIT_SLEEP)
-		return;
-	for (uint64_t i = 0; i < suspended->crowd.started; i++)
-		shunt_wake(suspended->crowd.handle[i]);
 }
 
 /* The time of a wake is written before any wake, so that a task can read it; the delay of a late

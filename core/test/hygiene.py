@@ -206,7 +206,8 @@ def layer_problems(name: str, line: str, names: dict[str, set[str]]) -> list[str
         for kind, kind_names in names.items():
             for plugin in kind_names:
                 symbol = f"shunt_{kind}_{plugin.replace('-', '_')}"
-                if re.search(rf"\b{symbol}\b\s*(?![(\w])", line) and "struct " + symbol not in line:
+                is_definition = line.startswith(f"const struct shunt_{kind} {symbol} =")
+                if re.search(rf"\b{symbol}\b\s*(?![(\w])", line) and not is_definition:
                     problems.append(f"names the plug-in {symbol}")
                 own = name.startswith("workloads/") and kind == "workload"
                 if not own and plugin not in COMMON_WORDS and f'"{plugin}"' in line:
