@@ -57,13 +57,13 @@ static size_t count_char(const char *text, char c)
 static bool same_key_before(const struct shunt_spec *spec, const char *key)
 {
 	for (size_t i = 0; i < spec->setting_count; i++)
-		if (spec->settings[i].by_user && strcmp(spec->settings[i].key, key) == 0)
+		if (strcmp(spec->settings[i].key, key) == 0)
 			return true;
 	return false;
 }
 
 /* Cuts "key=value" out of `item` and appends it. */
-static int add_setting(struct shunt_spec *spec, char *item, bool by_user, struct shunt_error *err)
+static int add_setting(struct shunt_spec *spec, char *item, struct shunt_error *err)
 {
 	const char *owner = spec->backend->name;
 	char *equals = strchr(item, '=');
@@ -79,26 +79,24 @@ static int add_setting(struct shunt_spec *spec, char *item, bool by_user, struct
 	*equals = '\0';
 	if (equals[1] == '\0')
 		return shunt_fail(err, -EINVAL, "spec of '%s': %.60s= has no value", owner, item);
-	if (by_user && same_key_before(spec, item))
+	if (same_key_before(spec, item))
 		return shunt_fail(err, -EINVAL, "spec of '%s': %.60s is set twice", owner, item);
 	spec->settings[spec->setting_count++] =
-		(struct shunt_setting){.key = item, .value = equals + 1, .by_user = by_user};
+		(struct shunt_setting){.key = item, .value = equals + 1, .by_user = true};
 	return 0;
 }
 
-/* A preset is blank-separated, a spec comma-separated. `text` is cut into pieces. */
-static int add_settings(struct shunt_spec *spec, char *text, char separator, bool by_user,
-	struct shunt_error *err)
+/* `text` is cut into pieces. */
+static int add_settings(struct shunt_spec *spec, char *text, struct shunt_error *err)
 {
 	int rc = 0;
 
 	while (text && rc == 0) {
-		char *next = strchr(text, separator);
+		char *next = strchr(text, ',');
 
 		if (next)
 			*next++ = '\0';
-		if (by_user || *text)
-			rc = add_setting(spec, text, by_user, err);
+		rc = add_setting(spec, text, err);
 		text = next;
 	}
 	return rc;
@@ -121,18 +119,9 @@ int shunt_spec_parse(struct shunt_spec *spec, const char *text, struct shunt_err
 	if (rc)
 		goto fail;
 	spec->backend = plugin->object;
-	spec->preset_text = strdup(spec->backend->preset ? spec->backend->preset : "");
-	spec->settings =
-		calloc(count_char(text, ',') +
-				count_char(spec->preset_text ? spec->preset_text : "", ' ') + 2,
-			sizeof(*spec->settings));
-	rc = spec->preset_text && spec->settings
-		     ? 0
-		     : shunt_fail(err, -ENOMEM, "out of memory for the spec");
-	if (rc == 0)
-		rc = add_settings(spec, spec->preset_text, ' ', false, err);
-	if (rc == 0)
-		rc = add_settings(spec, settings, ',', true, err);
+	spec->settings = calloc(count_char(text, ',') + 1, sizeof(*spec->settings));
+	rc = spec->settings ? add_settings(spec, settings, err)
+			    : shunt_fail(err, -ENOMEM, "out of memory for the spec");
 	if (rc == 0)
 		return 0;
 fail:
@@ -143,7 +132,6 @@ fail:
 void shunt_spec_fini(struct shunt_spec *spec)
 {
 	free(spec->settings);
-	free(spec->preset_text);
 	free(spec->text);
 	*spec = (struct shunt_spec){0};
 }

@@ -6,7 +6,7 @@
  *   SETTING = KEY "=" VALUE
  *   KEY     = SLOT | SLOT "." PARAMETER | PARAMETER
  *
- * A backend's preset is settings too, read first, so that whatever the user writes overrides it.
+ * A backend's preset is settings too, which the backend reads first, so that the user's override it.
  * Lists within a value use "+" and ranges "-" (place=0+2+4-7), since "," ends a setting.
  */
 #ifndef SHUNT_CORE_SPEC_H
@@ -17,10 +17,9 @@
 
 struct shunt_spec {
 	const struct shunt_backend *backend;
-	struct shunt_setting *settings; /* the preset's, then the user's, in order */
+	struct shunt_setting *settings; /* the user's, in order; the backend adds its preset's */
 	size_t setting_count;
 	char *text; /* what names and settings point into */
-	char *preset_text;
 };
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, a spec opens the backend it names with its preset and settings, or says why not. */
+/* If this passes, a spec opens the backend it names with its settings, or says why not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +57,7 @@ static int complete_open(struct shunt_sched **sched, const struct shunt_backend 
 }
 
 static const struct shunt_backend composed = {.name = "composed",
-	.preset = "switch=a wait=b  policy=c",
+	.preset = "switch=a wait=b",
 	.probe = fake_probe,
 	.open = fake_open};
 static const struct shunt_backend complete = {.name = "complete",
@@ -104,19 +104,17 @@ static void refuses(const char *spec, int code, const char *message)
 	assert_string_equal(opened, "");
 }
 
-static void preset_then_user(void **state)
+static void settings(void **state)
 {
 	const struct shunt_setting more = {.key = "place", .value = "none", .by_user = true};
 	const struct shunt_config base = {.seed = 7, .settings = &more, .setting_count = 1};
 
 	(void)state;
-	opens("composed", "composed seed=0 switch=a wait=b policy=c");
-	opens("composed:wait=d,stack.size=128k",
-		"composed seed=0 switch=a wait=b policy=c !wait=d !stack.size=128k");
+	opens("composed", "composed seed=0");
+	opens("composed:wait=d,stack.size=128k", "composed seed=0 !wait=d !stack.size=128k");
 	opens("complete:threads=9", "complete seed=0 !threads=9");
 	assert_int_equal(shunt_open(&sched, "composed:place=0+2-4", &base, &err), 0);
-	assert_string_equal(opened,
-		"composed seed=7 switch=a wait=b policy=c !place=0+2-4 !place=none");
+	assert_string_equal(opened, "composed seed=7 !place=0+2-4 !place=none");
 }
 
 static void names(void **state)
@@ -171,7 +169,7 @@ static void probe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(preset_then_user, set_up),
+		cmocka_unit_test_setup(settings, set_up),
 		cmocka_unit_test_setup(names, set_up),
 		cmocka_unit_test_setup(forms, set_up),
 		cmocka_unit_test_setup(values, set_up),

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One run: one workload on one scheduler, measured, checked, and told in full whatever became of it.
+ *
+ * shunt_run_prepare resolves what was asked for and finds what is wrong with the asking;
+ * shunt_run_execute makes `warmup` unmeasured and `iterations` measured iterations in this process
+ * and leaves an outcome. A watcher thread sees signals and the timeout, so that even a run stuck in
+ * a computation ends with an outcome.
+ *
+ * What the numbers are:
+ *   - an iteration is one shunt_run of a root task around the workload's body; its wall and CPU time
+ *     begin and end inside the root task, so that starting and stopping workers is not in them;
+ *   - metrics are medians over the measured iterations; the first iteration of all is cold_wall_ns;
+ *   - series hold the samples of the measured iterations alone;
+ *   - counters are the growth in the last measured iteration, so that they can be compared with
+ *     what one iteration should do; those that end in `_peak` or `_live` are levels, not growth;
+ *   - usage is over all measured iterations, their checks included.
+ */
+#ifndef SHUNT_CORE_HARNESS_H
+#define SHUNT_CORE_HARNESS_H
+
+#include "core/backend.h"
+#include "core/measure/clock.h"
+#include "core/measure/hist.h"
+#include "core/measure/interference.h"
+#include "core/measure/record.h"
+#include "core/measure/usage.h"
+#include "core/workload.h"
+
+struct shunt_outcome;
+struct shunt_trace; /* core/measure/trace.h */
+
+struct shunt_request {
+	const char *spec; /* "asm:wait=uring" */
+	const struct shunt_workload *workload;
+	const struct shunt_setting *params; /* of the workload */
+	size_t param_count;
+	uint64_t seed;
+	unsigned warmup, iterations; /* iterations: at least 1 */
+	uint64_t timeout_ns;         /* 0: none */
+
+	bool narrate;               /* in the first measured iteration */
+	unsigned sched_delay_every; /* probe: sample one in so many; 0: off */
+	/* Takes the trace of one iteration more, made after the others; NULL: none is made. 0 or a
+	 * negative errno, with err, which fails the run. */
+	int (*keep_trace)(void *arg, const struct shunt_trace *trace, struct shunt_error *err);
+	uint64_t trace_capacity;    /* events per worker; 0: the trace's default */
+	bool watch_signals;         /* SIGINT, SIGTERM and SIGHUP end the run with an outcome */
+
+	/* Prints one line of the workload's story; no newline at its end. */
+	void (*line)(void *arg, const char *line);
+	/* The run cannot come back (signal, timeout, stack overflow). Called on another thread than
+	 * the one in shunt_run_execute, with an outcome that does not change any more; must end the
+	 * process. `signal` is 0 unless one did it. NULL: exit status 3. */
+	void (*abandoned)(void *arg, const struct shunt_outcome *outcome, int signal);
+	void *arg;
+};
+
+struct shunt_outcome_pair {
+	char *key, *value;
+};
+
+struct shunt_outcome_iteration {
+	uint64_t wall_ns, cpu_ns, ops;
+};
+
+struct shunt_outcome_metric {
+	char name[64], unit[16], better[8];
+	double value;     /* median of the measured iterations */
+	double low, high; /* their extremes */
+};
+
+struct shunt_outcome_check {
+	char name[64], expected[32], actual[32];
+	bool ok;
+};
+
+struct shunt_outcome_counter {
+	char name[48];
+	uint64_t value;
+};
+
+struct shunt_outcome_series {
+	char name[48];
+	struct shunt_hist hist;
+};
+
+struct shunt_outcome {
+	enum shunt_record_status status;
+	char reason[1024]; /* empty if and only if the status is ok */
+	bool check_failed; /* the status is failed because the answer was wrong */
+
+	/* What was run. */
+	const struct shunt_backend *backend; /* NULL: this build does not have it */
+	char backend_name[64];
+	const struct shunt_workload *workload;
+	const struct shunt_values *params;
+	uint64_t seed;
+	unsigned caps, worker_count;
+	struct shunt_outcome_pair *composition;
+	size_t composition_count;
+	struct shunt_outcome_pair *facts; /* of the backend, and of the harness */
+	size_t fact_count;
+	struct shunt_footprint footprint;
+
+	/* What was measured. */
+	struct shunt_clock clock;
+	unsigned warmup_done;
+	uint64_t cold_wall_ns; /* 0: no iteration ended */
+	struct shunt_outcome_iteration *iterations;
+	size_t iteration_count;
+	struct shunt_outcome_metric *metrics; /* only when the status is ok */
+	size_t metric_count;
+	struct shunt_outcome_series *series;
+	size_t series_count;
+	struct shunt_outcome_check *checks; /* of the last iteration that was checked */
+	size_t check_count;
+	struct shunt_outcome_counter *counters;
+	size_t counter_count;
+	struct shunt_usage usage;
+	struct shunt_interference before, after;
+	int64_t started_ns, finished_ns; /* CLOCK_REALTIME */
+	uint64_t elapsed_ns;
+
+	/* Probes; a cost is in nanoseconds per event. */
+	unsigned sched_delay_every;
+	double sched_delay_cost_ns;
+	bool traced;
+	double trace_cost_ns;
+	uint64_t trace_events, trace_dropped;
+	uint64_t trace_wall_ns, trace_plain_wall_ns; /* the same iteration with and without */
+};
+
+/*
+ * Resolves a request: opens the backend for a moment to learn its composition, and sets the
+ * workload's parameters. The request must outlive the run.
+ *
+ * -ENOENT, -EINVAL, -ERANGE: asked for wrongly; err says what, and nothing is left. Otherwise 0
+ * with a run, which may already be over (shunt_run_outcome: skipped, failed).
+ * Context: no task; takes some milliseconds for the clock's calibration.
+ */
+int shunt_run_prepare(struct shunt_run **run, const struct shunt_request *request,
+	struct shunt_error *err);
+
+/* Runs it, once; does nothing when it is over already. Context: no task. */
+void shunt_run_execute(struct shunt_run *run);
+
+const struct shunt_outcome *shunt_run_outcome(const struct shunt_run *run);
+void shunt_run_free(struct shunt_run *run);
+
+/* The words for capabilities: "can block, timed"; returns text. */
+const char *shunt_caps_text(unsigned caps, char *text, size_t bytes);
+
+/* Memory that this process can still take: the machine's, or what its control group leaves; 0: not
+ * known. *where (may be NULL) says which. */
+uint64_t shunt_memory_available(const char **where);
+
+#endif

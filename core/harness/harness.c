@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a run: resolve, check what it needs, set up, iterate, sum up.
+ *
+ * Nothing here is fast or has to be: what is timed is in iterate.c alone.
+ */
+#include "core/harness/run.h"
+#include "core/work.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- how a run ends -------------------------------------------------------------------------- */
+
+static int64_t realtime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+void shunt_run_end(struct shunt_run *run, enum shunt_record_status status, const char *format, ...)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+	va_list args;
+
+	pthread_mutex_lock(&run->lock);
+	if (!run->over) {
+		run->over = true;
+		outcome->status = status;
+		outcome->reason[0] = '\0';
+		outcome->finished_ns = realtime_ns();
+		outcome->elapsed_ns = shunt_clock_monotonic_ns() - run->started_mono_ns;
+		va_start(args, format);
+		if (status != SHUNT_RECORD_OK)
+			vsnprintf(outcome->reason, sizeof(outcome->reason), format, args);
+		va_end(args);
+	}
+	pthread_mutex_unlock(&run->lock);
+}
+
+void shunt_run_at(struct shunt_run *run, const char *format, ...)
+{
+	va_list args;
+
+	pthread_mutex_lock(&run->lock);
+	va_start(args, format);
+	vsnprintf(run->where, sizeof(run->where), format, args);
+	va_end(args);
+	pthread_mutex_unlock(&run->lock);
+}
+
+const struct shunt_outcome *shunt_run_outcome(const struct shunt_run *run)
+{
+	return &run->outcome;
+}
+
+/* ---- the scheduler --------------------------------------------------------------------------- */
+
+static bool asked_wrongly(int rc)
+{
+	return rc == -ENOENT || rc == -EINVAL || rc == -ERANGE;
+}
+
+/* A failure to open that is nobody's mistake. */
+static void cannot_open(struct shunt_run *run, int rc, const struct shunt_error *err)
+{
+	bool short_of = rc == -ENOMEM || rc == -EAGAIN || rc == -EMFILE || rc == -ENFILE;
+
+	shunt_run_end(run, short_of ? SHUNT_RECORD_FAILED : SHUNT_RECORD_SKIPPED, "%s",
+		err->text[0] ? err->text : strerror(-rc));
+}
+
+int shunt_run_open(struct shunt_run *run, const struct shunt_config *base, struct shunt_error *err)
+{
+	int rc = shunt_spec_open(&run->sched, &run->spec, base, err);
+
+	if (rc == 0)
+		return 0;
+	run->sched = NULL;
+	if (asked_wrongly(rc))
+		return rc;
+	cannot_open(run, rc, err);
+	return 0;
+}
+
+void shunt_run_close(struct shunt_run *run)
+{
+	shunt_close(run->sched);
+	run->sched = NULL;
+}
+
+struct pair_sink {
+	struct shunt_outcome_pair **list;
+	size_t *count;
+};
+
+/* Short of memory, a pair is left out: the record's writer notices a missing composition. */
+static void add_pair(void *arg, const char *key, const char *value)
+{
+	struct pair_sink *sink = arg;
+	struct shunt_outcome_pair *pair = NULL;
+
+	for (size_t i = 0; i < *sink->count && !pair; i++)
+		if (strcmp((*sink->list)[i].key, key) == 0)
+			pair = &(*sink->list)[i];
+	if (pair) {
+		free(pair->value);
+	} else {
+		pair = shunt_run_grow(sink->list, sink->count, sizeof(*pair));
+		if (!pair)
+			return;
+		pair->key = strdup(key);
+	}
+	pair->value = strdup(value);
+	SHUNT_ASSERT(pair->key && pair->value);
+}
+
+static void add_fact(void *arg, const char *name, const char *value, const char *source)
+{
+	(void)source;
+	if (value)
+		add_pair(arg, name, value);
+}
+
+static void read_facts(struct shunt_run *run)
+{
+	struct pair_sink sink = {&run->outcome.facts, &run->outcome.fact_count};
+
+	pthread_mutex_lock(&run->lock);
+	if (!run->over && run->sched->backend->facts)
+		run->sched->backend->facts(run->sched, add_fact, &sink);
+	pthread_mutex_unlock(&run->lock);
+}
+
+static void free_pairs(struct shunt_outcome_pair *pairs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(pairs[i].key);
+		free(pairs[i].value);
+	}
+	free(pairs);
+}
+
+/* ---- prepare --------------------------------------------------------------------------------- */
+
+static int set_params(struct shunt_run *run, struct shunt_error *err)
+{
+	const struct shunt_request *request = run->request;
+	char where[96];
+	int rc = shunt_values_init(&run->values, run->workload->params, err);
+
+	snprintf(where, sizeof(where), "workload '%s'", run->workload->name);
+	for (size_t i = 0; i < request->param_count && rc == 0; i++)
+		rc = shunt_values_set(&run->values, where, request->params[i].key,
+			request->params[i].value, err);
+	return rc;
+}
+
+static int find_backend(struct shunt_run *run, struct shunt_error *err)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+	int rc = shunt_spec_parse(&run->spec, run->request->spec, err);
+
+	snprintf(outcome->backend_name, sizeof(outcome->backend_name), "%.*s",
+		(int)strcspn(run->request->spec, ":"), run->request->spec);
+	outcome->backend = run->spec.backend;
+	if (rc && !asked_wrongly(rc)) {
+		cannot_open(run, rc, err);
+		return 0;
+	}
+	return rc;
+}
+
+/* Opens the backend to learn what it is made of and can do. */
+static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+	const struct shunt_config config = {.seed = run->request->seed};
+	struct pair_sink sink = {&outcome->composition, &outcome->composition_count};
+	int rc = shunt_run_open(run, &config, err);
+
+	if (rc || run->over)
+		return rc;
+	outcome->caps = run->sched->caps;
+	outcome->worker_count = run->sched->worker_count;
+	if (run->sched->backend->composition)
+		run->sched->backend->composition(run->sched, add_pair, &sink);
+	return 0;
+}
+
+static int resolve_workload(struct shunt_run *run, struct shunt_error *err)
+{
+	int rc = 0;
+
+	if (run->workload->resolve) {
+		run->resolving = true;
+		rc = run->workload->resolve(run, err);
+		run->resolving = false;
+	}
+	if (rc == -ENOTSUP)
+		shunt_run_end(run, SHUNT_RECORD_SKIPPED, "%s",
+			err->text[0] ? err->text : "the workload refuses this backend");
+	else if (rc)
+		return rc;
+	return 0;
+}
+
+static int prepare(struct shunt_run *run, struct shunt_error *err)
+{
+	int rc = set_params(run, err);
+
+	if (rc == 0)
+		rc = find_backend(run, err);
+	if (rc == 0 && !run->over)
+		rc = look_at_backend(run, err);
+	if (rc == 0 && !run->over)
+		rc = resolve_workload(run, err);
+	if (rc || run->over)
+		return rc;
+	run->workload->footprint(run, &run->outcome.footprint);
+	shunt_run_check_needs(run);
+	if (!run->over)
+		shunt_run_check_limits(run);
+	return 0;
+}
+
+int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *request,
+	struct shunt_error *err)
+{
+	struct shunt_run *run = calloc(1, sizeof(*run));
+
+	if (!run)
+		return shunt_fail(err, -ENOMEM, "out of memory");
+	SHUNT_ASSERT(request->iterations > 0);
+	run->request = request;
+	run->workload = request->workload;
+	run->outcome.workload = request->workload;
+	run->outcome.params = &run->values;
+	run->outcome.seed = request->seed;
+	run->outcome.started_ns = realtime_ns();
+	run->outcome.sched_delay_every = request->sched_delay_every;
+	run->started_mono_ns = shunt_clock_monotonic_ns();
+	pthread_mutex_init(&run->lock, NULL);
+	pthread_mutex_init(&run->now_lock, NULL);
+	int rc = request->sched_delay_every ? shunt_hist_init(&run->sched_delay) : 0;
+
+	if (rc == 0)
+		rc = prepare(run, err);
+	shunt_run_close(run);
+	if (rc)
+		shunt_run_free(run);
+	else
+		*made = run;
+	return rc;
+}
+
+/* ---- execute --------------------------------------------------------------------------------- */
+
+static void add_metric(struct shunt_run *run, const char *name, double value, const char *unit,
+	const char *better)
+{
+	struct metric_value metric = {.value = value};
+
+	snprintf(metric.name, sizeof(metric.name), "%s", name);
+	snprintf(metric.unit, sizeof(metric.unit), "%s", unit);
+	snprintf(metric.better, sizeof(metric.better), "%s", better);
+	if (shunt_history_add(run, &metric) != 0)
+		run->now.out_of_memory = true;
+}
+
+/* Under run->lock: the iteration's results become the outcome's. */
+static void keep_measured(struct shunt_run *run)
+{
+	struct iteration *now = &run->now;
+	struct shunt_outcome *outcome = &run->outcome;
+	struct shunt_outcome_iteration *kept =
+		shunt_run_grow(&outcome->iterations, &outcome->iteration_count, sizeof(*kept));
+
+	if (!kept || shunt_series_keep(run) != 0) {
+		now->out_of_memory = true;
+		return;
+	}
+	*kept = (struct shunt_outcome_iteration){now->end_ns - now->begin_ns,
+		now->cpu_end_ns - now->cpu_begin_ns, now->ops};
+	double wall_ns = kept->wall_ns ? (double)kept->wall_ns : 1;
+
+	add_metric(run, "wall_ns", (double)kept->wall_ns, "ns", "lower");
+	add_metric(run, "cpu_ns", (double)kept->cpu_ns, "ns", "lower");
+	add_metric(run, "ops_per_s", (double)kept->ops * 1e9 / wall_ns, "1/s", "higher");
+	add_metric(run, run->workload->cost_metric, wall_ns / (double)kept->ops, "ns", "lower");
+	for (size_t i = 0; i < now->metric_count; i++)
+		if (shunt_history_add(run, &now->metrics[i]) != 0)
+			now->out_of_memory = true;
+}
+
+static bool is_level(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 &&
+	       (strcmp(name + len - 5, "_peak") == 0 || strcmp(name + len - 5, "_live") == 0);
+}
+
+/* Under run->lock. The backend's counters, as this iteration changed them. */
+static void keep_counters(struct shunt_run *run)
+{
+	struct iteration *now = &run->now;
+	struct shunt_outcome *outcome = &run->outcome;
+
+	for (size_t i = 0; i < now->after_count; i++) {
+		uint64_t growth = 0;
+
+		if (!is_level(now->after[i].name) &&
+			shunt_run_counter(run, now->after[i].name, &growth) == 0)
+			now->after[i].value = growth;
+	}
+	free(outcome->counters);
+	outcome->counters = now->after;
+	outcome->counter_count = now->after_count;
+	now->after = NULL;
+	now->after_count = 0;
+}
+
+/* Puts a finished iteration where it belongs; false if there was no memory for it. */
+static bool keep(struct shunt_run *run, unsigned index)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+
+	pthread_mutex_lock(&run->lock);
+	if (!run->over) {
+		if (index == 0)
+			outcome->cold_wall_ns = run->now.end_ns - run->now.begin_ns;
+		if (run->warming_up) {
+			outcome->warmup_done++;
+		} else {
+			keep_measured(run);
+			keep_counters(run);
+		}
+	}
+	pthread_mutex_unlock(&run->lock);
+	shunt_series_drop(run);
+	if (run->now.out_of_memory)
+		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s: out of memory for its results",
+			run->where);
+	return !run->over;
+}
+
+static void iterate_all(struct shunt_run *run)
+{
+	const struct shunt_request *request = run->request;
+	unsigned all = request->warmup + request->iterations;
+	struct shunt_usage usage;
+
+	for (unsigned i = 0; i < all; i++) {
+		run->warming_up = i < request->warmup;
+		run->narrating = request->narrate && i == request->warmup;
+		if (run->warming_up)
+			shunt_run_at(run, "warm-up iteration %u of %u", i + 1, request->warmup);
+		else
+			shunt_run_at(run, "iteration %u of %u", i - request->warmup + 1,
+				request->iterations);
+		if (i == request->warmup)
+			shunt_usage_read(&run->usage_before);
+		if (!shunt_run_iterate(run) || !keep(run, i))
+			return;
+	}
+	run->narrating = false;
+	shunt_usage_read(&usage);
+	run->outcome.usage = shunt_usage_since(&run->usage_before, &usage);
+}
+
+static void set_up(struct shunt_run *run)
+{
+	struct shunt_error err = {""};
+	int rc;
+
+	shunt_run_at(run, "set-up");
+	run->set_up = true;
+	rc = run->workload->setup ? run->workload->setup(run, &err) : 0;
+	if (rc)
+		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s",
+			err.text[0]       ? err.text
+			: run->now.why[0] ? run->now.why
+					  : strerror(rc < 0 ? -rc : rc));
+}
+
+static void open_to_measure(struct shunt_run *run)
+{
+	const struct shunt_request *request = run->request;
+	const struct shunt_config config = {
+		.seed = request->seed,
+		.tasks_max = run->outcome.footprint.tasks,
+		.sched_delay = request->sched_delay_every ? &run->sched_delay : NULL,
+		.sched_delay_every = request->sched_delay_every,
+	};
+	struct shunt_error err = {""};
+
+	if (shunt_run_open(run, &config, &err))
+		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s", err.text);
+}
+
+static void measure(struct shunt_run *run)
+{
+	const struct shunt_request *request = run->request;
+
+	set_up(run);
+	if (!run->over)
+		open_to_measure(run);
+	if (run->over)
+		return;
+	iterate_all(run);
+	read_facts(run);
+	if (!run->over && request->keep_trace)
+		shunt_run_traced_iteration(run);
+	if (!run->over && shunt_history_finish(run) != 0)
+		shunt_run_end(run, SHUNT_RECORD_FAILED, "out of memory for the results");
+}
+
+void shunt_run_execute(struct shunt_run *run)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+	int rc;
+
+	if (run->over)
+		return;
+	shunt_clock_init(&outcome->clock, true, 0);
+	shunt_work_calibrate();
+	if (run->request->sched_delay_every)
+		outcome->sched_delay_cost_ns = shunt_sched_delay_cost_ns(&outcome->clock);
+	shunt_interference_read(&outcome->before, "");
+	rc = shunt_watch_start(run);
+	if (rc)
+		shunt_run_end(run, SHUNT_RECORD_FAILED, "no thread to watch the run: %s",
+			strerror(-rc));
+	else
+		measure(run);
+	shunt_run_close(run);
+	if (run->set_up && run->workload->teardown)
+		run->workload->teardown(run);
+	shunt_clock_verify(&outcome->clock);
+	shunt_interference_read(&outcome->after, "");
+	shunt_run_end(run, SHUNT_RECORD_OK, "%s", "");
+	shunt_watch_stop(run);
+}
+
+void shunt_run_free(struct shunt_run *run)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+
+	shunt_iteration_reset(&run->now);
+	shunt_series_free(run);
+	shunt_history_free(run);
+	shunt_spec_fini(&run->spec);
+	shunt_values_fini(&run->values);
+	free_pairs(outcome->composition, outcome->composition_count);
+	free_pairs(outcome->facts, outcome->fact_count);
+	free(outcome->iterations);
+	free(outcome->checks);
+	free(outcome->counters);
+	pthread_mutex_destroy(&run->lock);
+	pthread_mutex_destroy(&run->now_lock);
+	free(run);
+}

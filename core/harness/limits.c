@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Can this run be made here? Asked before it starts, so that a run beyond the machine is skipped with
+ * a reason instead of ending the machine's other work.
+ */
+#include "core/harness/run.h"
+#include "core/measure/proc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a task that waits holds at least: one touched page of its stack, and its descriptor. */
+#define TASK_BYTES (4096 + 512)
+
+static const struct {
+	unsigned cap;
+	const char *words;
+} cap_words[] = {
+	{SHUNT_CAN_BLOCK, "tasks that wait"},
+	{SHUNT_TIMED, "sleeps and deadlines"},
+	{SHUNT_EXTERNAL_WAKE, "wakes from outside"},
+	{SHUNT_DIRECT_TRANSFER, "direct transfer"},
+	{SHUNT_PARALLEL, "tasks in parallel"},
+	{SHUNT_MIGRATES, "migration"},
+	{SHUNT_DETERMINISTIC, "the same schedule for the same seed"},
+	{SHUNT_VIRTUAL_TIME, "virtual time"},
+	{SHUNT_DEADLOCK, "deadlock reports"},
+};
+
+const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < sizeof(cap_words) / sizeof(cap_words[0]); i++)
+		if (caps & cap_words[i].cap && used < bytes)
+			used += (size_t)snprintf(text + used, bytes - used, "%s%s",
+				used ? ", " : "", cap_words[i].words);
+	return text;
+}
+
+/* The names of the backends that, as their presets are, have all of `needs`. */
+static const char *backends_with(unsigned needs, char *text, size_t bytes)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (const struct shunt_plugin *plugin = shunt_registry_backends; plugin->name; plugin++) {
+		struct shunt_sched *sched;
+
+		if (!plugin->object || shunt_open(&sched, plugin->name, NULL, NULL) != 0)
+			continue;
+		if ((sched->caps & needs) == needs && used < bytes)
+			used += (size_t)snprintf(text + used, bytes - used, "%s%s",
+				used ? ", " : "", plugin->name);
+		shunt_close(sched);
+	}
+	return text;
+}
+
+void shunt_run_check_needs(struct shunt_run *run)
+{
+	unsigned missing = run->workload->needs & ~run->outcome.caps;
+	char words[256], able[256];
+
+	if (!missing)
+		return;
+	shunt_caps_text(missing, words, sizeof(words));
+	backends_with(run->workload->needs, able, sizeof(able));
+	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
+		"workload '%s' needs %s, which backend '%s' does not have; %s%s",
+		run->workload->name, words, run->outcome.backend_name,
+		able[0] ? "these do: " : "no backend of this build has it", able);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Bytes that the control group still leaves, or UINT64_MAX. Its page cache can be taken back. */
+static uint64_t cgroup_left(void)
+{
+	char text[16384], path[SHUNT_PROC_PATH_BYTES];
+	uint64_t limit, used, cache = 0;
+
+	if (shunt_proc_cgroup("", "memory", "memory.max", "memory.limit_in_bytes", text,
+		    sizeof(text), path) <= 0 ||
+		text[0] < '0' || text[0] > '9')
+		return UINT64_MAX;
+	limit = strtoull(text, NULL, 10);
+	if (shunt_proc_cgroup("", "memory", "memory.current", "memory.usage_in_bytes", text,
+		    sizeof(text), path) <= 0)
+		return UINT64_MAX;
+	used = strtoull(text, NULL, 10);
+	if (shunt_proc_cgroup("", "memory", "memory.stat", "memory.stat", text, sizeof(text),
+		    path) > 0)
+		(void)shunt_proc_field(text, "inactive_file", &cache);
+	used -= cache < used ? cache : used;
+	return limit > used ? limit - used : 0;
+}
+
+uint64_t shunt_memory_available(const char **where)
+{
+	char text[8192];
+	uint64_t kib = 0, group = cgroup_left();
+
+	if (where)
+		*where = "MemAvailable of this machine";
+	if (shunt_proc_read("", "/proc/meminfo", text, sizeof(text)) > 0)
+		(void)shunt_proc_field(text, "MemAvailable:", &kib);
+	if (group == UINT64_MAX || (kib && kib * 1024 <= group))
+		return kib * 1024;
+	if (where)
+		*where = "left by the memory limit of its control group";
+	return group;
+}
+
+static void check_memory(struct shunt_run *run)
+{
+	const struct shunt_footprint *need = &run->outcome.footprint;
+	const char *where;
+	uint64_t available = shunt_memory_available(&where);
+	unsigned __int128 bytes = (unsigned __int128)need->tasks * TASK_BYTES + need->bytes;
+
+	if (available == 0 || bytes <= available)
+		return;
+	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
+		"needs at least %.1f GiB (%" PRIu64
+		" tasks, %.1f GiB of data), and %.1f GiB are %s",
+		(double)bytes / (1 << 30), need->tasks, (double)need->bytes / (1 << 30),
+		(double)available / (1 << 30), where);
+}
+
+void shunt_run_check_limits(struct shunt_run *run)
+{
+	const struct shunt_backend *backend = run->sched->backend;
+	struct shunt_error why = {""};
+	uint64_t limit = backend->task_limit ? backend->task_limit(run->sched, &why) : 0;
+
+	if (limit && run->outcome.footprint.tasks > limit)
+		shunt_run_end(run, SHUNT_RECORD_SKIPPED,
+			"needs %" PRIu64 " tasks at once, and %" PRIu64 " fit here: %s",
+			run->outcome.footprint.tasks, limit, why.text);
+	else
+		check_memory(run);
+}

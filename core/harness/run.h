@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run in progress, shared by the files of core/harness/.
+ *
+ * Who may touch what: the outcome changes only under `lock`, on the thread in shunt_run_execute,
+ * so that the watcher may read it at any time. `now` belongs to the iteration in progress and is
+ * written by tasks, under `now_lock` where they may be many.
+ */
+#ifndef SHUNT_CORE_HARNESS_RUN_H
+#define SHUNT_CORE_HARNESS_RUN_H
+
+#include "core/harness.h"
+#include "core/spec.h"
+
+#include <pthread.h>
+
+struct shunt_trace;
+struct shunt_watch;
+
+struct metric_value {
+	char name[64], unit[16], better[8];
+	double value;
+};
+
+/* All values of one metric, one per measured iteration that gave one. */
+struct metric_history {
+	char name[64], unit[16], better[8];
+	double *value;
+	size_t count;
+};
+
+/* The iteration in progress. */
+struct iteration {
+	uint64_t begin_ns, end_ns, cpu_begin_ns, cpu_end_ns;
+	bool ended; /* shunt_measure_end was called: by the workload, or else by the root task */
+	uint64_t ops;
+	int body_rc;
+	struct metric_value *metrics;
+	size_t metric_count;
+	struct shunt_outcome_check *checks;
+	size_t check_count;
+	struct shunt_outcome_counter *before, *after; /* the backend's counters around it */
+	size_t before_count, after_count;
+	bool out_of_memory;
+	char why[512]; /* shunt_run_explain */
+};
+
+struct shunt_run {
+	const struct shunt_request *request;
+	const struct shunt_workload *workload;
+	struct shunt_spec spec;
+	struct shunt_values values;
+	struct shunt_sched *sched;
+	void *state;
+	bool resolving; /* imply is allowed */
+	bool set_up;    /* teardown is due */
+	bool warming_up, narrating;
+	bool over; /* [guarded by lock] the outcome is final */
+	uint64_t started_mono_ns;
+	struct shunt_usage usage_before;
+
+	pthread_mutex_t now_lock;
+	struct iteration now;
+	struct shunt_series *series;
+	struct metric_history *history;
+	size_t history_count;
+	struct shunt_hist sched_delay;
+
+	struct shunt_watch *watch;
+	pthread_mutex_t lock; /* guards outcome and where */
+	char where[64];       /* "warm-up iteration 1 of 1" */
+	struct shunt_outcome outcome;
+};
+
+/* Makes room for one item more; returns it zeroed, or NULL. Arrays grow by doubling. */
+void *shunt_run_grow(void *array, size_t *count, size_t item_bytes);
+
+/* Ends the run: sets status and reason, unless it is over already. Context: the executing thread. */
+void shunt_run_end(struct shunt_run *run, enum shunt_record_status status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Says what the run is doing, for whoever interrupts it. */
+void shunt_run_at(struct shunt_run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Opens the scheduler of the spec into run->sched; classes failures as usage (returned) or as an
+ * ended run (0, run->over). */
+int shunt_run_open(struct shunt_run *run, const struct shunt_config *base, struct shunt_error *err);
+void shunt_run_close(struct shunt_run *run);
+
+/* Ends the run as skipped when the workload's needs or footprint are beyond backend or machine. */
+void shunt_run_check_needs(struct shunt_run *run);
+void shunt_run_check_limits(struct shunt_run *run);
+
+/* One iteration with its check, on run->sched, into run->now. False: the run is over. */
+bool shunt_run_iterate(struct shunt_run *run);
+/* Frees what an iteration holds and makes it ready for the next one. */
+void shunt_iteration_reset(struct iteration *now);
+
+/* Series: forget, or keep, what the shards hold. */
+void shunt_series_drop(struct shunt_run *run);
+int shunt_series_keep(struct shunt_run *run);
+void shunt_series_free(struct shunt_run *run);
+
+/* Statistics over what was kept. */
+int shunt_history_add(struct shunt_run *run, const struct metric_value *value);
+int shunt_history_finish(struct shunt_run *run);
+void shunt_history_free(struct shunt_run *run);
+
+/* Probes. */
+double shunt_sched_delay_cost_ns(const struct shunt_clock *clock);
+void shunt_run_traced_iteration(struct shunt_run *run);
+
+/* The watcher: from start to stop, a signal or the deadline ends the run. */
+int shunt_watch_start(struct shunt_run *run);
+void shunt_watch_stop(struct shunt_run *run);
+
+#endif
