@@ -16,7 +16,7 @@
 
 struct spin_slot {
 	/* Any thread. [wait:spin-notified] set by spin_wake(), taken by spin_commit(). */
-	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic bool notified;
+	_Alignas(SHUNT_WAIT_LINE_BYTES) atomic_int notified;
 	/* The worker's. */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) int64_t slack_before_ns;
 	unsigned pause_count;
