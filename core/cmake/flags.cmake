@@ -8,7 +8,7 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)    # -O2 -g -DNDEBUG
 endif()
 
-set(SHUNT_C_FLAGS -std=gnu17 -g -fno-plt
+set(SHUNT_C_FLAGS -std=gnu17 -g -fno-plt -fasynchronous-unwind-tables
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla)
 set(SHUNT_CXX_FLAGS -std=gnu++17 -g -fno-plt -Wall -Wextra -Wshadow)
 set(SHUNT_LINK_FLAGS -Wl,--build-id=sha1)
