@@ -19,6 +19,20 @@ static inline void shunt_cpu_relax(void)
 #endif
 }
 
+/* A sequentially consistent fence: a store before it is seen before a load after it is made.
+ * ThreadSanitizer does not model fences and says so; ours order flags, never data. */
+static inline void shunt_full_fence(void)
+{
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+}
+
 static inline void shunt_spin_lock(int *lock, bool many)
 {
 	if (!many)

@@ -150,7 +150,7 @@ static void announce(struct shunt_worker *worker)
 	engine->wait_slot->prepare(worker->wait);
 	/* Sequentially consistent: forbids that a recheck is made before the announcement is seen;
 	 * pairs with the fences in shunt_worker_poke and shunt_engine_notify. */
-	atomic_thread_fence(memory_order_seq_cst);
+	shunt_full_fence();
 }
 
 /* Takes a worker off the idle list if it is still there. Context: idle_lock held. */
@@ -278,7 +278,7 @@ void shunt_engine_notify(struct shunt_worker *from)
 	struct shunt_engine *engine = from->engine;
 	/* Sequentially consistent: forbids that idle_count is read before the work is seen; pairs
 	 * with the fence in announce. */
-	atomic_thread_fence(memory_order_seq_cst);
+	shunt_full_fence();
 	/* Relaxed: ordered by the fence. A searcher will find the work or hand the search on. */
 	if (!atomic_load_explicit(&engine->idle_count, memory_order_relaxed) ||
 		atomic_load_explicit(&engine->searching, memory_order_relaxed))

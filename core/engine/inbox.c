@@ -18,7 +18,7 @@ void shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from)
 	atomic_store_explicit(&target->limit, 0, memory_order_relaxed);
 	/* Sequentially consistent: forbids that the load of idle is made before the push is seen;
 	 * pairs with the fence in announce (idle.c). */
-	atomic_thread_fence(memory_order_seq_cst);
+	shunt_full_fence();
 	/* Relaxed: ordered by the fence [worker:idle]. */
 	if (atomic_load_explicit(&target->idle, memory_order_relaxed))
 		target->engine->wait_slot->wake(target->wait, from ? from->wait : NULL);

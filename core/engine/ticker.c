@@ -54,7 +54,7 @@ static void sleep_for_good(struct shunt_ticker *ticker)
 	/* Sequentially consistent, as is the fence in shunt_ticker_need: forbids that both we miss
 	 * the new deadline and its worker misses that we sleep [ticker:asleep]. */
 	atomic_store_explicit(&ticker->asleep, 1, memory_order_seq_cst);
-	atomic_thread_fence(memory_order_seq_cst);
+	shunt_full_fence();
 	if (!tick(ticker) && !atomic_load_explicit(&ticker->stop, memory_order_acquire))
 		syscall(SYS_futex, &ticker->asleep, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
 	/* Relaxed: only a hint to those who would wake us. */
@@ -93,7 +93,7 @@ void shunt_ticker_need(struct shunt_engine *engine)
 	if (!ticker)
 		return;
 	/* Sequentially consistent: pairs with sleep_for_good. */
-	atomic_thread_fence(memory_order_seq_cst);
+	shunt_full_fence();
 	/* Relaxed: ordered by the fence [ticker:asleep]. */
 	if (atomic_load_explicit(&ticker->asleep, memory_order_relaxed))
 		rouse(ticker);
