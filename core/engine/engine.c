@@ -144,6 +144,7 @@ int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *ba
 	engine->sched.backend = backend;
 	pthread_mutex_init(&engine->lock, NULL);
 	pthread_mutex_init(&engine->idle_lock, NULL);
+	pthread_cond_init(&engine->gate, NULL);
 	int rc = shunt_compose(engine, backend, config, err);
 	if (!rc)
 		rc = open_slots(engine, err);
@@ -181,17 +182,24 @@ static void *root_main(void *arg)
 
 static void *thread_main(void *arg)
 {
-	struct shunt_worker *worker = arg;
 	struct shunt_error err;
-	int rc = shunt_worker_main(worker, &err);
-	if (rc)
-		shunt_engine_fail(worker->engine, rc, "worker %u: %s", worker->ctx.index, err.text);
+	shunt_worker_main(arg, &err);
 	return NULL;
 }
 
-/* Starts workers 1…; returns how many threads run. */
+/* Fewer workers than planned will come to the gates. */
+static void expect(struct shunt_engine *engine, unsigned workers)
+{
+	pthread_mutex_lock(&engine->idle_lock);
+	engine->expected = workers;
+	pthread_cond_broadcast(&engine->gate);
+	pthread_mutex_unlock(&engine->idle_lock);
+}
+
+/* Starts workers 1…; returns how many workers run, with the caller. */
 static unsigned start_threads(struct shunt_engine *engine)
 {
+	expect(engine, engine->worker_count);
 	for (unsigned i = 1; i < engine->worker_count; i++) {
 		int rc = pthread_create(&engine->workers[i]->thread, NULL, thread_main,
 			engine->workers[i]);
@@ -199,6 +207,7 @@ static unsigned start_threads(struct shunt_engine *engine)
 			shunt_engine_fail(engine, -rc, "the kernel refused worker thread %u of %u (%s): "
 				"use fewer workers, or raise the limit on processes (ulimit -u)", i + 1,
 				engine->worker_count, strerror(rc));
+			expect(engine, i);
 			return i;
 		}
 	}
@@ -214,6 +223,7 @@ static void reset_for_run(struct shunt_engine *engine, struct shunt_error *err)
 	engine->idle_workers = 0;
 	engine->idle_count = 0;
 	engine->stopping = 0;
+	engine->started = engine->finished = 0;
 	for (unsigned i = 0; i < engine->worker_count; i++) {
 		engine->workers[i]->limit = 0;
 		engine->workers[i]->idle = 0;
@@ -259,9 +269,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	if (!rc) {
 		started = start_threads(engine);
 		struct shunt_error start_error;
-		rc = shunt_worker_main(engine->workers[0], &start_error);
-		if (rc)
-			shunt_engine_fail(engine, rc, "worker 0: %s", start_error.text);
+		shunt_worker_main(engine->workers[0], &start_error);
 	}
 	for (unsigned i = 1; i < started; i++)
 		pthread_join(engine->workers[i]->thread, NULL);
@@ -304,5 +312,6 @@ void shunt_engine_close(struct shunt_sched *sched)
 	shunt_compose_fini(engine);
 	pthread_mutex_destroy(&engine->lock);
 	pthread_mutex_destroy(&engine->idle_lock);
+	pthread_cond_destroy(&engine->gate);
 	free(engine);
 }

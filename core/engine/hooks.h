@@ -94,13 +94,23 @@ SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool 
 
 /* ---- block and park -------------------------------------------------------------------------- */
 
-/* Leaves the running task, whose wait is prepared, for the next one or for the worker's own stack. */
+/*
+ * Leaves the running task, whose wait is prepared, for the next one or for the worker's own stack.
+ * With one worker the slow path, just before, may have ended that very wait (its deadline passed,
+ * or a wake came from outside): the task is then in the queue like any other, and if it is picked
+ * it just goes on. With many it is still BLOCKING then, and commit takes care of it.
+ */
 SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool probe,
-	shunt_pick_fn *pick)
+	bool serviced, shunt_pick_fn *pick)
 {
 	struct shunt_task *current = worker->ctx.current;
 	struct shunt_task *next = pick(worker, NULL, SHUNT_WHY_BLOCK);
 	worker->blocked++;
+	if (serviced && next == current) {
+		if (probe)
+			shunt_probe_switch(worker, current, current, SHUNT_PROBE_BLOCK);
+		return (int)(intptr_t)current->value;
+	}
 	if (!next)
 		next = &worker->loop;
 	if (probe)
@@ -160,6 +170,15 @@ SHUNT_INLINE bool shunt_transfer_direct(struct shunt_worker *worker, struct shun
 		!(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
 }
 
+/* Where a policy that neither steals nor shares keeps a new task: the workers in turn. */
+SHUNT_INLINE unsigned shunt_spawn_home(struct shunt_worker *worker)
+{
+	unsigned turn = worker->spawn_turn++;
+	if (worker->spawn_turn == worker->env.worker_count)
+		worker->spawn_turn = 0;
+	return turn;
+}
+
 /* ---- spawn ----------------------------------------------------------------------------------- */
 
 SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_handle *handle,
@@ -182,7 +201,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	if (many)
 		worker->free_count--;
 	task->sp = NULL;
-	task->home = worker->ctx.index;
+	task->home = many ? shunt_spawn_home(worker) : 0;
 	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
 	if (handle)
 		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
@@ -227,13 +246,13 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	static SHUNT_SLOW int P##_leave_slow_##TAG(struct shunt_ctx *ctx)                          \
 	{                                                                                          \
 		shunt_worker_service(shunt_worker_of(ctx));                                        \
-		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, PICK);                  \
+		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, !(MANY), PICK);         \
 	}                                                                                          \
 	SHUNT_INLINE int P##_leave_##TAG(struct shunt_ctx *ctx)                                    \
 	{                                                                                          \
 		if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx))))                               \
 			return P##_leave_slow_##TAG(ctx);                                          \
-		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, PICK);                  \
+		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, false, PICK);           \
 	}                                                                                          \
 	static __attribute__((noinline)) int P##_timed_##TAG(struct shunt_ctx *ctx,                \
 		int64_t deadline_ns)                                                               \

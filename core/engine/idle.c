@@ -250,8 +250,7 @@ static enum verdict judge(struct shunt_engine *engine, int64_t *live)
 	pthread_mutex_lock(&engine->idle_lock);
 	bool quiet = engine->idle_workers == engine->worker_count &&
 		earliest_deadline(engine) == SHUNT_NEVER && waits_in_flight(engine) == 0 &&
-		/* Acquire pairs with shunt_engine_hold [engine:holds]. */
-		atomic_load_explicit(&engine->holds, memory_order_acquire) == 0;
+		engine->holds == 0;
 	for (unsigned i = 0; quiet && i < engine->worker_count; i++)
 		quiet = inbox_empty(engine->workers[i]) &&
 			!engine->policy->has_ready(engine->workers[i]);

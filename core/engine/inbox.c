@@ -136,9 +136,10 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 void shunt_engine_hold(struct shunt_sched *sched, int delta)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
-	/* Acquire-release pairs with the acquire in idle.c [engine:holds]: what the holder did before
-	 * its release is seen by whoever finds no hold left. */
-	if (atomic_fetch_add_explicit(&engine->holds, delta, memory_order_acq_rel) + delta == 0 &&
-		delta < 0)
+	/* All under the lock: once no hold is left the run may end, and the worker with it. */
+	pthread_mutex_lock(&engine->idle_lock);
+	engine->holds += delta;
+	if (engine->holds == 0)
 		shunt_worker_poke(engine->workers[0], NULL);
+	pthread_mutex_unlock(&engine->idle_lock);
 }

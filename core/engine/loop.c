@@ -87,13 +87,48 @@ static void adopt_thread(struct shunt_worker *worker)
 #endif
 }
 
+/* Waits until every worker has come here. All wait slots are open before any worker runs a task,
+ * and none is closed before all workers have stopped: they wake each other through them. */
+static void pass_gate(struct shunt_engine *engine, unsigned *came)
+{
+	pthread_mutex_lock(&engine->idle_lock);
+	++*came;
+	pthread_cond_broadcast(&engine->gate);
+	while (*came < engine->expected)
+		pthread_cond_wait(&engine->gate, &engine->idle_lock);
+	pthread_mutex_unlock(&engine->idle_lock);
+}
+
+/* Runs tasks between the gates, with the wait slot open. */
+static void serve(struct shunt_worker *worker)
+{
+	pass_gate(worker->engine, &worker->engine->started);
+	struct shunt_ctx *outer = shunt_ctx_set(&worker->ctx);
+	int outer_errno = errno;
+	shunt_probe_worker(worker, true);
+	run_tasks(worker);
+	shunt_probe_worker(worker, false);
+	errno = outer_errno;
+	shunt_ctx_set(outer);
+	pass_gate(worker->engine, &worker->engine->finished);
+}
+
+/* A worker that could not start must not keep the others waiting. */
+static void give_up(struct shunt_engine *engine, int rc, const struct shunt_worker *worker,
+	const struct shunt_error *err)
+{
+	shunt_engine_fail(engine, rc, "worker %u: %s", worker->ctx.index, err->text);
+	pass_gate(engine, &engine->started);
+	pass_gate(engine, &engine->finished);
+}
+
 int shunt_worker_main(struct shunt_worker *worker, struct shunt_error *err)
 {
 	struct shunt_engine *engine = worker->engine;
 	adopt_thread(worker);
 	int rc = engine->place_slot->bind(engine->place, worker->ctx.index, err);
 	if (rc)
-		return rc;
+		goto refused;
 	rc = shunt_overflow_watch(worker);
 	if (rc) {
 		shunt_fail(err, rc, "no memory for a signal stack");
@@ -102,13 +137,7 @@ int shunt_worker_main(struct shunt_worker *worker, struct shunt_error *err)
 	rc = engine->wait_slot->start(engine->wait, worker->ctx.index, worker, &worker->wait, err);
 	if (rc)
 		goto unwatch;
-	struct shunt_ctx *outer = shunt_ctx_set(&worker->ctx);
-	int outer_errno = errno;
-	shunt_probe_worker(worker, true);
-	run_tasks(worker);
-	shunt_probe_worker(worker, false);
-	errno = outer_errno;
-	shunt_ctx_set(outer);
+	serve(worker);
 	if (engine->wait_slot->syscalls)
 		worker->wait_syscalls += engine->wait_slot->syscalls(worker->wait);
 	engine->wait_slot->stop(worker->wait);
@@ -116,6 +145,9 @@ unwatch:
 	shunt_overflow_unwatch(worker);
 unbind:
 	engine->place_slot->unbind(engine->place, worker->ctx.index);
+refused:
+	if (rc)
+		give_up(engine, rc, worker, err);
 	return rc;
 }
 

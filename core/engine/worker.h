@@ -61,6 +61,7 @@ struct shunt_worker {
 	struct shunt_stack_cache stacks;
 	uint64_t next_id, ids_left;
 	unsigned free_count; /* of free_tasks; many workers only */
+	unsigned spawn_turn; /* the next task's home; many workers only */
 	shunt_post_fn *pending_post; /* sanitizer builds: what follows the arrival on a stack */
 	uint64_t blocked, spawned, ended, timers_armed, timers_fired, timers_cancelled;
 	uint64_t slow_visits, commits, injected_drained, steals_tried, steals_won, tasks_stolen;
@@ -133,7 +134,9 @@ struct shunt_engine {
 	unsigned idle_workers;
 	_Atomic unsigned idle_count;     /* [engine:idle] */
 	_Atomic unsigned searching;      /* [engine:searching] */
-	_Atomic int64_t holds;           /* [engine:holds] */
+	int64_t holds;                   /* outside sources announced */
+	pthread_cond_t gate;             /* a worker came to, or will never come to, a gate */
+	unsigned expected, started, finished; /* workers: that will come, at either gate */
 	_Atomic int64_t external_spawns; /* [engine:external] */
 	_Atomic uint64_t external_stale;
 	_Atomic int stopping;            /* [engine:stopping] 1: no task is left, or the run failed */
