@@ -24,8 +24,8 @@ struct shunt_trace {
 	uint64_t capacity;
 	const struct shunt_clock *clock; /* NULL in a trace that was loaded */
 	char clock_name[16];
-	double clock_error_ppm;
-	uint64_t homeless; /* events for which there was no memory for a ring */
+	uint64_t clock_error_ppb; /* of a loaded one; else the clock has it */
+	uint64_t homeless;        /* events for which there was no memory for a ring */
 	bool shared;
 };
 
