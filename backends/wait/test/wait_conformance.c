@@ -458,7 +458,7 @@ static void *play(void *arg)
 		if (ops->poll != NULL && shunt_rng_below(&rng, 2) == 0)
 			ops->poll(slot);
 		ops->prepare(slot);
-		atomic_thread_fence(memory_order_seq_cst);
+		full_fence();
 		if (atomic_load(&c->ball) == p->index || atomic_load(&c->over)) {
 			ops->abort(slot);
 			continue;
@@ -573,7 +573,7 @@ static void no_wake_from_outside_is_lost(void **state)
 			continue;
 		}
 		ops->prepare(in.slot);
-		atomic_thread_fence(memory_order_seq_cst);
+		full_fence();
 		if (atomic_load(&in.sent) != taken)
 			ops->abort(in.slot);
 		else
