@@ -21,8 +21,8 @@
  *
  * Each submission has exactly one result (removals are silent, but for failing), so an index is
  * free when its result has come. Only if the kernel says that it lost results, for want of memory,
- * is that not so: then all that is armed is submitted anew under the next `round`, and results of
- * an older round mean nothing.
+ * is that not so: then what is due is fired, the rest is submitted anew under the next `round`, and
+ * results of an older round mean nothing.
  */
 #include "backends/wait/ring_slot.h"
 #include "core/engine/task.h"
@@ -247,16 +247,25 @@ static void timer_result(struct each_slot *self, const struct shunt_ring_result 
 		self->dropped++;
 }
 
-/* The kernel lost results, and with them some of what is armed: all goes in again. */
+/* The kernel lost results, and with them some of what is armed: what is due is fired by the clock,
+ * the rest goes in again. */
 static void start_anew(struct each_slot *self)
 {
+	int64_t now_ns = shunt_wait_now_ns();
+
 	self->round = (self->round + 1) % ROUNDS;
 	self->base.reading = false;
 	for (uint32_t i = 0; i < self->capacity; i++) {
-		if (self->entry[i].state == DEAD)
-			entry_free(self, i);
-		else if (self->entry[i].state == ARMED)
+		struct shunt_timer timer = self->entry[i].timer;
+		uint32_t state = self->entry[i].state;
+
+		if (state == ARMED && timer.deadline_ns > now_ns) {
 			pend(self, i);
+		} else if (state == ARMED || state == DEAD) {
+			entry_free(self, i);
+			if (shunt_timer_is_live(&timer))
+				self->fired(self->arg, &timer);
+		}
 	}
 }
 

@@ -21,7 +21,10 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define MS INT64_C(1000000)
@@ -187,6 +190,36 @@ static void looking_and_waking_the_awake_cost_no_system_call(void **state)
 		h->ops->wake(slot, NULL);
 	}
 	assert_int_equal(h->ops->syscalls(slot) - before, 0);
+	h->ops->stop(slot);
+	harness_close(h);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+/* A profiler's signals interrupt sleeps all the time. */
+static void a_storm_of_signals_ends_no_run(void **state)
+{
+	struct harness *h = harness_open(*state);
+	struct sigaction action = {.sa_handler = on_signal}, before;
+	struct itimerval often = {{0, 150}, {0, 150}}, never = {{0, 0}, {0, 0}};
+	void *slot = harness_start(h, 0, NULL);
+
+	assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (int round = 0; round < 20; round++) {
+		int64_t deadline = now_ns() + 3 * MS;
+
+		do {
+			h->ops->prepare(slot);
+			assert_int_equal(h->ops->commit(slot, deadline), 0);
+		} while (now_ns() < deadline);
+		assert_true(now_ns() - deadline < 1000 * MS);
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigaction(SIGALRM, &before, NULL);
 	h->ops->stop(slot);
 	harness_close(h);
 }
@@ -598,6 +631,7 @@ static int check(struct subject *s)
 		cmocka_unit_test_prestate(a_deadline_in_the_past_is_no_sleep, s),
 		cmocka_unit_test_prestate(an_aborted_sleep_leaves_the_next_one_whole, s),
 		cmocka_unit_test_prestate(looking_and_waking_the_awake_cost_no_system_call, s),
+		cmocka_unit_test_prestate(a_storm_of_signals_ends_no_run, s),
 		cmocka_unit_test_prestate(the_slack_is_set_and_put_back, s),
 		cmocka_unit_test_prestate(closing_leaves_no_descriptor, s),
 		cmocka_unit_test_prestate(facts_are_told, s),

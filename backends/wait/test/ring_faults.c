@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * If this passes, the ring slots lose no timer and fire none early whatever the kernel does to
+ * them: storms of EINTR, EAGAIN and EBUSY, a submission ring that is full, a completion ring that
+ * overflows, results lost for want of memory, timeouts refused one by one, messages refused; and a
+ * ring or an allocation that cannot be had is an error that leaves nothing behind.
+ *
+ * Faults are put in between the slots and liburing, and between uring-each and its ring, by --wrap.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/wait/ring_slot.h"
+#include "backends/wait/test/harness.h"
+#include "core/registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000)
+
+struct io_uring;
+
+int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+	struct io_uring_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+	struct io_uring_params *params);
+int __real_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
+	size_t bytes);
+int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
+	size_t bytes);
+unsigned __real_shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result,
+	unsigned room);
+unsigned __wrap_shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result,
+	unsigned room);
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+static __thread struct {
+	struct shunt_rng rng;
+	unsigned percent;      /* of the calls or results that are hit */
+	int enter_error;       /* instead of entering */
+	bool lose;             /* results vanish, and the kernel says so */
+	int result_error;      /* instead of -ETIME, before its time */
+	int setup_countdown;   /* the n-th ring cannot be had */
+	int memory_countdown;  /* the n-th allocation fails */
+	unsigned hits;
+	bool losing;
+} fault;
+
+static bool strikes(void)
+{
+	bool hit = shunt_rng_below(&fault.rng, 100) < fault.percent;
+
+	fault.hits += hit;
+	return hit;
+}
+
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
+	struct io_uring_params *params)
+{
+	if (fault.setup_countdown > 0 && --fault.setup_countdown == 0)
+		return -ENOMEM;
+	return __real_io_uring_queue_init_params(entries, ring, params);
+}
+
+int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
+	size_t bytes)
+{
+	int code;
+
+	if (fault.enter_error != 0 && strikes())
+		return fault.enter_error;
+	code = __real_io_uring_enter2(fd, submit, wait, flags, arg, bytes);
+	if (fault.losing) {
+		fault.losing = false;
+		return -EBADR;
+	}
+	return code;
+}
+
+unsigned __wrap_shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result,
+	unsigned room)
+{
+	unsigned count = __real_shunt_ring_take(ring, result, room), kept = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		bool timer = SHUNT_RING_TAG(result[i].user_data) == SHUNT_RING_TIMER;
+
+		if (fault.lose && timer && strikes()) {
+			fault.losing = true;
+			continue;
+		}
+		if (fault.result_error != 0 && timer && strikes())
+			result[i].code = fault.result_error;
+		result[kept++] = result[i];
+	}
+	return kept;
+}
+
+static bool no_memory(void)
+{
+	return fault.memory_countdown > 0 && --fault.memory_countdown == 0;
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+	return no_memory() ? NULL : __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+	return no_memory() ? NULL : __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+	return no_memory() ? NULL : __real_realloc(old, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+	return no_memory() ? NULL : __real_aligned_alloc(alignment, bytes);
+}
+
+static int no_more_faults(void **state)
+{
+	(void)state;
+	memset(&fault, 0, sizeof(fault));
+	return 0;
+}
+
+/* ---- timers under faults --------------------------------------------------------------------- */
+
+struct own {
+	size_t count, fired;
+	struct shunt_task *task;
+	int64_t *deadline_ns;
+	bool wrong;
+};
+
+static void own_fired(void *arg, const struct shunt_timer *timer)
+{
+	struct own *own = arg;
+	size_t i = (size_t)(timer->task - own->task);
+
+	own->wrong |= now_ns() < own->deadline_ns[i] || timer->deadline_ns != own->deadline_ns[i];
+	own->fired++;
+	task_runs(timer->task); /* fired twice, it would not be live the second time */
+}
+
+static const struct shunt_wait *slot_named(const char *name)
+{
+	for (const struct shunt_plugin *p = shunt_registry_waits; p->name != NULL; p++)
+		if (strcmp(p->name, name) == 0)
+			return p->object;
+	return NULL;
+}
+
+static void set(struct subject *s, const char *key, const char *value)
+{
+	assert_int_equal(shunt_values_set(&s->values, s->ops->name, key, value, NULL), 0);
+}
+
+static struct own own_new(size_t count)
+{
+	struct own own = {.count = count};
+
+	own.task = aligned_alloc(_Alignof(struct shunt_task), count * sizeof(*own.task));
+	own.deadline_ns = calloc(count, sizeof(*own.deadline_ns));
+	assert_true(own.task != NULL && own.deadline_ns != NULL);
+	memset(own.task, 0, count * sizeof(*own.task));
+	return own;
+}
+
+static uint64_t fact_value;
+
+static void keep_overflows(void *sink, const char *name, const char *value, const char *source)
+{
+	(void)sink;
+	(void)source;
+	if (strstr(name, "cq_overflows") != NULL)
+		fact_value = strtoull(value, NULL, 10);
+}
+
+/* Arms `count` timers within spread_ns on a slot of this subject, and sees every one fire once. */
+static void all_fire(struct subject *s, size_t count, int64_t spread_ns)
+{
+	struct harness *h = harness_open(s);
+	struct own own = own_new(count);
+	void *slot = harness_start(h, 0, &own);
+	int64_t begin = now_ns(), base = begin + 20 * MS;
+
+	shunt_rng_init(&fault.rng, harness_seed(h));
+	for (size_t i = 0; i < count; i++) {
+		struct shunt_timer timer;
+
+		own.deadline_ns[i] = base + (int64_t)shunt_rng_below(&fault.rng,
+			(uint64_t)spread_ns);
+		task_blocks(&own.task[i]);
+		timer = timer_of(&own.task[i], own.deadline_ns[i]);
+		assert_int_equal(h->ops->arm(slot, &timer), 0);
+	}
+	while (own.fired < count && now_ns() - begin < 10000 * MS) {
+		h->ops->poll(slot);
+		h->ops->prepare(slot);
+		assert_int_equal(h->ops->commit(slot, now_ns() + 50 * MS), 0);
+	}
+	assert_int_equal(own.fired, count);
+	assert_false(own.wrong);
+	assert_int_equal(h->ops->in_flight(slot), 0);
+	h->ops->stop(slot);
+	h->ops->facts(h->wait, keep_overflows, NULL);
+	harness_close(h);
+	free(own.task);
+	free(own.deadline_ns);
+}
+
+static void each_subject(struct subject *s)
+{
+	assert_true(subject_init(s, slot_named("uring-each"), 0));
+}
+
+static void storms_of_errors_lose_nothing(void **state)
+{
+	static const int errors[] = {-EINTR, -EAGAIN, -EBUSY};
+	struct subject s;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		each_subject(&s);
+		set(&s, "entries", "16");
+		fault.enter_error = errors[i];
+		fault.percent = 60;
+		fault.hits = 0;
+		all_fire(&s, 2000, 20 * MS);
+		assert_true(fault.hits > 20);
+		fault.enter_error = 0;
+		subject_fini(&s);
+	}
+}
+
+static void a_full_submission_ring_is_submitted(void **state)
+{
+	struct subject s;
+
+	(void)state;
+	each_subject(&s);
+	set(&s, "entries", "8");
+	all_fire(&s, 5000, 10 * MS);
+	subject_fini(&s);
+}
+
+static void an_overflowing_completion_ring_is_flushed(void **state)
+{
+	static const char *const setups[] = {"plain", "coop", "auto"};
+	uint64_t overflows = 0;
+	struct subject s;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]); i++) {
+		each_subject(&s);
+		set(&s, "entries", "8");
+		set(&s, "results", "16");
+		set(&s, "setup", setups[i]);
+		all_fire(&s, 5000, 1);
+		overflows += fact_value;
+		subject_fini(&s);
+	}
+	assert_true(overflows > 0);
+}
+
+static void lost_results_are_made_good(void **state)
+{
+	struct subject s;
+
+	(void)state;
+	each_subject(&s);
+	fault.lose = true;
+	fault.percent = 10;
+	all_fire(&s, 3000, 20 * MS);
+	assert_true(fault.hits > 2);
+	subject_fini(&s);
+}
+
+static void a_refused_timeout_is_armed_again(void **state)
+{
+	struct subject s;
+
+	(void)state;
+	each_subject(&s);
+	fault.result_error = -ENOMEM;
+	fault.percent = 30;
+	all_fire(&s, 3000, 20 * MS);
+	assert_true(fault.hits > 20);
+	subject_fini(&s);
+}
+
+/* ---- the nearest deadline under faults -------------------------------------------------------- */
+
+static void a_deadline_survives_storms(void **state)
+{
+	static const char *const timeouts[] = {"enter", "op"};
+	static const int errors[] = {-EINTR, -EAGAIN, -EBUSY};
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		struct subject s;
+		struct harness *h;
+		void *slot;
+
+		assert_true(subject_init(&s, slot_named("uring"), 0));
+		set(&s, "timeout", timeouts[i % 2]);
+		h = harness_open(&s);
+		slot = harness_start(h, 0, NULL);
+		shunt_rng_init(&fault.rng, harness_seed(h));
+		fault.enter_error = errors[i / 2];
+		fault.percent = 60;
+		for (int round = 0; round < 20; round++) {
+			int64_t deadline = now_ns() + MS;
+
+			do {
+				h->ops->prepare(slot);
+				assert_int_equal(h->ops->commit(slot, deadline), 0);
+			} while (now_ns() < deadline);
+			assert_true(now_ns() - deadline < 1000 * MS);
+		}
+		fault.enter_error = 0;
+		h->ops->stop(slot);
+		harness_close(h);
+		subject_fini(&s);
+	}
+}
+
+static void an_error_that_stays_ends_the_sleep(void **state)
+{
+	struct subject s;
+	struct harness *h;
+	void *slot;
+
+	(void)state;
+	assert_true(subject_init(&s, slot_named("uring"), 0));
+	h = harness_open(&s);
+	slot = harness_start(h, 0, NULL);
+	fault.enter_error = -EBADF;
+	fault.percent = 100;
+	h->ops->prepare(slot);
+	assert_int_equal(h->ops->commit(slot, now_ns() + MS), -EBADF);
+	fault.enter_error = 0;
+	h->ops->stop(slot);
+	harness_close(h);
+	subject_fini(&s);
+}
+
+/* A message goes to a ring that is no more: the kernel refuses, and the eventfd does it instead. */
+struct sleeper {
+	struct harness *h;
+	void *slot;
+	_Atomic bool awake;
+	pthread_barrier_t started;
+};
+
+static void *sleep_long(void *arg)
+{
+	struct sleeper *s = arg;
+	int64_t begin = now_ns();
+
+	s->slot = harness_start(s->h, 1, NULL);
+	pthread_barrier_wait(&s->started);
+	while (now_ns() - begin < 5000 * MS && !atomic_load(&s->awake)) {
+		s->h->ops->prepare(s->slot);
+		assert_int_equal(s->h->ops->commit(s->slot, begin + 5000 * MS), 0);
+		atomic_store(&s->awake, true);
+	}
+	s->h->ops->stop(s->slot);
+	return now_ns() - begin < 4000 * MS ? NULL : arg;
+}
+
+static void a_refused_message_is_rung_instead(void **state)
+{
+	struct sleeper sleeper;
+	struct shunt_ring_slot *target;
+	struct subject s;
+	pthread_t thread;
+	void *slot, *late;
+
+	(void)state;
+	assert_true(subject_init(&s, slot_named("uring"), 0));
+	set(&s, "wake", "msgring");
+	sleeper.h = harness_open(&s);
+	atomic_store(&sleeper.awake, false);
+	pthread_barrier_init(&sleeper.started, NULL, 2);
+	slot = harness_start(sleeper.h, 0, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, sleep_long, &sleeper), 0);
+	pthread_barrier_wait(&sleeper.started);
+	usleep(20000);
+	target = sleeper.slot;
+	atomic_store(&target->bell->ring_fd, target->bell->event_fd); /* no ring at all */
+	sleeper.h->ops->wake(target, slot);
+	while (!atomic_load(&sleeper.awake)) {
+		sleeper.h->ops->prepare(slot);
+		assert_int_equal(sleeper.h->ops->commit(slot, now_ns() + 10 * MS), 0);
+	}
+	pthread_join(thread, &late);
+	assert_null(late);
+	sleeper.h->ops->stop(slot);
+	harness_close(sleeper.h);
+	pthread_barrier_destroy(&sleeper.started);
+	subject_fini(&s);
+}
+
+/* ---- what cannot be had ---------------------------------------------------------------------- */
+
+static int open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* Opens and starts every slot; the n-th allocation or ring is refused. Returns whether all the
+ * same everything went well. */
+static bool open_with_refusal(const struct shunt_wait *ops, int memory, int setup)
+{
+	struct shunt_wait_config config = {.worker_count = 1, .slack_ns = -1, .fired = own_fired};
+	struct shunt_error err = {""};
+	void *wait = NULL, *slot = NULL;
+	struct subject s;
+	int code;
+
+	assert_true(subject_init(&s, ops, 0));
+	config.values = &s.values;
+	fault.memory_countdown = memory;
+	fault.setup_countdown = setup;
+	code = ops->open(&wait, &config, &err);
+	if (code == 0) {
+		code = ops->start(wait, 0, NULL, &slot, &err);
+		fault.memory_countdown = fault.setup_countdown = 0;
+		if (code == 0)
+			ops->stop(slot);
+		ops->close(wait);
+	}
+	fault.memory_countdown = fault.setup_countdown = 0;
+	subject_fini(&s);
+	assert_true(code == 0 || code == -ENOMEM || code == -EOPNOTSUPP);
+	assert_true((code == 0) == (err.text[0] == '\0'));
+	return code == 0;
+}
+
+static void a_refusal_leaves_nothing_behind(void **state)
+{
+	int before = open_descriptors(), refused = 0;
+
+	(void)state;
+	for (const struct shunt_plugin *p = shunt_registry_waits; p->name != NULL; p++) {
+		const struct shunt_wait *ops = p->object;
+
+		if (ops == NULL || ops->open == NULL)
+			continue;
+		for (int n = 1; !open_with_refusal(ops, n, 0); n++) {
+			assert_int_equal(open_descriptors(), before);
+			refused++;
+		}
+		if (strncmp(p->name, "uring", 5) != 0)
+			continue;
+		assert_false(open_with_refusal(ops, 0, 1));
+		assert_false(open_with_refusal(ops, 0, 2));
+		assert_true(open_with_refusal(ops, 0, 3));
+		assert_int_equal(open_descriptors(), before);
+	}
+	assert_true(refused > 6);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(storms_of_errors_lose_nothing, no_more_faults),
+		cmocka_unit_test_teardown(a_full_submission_ring_is_submitted, no_more_faults),
+		cmocka_unit_test_teardown(an_overflowing_completion_ring_is_flushed, no_more_faults),
+		cmocka_unit_test_teardown(lost_results_are_made_good, no_more_faults),
+		cmocka_unit_test_teardown(a_refused_timeout_is_armed_again, no_more_faults),
+		cmocka_unit_test_teardown(a_deadline_survives_storms, no_more_faults),
+		cmocka_unit_test_teardown(an_error_that_stays_ends_the_sleep, no_more_faults),
+		cmocka_unit_test_teardown(a_refused_message_is_rung_instead, no_more_faults),
+		cmocka_unit_test_teardown(a_refusal_leaves_nothing_behind, no_more_faults),
+	};
+	struct shunt_error why;
+
+	if (slot_named("uring") == NULL || slot_named("uring")->probe(&why) != 0) {
+		print_message("no io_uring here\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
