@@ -213,7 +213,7 @@ static void timers_verify(struct shunt_run *run)
 	if (asked)
 		shunt_metric(run, "cancelled_of_requests", (double)cancelled / (double)asked, "1", "none");
 	shunt_metric(run, "cpu_ns_per_timer", (double)timers->cpu_ns / (double)waits, "ns", "lower");
-	if (!shunt_run_counter(run, "syscalls", &syscalls))
+	if (!shunt_run_counter(run, "wait_syscalls", &syscalls))
 		shunt_metric(run, "syscalls_per_timer", (double)syscalls / (double)waits, "1", "lower");
 }
 
