@@ -201,8 +201,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	if (many)
 		worker->free_count--;
 	task->sp = NULL;
-	/* Relaxed: read by threads that hold a stale handle (inbox.c). */
-	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker) : 0, __ATOMIC_RELAXED);
+	task->home = many ? shunt_spawn_home(worker) : 0;
 	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
 	if (handle)
 		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
@@ -251,6 +250,8 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	}                                                                                          \
 	SHUNT_INLINE int P##_leave_##TAG(struct shunt_ctx *ctx)                                    \
 	{                                                                                          \
+		if (PROBE)                                                                         \
+			shunt_probe_leave(shunt_worker_of(ctx));                                   \
 		if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx))))                               \
 			return P##_leave_slow_##TAG(ctx);                                          \
 		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, false, PICK);           \

@@ -126,5 +126,12 @@ void shunt_post_commit(void *arg)
 	if (!shunt_task_commit(task))
 		return;
 	worker->commits++;
-	shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
+	if ((intptr_t)task->value != -ETIMEDOUT) {
+		shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
+		return;
+	}
+	worker->timers_fired++;
+	if (worker->engine->probing)
+		shunt_probe_timer(worker, task, SHUNT_PROBE_FIRE, 0);
+	shunt_worker_ready(worker, task, SHUNT_WHY_TIMER);
 }

@@ -194,8 +194,6 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task);
 /* Fires what is due in `owner`'s queue; woken tasks are made ready on `worker`. */
 void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
-/* Publishes the deadline of `owner`'s earliest timer that is not cancelled. Any worker. */
-void shunt_worker_forget_cancelled(struct shunt_worker *owner);
 /* What a queue or a wait slot calls for a due entry; arg is the worker that fires. */
 shunt_fired_fn shunt_worker_fired;
 /* Makes the fired tasks ready. Context: no timers_lock held. */
