@@ -86,8 +86,8 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	memset(worker, 0, sizeof(*worker));
 	engine->workers[index] = worker;
 	worker->engine = engine;
-	worker->swap = engine->swap.swap;
-	worker->swap_post = engine->swap.swap_post;
+	worker->swap = (shunt_status_swap_fn *)(void (*)(void))engine->swap.swap;
+	worker->swap_post = (shunt_status_swap_post_fn *)(void (*)(void))engine->swap.swap_post;
 	worker->policy_shared = engine->policy_shared;
 	worker->next_deadline_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
