@@ -19,7 +19,8 @@ static inline void shunt_cpu_relax(void)
 #endif
 }
 
-/* A sequentially consistent fence: a store before it is seen before a load after it is made.
+/* A sequentially consistent fence: it forbids that a load after it is made before a store before it
+ * is seen. The caller says which two.
  * ThreadSanitizer does not model fences and says so; ours order flags, never data. */
 static inline void shunt_full_fence(void)
 {
@@ -27,7 +28,7 @@ static inline void shunt_full_fence(void)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* forbids what is said above */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif

@@ -179,6 +179,7 @@ void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	task->name = attr ? attr->name : NULL;
 	task->id = id;
 	task->joiner = detached ? SHUNT_JOINER_DETACHED : SHUNT_JOINER_NONE;
+	/* Relaxed: nobody else knows the task yet. */
 	shunt_word_store(task, (atomic_load_explicit(&task->word, memory_order_relaxed) &
 		SHUNT_WORD_TICKET) | SHUNT_TASK_RUNNABLE);
 }

@@ -18,6 +18,8 @@
 #include "core/measure/clock.h"
 #include "core/rng.h"
 
+#include <stdio.h>
+
 enum timers_mode { FIXED, RANDOM };
 static const char *const mode_names[] = { "fixed", "random", NULL };
 
@@ -213,20 +215,28 @@ static void timers_verify(struct shunt_run *run)
 	if (asked)
 		shunt_metric(run, "cancelled_of_requests", (double)cancelled / (double)asked, "1", "none");
 	shunt_metric(run, "cpu_ns_per_timer", (double)timers->cpu_ns / (double)waits, "ns", "lower");
-	if (!shunt_run_counter(run, "syscalls", &syscalls))
+	if (!shunt_run_counter(run, "wait_syscalls", &syscalls))
 		shunt_metric(run, "syscalls_per_timer", (double)syscalls / (double)waits, "1", "lower");
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
+/* A spread implies mode=random, and mode=random a spread of half the period. */
 static int timers_resolve(struct shunt_run *run, struct shunt_error *err)
 {
-	if (shunt_run_int(run, "spread") > shunt_run_int(run, "period"))
+	bool random = shunt_run_int(run, "mode") == RANDOM, spread = shunt_run_given(run, "spread");
+	int64_t period_ns = shunt_run_int(run, "period");
+	char half[32];
+	if (shunt_run_int(run, "spread") > period_ns)
 		return shunt_fail(err, -EINVAL, "spread is more than period: a sleep cannot be negative");
-	bool spread = shunt_run_given(run, "spread"), mode = shunt_run_given(run, "mode");
-	if (spread && mode && shunt_run_int(run, "mode") == FIXED)
+	if (spread && !random && shunt_run_given(run, "mode"))
 		return shunt_fail(err, -EINVAL, "spread belongs to mode=random");
-	return spread && !mode ? shunt_run_imply(run, "mode", "random", err) : 0;
+	if (spread && !random)
+		return shunt_run_imply(run, "mode", "random", err);
+	if (!random || spread)
+		return 0;
+	snprintf(half, sizeof(half), "%lldns", (long long)(period_ns / 2));
+	return shunt_run_imply(run, "spread", half, err);
 }
 
 static void timers_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
@@ -290,8 +300,8 @@ static const struct shunt_param timers_params[] = {
 		"how long a wait lasts" },
 	{ "mode", SHUNT_PARAM_CHOICE, "fixed", 0, 0, mode_names,
 		"fixed: every wait lasts `period`; random: uniform in period +- spread, from the seed" },
-	{ "spread", SHUNT_PARAM_DURATION, "5ms", 0, INT64_C(3600000000000), NULL,
-		"of mode=random, which it implies" },
+	{ "spread", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
+		"of mode=random, which it implies; half the period unless set" },
 	{ "cancel", SHUNT_PARAM_REAL, "0", 0, 1, NULL,
 		"the fraction of waits that are requests, whose timeout is cancelled by the answer" },
 	{ "busy", SHUNT_PARAM_COUNT, "0", 0, 100000, NULL,

@@ -28,17 +28,20 @@ static _Atomic uint64_t fp_words;
 
 void shunt_switch_arch_note_fp(void)
 {
+	/* Relaxed: one word, which orders nothing else. */
 	atomic_store_explicit(&fp_words, shunt_switch_arch.fp_get(), memory_order_relaxed);
 }
 
 void shunt_switch_arch_reset_fp(void)
 {
+	/* Relaxed: as above. */
 	shunt_switch_arch.fp_set[SHUNT_FP_FULL](
 		atomic_load_explicit(&fp_words, memory_order_relaxed));
 }
 
 static void reset_mxcsr(void)
 {
+	/* Relaxed: as above. */
 	shunt_switch_arch.fp_set[SHUNT_FP_MXCSR](
 		atomic_load_explicit(&fp_words, memory_order_relaxed));
 }

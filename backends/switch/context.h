@@ -61,11 +61,32 @@ static inline uintptr_t context_swap(context_swap_fn *swap_machine, void **save,
 	return context_arrived(&self);
 }
 
+/*
+ * Ends the stack for whoever walks it: no return address from here on (its column in DWARF). glibc's
+ * own start of a context, which comes next, is marked so that gdb misses it and shows two frames of
+ * nothing.
+ */
+#if defined(__x86_64__)
+#define CONTEXT_END_OF_STACK() __asm__ volatile(".cfi_undefined 16")
+#elif defined(__aarch64__)
+#define CONTEXT_END_OF_STACK() __asm__ volatile(".cfi_undefined 30")
+#elif defined(__riscv)
+#define CONTEXT_END_OF_STACK() __asm__ volatile(".cfi_undefined 1")
+#endif
+
+#ifdef CONTEXT_END_OF_STACK
+#define CONTEXT_UNWINDABLE true
+#else
+#define CONTEXT_END_OF_STACK() ((void)0)
+#define CONTEXT_UNWINDABLE     false
+#endif
+
 /* makecontext passes ints only: the context's address comes in two halves. */
 static void context_begin(unsigned high, unsigned low)
 {
 	struct context *self = (void *)((uintptr_t)high << 32 | low);
 
+	CONTEXT_END_OF_STACK();
 	self->entry(context_arrived(self));
 	__builtin_trap();
 }

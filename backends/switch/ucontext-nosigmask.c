@@ -36,7 +36,7 @@ static const struct shunt_switch_ops ops_full = {
 	.reset_fp = shunt_switch_arch_reset_fp,
 	.fp = "full",
 	.saves_signal_mask = false,
-	.unwindable = true,
+	.unwindable = CONTEXT_UNWINDABLE,
 	.stack_overhead = CONTEXT_BYTES,
 };
 

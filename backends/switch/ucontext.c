@@ -39,7 +39,7 @@ static const struct shunt_switch_ops ops_full = {
 	.reset_fp = reset_fp,
 	.fp = "full",
 	.saves_signal_mask = true,
-	.unwindable = true,
+	.unwindable = CONTEXT_UNWINDABLE,
 	.stack_overhead = CONTEXT_BYTES,
 };
 

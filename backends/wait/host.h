@@ -88,6 +88,7 @@ static inline void shunt_wait_called(struct shunt_wait_calls *calls)
 static inline void shunt_wait_called_for(struct shunt_wait_calls *target,
 	struct shunt_wait_calls *from)
 {
+	/* Relaxed: a count. */
 	if (from != NULL)
 		shunt_wait_called(from);
 	else
@@ -96,6 +97,7 @@ static inline void shunt_wait_called_for(struct shunt_wait_calls *target,
 
 static inline uint64_t shunt_wait_calls_sum(const struct shunt_wait_calls *calls)
 {
+	/* Relaxed: two counts; the sum is exact once nobody counts any more. */
 	return atomic_load_explicit(&calls->own, memory_order_relaxed) +
 		atomic_load_explicit(&calls->outside, memory_order_relaxed);
 }

@@ -2,7 +2,6 @@
 /* See ring_slot.h. */
 #include "backends/wait/ring_slot.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -92,9 +91,6 @@ int shunt_ring_slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *w
 
 void shunt_ring_slot_fini(struct shunt_ring_slot *slot)
 {
-	/* Relaxed: see [ring:totals]. */
-	atomic_fetch_add_explicit(&slot->wait->overflows, shunt_ring_overflows(slot->ring),
-		memory_order_relaxed);
 	shunt_ring_close(slot->ring);
 	shunt_wait_slack_restore(slot->slack_before_ns);
 }
@@ -114,8 +110,6 @@ bool shunt_ring_slot_result(struct shunt_ring_slot *slot, const struct shunt_rin
 		slot->reading = false;
 		return true;
 	case SHUNT_RING_FAILED:
-		/* Relaxed: see [ring:totals]. */
-		atomic_fetch_add_explicit(&slot->wait->messages_refused, 1, memory_order_relaxed);
 		shunt_wait_called(&slot->calls);
 		write_event(&slot->wait->bells[(uint32_t)result->user_data]);
 		return true;
@@ -180,20 +174,11 @@ void shunt_ring_slot_wake(void *target, void *from)
 void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink)
 {
 	const struct shunt_ring_wait *self = wait;
-	char name[64], value[32];
+	char name[64];
 
 	shunt_ring_plan_facts(&self->plan, self->prefix, fact, sink);
 	snprintf(name, sizeof(name), "%s.wake", self->prefix);
 	fact(sink, name, shunt_ring_wake_choices[self->wake], "parameter");
-	/* Relaxed: see [ring:totals]. */
-	snprintf(name, sizeof(name), "%s.cq_overflows", self->prefix);
-	snprintf(value, sizeof(value), "%" PRIu64,
-		atomic_load_explicit(&self->overflows, memory_order_relaxed));
-	fact(sink, name, value, "counted");
-	snprintf(name, sizeof(name), "%s.messages_refused", self->prefix);
-	snprintf(value, sizeof(value), "%" PRIu64,
-		atomic_load_explicit(&self->messages_refused, memory_order_relaxed));
-	fact(sink, name, value, "counted");
 }
 
 uint64_t shunt_ring_slot_syscalls(const void *slot)

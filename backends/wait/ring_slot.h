@@ -7,7 +7,7 @@
  * a sleeper is called, and an eventfd that the worker's ring reads. With wake=msgring a worker
  * posts straight into the sleeper's ring from its own, which takes one system call as well but no
  * read; a thread without a ring uses the eventfd all the same, as does a message that the kernel
- * refuses (counted).
+ * refuses.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_SLOT_H
 #define SHUNT_BACKENDS_WAIT_RING_SLOT_H
@@ -43,8 +43,6 @@ struct shunt_ring_wait {
 	const char *prefix; /* of its facts */
 	shunt_fired_fn *fired;
 	struct shunt_bell *bells;
-	/* [ring:totals] relaxed: statistics, added when a worker stops. */
-	_Atomic uint64_t overflows, messages_refused;
 };
 
 /* First member of a slot. The worker's alone. */

@@ -8,9 +8,9 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)    # -O2 -g -DNDEBUG
 endif()
 
-set(SHUNT_C_FLAGS -std=gnu17 -g -fno-plt -fasynchronous-unwind-tables
+set(SHUNT_C_FLAGS -std=gnu17 -fno-plt -fasynchronous-unwind-tables
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla)
-set(SHUNT_CXX_FLAGS -std=gnu++17 -g -fno-plt -Wall -Wextra -Wshadow)
+set(SHUNT_CXX_FLAGS -std=gnu++17 -fno-plt -Wall -Wextra -Wshadow)
 set(SHUNT_LINK_FLAGS -Wl,--build-id=sha1)
 
 # clang 14 keeps the full name of an assembly file in its line table, whatever the prefix map says.

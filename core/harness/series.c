@@ -16,7 +16,7 @@
 #define SHARDS_MAX 16
 
 struct shard {
-	int lock; /* [series:shard] shunt_spin_lock's: see core/lock.h */
+	int lock; /* of shunt_spin_lock, which states its order */
 	struct shunt_hist hist;
 } __attribute__((aligned(128)));
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 TAG = re.compile(r"\[([a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*)\]")
 ORDER = re.compile(r"(?:memory_order_|__ATOMIC_)(relaxed|consume|acquire|release|acq_rel|seq_cst)", re.I)
+FENCE = re.compile(r"\bshunt_full_fence\(\);")
 # How far above an access its comment may stand: the comment, and a statement broken over lines.
 REACH = 8
 
@@ -104,6 +105,8 @@ class Tags:
                 for tag in own:
                     self.declare(tag, line, here)
             orders = {match.lower() for match in ORDER.findall(line)}
+            if FENCE.search(line):
+                orders.add("seq_cst")
             if not orders:
                 continue
             # The comment stands above, or at the end of the statement.
@@ -111,8 +114,8 @@ class Tags:
             tags = TAG.findall(near)
             if orders & {"acquire", "release", "acq_rel", "consume"} and not tags:
                 problems.append(f"{here}: {', '.join(sorted(orders))} without the tag it is about")
-            if "seq_cst" in orders and not tags and "forbid" not in near.lower():
-                problems.append(f"{here}: seq_cst says neither a tag nor what it forbids")
+            if "seq_cst" in orders and not tags and not re.search("forbid|pairs with", near):
+                problems.append(f"{here}: seq_cst says neither what it forbids nor its partner")
             if "relaxed" in orders:
                 self.relaxed.update(re.findall(r"\w+", line))
                 if not tags and "relaxed" not in near.lower():
@@ -187,7 +190,7 @@ def layer_problems(name: str, line: str, names: dict[str, set[str]]) -> list[str
         header = include.group(1)
         inner = header[1:-1]
         homes = {
-            "hwloc.h": ("backends/place/",), "liburing.h": ("backends/wait/uring",),
+            "hwloc.h": ("backends/place/",), "liburing.h": ("backends/wait/ring.c",),
             "jansson.h": ("core/measure/", "core/cli/"), "benchmark/benchmark.h": ("core/bench/",),
         }
         for library, may in homes.items():

@@ -7,6 +7,7 @@
     attempts/              records that a retry replaced; nothing measured is ever deleted
     quarantine/            damaged files, moved aside with a .why.txt beside each
     sessions/              one JSON Lines journal per `lab run`: who, where, which CPUs, checksums
+    traces/                <block>.<arm>.json of the points that ask for one; not measured
     locks/                 who is working on which block
     parts/                 only in a merged campaign: complete campaigns, one a folder
 

@@ -43,8 +43,7 @@ def parse_record(text: bytes, path: Path | str = "record") -> dict[str, Any]:
     except UnicodeDecodeError as e:
         raise RecordError(path, f"not UTF-8 at byte {e.start}") from None
     except json.JSONDecodeError as e:
-        cut = e.pos >= len(text.decode("utf-8").rstrip()) - 1
-        kind = "truncated" if cut else "not JSON"
+        kind = "not JSON" if text.rstrip().endswith(b"}") else "truncated"
         raise RecordError(path, f"{kind}: {e.msg} at line {e.lineno} column {e.colno}") from None
     except ValueError as e:
         raise RecordError(path, str(e)) from None

@@ -36,14 +36,6 @@ static inline void full_fence(void)
 #endif
 }
 
-/* How long a torture goes on. */
-static inline int64_t torture_ms(void)
-{
-	const char *text = getenv("SHUNT_TORTURE_MS");
-
-	return text != NULL && atoi(text) > 0 ? atoi(text) : 2000;
-}
-
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 static inline void task_blocks(struct shunt_task *task)
@@ -73,6 +65,7 @@ struct subject {
 	const struct shunt_wait *ops;
 	struct shunt_values values;
 	char title[128];
+	int64_t torture_ms; /* how long a torture goes on: the defaults get most of it */
 };
 
 /* Variant 0 has every default; each next one sets one value of one CHOICE parameter that is not
@@ -81,7 +74,11 @@ static inline bool subject_init(struct subject *s, const struct shunt_wait *ops,
 {
 	size_t seen = 0;
 
-	*s = (struct subject){.ops = ops};
+	const char *text = getenv("SHUNT_TORTURE_MS");
+	int64_t torture_ms = text != NULL && atoi(text) > 0 ? atoi(text) : 2000;
+
+	*s = (struct subject){.ops = ops,
+		.torture_ms = variant == 0 ? torture_ms : torture_ms / 8 + 1};
 	snprintf(s->title, sizeof(s->title), "%s", ops->name);
 	if (ops->params == NULL)
 		return variant == 0;
@@ -113,6 +110,7 @@ struct harness {
 	const struct shunt_wait *ops;
 	void *wait;
 	const char *title;
+	int64_t torture_ms;
 };
 
 static void own_fired(void *arg, const struct shunt_timer *timer);
@@ -126,6 +124,7 @@ static inline struct harness *harness_open_with(struct subject *s, int64_t slack
 
 	h->ops = s->ops;
 	h->title = s->title;
+	h->torture_ms = s->torture_ms;
 	if (s->ops->open(&h->wait, &config, &err) != 0)
 		fail_msg("%s: %s", s->title, err.text);
 	return h;

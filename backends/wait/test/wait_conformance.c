@@ -536,7 +536,7 @@ static void no_wake_is_lost_between_two_workers(void **state)
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, play, &player[i]), 0);
 	pthread_barrier_wait(&c.ready);
-	referee(&c, torture_ms());
+	referee(&c, c.h->torture_ms);
 	atomic_store(&c.over, true);
 	for (int i = 0; i < 2; i++)
 		c.h->ops->wake(c.slot[i], NULL);
@@ -594,7 +594,7 @@ static void no_wake_from_outside_is_lost(void **state)
 
 	in.slot = harness_start(in.h, 0, NULL);
 	in.seed = harness_seed(in.h);
-	in.end_ns = now_ns() + torture_ms() / 4 * MS;
+	in.end_ns = now_ns() + in.h->torture_ms * MS / 4;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, send_work, &in), 0);
 	while (now_ns() < in.end_ns) {

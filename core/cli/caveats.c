@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Caveats: what a reader must know before believing a number.
+ *
+ * Only what applies to this run, most serious first, one line each; what can be quantified is.
+ */
+#include "core/cli/run.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *fact(const struct shunt_outcome *outcome, const char *name)
+{
+	for (size_t i = 0; i < outcome->fact_count; i++)
+		if (strcmp(outcome->facts[i].key, name) == 0)
+			return outcome->facts[i].value;
+	return "";
+}
+
+static void about_the_machine(struct cli_run *run)
+{
+	for (int level = CLI_NOISE; level >= CLI_NOTE; level--)
+		for (size_t i = 0; i < run->finding_count; i++) {
+			const struct cli_finding *f = &run->findings[i];
+
+			/* Notes on the kernel are for `shunt doctor`; these touch every number. */
+			if ((int)f->level != level ||
+				(level == CLI_NOTE && strcmp(f->name, "hypervisor") != 0 &&
+					strcmp(f->name, "boost") != 0 &&
+					strcmp(f->name, "clock source") != 0 &&
+					strcmp(f->name, "source") != 0))
+				continue;
+			cli_add(&run->caveats, "%s %s: %s\n", f->name, f->value, f->advice);
+		}
+}
+
+static void about_the_interference(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	const struct shunt_interference *before = &outcome->before, *after = &outcome->after;
+	unsigned both = before->have & after->have;
+	const struct shunt_usage *usage = &outcome->usage;
+	double wall_ns = 0;
+
+	for (size_t i = 0; i < outcome->iteration_count; i++)
+		wall_ns += (double)outcome->iterations[i].wall_ns;
+	if (both & SHUNT_INTERFERENCE_STEAL_TICKS && after->steal_ticks > before->steal_ticks)
+		cli_add(&run->caveats,
+			"the hypervisor took %" PRIu64 " ms of processor time during the run\n",
+			(after->steal_ticks - before->steal_ticks) * 10);
+	if (both & SHUNT_INTERFERENCE_THROTTLED_NS && after->throttled_ns > before->throttled_ns)
+		cli_add(&run->caveats,
+			"the CPU quota of the control group held the run back for %" PRIu64 " us\n",
+			(after->throttled_ns - before->throttled_ns) / 1000);
+	/* More often than once in 20 ms: somebody else wants the processor. */
+	if (wall_ns > 0 && (double)usage->involuntary_switches > 1 + wall_ns / 2e7)
+		cli_add(&run->caveats,
+			"preempted %" PRIu64 " times while measuring: other programs want the "
+			"processor\n",
+			usage->involuntary_switches);
+	if (usage->major_faults > 0)
+		cli_add(&run->caveats, "%" PRIu64 " page faults read from disk while measuring\n",
+			usage->major_faults);
+}
+
+static void about_the_iterations(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	for (size_t i = 0; i < outcome->metric_count; i++) {
+		const struct shunt_outcome_metric *metric = &outcome->metrics[i];
+		char low[32], high[32];
+
+		if (strcmp(metric->name, "wall_ns") != 0 || metric->high <= metric->low * 1.1)
+			continue;
+		cli_add(&run->caveats,
+			"iterations differ by %.0f %% (%s to %s): repeat before comparing\n",
+			100 * (metric->high / metric->low - 1),
+			cli_ns(metric->low, low, sizeof(low)),
+			cli_ns(metric->high, high, sizeof(high)));
+		/* Below a millisecond the clock's own cost begins to show. */
+		if (metric->value < 1e6)
+			cli_add(&run->caveats, "an iteration is short (%s): take more operations\n",
+				cli_ns(metric->value, low, sizeof(low)));
+	}
+	if (outcome->warmup_done == 0)
+		cli_add(&run->caveats, "no warm-up: the first touch of memory is in the numbers\n");
+}
+
+static void about_the_scheduler(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	if (strcmp(fact(outcome, "stack.guard"), "none") == 0)
+		cli_add(&run->caveats, "stacks have no guard: an overflow corrupts memory\n");
+	if (strcmp(fact(outcome, "wait.spins"), "yes") == 0)
+		cli_add(&run->caveats,
+			"idle workers spin: low latency is paid for with processor time\n");
+	if (strcmp(fact(outcome, "place.oversubscribed"), "yes") == 0)
+		cli_add(&run->caveats, "more workers than CPUs\n");
+}
+
+static void about_the_probes(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	char cost[32];
+
+	if (outcome->sched_delay_every)
+		cli_add(&run->caveats,
+			"the probe sched_delay was on: %s for one event in %u, and a test for "
+			"each\n",
+			cli_ns(outcome->sched_delay_cost_ns, cost, sizeof(cost)),
+			outcome->sched_delay_every);
+	for (size_t i = 0; i < outcome->series_count; i++) {
+		const struct shunt_hist *hist = &outcome->series[i].hist;
+
+		if (hist->negative)
+			cli_add(&run->caveats,
+				"%" PRIu64 " samples of %s were negative and counted as 0\n",
+				hist->negative, outcome->series[i].name);
+	}
+	if (outcome->trace_dropped)
+		cli_add(&run->caveats,
+			"the trace lost %" PRIu64 " events: make the run smaller, or raise "
+			"--trace-events\n",
+			outcome->trace_dropped);
+	if (run->request.narrate)
+		cli_add(&run->caveats, "narrated: printing is in the times\n");
+}
+
+void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	run->caveats.len = 0;
+	cli_add(&run->caveats, "%s", "");
+	about_the_machine(run);
+	about_the_interference(run, outcome);
+	about_the_iterations(run, outcome);
+	about_the_scheduler(run, outcome);
+	about_the_probes(run, outcome);
+}

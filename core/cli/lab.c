@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shunt lab: the experiment runner, a program of its own.
+ *
+ * It is looked for as git looks for its subcommands: where $SHUNT_LAB says, in the tree that this
+ * executable was built in (build/<preset>/shunt, so ../../experiments/lab), or where `cmake
+ * --install` puts it (bin/shunt, so ../libexec/shunt/lab or ../share/shunt/experiments/lab).
+ */
+#include "core/cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const places[] = {"../../experiments/lab", "../libexec/shunt/lab",
+	"../share/shunt/experiments/lab"};
+
+/* The folder of this executable; "" when /proc does not say. */
+static void own_folder(char *text, size_t bytes)
+{
+	ssize_t n = readlink("/proc/self/exe", text, bytes - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	char *slash = strrchr(text, '/');
+
+	if (slash)
+		*slash = '\0';
+}
+
+static bool find(char *path, size_t bytes)
+{
+	const char *given = getenv("SHUNT_LAB");
+	char folder[4096];
+
+	if (given && *given) {
+		snprintf(path, bytes, "%s", given);
+		return access(path, X_OK) == 0;
+	}
+	own_folder(folder, sizeof(folder));
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, bytes, "%s/%s", folder, places[i]);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+	char path[8192], self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	(void)command, (void)argc;
+	if (!find(path, sizeof(path)))
+		return cli_error(false, CLI_USAGE,
+			"the lab is not here: run shunt from its build folder or install it, or "
+			"name "
+			"it in $SHUNT_LAB");
+	/* The lab runs the shunt that it was called from. */
+	if (n > 0) {
+		self[n] = '\0';
+		setenv("SHUNT", self, 0);
+	}
+	argv[0] = path;
+	execv(path, argv);
+	return cli_error(false, CLI_RUN_FAILED, "%s: %s", path, strerror(errno));
+}
+
+const struct cli_command cli_lab = {
+	.name = "lab",
+	.summary = "experiments: plan, run, compare, figures",
+	.usage = "COMMAND ...",
+	.run = run,
+};

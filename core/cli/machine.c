@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What about this machine and build may disturb a measurement, and what to do about it.
+ *
+ * It judges the facts of the manifest, so that the report of a run, `shunt doctor` and --strict say
+ * the same of the same machine. A note is to be known; noise is to be removed before numbers are
+ * published, and is what --strict refuses.
+ */
+#include "core/cli/cli.h"
+
+#include "core/build_info.h"
+#include "core/engine/slots.h"
+#include "core/measure/environment.h"
+#include "core/measure/interference.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The first placement that knows the topology tells it, whatever placement the run has: all runs on
+ * one machine state then share one manifest. */
+static void add_topology(struct shunt_env *env)
+{
+	for (const struct shunt_plugin *p = shunt_registry_places; p->name; p++) {
+		const struct shunt_place *place = p->object;
+		struct shunt_error why;
+
+		if (!place || !place->facts || (place->probe && place->probe(&why) != 0))
+			continue;
+		place->facts(shunt_env_fact, env);
+		return;
+	}
+}
+
+struct shunt_env *cli_gather(void)
+{
+	struct shunt_env *env;
+
+	if (shunt_env_new(&env) != 0)
+		return NULL;
+	shunt_env_gather(env, "");
+	add_topology(env);
+	return env;
+}
+
+const char *cli_fact(const struct shunt_env *env, const char *name, char *text, size_t bytes,
+	const char *otherwise)
+{
+	json_t *facts = json_object_get(shunt_env_json(env), "facts");
+	json_t *value = json_object_get(json_object_get(facts, name), "value");
+
+	if (json_is_string(value) && *json_string_value(value))
+		snprintf(text, bytes, "%s", json_string_value(value));
+	else if (json_is_integer(value))
+		snprintf(text, bytes, "%lld", (long long)json_integer_value(value));
+	else if (json_is_boolean(value))
+		snprintf(text, bytes, "%s", json_is_true(value) ? "yes" : "no");
+	else
+		snprintf(text, bytes, "%s", otherwise);
+	return text;
+}
+
+/* ---- findings -------------------------------------------------------------------------------- */
+
+struct findings {
+	struct cli_finding *list;
+	size_t count;
+};
+
+static void __attribute__((format(printf, 4, 5)))
+found(struct findings *findings, const char *name, const char *value, const char *advice, ...)
+{
+	struct cli_finding *finding = &findings->list[findings->count];
+	va_list args;
+
+	if (findings->count == CLI_FINDINGS_MAX)
+		return;
+	findings->count++;
+	*finding = (struct cli_finding){.name = name, .level = CLI_NOTE};
+	snprintf(finding->value, sizeof(finding->value), "%s", value);
+	va_start(args, advice);
+	vsnprintf(finding->advice, sizeof(finding->advice), advice, args);
+	va_end(args);
+	if (!finding->advice[0])
+		finding->level = CLI_FINE;
+}
+
+static void is_noise(struct findings *findings)
+{
+	findings->list[findings->count - 1].level = CLI_NOISE;
+}
+
+static void look_at_build(struct findings *f, const struct shunt_env *env)
+{
+	char text[96];
+
+	if (SHUNT_DEBUG) {
+		found(f, "build", SHUNT_BUILD_TYPE,
+			"debug checks or a sanitizer are compiled in; use the release preset");
+		is_noise(f);
+	} else {
+		found(f, "build", SHUNT_BUILD_TYPE, "%s", "");
+	}
+	cli_fact(env, "build.dirty", text, sizeof(text), "unknown");
+	if (strcmp(text, "yes") == 0)
+		found(f, "source", "differs from its commit",
+			"commit before measuring for publication, so that the records name the "
+			"code");
+	else if (strcmp(text, "no") == 0)
+		found(f, "source", "as committed", "%s", "");
+	else
+		found(f, "source", "no git clone", "the records cannot name the commit");
+}
+
+/* The firmware's vendor alone says nothing: real machines have one too. */
+static const char *hypervisor(const struct shunt_env *env, char *text, size_t bytes)
+{
+	static const char *const telling[] = {"signature", "type", "compatible"};
+	json_t *facts = json_object_get(shunt_env_json(env), "facts");
+	json_t *value = json_object_get(json_object_get(facts, "machine.hypervisor"), "value");
+	static const char *const known[][2] = {{"KVMKVMKVM", "KVM"}, {"Microsoft Hv", "Hyper-V"},
+		{"VMwareVMware", "VMware"}, {"XenVMMXenVMM", "Xen"}, {"TCGTCGTCGTCG", "QEMU"}};
+	const char *found = "none";
+
+	for (size_t i = sizeof(telling) / sizeof(telling[0]); i-- > 0;) {
+		const char *word = json_string_value(json_object_get(value, telling[i]));
+
+		if (word && *word)
+			found = word;
+	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(found, known[i][0]) == 0)
+			found = known[i][1];
+	snprintf(text, bytes, "%s", found);
+	return text;
+}
+
+static void look_at_cpu(struct findings *f, const struct shunt_env *env)
+{
+	char text[96];
+
+	hypervisor(env, text, sizeof(text));
+	if (strcmp(text, "none") == 0)
+		found(f, "hypervisor", text, "%s", "");
+	else
+		found(f, "hypervisor", text,
+			"a virtual machine: its processors may be shared and its clock readings "
+			"are "
+			"dearer; compare by ratio within one session");
+	cli_fact(env, "cpu.governor", text, sizeof(text), "not known");
+	if (strcmp(text, "performance") == 0 || strcmp(text, "not known") == 0) {
+		found(f, "governor", text, "%s", "");
+	} else {
+		found(f, "governor", text,
+			"the clock rate follows the load; cpupower frequency-set -g performance");
+		is_noise(f);
+	}
+	cli_fact(env, "cpu.boost", text, sizeof(text), "not known");
+	found(f, "boost", text, "%s",
+		strcmp(text, "1") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "on") == 0
+			? "the clock rate depends on temperature and neighbours; switch it off in "
+			  "the "
+			  "firmware or in /sys/devices/system/cpu"
+			: "");
+	cli_fact(env, "cpu.smt", text, sizeof(text), "not known");
+	found(f, "SMT", text, "%s",
+		strcmp(text, "1") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "on") == 0
+			? "two workers on one core share it; a placement can give each a core of "
+			  "its own"
+			: "");
+	cli_fact(env, "cpu.isolated", text, sizeof(text), "none");
+	found(f, "isolated CPUs", text, "%s",
+		strcmp(text, "none") == 0 ? "" : "place the workers on them on purpose");
+}
+
+static void look_at_kernel(struct findings *f, const struct shunt_env *env)
+{
+	char text[96];
+	long maps;
+
+	cli_fact(env, "kernel.clocksource", text, sizeof(text), "not known");
+	found(f, "clock source", text, "%s",
+		strcmp(text, "hpet") == 0 || strcmp(text, "acpi_pm") == 0
+			? "reading the clock is a slow device access; look for why tsc was given "
+			  "up in "
+			  "dmesg"
+			: "");
+	cli_fact(env, "kernel.thp", text, sizeof(text), "not known");
+	found(f, "huge pages", text, "%s",
+		strstr(text, "[always]")
+			? "transparent huge pages everywhere, so the first touch of "
+			  "memory varies; stacks "
+			  "are exempt"
+			: "");
+	cli_fact(env, "kernel.io_uring_disabled", text, sizeof(text), "not known");
+	found(f, "io_uring", strcmp(text, "0") == 0 ? "allowed" : text, "%s",
+		strcmp(text, "1") == 0 || strcmp(text, "2") == 0
+			? "sysctl kernel.io_uring_disabled=0 allows it to everybody"
+			: "");
+	cli_fact(env, "kernel.max_map_count", text, sizeof(text), "0");
+	maps = atol(text);
+	found(f, "memory maps", text, "%s",
+		maps > 0 && maps < 262144 ? "bounds guarded stacks where the kernel has no "
+					    "MADV_GUARD_INSTALL: sysctl "
+					    "vm.max_map_count=1048576"
+					  : "");
+	cli_fact(env, "kernel.timer_slack_ns", text, sizeof(text), "not known");
+	found(f, "timer slack", text, "%s", "");
+}
+
+static void look_at_load(struct findings *f)
+{
+	struct shunt_interference now;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	char text[96];
+
+	shunt_interference_read(&now, "");
+	if (!(now.have & SHUNT_INTERFERENCE_LOAD1))
+		return;
+	snprintf(text, sizeof(text), "%.2f on %ld CPUs", now.load1, cpus);
+	if (now.load1 < 0.25 * (double)cpus) {
+		found(f, "load", text, "%s", "");
+	} else {
+		found(f, "load", text, "other programs are running; wait, or stop them");
+		is_noise(f);
+	}
+}
+
+size_t cli_findings(const struct shunt_env *env, struct cli_finding list[CLI_FINDINGS_MAX])
+{
+	struct findings findings = {list, 0};
+
+	look_at_build(&findings, env);
+	look_at_cpu(&findings, env);
+	look_at_kernel(&findings, env);
+	look_at_load(&findings);
+	return findings.count;
+}

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shunt run: one run, its record, its report.
+ *
+ * Everything that can be found wrong without running is found before: the names and values, the
+ * record's path, the trace's path. What happens after that leaves a record, also when a signal or the
+ * timeout ends the process from the watcher's thread.
+ */
+#include "core/cli/run.h"
+
+#include "core/measure/environment.h"
+#include "core/measure/trace.h"
+#include "core/spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SCHED_DELAY_EVERY 64
+/* What a record takes at most on most file systems, to notice a full disk before the run. */
+#define ROOM_BYTES (256 * 1024)
+
+/* ---- what was asked -------------------------------------------------------------------------- */
+
+static int take_params(struct cli_run *run)
+{
+	struct shunt_request *request = &run->request;
+
+	run->params = calloc(run->args.word_count + 1, sizeof(*run->params));
+	if (!run->params)
+		return cli_error(run->args.json, CLI_RUN_FAILED, "out of memory");
+	for (size_t i = 2; i < run->args.word_count; i++) {
+		char *copy = strdup(run->args.word[i]), *equals = copy ? strchr(copy, '=') : NULL;
+
+		if (!equals || equals == copy) {
+			free(copy);
+			return cli_error(run->args.json, CLI_USAGE,
+				"'%.80s' is no parameter: expected KEY=VALUE, as in tasks=1000",
+				run->args.word[i]);
+		}
+		*equals = '\0';
+		for (size_t j = 0; j < request->param_count; j++)
+			if (strcmp(run->params[j].key, copy) == 0) {
+				int rc = cli_error(run->args.json, CLI_USAGE,
+					"the parameter %s is given twice", copy);
+
+				free(copy);
+				return rc;
+			}
+		run->params[request->param_count++] =
+			(struct shunt_setting){.key = copy, .value = equals + 1, .by_user = true};
+	}
+	request->params = run->params;
+	return 0;
+}
+
+static int take_words(struct cli_run *run)
+{
+	const struct shunt_plugin *plugin;
+	struct shunt_error err;
+
+	if (run->args.word_count < 2)
+		return cli_error(run->args.json, CLI_USAGE,
+			"run needs a backend and a workload, as in `shunt run asm yield`; `shunt "
+			"list` "
+			"has their names");
+	int rc = shunt_registry_find(&plugin, shunt_registry_workloads, "workload",
+		run->args.word[1], &err);
+
+	if (rc)
+		return cli_error(run->args.json, rc == -ENOSYS ? CLI_RUN_FAILED : CLI_USAGE, "%s",
+			err.text);
+	run->request.spec = run->args.word[0];
+	run->request.workload = plugin->object;
+	return take_params(run);
+}
+
+/* "sched_delay" or "sched_delay=EVERY". */
+static int take_probe(struct cli_run *run)
+{
+	static const char name[] = "sched_delay";
+	const struct shunt_param every[] = {{.name = name,
+						    .type = SHUNT_PARAM_COUNT,
+						    .fallback = "64",
+						    .min = 1,
+						    .max = 1000000000},
+		{.name = NULL}};
+	const char *text = shunt_value_text(&run->args.options, "--probe");
+	size_t len = strcspn(text, "=");
+	struct shunt_values values;
+	struct shunt_error err;
+	int rc = 0;
+
+	if (!*text)
+		return 0;
+	if (len != strlen(name) || strncmp(text, name, len) != 0)
+		return cli_error(run->args.json, CLI_USAGE,
+			"no probe '%.60s': there is sched_delay (or sched_delay=N, one event in N)",
+			text);
+	run->request.sched_delay_every = SCHED_DELAY_EVERY;
+	if (!text[len])
+		return 0;
+	if (shunt_values_init(&values, every, &err) != 0)
+		return cli_error(run->args.json, CLI_RUN_FAILED, "%s", err.text);
+	if (shunt_values_set(&values, "shunt run: --probe", name, text + len + 1, &err) != 0)
+		rc = cli_error(run->args.json, CLI_USAGE, "%s", err.text);
+	run->request.sched_delay_every = (unsigned)shunt_value_int(&values, name);
+	shunt_values_fini(&values);
+	return rc;
+}
+
+static void print_line(void *arg, const char *line)
+{
+	struct cli_run *run = arg;
+	FILE *out = run->args.json ? stderr : stdout;
+
+	/* At once: it is a story, told while it happens. */
+	fprintf(out, "%s\n", line);
+	fflush(out);
+	run->narrated = true;
+}
+
+static int keep_trace(void *arg, struct shunt_trace *trace, struct shunt_error *err)
+{
+	struct cli_run *run = arg;
+
+	return shunt_trace_export(trace, run->trace_path, err);
+}
+
+static int take_options(struct cli_run *run)
+{
+	const struct shunt_values *options = &run->args.options;
+	struct shunt_request *request = &run->request;
+	const char *record = shunt_value_text(options, "--record");
+	const char *trace = shunt_value_text(options, "--trace");
+
+	request->seed = (uint64_t)shunt_value_int(options, "--seed");
+	request->narrate = cli_is_set(&run->args, "--narrate");
+	/* A story is told once: without warm-up, unless one is asked for. */
+	request->warmup = request->narrate && !cli_given(&run->args, "--warmup")
+				  ? 0
+				  : (unsigned)shunt_value_int(options, "--warmup");
+	request->iterations = request->narrate && !cli_given(&run->args, "--iters")
+				      ? 1
+				      : (unsigned)shunt_value_int(options, "--iters");
+	request->timeout_ns = (uint64_t)shunt_value_int(options, "--timeout");
+	request->trace_capacity = (uint64_t)shunt_value_int(options, "--trace-events");
+	request->watch_signals = true;
+	request->line = print_line;
+	request->arg = run;
+	run->record_path = *record ? record : NULL;
+	run->trace_path = *trace ? trace : NULL;
+	run->force = cli_is_set(&run->args, "--force");
+	if (run->trace_path)
+		request->keep_trace = keep_trace;
+	return take_probe(run);
+}
+
+/* ---- can the results be kept? ---------------------------------------------------------------- */
+
+/* Tries to make a file beside `path` and to give it room. 0 or a negative errno. */
+static int try_beside(const char *path)
+{
+	char copy[4096], name[4200];
+	int fd, rc = 0;
+
+	if (strlen(path) >= sizeof(copy))
+		return -ENAMETOOLONG;
+	strcpy(copy, path);
+	snprintf(name, sizeof(name), "%s/.shunt-XXXXXX", dirname(copy));
+	fd = mkstemp(name);
+	if (fd < 0)
+		return -errno;
+	rc = -posix_fallocate(fd, 0, ROOM_BYTES);
+	if (rc == -EINVAL || rc == -EOPNOTSUPP)
+		rc = 0;
+	close(fd);
+	unlink(name);
+	return rc;
+}
+
+static int check_path(struct cli_run *run, const char *what, const char *path, bool replace)
+{
+	bool json = run->args.json;
+	struct stat there;
+	int rc;
+
+	if (stat(path, &there) == 0) {
+		if (S_ISDIR(there.st_mode))
+			return cli_error(json, CLI_USAGE,
+				"the %s %s is a folder: name a file in it", what, path);
+		if (!S_ISREG(there.st_mode))
+			return access(path, W_OK) == 0 ? 0
+						       : cli_error(json, CLI_USAGE,
+								 "the %s %s cannot be written: %s",
+								 what, path, strerror(errno));
+		if (!replace)
+			return cli_error(json, CLI_USAGE,
+				"the %s %s exists already: name another file%s", what, path,
+				strcmp(what, "record") == 0 ? ", or replace it with --force" : "");
+	}
+	rc = try_beside(path);
+	if (rc == -ENOENT)
+		return cli_error(json, CLI_USAGE,
+			"the %s %s cannot be written: its folder does not exist", what, path);
+	if (rc)
+		return cli_error(json, CLI_USAGE, "the %s %s cannot be written: %s", what, path,
+			strerror(-rc));
+	return 0;
+}
+
+static int check_paths(struct cli_run *run)
+{
+	int rc = 0;
+
+	if (run->record_path)
+		rc = check_path(run, "record", run->record_path, run->force);
+	if (rc == 0 && run->trace_path)
+		rc = check_path(run, "trace", run->trace_path, false);
+	return rc;
+}
+
+/* ---- the machine ----------------------------------------------------------------------------- */
+
+static int look_at_machine(struct cli_run *run)
+{
+	struct shunt_error err;
+
+	run->env = cli_gather();
+	if (!run->env)
+		return cli_error(run->args.json, CLI_RUN_FAILED, "out of memory for the manifest");
+	run->finding_count = cli_findings(run->env, run->findings);
+	if (shunt_env_seal(run->env, cli_is_set(&run->args, "--redact"), &err) != 0)
+		return cli_error(run->args.json, CLI_RUN_FAILED, "the manifest: %s", err.text);
+	if (!cli_is_set(&run->args, "--strict"))
+		return 0;
+	for (size_t i = 0; i < run->finding_count; i++)
+		if (run->findings[i].level == CLI_NOISE)
+			return cli_error(run->args.json, CLI_ENVIRONMENT,
+				"refused by --strict: %s %s: %s; `shunt doctor` has all of it",
+				run->findings[i].name, run->findings[i].value,
+				run->findings[i].advice);
+	return 0;
+}
+
+/* ---- what came of it ------------------------------------------------------------------------- */
+
+static int exit_status(const struct shunt_outcome *outcome)
+{
+	if (outcome->status == SHUNT_RECORD_OK)
+		return CLI_OK;
+	return outcome->check_failed ? CLI_CHECK_FAILED : CLI_RUN_FAILED;
+}
+
+/* The record could not be kept where it was wanted: rather elsewhere than nowhere. */
+static void rescue(struct cli_run *run, const struct shunt_record *record)
+{
+	const char *folder = getenv("TMPDIR");
+	struct shunt_error err;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/shunt-%s-%ld.json", folder && *folder ? folder : "/tmp",
+		shunt_record_run_id(record), (long)getpid());
+	if (shunt_record_write(record, run->env, path, false, &err) == 0)
+		fprintf(stderr, "shunt: the record is in %s instead\n", path);
+}
+
+/* Keeps the record; 0 or an exit status. *kept (for the report) is freed by the caller. */
+static int keep_record(struct cli_run *run, const struct shunt_record *record, char **kept)
+{
+	struct shunt_error err = {""};
+	struct cli_text text = {0};
+
+	*kept = NULL;
+	if (!run->record_path)
+		return 0;
+	if (shunt_record_write(record, run->env, run->record_path, run->force, &err) != 0) {
+		fprintf(stderr, "shunt: the record cannot be kept: %s\n", err.text);
+		rescue(run, record);
+		return CLI_RUN_FAILED;
+	}
+	cli_add(&text, "%s", run->record_path);
+	struct stat there;
+
+	if (stat(run->record_path, &there) == 0 && S_ISREG(there.st_mode))
+		cli_add(&text, ", and the machine's in env/%.12s... beside it",
+			shunt_env_id(run->env));
+	*kept = text.s;
+	return 0;
+}
+
+/* Record first, then what people read. Returns the exit status. */
+static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	int status = exit_status(outcome), rc;
+	struct shunt_error err;
+	struct shunt_record *record;
+	char *kept = NULL;
+
+	cli_run_caveats(run, outcome);
+	record = cli_run_record(run, outcome, &err);
+	if (!record)
+		return cli_error(run->args.json, CLI_RUN_FAILED, "no record can be made: %s",
+			err.text);
+	rc = keep_record(run, record, &kept);
+	if (outcome->status != SHUNT_RECORD_OK)
+		fprintf(stderr, "shunt: %s: %s\n", shunt_record_status_name(outcome->status),
+			outcome->reason);
+	if (run->args.json) {
+		cli_json(json_incref(shunt_record_json(record)), status);
+	} else {
+		if (run->narrated)
+			printf("\n");
+		cli_run_report(run, outcome, kept);
+	}
+	free(kept);
+	shunt_record_free(record);
+	return rc ? rc : status;
+}
+
+/* On the watcher's thread, while the run's own threads still compute: nothing is freed. */
+static void abandoned(void *arg, const struct shunt_outcome *outcome, int signal)
+{
+	struct cli_run *run = arg;
+	int status = conclude(run, outcome);
+
+	fflush(stdout);
+	_exit(signal ? CLI_SIGNAL + signal : status);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+/* Signals wait until there is somebody to take them; they are not let in again, because after the
+ * run only the record is left to write. */
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int perform(struct cli_run *run)
+{
+	struct shunt_run *harness;
+	struct shunt_error err = {""};
+	int rc;
+
+	run->request.abandoned = abandoned;
+	rc = shunt_run_prepare(&harness, &run->request, &err);
+	if (rc)
+		return cli_error(run->args.json, rc == -ENOMEM ? CLI_RUN_FAILED : CLI_USAGE, "%s",
+			err.text);
+	block_signals();
+	shunt_run_execute(harness);
+	rc = conclude(run, shunt_run_outcome(harness));
+	shunt_run_free(harness);
+	return rc;
+}
+
+static void release(struct cli_run *run)
+{
+	for (size_t i = 0; i < run->request.param_count; i++)
+		free((char *)run->params[i].key);
+	free(run->params);
+	free(run->caveats.s);
+	shunt_env_free(run->env);
+	cli_args_free(&run->args);
+}
+
+static int run_command(const struct cli_command *command, int argc, char **argv)
+{
+	/* The words as they were typed, the program's name among them. */
+	struct cli_run run = {.argc = argc + 1, .argv = argv - 1};
+	int rc = cli_args_parse(&run.args, command, argc, argv);
+
+	if (rc == 0)
+		rc = take_words(&run);
+	if (rc == 0)
+		rc = take_options(&run);
+	if (rc == 0)
+		rc = check_paths(&run);
+	if (rc == 0)
+		rc = look_at_machine(&run);
+	if (rc == 0)
+		rc = perform(&run);
+	release(&run);
+	return rc;
+}
+
+static const struct shunt_param options[] = {
+	{.name = "--seed",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "1",
+		.help = "=N all inputs come from it: the same seed, the same work"},
+	{.name = "--warmup",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "1",
+		.max = 1000000,
+		.help = "=N unmeasured iterations first (--narrate: 0)"},
+	{.name = "--iters",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "5",
+		.min = 1,
+		.max = 1000000,
+		.help = "=N measured iterations; metrics are their medians (--narrate: 1)"},
+	{.name = "--record",
+		.type = SHUNT_PARAM_TEXT,
+		.help = "=FILE keep the record there, and the machine's manifest in env/ beside "
+			"it"},
+	CLI_FLAG("--force", "replace a record that exists"),
+	{.name = "--arm",
+		.type = SHUNT_PARAM_TEXT,
+		.help = "=NAME the column of the comparison this run belongs to"},
+	{.name = "--repetition",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "0",
+		.help = "=K which repetition of its point this run is"},
+	{.name = "--block", .type = SHUNT_PARAM_TEXT, .help = "=ID the block of the plan it is in"},
+	CLI_FLAG("--json", "print the record, one JSON document, instead of the report"),
+	CLI_FLAG("--narrate", "print the workload's own story, as it happens"),
+	{.name = "--timeout",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "0",
+		.help = "=TIME give up after so long; 0: never"},
+	{.name = "--trace",
+		.type = SHUNT_PARAM_TEXT,
+		.help = "=FILE trace one iteration more, for Perfetto and for shunt trace check"},
+	{.name = "--trace-events",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "262144",
+		.min = 1000,
+		.max = 100000000,
+		.help = "=N events that the trace holds per worker"},
+	{.name = "--probe",
+		.type = SHUNT_PARAM_TEXT,
+		.help = "=PROBE sched_delay: sample the time from ready to running; sched_delay=N: "
+			"of one event in N"},
+	CLI_FLAG("--strict", "refuse a machine that is too noisy to measure on (exit status 4)"),
+	CLI_FLAG("--redact", "leave host names, user names and paths out of record and manifest"),
+	{.name = NULL},
+};
+
+const struct cli_command cli_run = {
+	.name = "run",
+	.summary = "run one workload on one backend, check its answer, report",
+	.usage = "BACKEND[:KEY=VALUE,...] WORKLOAD [KEY=VALUE ...] [options]",
+	.text = "Runs the workload on the backend in this process: warm-up iterations, then "
+		"measured "
+		"ones, the answer checked after each. Prints a report; keeps a record if asked "
+		"to.\n\n"
+		"Exit status: 0 the run is good; 1 a wrong answer; 2 asked wrongly; 3 failed, "
+		"timed "
+		"out or skipped; 4 refused by --strict; 130, 143 interrupted. In every case but 2 "
+		"and "
+		"4 the record says what happened.",
+	.examples =
+		"  shunt run asm yield                           the cost of a switch\n"
+		"  shunt run asm chunked_sum preset=tutorial --narrate\n"
+		"  shunt run ucontext yield tasks=100 switches=1M --record yield.json\n"
+		"  shunt run asm:wait=spin,stack.size=128k timers --timeout 30s\n"
+		"  shunt run asm ring --trace ring.json          then open it in ui.perfetto.dev\n"
+		"\n`shunt describe WORKLOAD` has the parameters, `shunt describe spec` the "
+		"settings.\n",
+	.options = options,
+	.run = run_command,
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of `shunt run`: what was asked, the record of what came of it, the report. */
+#ifndef SHUNT_CORE_CLI_RUN_H
+#define SHUNT_CORE_CLI_RUN_H
+
+#include "core/cli/cli.h"
+
+#include "core/harness.h"
+
+struct shunt_env;
+struct shunt_record;
+
+/* One `shunt run`, as asked. */
+struct cli_run {
+	struct cli_args args;
+	struct shunt_request request;
+	struct shunt_setting *params;
+	int argc;
+	char **argv;
+	const char *record_path, *trace_path; /* NULL: none */
+	bool force;
+	struct shunt_env *env; /* sealed before the run */
+	struct cli_finding findings[CLI_FINDINGS_MAX];
+	size_t finding_count;
+	struct cli_text caveats; /* one a line */
+	bool narrated;           /* something was printed before the report */
+};
+
+/* What the reader of this outcome must know: into run->caveats. (caveats.c) */
+void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome);
+
+/* The record of an outcome, finished. NULL and err when it cannot be made. (run_record.c) */
+struct shunt_record *cli_run_record(const struct cli_run *run, const struct shunt_outcome *outcome,
+	struct shunt_error *err);
+
+/* The report, to standard output. `kept` says where the record is; NULL: not kept. (report.c) */
+void cli_run_report(const struct cli_run *run, const struct shunt_outcome *outcome,
+	const char *kept);
+
+#endif

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""What a shunt executable can do, asked of it once, to check an experiment before it runs.
+
+A name that nobody knows is a mistake in the file. A name that is known but not built, or that cannot
+run on this machine, is no mistake: the same experiment runs where it can.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from typing import Any
+
+from .toml_spec import nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    text: str
+    missing_here: bool      # known, but not available on this machine
+
+
+# The slots of a composition and the kind `shunt list` sorts their mechanisms under.
+KINDS = {"switch": "switches", "wait": "waits", "timers": "timers", "policy": "policies",
+         "place": "places"}
+PLAIN_SLOTS = {"workers": "count", "mt": "", "dispatch": "", "stack": ""}
+
+
+class Catalog:
+    """The names of one executable. `lists` is {kind: {name: reason it is not here, or ""}}."""
+
+    def __init__(self, program: str, lists: dict[str, dict[str, str]]):
+        self.program, self.lists = program, lists
+        self._described: dict[str, dict[str, dict[str, Any]] | None] = {}
+
+    def values_of(self, slot: str) -> list[str]:
+        """What can run in a slot on this machine."""
+        return [n for n, why in self.lists.get(KINDS.get(slot, ""), {}).items() if not why]
+
+    def check_backend(self, spec: str) -> list[Fault]:
+        base, _, rest = spec.partition(":")
+        faults = self._check_name("backends", "backend", base)
+        for part in filter(None, rest.split(",")):
+            key, equals, value = part.partition("=")
+            if not equals:
+                faults.append(Fault(f"{part!r} in {spec!r} is not key=value", False))
+            elif key in KINDS:
+                faults += self._check_name(KINDS[key], key, value.partition("+")[0])
+            elif self.check_slot(key):
+                faults.append(Fault(self.check_slot(key), False))
+        return faults
+
+    def check_slot(self, key: str) -> str:
+        """Why `key` is no key of a backend spec, or an empty text. slot.parameter is the driver's
+        own to judge: which parameters there are depends on the mechanism chosen."""
+        slot = key.partition(".")[0]
+        names = [*KINDS, *PLAIN_SLOTS]
+        return "" if slot in names else f"no slot {slot!r}{nearest(slot, names)}"
+
+    def _check_name(self, kind: str, noun: str, name: str) -> list[Fault]:
+        known = self.lists.get(kind)
+        if not known:
+            return []
+        if name not in known:
+            return [Fault(f"no {noun} {name!r}{nearest(name, known)}"
+                          f" (there are {', '.join(sorted(known))})", False)]
+        return [Fault(f"{noun} {name}: {known[name]}", True)] if known[name] else []
+
+    def check_workload(self, name: str, params: dict[str, list[str]]) -> list[tuple[str, str]]:
+        """[(parameter or "", what is wrong)] of a workload's name and parameters' names."""
+        known = self.lists.get("workloads")
+        if known and name not in known:
+            return [("", f"no workload {name!r}{nearest(name, known)}"
+                         f" (there are {', '.join(sorted(known))})")]
+        table = self._params_of(name)
+        if table is None:
+            return []
+        return [(key, f"{name} has no parameter {key!r}{nearest(key, table)}"
+                      f" (it has {', '.join(table) or 'none'})")
+                for key in params if key not in table]
+
+    def kind_of_param(self, workload: str, key: str) -> str:
+        return str(((self._params_of(workload) or {}).get(key) or {}).get("type", ""))
+
+    def kind_of_slot(self, key: str) -> str:
+        return PLAIN_SLOTS.get(key, "")
+
+    def _params_of(self, workload: str) -> dict[str, dict[str, Any]] | None:
+        if workload not in self._described:
+            said = _ask_json([self.program, "describe", workload, "--json"])
+            self._described[workload] = _param_table(said)
+        return self._described[workload]
+
+
+def read_catalog(program: str) -> Catalog | None:
+    said = _ask_json([program, "list", "--json"])
+    if not isinstance(said, dict):
+        return None
+    lists = {}
+    for kind, entries in said.items():
+        if isinstance(entries, list) and all(isinstance(e, dict) and "name" in e for e in entries):
+            lists[kind] = {e["name"]: _why_absent(e) for e in entries}
+    return Catalog(program, lists)
+
+
+def _why_absent(entry: dict[str, Any]) -> str:
+    if entry.get("built", True) and entry.get("available", True):
+        return ""
+    word = "cannot run here" if entry.get("built", True) else "not built"
+    why = entry.get("why") or entry.get("reason") or ""
+    return f"{word}: {why}" if why else word
+
+
+def _param_table(said: Any) -> dict[str, dict[str, Any]] | None:
+    rows = said.get("params") if isinstance(said, dict) else None
+    if not isinstance(rows, list):
+        return None
+    return {row["name"]: row for row in rows if isinstance(row, dict) and "name" in row}
+
+
+def _ask_json(command: list[str]) -> Any:
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=20,
+                              check=True)
+        return json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None

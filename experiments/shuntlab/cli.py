@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""`shunt lab`: the command line. Each command is a module with register(subparsers).
+
+A module is imported only when its command is asked for: planning and running need nothing beyond
+the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a comparison or claim
+failed, 2 usage, 3 some runs failed, 4 the environment refused, 5 data corrupt, 130 or 143
+interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from typing import Any
+
+from . import __doc__ as package_doc  # noqa: F401  (the package says what it is)
+from .campaign import CampaignError
+from .opening import UsageError
+from .records import RecordError
+from .runner import Refused
+from .toml_spec import SpecError, nearest
+
+# name, module, what `lab --help` says. In the order in which one uses them.
+COMMANDS = (
+    ("new", "template", "write a commented experiment to start from"),
+    ("list", "listing", "the experiments that come with shunt"),
+    ("plan", "planning", "freeze an experiment into a campaign folder, or show what it would be"),
+    ("run", "running", "run what a campaign still lacks; a second run resumes"),
+    ("status", "status", "how far a campaign is, what failed, and the command of any run"),
+    ("compare", "compare", "which arm is faster, by how much, and how sure that is"),
+    ("claims", "claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
+    ("report", "report", "one HTML page: figures, verdicts, machine, commands"),
+    ("export", "export", "the records as CSV, JSON Lines or SQLite"),
+    ("verify", "verify", "check every file of a campaign; nothing damaged is read as data"),
+    ("merge", "merge", "put campaigns of several machines into one"),
+    ("index", "index", "write experiments/claims.md: each claim, its command, minutes and figure"),
+)
+
+DESCRIPTION = """\
+Experiments on schedulers: a question in a TOML file becomes a frozen plan, the plan becomes one
+record a run, the records become tables, figures and answers."""
+
+EXAMPLES = """\
+from a question to a figure:
+  lab new mine.toml               write a commented template, then edit it
+  lab plan mine.toml --dry-run    what would be run; --commands shows every command
+  lab run mine.toml               freeze the plan and run it; run again to resume
+  lab compare results/mine-…      the verdicts, in the terminal
+  lab report results/mine-…       one HTML page with figures
+  make -f Makefile.plot figures CAMPAIGN=results/mine-…      the figures for a paper
+
+with what comes with shunt:
+  lab list                        the experiments, each with its question
+  lab run smoke                   every workload on every backend, tiny
+
+exit status: 0 ok, 1 a comparison or claim failed, 2 usage, 3 some runs failed, 4 the environment
+refused, 5 data corrupt, 130 or 143 interrupted (run again to resume)
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with the nearest name for an option it does not know."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            known = [o for a in self._actions for o in a.option_strings]
+            word = rest[0].partition("=")[0]
+            what = "option" if word.startswith("-") else "argument"
+            self.error(f"unknown {what} {word}{nearest(word, known)}")
+        return found, rest
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"{self.prog}: {message}\n  `{self.prog} --help` explains\n")
+
+
+def program_name() -> str:
+    return os.environ.get("SHUNT_LAB_NAME", "lab")
+
+
+def build(words: list[str]) -> Parser:
+    parser = Parser(prog=program_name(), description=DESCRIPTION, epilog=EXAMPLES,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    asked = next((w for w in words if not w.startswith("-")), "")
+    for name, module, summary in COMMANDS:
+        if importlib.util.find_spec(f"{__package__}.{module}") is None:
+            continue
+        if name == asked:
+            importlib.import_module(f"{__package__}.{module}").register(commands)
+        else:
+            commands.add_parser(name, help=summary)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    try:
+        return _main(words)
+    except BrokenPipeError:
+        # The reader of our stdout has gone; what we had to say is not wanted any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(words: list[str]) -> int:
+    names = [name for name, _, _ in COMMANDS]
+    asked = next((w for w in words if not w.startswith("-")), "")
+    if asked and asked not in names:
+        return _complain(words, 2, [f"no command {asked!r}{nearest(asked, names)}"
+                                    f" (there are {', '.join(names)})"])
+    try:
+        args = build(words).parse_args(words)
+        if not getattr(args, "run", None):
+            build([]).print_help()
+            return 0 if not words else 2
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except SpecError as e:
+        return _complain(words, 2, e.problems)
+    except UsageError as e:
+        return _complain(words, 2, [str(e)])
+    except CampaignError as e:
+        return _complain(words, 5 if "damaged" in str(e) or "changed after" in str(e) else 2,
+                         [str(e)])
+    except RecordError as e:
+        return _complain(words, 5, [str(e)])
+    except Refused as e:
+        return _complain(words, 4, [str(e)])
+    except ModuleNotFoundError as e:
+        missing = (e.name or "").partition(".")[0]
+        if missing not in ("scipy", "numpy", "matplotlib"):
+            raise
+        return _complain(words, 4, [f"this needs Python's {missing} (Debian: apt-get install "
+                                    f"python3-{missing}); running and exporting do not"])
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _complain(words, 4, ["the disk is full. Every finished run is kept; make room "
+                                        "and give the same command again"])
+        name = f"{e.filename}: " if e.filename else ""
+        return _complain(words, 4, [f"{name}{e.strerror or e}"])
+
+
+def _complain(words: list[str], code: int, problems: list[str]) -> int:
+    if "--json" in words:
+        json.dump({"schema": "shunt.error/1", "exit": code, "problems": problems}, sys.stdout)
+        sys.stdout.write("\n")
+    for text in problems:
+        print(f"{program_name()}: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Journals: what each `lab run` did, one JSON Lines file a session.
+
+The records are the truth; a journal adds what a record cannot know: which CPUs the lab confined the
+run to, which process ran it, and the file's size, time and SHA-256 when it was accepted. With these
+a resumed campaign trusts a record without opening it, and `verify` finds a changed bit. A last line
+that was cut off is no loss: its record is then read and checked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+from .locks import this_machine
+
+
+def utc(seconds: float | None = None) -> str:
+    """An instant as records write it: 2026-11-22T16:00:00.123Z."""
+    now = time.time() if seconds is None else seconds
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+class Session:
+    """The journal that this process writes."""
+
+    def __init__(self, folder: Path, head: dict[str, Any]):
+        place = folder / "sessions"
+        place.mkdir(exist_ok=True)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.file = place / f"{stamp}-{os.uname().nodename}-{os.getpid()}.jsonl"
+        self.out = open(self.file, "a", encoding="utf-8")
+        self.write({"event": "start", "at": utc(), "host": os.uname().nodename,
+                    "boot": this_machine(), "pid": os.getpid(), **head})
+
+    def write(self, line: dict[str, Any]) -> None:
+        self.out.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self.out.flush()
+
+    def accepted(self, file: Path, status: str, elapsed_s: float) -> None:
+        data = file.read_bytes()
+        stat = file.stat()
+        self.write({"event": "run", "file": file.name, "status": status, "size": stat.st_size,
+                    "mtime_ns": stat.st_mtime_ns, "sha256": hashlib.sha256(data).hexdigest(),
+                    "elapsed_s": round(elapsed_s, 3)})
+
+    def close(self, how: str) -> None:
+        self.write({"event": "end", "at": utc(), "how": how})
+        self.out.close()
+
+
+def lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every readable line of every session, in the order of the sessions' starts."""
+    place = folder / "sessions"
+    for file in sorted(place.glob("*.jsonl")) if place.is_dir() else []:
+        for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
+
+
+def accepted(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """{record file name: the journal lines about it}; a retried run has several."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in lines(folder):
+        if line.get("event") == "run" and "file" in line:
+            found.setdefault(line["file"], []).append(line)
+    return found
+
+
+def is_as_accepted(file: Path, known: list[dict[str, Any]]) -> bool:
+    """Whether size and time are those of the moment the record was accepted."""
+    stat = file.stat()
+    return any((stat.st_size, stat.st_mtime_ns) == (line.get("size"), line.get("mtime_ns"))
+               for line in known)
+
+
+def starts(folder: Path) -> list[dict[str, Any]]:
+    return [line for line in lines(folder) if line.get("event") == "start"]

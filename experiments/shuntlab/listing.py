@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""`lab list`: the experiments that come with shunt, each with its question."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import textwrap
+from typing import Any
+
+from .opening import experiments_folder
+from .toml_spec import SpecError, load
+
+
+def register(subparsers: Any) -> None:
+    p = subparsers.add_parser("list", help="the experiments that come with shunt",
+                              description="List the experiments that come with shunt.")
+    p.add_argument("--json", action="store_true", help="one JSON document instead of the text")
+    p.set_defaults(run=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    rows = []
+    for file in sorted(experiments_folder().glob("*.toml")):
+        try:
+            e = load(file)
+            rows.append({"name": e.name, "title": e.title, "question": e.question,
+                         "file": str(file)})
+        except SpecError as error:
+            rows.append({"name": file.stem, "title": "", "file": str(file),
+                         "question": f"(cannot be read: {error.problems[0]})"})
+    if args.json:
+        print(json.dumps({"schema": "shunt.experiments/1", "experiments": rows}, indent=1))
+        return 0
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    for row in rows:
+        text = textwrap.fill(row["question"], width - 20)
+        head = f"{row['name']:<18}  "
+        print(textwrap.indent(text, " " * 20).replace(" " * 20, head, 1))
+    print("\nlab run NAME runs one; lab plan NAME --dry-run shows what it would be")
+    return 0

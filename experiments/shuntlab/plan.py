@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: MIT
+"""Plans: an experiment becomes a fixed list of runs, decided before the first of them starts.
+
+Everything that chance or the machine decides is decided here and written down: which arms and
+points there are, in what order the blocks run, in what order the arms run within a block, and each
+block's seed. The seed depends on the point and the repetition and on nothing else, so that every
+arm of a block is given the same work. Blocks are shuffled within rounds (one block of every point a
+round): an unfinished campaign then has about as many repetitions of each point.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import random
+import re
+import time
+from typing import Any, Iterable, Iterator
+
+from . import campaign, units
+from .drivers import Driver
+from .toml_spec import Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
+
+RUNS_MAX = 200_000
+CONTROL_SUFFIX = "-again"
+
+
+@dataclasses.dataclass
+class Frozen:
+    plan: dict[str, Any]
+    notes: list[str]        # what was left out and why; for people
+
+
+def freeze(e: Experiment, drivers: dict[str, Driver], cpu_count: int) -> Frozen:
+    """The plan of an experiment on this machine. Raises SpecError for one that cannot be."""
+    return _Freezer(e, drivers, cpu_count).freeze()
+
+
+class _Freezer:
+    def __init__(self, e: Experiment, drivers: dict[str, Driver], cpu_count: int):
+        self.e, self.drivers, self.cpu_count = e, drivers, cpu_count
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.used_excludes: set[int] = set()
+
+    def bad(self, path: tuple, what: str) -> None:
+        self.problems.append(self.e.at(path, what))
+
+    def stop_if_bad(self) -> None:
+        if self.problems:
+            raise SpecError(self.problems)
+
+    def freeze(self) -> Frozen:
+        e = self.e
+        arms = [a for arm in e.arms for a in self.expand_arm(arm)]
+        self.check_arms(arms)
+        absent = {a.name: self.why_absent(a) for a in arms}
+        self.stop_if_bad()
+        if absent.get(e.baseline):
+            raise SpecError([e.at(("baseline",), f"the baseline {e.baseline!r} cannot run here: "
+                                                 f"{absent[e.baseline]}")])
+        control = self.control_name(arms)
+        points = self.points(arms, absent, control)
+        self.note_unused_excludes()
+        self.stop_if_bad()
+        for name, why in absent.items():
+            if why:
+                self.notes.append(f"left out: {name}: {why}")
+        plan = self.assemble(arms, control, points)
+        plan["plan_id"] = campaign.plan_id(plan)
+        return Frozen(plan, self.notes)
+
+    # -- arms --
+
+    def expand_arm(self, arm: Arm) -> list[Arm]:
+        """An arm with `each` stands for every combination of its slots' values."""
+        if not arm.each:
+            return [arm]
+        choices = {slot: self.choices(arm, slot, values) for slot, values in arm.each.items()}
+        made = []
+        for values in itertools.product(*choices.values()):
+            chosen = dict(zip(choices, values))
+            spec = join_spec(arm.backend, chosen)
+            made.append(Arm(arm_name(spec), spec, arm.driver, arm.why, {}, arm.path))
+        return made
+
+    def choices(self, arm: Arm, slot: str, values: list[str]) -> list[str]:
+        if values != ["all"]:
+            return values
+        driver = self.drivers[arm.driver]
+        names = driver.catalog.values_of(slot) if driver.catalog else []
+        if not names:
+            self.bad(arm.path + ("each", slot), f"which values {slot!r} has is not known: "
+                                                f"{driver.absent or 'no such slot'}")
+        return names
+
+    def check_arms(self, arms: list[Arm]) -> None:
+        names = [a.name for a in arms]
+        for name in {n for n in names if names.count(n) > 1}:
+            arm = next(a for a in arms if a.name == name)
+            self.bad(arm.path, f"several arms would be named {name!r}")
+        if self.e.baseline and self.e.baseline not in names:
+            self.bad(("baseline",), f"no arm {self.e.baseline!r}{nearest(self.e.baseline, names)}")
+        for w in self.e.workloads:
+            for name in w.arms:
+                if name not in names:
+                    self.bad(w.path + ("arms",), f"no arm {name!r}{nearest(name, names)}")
+        for i, x in enumerate(self.e.expect):
+            for side in x.get("ratio") or []:
+                name = side.get("arm") if isinstance(side, dict) else side
+                if name not in names:
+                    self.bad(("expect", i, "ratio"), f"no arm {name!r}{nearest(str(name), names)}")
+
+    def why_absent(self, arm: Arm) -> str:
+        """Why an arm cannot run on this machine, or an empty text. Bad names are problems."""
+        driver = self.drivers[arm.driver]
+        if driver.absent:
+            return driver.absent
+        if driver.catalog is None:
+            return ""
+        for fault in driver.catalog.check_backend(arm.backend):
+            if not fault.missing_here:
+                self.bad(arm.path + (("backend",) if arm.path[:1] == ("arm",) else ()), fault.text)
+            else:
+                return fault.text
+        return ""
+
+    def control_name(self, arms: list[Arm]) -> str:
+        if not self.e.control or not self.e.baseline:
+            return ""
+        name = self.e.baseline + CONTROL_SUFFIX
+        if name in {a.name for a in arms}:
+            raise SpecError([self.e.at((), f"the arm name {name!r} is kept for the A/A control")])
+        return name
+
+    # -- points --
+
+    def points(self, arms: list[Arm], absent: dict[str, str], control: str) -> list[dict[str, Any]]:
+        points: list[dict[str, Any]] = []
+        taken: dict[str, int] = {}
+        for w in self.e.workloads:
+            self.check_workload(w)
+            for point in self.points_of(w, arms, absent, control):
+                number = taken[point["id"]] = taken.get(point["id"], 0) + 1
+                if number > 1:
+                    point["id"] += f"#{number}"
+                points.append(point)
+        if not points and not self.problems:
+            self.bad(("workload",), "nothing is left to run after the exclusions")
+        return points
+
+    def check_workload(self, w: Workload) -> None:
+        driver = self.drivers.get("shunt")
+        if not driver or not driver.catalog:
+            return
+        for key, fault in driver.catalog.check_workload(w.name, w.params):
+            self.bad(w.path + (("params", *key.split(".")) if key else ("name",)), fault)
+        for slot in w.backend:
+            fault_text = driver.catalog.check_slot(slot)
+            if fault_text:
+                self.bad(w.path + ("backend", *slot.split(".")), fault_text)
+
+    def points_of(self, w: Workload, arms: list[Arm], absent: dict[str, str],
+                  control: str) -> Iterator[dict[str, Any]]:
+        names = list(w.params) + [f"backend.{k}" for k in w.backend]
+        lists = [self.values(w, ("params", k), v) for k, v in w.params.items()]
+        lists += [self.values(w, ("backend", k), v) for k, v in w.backend.items()]
+        swept = set(w.swept) | {f"backend.{k}" for k in w.swept_backend}
+        if self.too_many(w, lists, arms):
+            return
+        for values in itertools.product(*lists):
+            chosen = dict(zip(names, values))
+            axes = {k: self.base(w, k, v) for k, v in chosen.items() if k in swept}
+            label = w.label or w.name
+            point = {
+                "id": ",".join([label, *(f"{k}={chosen[k]}" for k in axes)]),
+                "workload": w.name, "label": label,
+                "params": {k: v for k, v in chosen.items() if not k.startswith("backend.")},
+                "overrides": {k[8:]: v for k, v in chosen.items() if k.startswith("backend.")},
+                "axes": axes, "arms": [], "excluded": [],
+                "warmup": w.warmup, "iters": w.iters, "timeout_s": w.timeout_s, "trace": w.trace,
+            }
+            self.fill_arms(w, point, chosen, arms, absent, control)
+            if point["arms"]:
+                yield point
+
+    def too_many(self, w: Workload, lists: list[list[str]], arms: list[Arm]) -> bool:
+        runs = self.e.repetitions * len(arms)
+        for values in lists:
+            runs *= len(values)
+        if runs > RUNS_MAX:
+            self.bad(w.path, f"{runs:,} runs; a campaign holds at most {RUNS_MAX:,}: sweep less at "
+                             "once")
+        return runs > RUNS_MAX
+
+    def values(self, w: Workload, path: tuple, given: list[str]) -> list[str]:
+        """The values of one key, with ranges written out and repeats dropped."""
+        found: list[str] = []
+        for text in given:
+            if ".." in text:
+                expanded = expand_range(text, self.cpu_count)
+                if expanded is None:
+                    self.bad(w.path + path, f"{text!r} is no range; ranges are \"pow2..all\", "
+                                            "\"pow10..100k\" and \"1..8\"")
+                found += expanded or []
+            elif text == "all" and path == ("backend", "workers"):
+                found.append(str(self.cpu_count))
+            else:
+                found.append(text)
+        return list(dict.fromkeys(found))
+
+    def base(self, w: Workload, key: str, text: str) -> str:
+        """A swept value in base units, so that figures have numbers to draw."""
+        catalog = self.drivers["shunt"].catalog if "shunt" in self.drivers else None
+        if key.startswith("backend."):
+            slot = key[8:]
+            kind = catalog.kind_of_slot(slot) if catalog else ""
+            return units.base(text, kind or ("size" if slot.endswith("size") else ""))
+        kind = catalog.kind_of_param(w.name, key) if catalog else ""
+        return units.base(text, kind)
+
+    def fill_arms(self, w: Workload, point: dict[str, Any], chosen: dict[str, str],
+                  arms: list[Arm], absent: dict[str, str], control: str) -> None:
+        for arm in arms:
+            if w.arms and arm.name not in w.arms:
+                continue
+            clash = [k for k in point["overrides"] if k in split_spec(arm.backend)[1]]
+            if clash:
+                self.bad(w.path + ("backend", *clash[0].split(".")),
+                         f"arm {arm.name!r} already fixes {clash[0]} in {arm.backend!r}")
+            why = self.excluded(w, arm, chosen)     # first, so that its use is noted
+            why = absent[arm.name] or why
+            if why:
+                point["excluded"].append({"arm": arm.name, "why": why})
+                continue
+            point["arms"].append(arm.name)
+            if control and arm.name == self.e.baseline:
+                point["arms"].append(control)
+
+    def excluded(self, w: Workload, arm: Arm, chosen: dict[str, str]) -> str:
+        for index, x in enumerate(self.e.exclude):
+            if self.matches(x, w, arm, chosen):
+                self.used_excludes.add(index)
+                return x.why
+        return ""
+
+    def matches(self, x: Exclude, w: Workload, arm: Arm, chosen: dict[str, str]) -> bool:
+        if x.arms and not any(_like(arm.name, pattern) for pattern in x.arms):
+            return False
+        if x.workload and x.workload not in (w.name, w.label):
+            return False
+        return all(key in chosen and satisfies(chosen[key], rule) for key, rule in x.where.items())
+
+    def note_unused_excludes(self) -> None:
+        for index, x in enumerate(self.e.exclude):
+            if index not in self.used_excludes:
+                self.notes.append(self.e.at(x.path, "excludes nothing"))
+
+    # -- the plan --
+
+    def assemble(self, arms: list[Arm], control: str,
+                 points: list[dict[str, Any]]) -> dict[str, Any]:
+        e = self.e
+        rows = []
+        for arm in arms:
+            rows.append({"name": arm.name, "driver": arm.driver, "backend": arm.backend,
+                         "why": arm.why})
+            if control and arm.name == e.baseline:
+                rows.append({**rows[-1], "name": control,
+                             "why": "the baseline again: what no difference looks like"})
+        used = sorted({a["driver"] for a in rows})
+        return {
+            "schema": campaign.PLAN_SCHEMA, "plan_id": "",
+            "experiment": {"name": e.name, "title": e.title, "question": e.question,
+                           "expectation": e.expectation, "file": e.file.name,
+                           "sha256": e.sha256},
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "seed": str(e.seed), "repetitions": e.repetitions, "warmup": e.warmup,
+            "iters": e.iters, "timeout_s": e.timeout_s, "order": "rounds", "margin": e.margin,
+            "alpha": e.alpha, "cpus": e.cpus, "baseline": e.baseline, "control": control,
+            "arms": rows, "points": points, "blocks": blocks(e.seed, e.repetitions, points),
+            "metrics": e.metrics, "expect": e.expect, "figures": e.figures,
+            "commands": {n: c for n, c in e.drivers.items() if n in used},
+            "drivers": {n: {"build_id": self.drivers[n].build_id,
+                            "version": self.drivers[n].version}
+                        for n in used if not self.drivers[n].absent},
+        }
+
+
+def blocks(seed: int, repetitions: int, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    chance = random.Random(f"shunt plan {seed}")
+    found = []
+    for repetition in range(1, repetitions + 1):
+        chance_round = list(points)
+        chance.shuffle(chance_round)
+        for point in chance_round:
+            order = list(point["arms"])
+            chance.shuffle(order)
+            found.append({"id": f"b{len(found) + 1:04d}", "point": point["id"],
+                          "repetition": repetition, "order": order,
+                          "seed": block_seed(seed, point["id"], repetition)})
+    return found
+
+
+def block_seed(seed: int, point: str, repetition: int) -> str:
+    digest = hashlib.sha256(f"{seed}/{point}/{repetition}".encode()).digest()
+    return str(int.from_bytes(digest[:8], "big") >> 1)
+
+
+# ---- specs, ranges, conditions ------------------------------------------------------------------
+
+def split_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """asm:wait=uring,workers=2 -> ("asm", {"wait": "uring", "workers": "2"})."""
+    base, _, rest = spec.partition(":")
+    pairs = (part.partition("=") for part in rest.split(",") if part)
+    return base, {key: value for key, _, value in pairs}
+
+
+def join_spec(spec: str, more: dict[str, str]) -> str:
+    base, settings = split_spec(spec)
+    settings = {**settings, **more}
+    if not settings:
+        return base
+    return base + ":" + ",".join(f"{k}={v}" for k, v in settings.items())
+
+
+def expand_range(text: str, cpu_count: int) -> list[str] | None:
+    """pow2..all -> 1 2 4 …, and the end itself; 1..4 -> 1 2 3 4. None where it is no range."""
+    found = re.fullmatch(r"(?:(\d+)\.\.)?(?:pow(\d+)|(\d+))\.\.(\w+)", text)
+    if not found:
+        return None
+    start, power, first, last = found.groups()
+    end = cpu_count if last == "all" else units.count(last)
+    if end is None or (start and first):
+        return None
+    if first is not None:
+        values: Iterable[int] = range(int(first), end + 1)
+    elif int(power) < 2:
+        return None
+    else:
+        values = _powers(int(power), int(start or 1), end)
+    return [str(v) for v in values] or None
+
+
+def _powers(power: int, start: int, end: int) -> list[int]:
+    found = []
+    value = 1
+    while value <= end:
+        if value >= start:
+            found.append(value)
+        value *= power
+    if end not in found and end >= start:
+        found.append(end)
+    return found
+
+
+def satisfies(value: str, rule: str) -> bool:
+    """Whether a value meets a condition: equal to it, or beyond it (">= 100k", "!= 2")."""
+    found = re.fullmatch(r"\s*(>=|<=|!=|>|<|==)\s*(.+)", rule)
+    sign, bound = (found[1], found[2].strip()) if found else ("==", rule)
+    left, right = units.base(value), units.base(bound)
+    try:
+        number, limit = float(left), float(right)
+    except ValueError:
+        return (left == right) if sign == "==" else (left != right if sign == "!=" else False)
+    return {"==": number == limit, "!=": number != limit, ">": number > limit,
+            "<": number < limit, ">=": number >= limit, "<=": number <= limit}[sign]
+
+
+def _like(name: str, pattern: str) -> bool:
+    import fnmatch
+    return fnmatch.fnmatchcase(name, pattern)
+
+
+# ---- one run as a command -----------------------------------------------------------------------
+
+def run_arguments(plan: dict[str, Any], block: dict[str, Any], arm: str) -> list[str]:
+    """What a driver is given for one run, without the driver and without --record."""
+    point = next(p for p in plan["points"] if p["id"] == block["point"])
+    row = next(a for a in plan["arms"] if a["name"] == arm)
+    words = ["run", join_spec(row["backend"], point["overrides"]), point["workload"]]
+    words += [f"{k}={v}" for k, v in point["params"].items()]
+    words += ["--seed", block["seed"]]
+    for key in ("warmup", "iters"):
+        value = point.get(key) if point.get(key) is not None else plan.get(key)
+        if value is not None:
+            words += [f"--{key}", str(value)]
+    return words + ["--arm", arm, "--repetition", str(block["repetition"]), "--block", block["id"]]
+
+
+def timeout_of(plan: dict[str, Any], point: dict[str, Any]) -> float:
+    return point.get("timeout_s") or plan["timeout_s"]

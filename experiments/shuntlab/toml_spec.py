@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: MIT
+"""Experiments: reads a TOML file and says exactly what is wrong with it.
+
+Every message names the file, the line, the key's path and, for a name nobody knows, the nearest one
+that exists. All mistakes of a file are reported at once. What the file means is in the template
+that `lab new` writes; what becomes of it is plan.py's business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Callable, Iterable
+
+from . import units
+from .campaign import ARM_NAME
+from .toml_lines import line_map, line_of, text_of
+
+
+class SpecError(Exception):
+    """Everything that is wrong with one experiment file."""
+
+    def __init__(self, problems: list[str]):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclasses.dataclass
+class Arm:
+    name: str
+    backend: str
+    driver: str = "shunt"
+    why: str = ""
+    each: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    path: tuple = ()
+
+
+@dataclasses.dataclass
+class Workload:
+    name: str
+    label: str = ""
+    why: str = ""
+    params: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    swept: list[str] = dataclasses.field(default_factory=list)
+    backend: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    swept_backend: list[str] = dataclasses.field(default_factory=list)
+    arms: list[str] = dataclasses.field(default_factory=list)
+    warmup: int | None = None
+    iters: int | None = None
+    timeout_s: float | None = None
+    trace: bool = False
+    path: tuple = ()
+
+
+@dataclasses.dataclass
+class Exclude:
+    why: str
+    arms: list[str] = dataclasses.field(default_factory=list)
+    workload: str = ""
+    where: dict[str, str] = dataclasses.field(default_factory=dict)
+    path: tuple = ()
+
+
+@dataclasses.dataclass
+class Experiment:
+    file: Path
+    text: str
+    lines: dict[tuple, int]
+    name: str
+    title: str
+    question: str
+    expectation: str
+    arms: list[Arm]
+    workloads: list[Workload]
+    baseline: str
+    control: bool = True
+    repetitions: int = 20
+    seed: int = 1
+    warmup: int | None = None
+    iters: int | None = None
+    timeout_s: float = 120.0
+    margin: float = 0.02
+    alpha: float = 0.05
+    cpus: str = "all"
+    metrics: list[str] = dataclasses.field(default_factory=list)
+    exclude: list[Exclude] = dataclasses.field(default_factory=list)
+    expect: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    figures: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    drivers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def at(self, path: tuple, what: str) -> str:
+        """A message about the place `path`: file:line: path: what."""
+        return place(self.file, self.lines, path, what)
+
+
+def place(file: Path, lines: dict[tuple, int], path: tuple, what: str) -> str:
+    line = line_of(lines, path)
+    head = f"{file}:{line}" if line else str(file)
+    return f"{head}: {text_of(path)}: {what}" if path else f"{head}: {what}"
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """", did you mean 'x'?" for the nearest of `names`, or an empty text."""
+    close = difflib.get_close_matches(word, list(names), 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def load(file: Path) -> Experiment:
+    """Read an experiment. Raises SpecError, or OSError where the file cannot be read."""
+    try:
+        import tomllib
+    except ImportError:
+        raise SpecError(["reading an experiment needs Python 3.11 or later (tomllib); a campaign "
+                         "that was planned elsewhere runs with this Python"]) from None
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise SpecError([f"{file}: not UTF-8 at byte {e.start}"]) from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise SpecError([_toml_message(file, str(e))]) from None
+    return _Reader(file, text, data).experiment()
+
+
+def _toml_message(file: Path, why: str) -> str:
+    found = re.search(r" \(at line (\d+), column (\d+)\)$", why)
+    if not found:
+        return f"{file}: not TOML: {why}"
+    return f"{file}:{found[1]}:{found[2]}: not TOML: {why[:found.start()]}"
+
+
+_TOP = {"name", "title", "question", "expectation", "backends", "baseline", "control",
+        "repetitions", "seed", "warmup", "iters", "timeout", "margin", "alpha", "cpus", "metrics",
+        "arm", "workload", "exclude", "expect", "figure", "driver"}
+_ARM = {"name", "backend", "driver", "why", "each"}
+_WORKLOAD = {"name", "label", "why", "params", "backend", "arms", "warmup", "iters", "timeout",
+             "trace"}
+_EXCLUDE = {"arm", "workload", "where", "why"}
+_EXPECT = {"claim", "metric", "ratio", "workload", "where", "above", "below", "why"}
+_FIGURE = {"kind", "name", "title", "caption", "x", "y", "series", "facet", "where", "workload",
+           "arms", "logx", "logy", "why"}
+_FOREIGN = {"command", "why"}
+
+
+class _Reader:
+    """One pass over the parsed file; collects problems instead of stopping at the first."""
+
+    def __init__(self, file: Path, text: str, data: dict[str, Any]):
+        self.file, self.text, self.data = file, text, data
+        self.lines = line_map(text)
+        self.problems: list[str] = []
+
+    def bad(self, path: tuple, what: str) -> None:
+        self.problems.append(place(self.file, self.lines, path, what))
+
+    # -- primitives --
+
+    def known(self, table: dict[str, Any], keys: set[str], path: tuple) -> None:
+        for key in table:
+            if key not in keys and key in _TOP and path:
+                self.bad(path + (key,), "belongs to the whole experiment: write it above the first "
+                                        "[table]")
+            elif key not in keys:
+                self.bad(path + (key,), f"unknown key{nearest(key, keys)}"
+                                        f" (known here: {', '.join(sorted(keys))})")
+
+    def get(self, table: dict[str, Any], path: tuple, key: str, kind: type | tuple, default: Any,
+            wanted: str, test: Callable[[Any], bool] = lambda v: True) -> Any:
+        if key not in table:
+            return default
+        value = table[key]
+        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not right or not test(value):
+            self.bad(path + (key,), f"{value!r:.60} is not {wanted}")
+            return default
+        return value
+
+    def text_at(self, table, path, key, default="", required=False):
+        value = self.get(table, path, key, str, None, "a text", lambda v: bool(v.strip()))
+        if value is None and key not in table and required:
+            self.bad(path, f"{key!r} is missing")
+        return " ".join(value.split()) if value is not None else default
+
+    def tables(self, key: str) -> list[tuple[tuple, dict[str, Any]]]:
+        entries = self.data.get(key, [])
+        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+            self.bad((key,), f"write [[{key}]], one such table for each")
+            return []
+        return [((key, i), e) for i, e in enumerate(entries)]
+
+    def number_of(self, table, path, key, default, least, noun="a whole number"):
+        return self.get(table, path, key, int, default, f"{noun} of at least {least}",
+                        lambda v: v >= least)
+
+    def seconds(self, table, path, default):
+        value = self.get(table, path, "timeout", str, None, 'a duration such as "60s"',
+                         lambda v: units.duration_ns(v) is not None and units.duration_ns(v) > 0)
+        return default if value is None else units.duration_ns(value) / 1e9
+
+    def names(self, table, path, key, wanted="a list of names"):
+        value = table.get(key, [])
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
+            self.bad(path + (key,), f"{value!r:.60} is not {wanted}")
+            return []
+        return value
+
+    def settings(self, table, path, key) -> tuple[dict[str, list[str]], list[str]]:
+        """A table of values; a list is swept. ({name: values}, names of the swept ones)."""
+        group = table.get(key, {})
+        if not isinstance(group, dict):
+            self.bad(path + (key,), f"write a table: {{ name = value }}, not {group!r:.40}")
+            return {}, []
+        values: dict[str, list[str]] = {}
+        swept = []
+        for name, given, where in _flat(group, path + (key,)):
+            many = given if isinstance(given, list) else [given]
+            if not many:
+                self.bad(where, "an empty list leaves nothing to run")
+            elif all(_scalar(v) for v in many):
+                values[name] = [scalar_text(v) for v in many]
+                if isinstance(given, list):
+                    swept.append(name)
+            else:
+                self.bad(where, "a value is a number or a text, or a list of them to sweep")
+        return values, swept
+
+    def where(self, table, path) -> dict[str, str]:
+        group = table.get("where", {})
+        if not isinstance(group, dict):
+            self.bad(path + ("where",), "write a table: { tasks = 2 }")
+            return {}
+        return {name: scalar_text(v) for name, v, _ in _flat(group, path + ("where",))
+                if _scalar(v)}
+
+    # -- the tables --
+
+    def arms(self) -> list[Arm]:
+        arms = [Arm(arm_name(spec), spec, path=("backends",))
+                for spec in self.names(self.data, (), "backends", "a list of backends")]
+        for path, t in self.tables("arm"):
+            self.known(t, _ARM, path)
+            backend = self.text_at(t, path, "backend")
+            driver = self.text_at(t, path, "driver", "shunt")
+            if not backend and driver == "shunt":
+                self.bad(path, "'backend' is missing")
+            each, _ = self.settings(t, path, "each")
+            name = self.text_at(t, path, "name", arm_name(backend or driver))
+            if not each and not ARM_NAME.fullmatch(name):
+                self.bad(path + ("name",), f"{name!r} is not letters, digits, _, + and -")
+            arms.append(Arm(name, backend or driver, driver, self.text_at(t, path, "why"), each,
+                            path))
+        self.unique(arms)
+        return arms
+
+    def unique(self, arms: list[Arm]) -> None:
+        if not arms:
+            self.bad((), "no backend to run: give backends = [\"asm\", …] or an [[arm]]")
+        seen: set[str] = set()
+        for arm in arms:
+            if arm.each:
+                continue        # its names are made when the plan is
+            if arm.name in seen:
+                self.bad(arm.path, f"a second arm is named {arm.name!r}; give it its own 'name'")
+            seen.add(arm.name)
+
+    def workloads(self) -> list[Workload]:
+        found = []
+        for path, t in self.tables("workload"):
+            self.known(t, _WORKLOAD, path)
+            params, swept = self.settings(t, path, "params")
+            backend, swept_backend = self.settings(t, path, "backend")
+            found.append(Workload(
+                self.text_at(t, path, "name", "?", required=True), self.text_at(t, path, "label"),
+                self.text_at(t, path, "why"), params, swept, backend, swept_backend,
+                self.names(t, path, "arms"), self.number_of(t, path, "warmup", None, 0),
+                self.number_of(t, path, "iters", None, 1), self.seconds(t, path, None),
+                self.get(t, path, "trace", bool, False, "true or false"), path))
+        if not found and "workload" not in self.data:
+            self.bad((), "no [[workload]] to run")
+        return found
+
+    def excludes(self, arms: list[Arm]) -> list[Exclude]:
+        found = []
+        for path, t in self.tables("exclude"):
+            self.known(t, _EXCLUDE, path)
+            why = self.text_at(t, path, "why", required=True)
+            found.append(Exclude(why, self.names(t, path, "arm"),
+                                 self.text_at(t, path, "workload"), self.where(t, path), path))
+        return found
+
+    def expects(self) -> list[dict[str, Any]]:
+        found = []
+        for path, t in self.tables("expect"):
+            self.known(t, _EXPECT, path)
+            self.text_at(t, path, "claim", required=True)
+            self.text_at(t, path, "metric", required=True)
+            ratio = t.get("ratio")
+            if not isinstance(ratio, list) or len(ratio) != 2:
+                self.bad(path + ("ratio",), 'is ["arm above", "arm below"] the fraction line')
+            for bound in ("above", "below"):
+                self.get(t, path, bound, (int, float), None, "a number above 0", lambda v: v > 0)
+            if "above" not in t and "below" not in t:
+                self.bad(path, "needs 'above', 'below', or both")
+            found.append({**t, "where": self.where(t, path), "line": line_of(self.lines, path)})
+        return found
+
+    def figures(self) -> list[dict[str, Any]]:
+        found = []
+        for path, t in self.tables("figure"):
+            self.known(t, _FIGURE, path)
+            self.text_at(t, path, "kind", required=True)
+            kinds = figure_kinds()
+            kind = t.get("kind")
+            if isinstance(kind, str) and kinds and kind not in kinds:
+                self.bad(path + ("kind",), f"no figure kind {kind!r}{nearest(kind, kinds)}"
+                                           f" (there are {', '.join(kinds)})")
+            found.append({**t, "where": self.where(t, path), "line": line_of(self.lines, path)})
+        return found
+
+    def drivers(self) -> dict[str, list[str]]:
+        group = self.data.get("driver", {})
+        if not isinstance(group, dict):
+            self.bad(("driver",), "write [driver.NAME] with a command")
+            return {}
+        found = {}
+        for name, t in group.items():
+            if not isinstance(t, dict):
+                self.bad(("driver", name), f"write [driver.{name}] with a command")
+                continue
+            self.known(t, _FOREIGN, ("driver", name))
+            found[name] = self.names(t, ("driver", name), "command", "a list: program, arguments")
+        return found
+
+    def references(self, e: Experiment) -> None:
+        """Names of arms that other tables mention."""
+        plain = [a.name for a in e.arms if not a.each]
+        if any(a.each for a in e.arms):
+            return  # the full list is known only when the plan is made
+        if e.baseline and e.baseline not in plain:
+            self.bad(("baseline",), f"no arm {e.baseline!r}{nearest(e.baseline, plain)}")
+        for w in e.workloads:
+            for name in w.arms:
+                if name not in plain:
+                    self.bad(w.path + ("arms",), f"no arm {name!r}{nearest(name, plain)}")
+        for i, t in enumerate(e.expect):
+            for side in t.get("ratio") or []:
+                name = side.get("arm") if isinstance(side, dict) else side
+                if name not in plain:
+                    self.bad(("expect", i, "ratio"),
+                             f"no arm {name!r}{nearest(str(name), plain)}")
+
+    def experiment(self) -> Experiment:
+        d = self.data
+        self.known(d, _TOP, ())
+        name = self.text_at(d, (), "name", self.file.stem)
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            self.bad(("name",) if "name" in d else (),
+                     f"{name!r} is not lower-case letters, digits, _ and -")
+        arms = self.arms()
+        plain = [a.name for a in arms if not a.each]
+        e = Experiment(
+            self.file, self.text, self.lines, name, self.text_at(d, (), "title", name),
+            self.text_at(d, (), "question", required=True),
+            self.text_at(d, (), "expectation", required=True), arms, self.workloads(),
+            self.text_at(d, (), "baseline", plain[0] if plain else ""),
+            self.get(d, (), "control", bool, True, "true or false"),
+            self.number_of(d, (), "repetitions", 20, 1), self.number_of(d, (), "seed", 1, 0),
+            self.number_of(d, (), "warmup", None, 0), self.number_of(d, (), "iters", None, 1),
+            self.seconds(d, (), 120.0),
+            self.get(d, (), "margin", float, 0.02, "between 0 and 1", lambda v: 0 <= v < 1),
+            self.get(d, (), "alpha", float, 0.05, "between 0 and 0.5", lambda v: 0 < v < 0.5),
+            self.cpus(), self.names(d, (), "metrics"), self.excludes(arms), self.expects(),
+            self.figures(), self.drivers())
+        self.references(e)
+        if self.problems:
+            raise SpecError(self.problems)
+        return e
+
+    def cpus(self) -> str:
+        value = self.data.get("cpus", "all")
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return str(value)
+        if isinstance(value, str) and re.fullmatch(r"all|\d+(-\d+)?(,\d+(-\d+)?)*", value):
+            return f"list {value}" if value != "all" else value
+        self.bad(("cpus",), f"{value!r} is not \"all\", a number of CPUs, or a list like \"0,2-3\"")
+        return "all"
+
+
+def _flat(group: dict[str, Any], path: tuple) -> list[tuple[str, Any, tuple]]:
+    """Dotted keys of nested tables: stack.size = "64k" is TOML for {stack: {size: …}}."""
+    found = []
+    for key, value in group.items():
+        if isinstance(value, dict):
+            found += [(f"{key}.{name}", v, p) for name, v, p in _flat(value, path + (key,))]
+        else:
+            found.append((key, value, path + (key,)))
+    return found
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, (str, int, float)) and value != ""
+
+
+def scalar_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)
+
+
+def arm_name(spec: str) -> str:
+    """A file-safe name for a backend spec: asm:wait=uring,policy=lifo -> asm-uring-lifo."""
+    base, _, rest = spec.partition(":")
+    values = [part.partition("=")[2] or part for part in rest.split(",") if part]
+    joined = "-".join([base, *values])
+    return re.sub(r"[^A-Za-z0-9_+-]+", "-", joined).strip("-") or "arm"
+
+
+def figure_kinds() -> list[str]:
+    folder = Path(__file__).resolve().parents[1] / "plots"
+    if not folder.is_dir():
+        return []
+    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))

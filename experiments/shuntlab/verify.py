@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""`lab verify`: reads every file of a campaign and says which of them is not what it should be.
+
+Beyond what every reader checks (schema, self-consistency, agreement with the plan) it compares each
+record with the checksum taken when it was accepted, each manifest with its own content's hash, and
+looks for runs that appear twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import campaign, journal
+from .campaign import Problem
+from .lost import run_id
+
+
+def register(subparsers: Any) -> None:
+    p = subparsers.add_parser(
+        "verify", help="check every file of a campaign; nothing damaged is read as data",
+        description="Check every file of a campaign. Exits 5 if one is damaged.")
+    p.add_argument("campaign", metavar="CAMPAIGN", type=Path)
+    p.add_argument("--quarantine", action="store_true",
+                   help="move damaged records aside, so that `lab run` makes them again")
+    p.add_argument("--json", action="store_true", help="one JSON document instead of the text")
+    p.set_defaults(run=command)
+
+
+def command(args: argparse.Namespace) -> int:
+    loaded = campaign.load_campaign(args.campaign)
+    parts = loaded.parts or [loaded]
+    problems = [p for part in parts for p in check(part)]
+    if args.quarantine:
+        for part in parts:
+            records = {p.file: p for p in problems if p.file.parent == part.path / "records"}
+            for problem in records.values():
+                campaign.quarantine(part.path, problem)
+    if args.json:
+        json.dump({"schema": "shunt.verify/1", "records": len(loaded.records),
+                   "expected": loaded.expected(),
+                   "problems": [{"file": str(p.file), "why": p.why} for p in problems]},
+                  sys.stdout, indent=1)
+        print()
+    else:
+        _print(args, loaded, problems)
+    return 5 if problems else 0
+
+
+def _print(args: argparse.Namespace, loaded: campaign.Campaign, problems: list[Problem]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(loaded.records)} of {loaded.expected()} records are here and sound"
+          + (f"; {len(problems)} problems" if problems else ""))
+    if problems and not args.quarantine:
+        print("damaged records are never read as data; `lab run` moves them aside and makes them "
+              "again, `lab verify --quarantine` only moves them", file=sys.stderr)
+
+
+def check(part: campaign.Campaign) -> list[Problem]:
+    """Everything that is wrong in one plain campaign."""
+    problems = list(part.problems)
+    accepted = journal.accepted(part.path)
+    seen: dict[str, str] = {}
+    manifests: dict[str, str] = {}
+    for record in part.records:
+        file = Path(record["lab"]["file"])
+        why = _changed(file, accepted.get(file.name, [])) or _misnamed(file) \
+            or _no_manifest(record, file, manifests)
+        if record["run_id"] in seen:
+            why = why or f"the same run as {seen[record['run_id']]}"
+        seen[record["run_id"]] = file.name
+        if why:
+            problems.append(Problem(file, why))
+    return problems
+
+
+def _changed(file: Path, known: list[dict[str, Any]]) -> str:
+    if not known:
+        return ""       # it came from elsewhere; its content has been checked
+    now = hashlib.sha256(file.read_bytes()).hexdigest()
+    same = any(now == line.get("sha256") for line in known)
+    return "" if same else "changed since it was accepted (its checksum differs)"
+
+
+def _misnamed(file: Path) -> str:
+    """The run_id is a hash of what was run; a record that was edited by hand gives itself away."""
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    return "" if run_id(raw) == raw["run_id"] else "its run_id is not the hash of what it says it ran"
+
+
+def _no_manifest(record: dict[str, Any], file: Path, known: dict[str, str]) -> str:
+    name = record["env_id"]
+    if not name:
+        return ""
+    if name not in known:
+        known[name] = _check_manifest(file.parent / "env" / f"{name}.json", name)
+    return known[name]
+
+
+def _check_manifest(file: Path, name: str) -> str:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        core = {k: manifest[k] for k in ("facts", "redacted", "schema")}
+    except FileNotFoundError:
+        return f"its manifest env/{name[:12]}….json is missing"
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        return f"its manifest env/{name[:12]}….json is damaged ({e})"
+    text = json.dumps(core, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    same = hashlib.sha256(text.encode()).hexdigest() == name
+    return "" if same else f"its manifest env/{name[:12]}….json was changed"

@@ -1,0 +1,169 @@
+#!/usr/bin/env -S python3 -S -E
+# SPDX-License-Identifier: MIT
+"""A driver for the lab's tests: it measures nothing and writes records that satisfy the schema.
+
+The numbers come from the seed, the backend's name and the repetition. What else a run does is in
+its backend's name: fail, crash, hang, deaf (hangs and ignores signals), cut (writes half a record),
+liar (writes another block's record), skip, mute (exits 0 and writes nothing), slow (0.3 s).
+$FAKE_BUILD is its build_id, $FAKE_LOG a file that gets one line a run.
+"""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+BUILD = os.environ.get("FAKE_BUILD", "fa4e" * 5)
+MACHINE = os.environ.get("FAKE_MACHINE", "00c0ffee00c0ffee")
+RATIO = {"asm": 1.0, "ucontext": 20.0, "null": 0.1}
+
+
+def hexed(text, digits):
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def options(words):
+    found, plain = {}, []
+    words = list(words)
+    while words:
+        word = words.pop(0)
+        if word == "--strict":
+            continue
+        if word.startswith("--"):
+            found[word[2:]] = words.pop(0)
+        else:
+            plain.append(word)
+    return plain, found
+
+
+def utc():
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+def manifest():
+    names = ["build.commit", "build.dirty", "build.compiler", "build.flags", "build.id",
+             "build.libraries", "cpu.arch", "cpu.model", "cpu.microcode", "cpu.caches",
+             "cpu.logical", "cpu.cores", "cpu.smt", "cpu.governor", "cpu.boost", "cpu.isolated",
+             "cpu.allowed", "cpu.mitigations", "kernel.release", "kernel.version",
+             "kernel.cmdline", "kernel.clocksource", "kernel.io_uring_disabled",
+             "kernel.max_map_count", "kernel.thp", "kernel.timer_slack_ns", "machine.hostname",
+             "machine.hypervisor", "machine.memory_bytes", "machine.cgroup", "library.libc",
+             "topology.xml"]
+    core = {"schema": "shunt.env/1", "redacted": False,
+            "facts": {n: {"absent": "a test"} for n in names}}
+    core["facts"]["build.id"] = {"value": BUILD, "source": "a test"}
+    text = json.dumps(core, sort_keys=True, separators=(",", ":"))
+    return {**core, "env_id": hexed(text, 64), "machine_class": MACHINE, "volatile": {}}
+
+
+def write(path, document):
+    fresh = path.with_name(path.name + f".tmp{os.getpid()}")
+    with open(fresh, "w") as f:
+        json.dump(document, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.rename(fresh, path)
+
+
+def record_of(words, plain, o, env):
+    spec, workload = plain[1:3]
+    backend, _, rest = spec.partition(":")
+    chance = random.Random(f"{o['seed']} {backend} {o.get('arm')}")
+    cost = 10.0 * RATIO.get(backend, 1.5) * chance.lognormvariate(0, 0.01)
+    settings = dict(p.partition("=")[::2] for p in rest.split(",") if p)
+    identity = {"driver": os.environ.get("FAKE_DRIVER", "shunt"), "backend": backend,
+                "composition": settings, "workload": workload,
+                "params": dict(p.split("=", 1) for p in plain[3:]), "seed": o["seed"],
+                "build_id": BUILD}
+    made = {
+        "schema": "shunt.run/1", "identity": identity, "arm": o.get("arm", backend),
+        "repetition": int(o.get("repetition", 0)), "block": o.get("block", ""),
+        "machine_class": MACHINE, "status": "ok", "reason": "", "warmup": 1,
+        "metrics": {"wall_ns": {"value": int(cost * 1e5), "unit": "ns", "better": "lower"},
+                    "ns_per_switch": {"value": cost, "unit": "ns", "better": "lower"},
+                    "ops_per_s": {"value": 1e9 / cost, "unit": "1/s", "better": "higher"}},
+        "iterations": [{"wall_ns": int(cost * 1e5), "cpu_ns": int(cost * 1e5), "ops": 100000}],
+        "series": {"lateness": {"unit": "ns", "count": 3, "min": 5, "max": 2049, "sum": 2059,
+                                "digits": 3, "buckets": [[5, 2], [2048, 1]],
+                                "quantiles": {"p50": 5}}},
+        "counters": {"switches": 100000, "cpus": len(os.sched_getaffinity(0))},
+        "checks": [{"name": "switches", "expected": "1", "actual": "1", "ok": True}],
+        "argv": words, "times": {"started": utc(), "finished": utc(), "elapsed_ns": 1},
+        "interference": {"before": {"load1": 0.1}, "after": {}}, "env_id": env["env_id"]}
+    keys = ("arm", "block", "identity", "machine_class", "repetition")
+    made["run_id"] = hexed(json.dumps({k: made[k] for k in keys}, sort_keys=True,
+                                      separators=(",", ":")), 16)
+    return made
+
+
+def not_ok(record, status, reason):
+    record.update(status=status, reason=reason)
+    for key in ("metrics", "series", "checks"):
+        record.pop(key, None)
+    return record
+
+
+def main(words):
+    if words[:1] == ["version"]:
+        print(json.dumps({"version": "fake 1", "build_id": BUILD}))
+        return 0
+    if words[:1] == ["list"]:
+        print(json.dumps(json.loads(os.environ.get("FAKE_LIST", "{}"))))
+        return 0
+    if words[:1] != ["run"]:
+        return 2
+    plain, o = options(words)
+    backend = plain[1].partition(":")[0]
+    if "FAKE_LOG" in os.environ:
+        with open(os.environ["FAKE_LOG"], "a") as log:
+            log.write(f"{o.get('block')} {o.get('arm')} {os.getpid()}\n")
+    path = Path(o["record"])
+    if path.exists():
+        print(f"fake: {path} exists", file=sys.stderr)
+        return 2
+    env = manifest()
+    record = record_of(words, plain, o, env)
+    code = act(backend, record, path)
+    if code is not None:
+        return code
+    (path.parent / "env").mkdir(exist_ok=True)
+    write(path.parent / "env" / f"{env['env_id']}.json", env)
+    write(path, record)
+    return 0 if record["status"] == "ok" else 3
+
+
+def act(backend, record, path):
+    """What the backend's name asks for; an exit status ends the run without a record."""
+    if backend == "crash":
+        print("about to crash", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if backend in ("hang", "deaf"):
+        def interrupted(number, frame):
+            write(path, not_ok(record, "interrupted", "a signal"))
+            sys.exit(130)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, interrupted if backend == "hang" else signal.SIG_IGN)
+        time.sleep(600)
+    if backend == "fail":
+        not_ok(record, "failed", "check sum: expected 1, got 2")
+    if backend == "skip":
+        not_ok(record, "skipped", "this machine cannot")
+    if backend == "liar":
+        record["block"] = "b9999"
+    if backend == "cut":
+        path.write_text(json.dumps(record)[:200])
+        return 0
+    if backend == "mute":
+        return 0
+    if backend == "slow":
+        time.sleep(float(os.environ.get("FAKE_SLOW", "0.3")))
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

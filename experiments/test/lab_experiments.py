@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: MIT
+# Every mistake in an experiment is reported with its file, line, key and the nearest name.
+"""Tests of toml_lines.py, toml_spec.py, plan.py, catalog.py and units.py."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+try:
+    import tomllib
+except ImportError:
+    print("skipped: Python 3.11 or later is needed (tomllib)")
+    sys.exit(77)
+
+from shuntlab import campaign, plan, template, toml_lines, toml_spec, units
+from shuntlab.catalog import Catalog
+from shuntlab.drivers import Driver
+
+GOOD = """\
+question = "How?"
+expectation = "So."
+backends = ["asm", "ucontext"]
+repetitions = 4
+
+[[workload]]
+name = "yield"
+[workload.params]
+tasks = [2, "1k"]
+switches = "10k"
+"""
+
+CATALOG = Catalog("/nonexistent", {
+    "backends": {"asm": "", "ucontext": "", "mn": "", "uring": "not built: liburing not found"},
+    "workloads": {"yield": "", "timers": ""},
+    "switches": {"asm": "", "ucontext": ""}, "waits": {"futex": "", "spin": "", "uring": "no"},
+    "policies": {"fifo": "", "lifo": ""}, "timers": {"heap": ""}, "places": {"none": ""}})
+CATALOG._described = {"yield": {"tasks": {"type": "count"}, "switches": {"type": "count"}},
+                      "timers": {"tasks": {"type": "count"}, "period": {"type": "duration"}}}
+
+
+def drivers() -> dict[str, Driver]:
+    return {"shunt": Driver("shunt", ["shunt"], "ab" * 10, "1", "", CATALOG),
+            "go": Driver("go", absent="Go is not installed")}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def load(self, text: str, name: str = "demo.toml") -> toml_spec.Experiment:
+        file = Path(self.folder.name) / name
+        file.write_text(text)
+        return toml_spec.load(file)
+
+    def freeze(self, text: str, cpus: int = 4) -> plan.Frozen:
+        return plan.freeze(self.load(text), drivers(), cpus)
+
+    def refused(self, text: str, *wanted: str, freeze: bool = False) -> str:
+        with self.assertRaises(toml_spec.SpecError) as caught:
+            self.freeze(text) if freeze else self.load(text)
+        message = str(caught.exception)
+        for words in wanted:
+            self.assertIn(words, message)
+        return message
+
+
+class Mistakes(Case):
+    def test_the_good_one_is_accepted(self):
+        e = self.load(GOOD)
+        self.assertEqual((e.name, e.baseline, e.repetitions), ("demo", "asm", 4))
+
+    def test_malformed_toml_names_line_and_column(self):
+        self.refused(GOOD + "oops = = 3\n", "demo.toml:11:", "not TOML")
+
+    def test_not_utf8(self):
+        file = Path(self.folder.name) / "x.toml"
+        file.write_bytes(b"question = \"\xff\"\n")
+        with self.assertRaisesRegex(toml_spec.SpecError, "not UTF-8 at byte 12"):
+            toml_spec.load(file)
+
+    def test_unknown_key_has_line_path_and_nearest_name(self):
+        self.refused(GOOD.replace("repetitions", "repetition"), "demo.toml:4: repetition:",
+                     "did you mean 'repetitions'?")
+        self.refused(GOOD.replace("name = ", "nmae = "), "demo.toml:7: workload[0].nmae")
+
+    def test_every_mistake_is_reported_at_once(self):
+        text = self.refused(GOOD.replace("4", "0").replace("question", "questio"))
+        self.assertGreaterEqual(len(text.splitlines()), 3)
+
+    def test_required_texts(self):
+        self.refused(GOOD.replace('"How?"', '"  "'), "demo.toml:1: question")
+        self.refused(GOOD.replace('expectation = "So."', ""), "'expectation' is missing")
+
+    def test_wrong_types(self):
+        self.refused("margin = 2.5\n" + GOOD, "demo.toml:1: margin: 2.5 is not between 0 and 1")
+        self.refused("timeout = 60\n" + GOOD, "timeout", "60s")
+        self.refused("timeout = \"0s\"\n" + GOOD, "timeout")
+        self.refused("repetitions = true\n" + GOOD.replace("repetitions = 4", ""), "repetitions")
+        self.refused("cpus = \"some\"\n" + GOOD, "cpus")
+        self.refused("control = 1\n" + GOOD, "control")
+
+    def test_a_setting_below_a_table(self):
+        self.refused(GOOD.replace('[workload.params]', 'seed = 3\n[workload.params]'),
+                     "demo.toml:8: workload[0].seed", "above the first [table]")
+
+    def test_arms(self):
+        self.refused(GOOD.replace('["asm", "ucontext"]', "[]"), "no backend to run")
+        self.refused(GOOD.replace('"ucontext"', '"asm"'), "a second arm is named 'asm'")
+        self.refused('baseline = "ams"\n' + GOOD, "no arm 'ams'", "did you mean 'asm'?")
+        self.refused(GOOD + '[[arm]]\nname = "a b"\nbackend = "asm"\n', "arm[0].name")
+
+    def test_empty_sweep(self):
+        self.refused(GOOD.replace('[2, "1k"]', "[]"), "demo.toml:9: workload[0].params.tasks",
+                     "empty list")
+
+    def test_expectations(self):
+        e = '\n[[expect]]\nclaim = "x"\nmetric = "m"\nratio = ["asm", "ucontextt"]\n'
+        text = self.refused(GOOD + e, "expect[0].ratio", "did you mean 'ucontext'?", "needs 'above'")
+        self.assertIn("demo.toml:15", text)
+
+    def test_exclusion_needs_a_reason(self):
+        self.refused(GOOD + '\n[[exclude]]\narm = "asm"\n', "exclude[0]: 'why' is missing")
+
+    def test_name_of_the_file(self):
+        with self.assertRaisesRegex(toml_spec.SpecError, "lower-case"):
+            self.load(GOOD, "My Test.toml")
+
+
+class AgainstTheBinary(Case):
+    def test_unknown_backend(self):
+        self.refused(GOOD.replace("ucontext", "ucontxt"), "no backend 'ucontxt'",
+                     "did you mean 'ucontext'?", "demo.toml:3: backends", freeze=True)
+
+    def test_unknown_slot_and_value(self):
+        self.refused(GOOD.replace('"ucontext"', '"asm:wiat=spin"'), "no slot 'wiat'",
+                     "did you mean 'wait'?", freeze=True)
+        self.refused(GOOD.replace('"ucontext"', '"asm:wait=spinn"'), "no wait 'spinn'",
+                     freeze=True)
+
+    def test_unknown_workload_and_parameter(self):
+        self.refused(GOOD.replace("yield", "yeild"), "demo.toml:7: workload[0].name",
+                     "did you mean 'yield'?", freeze=True)
+        self.refused(GOOD.replace("switches", "swiches"), "demo.toml:10: workload[0].params.swiches",
+                     "did you mean 'switches'?", freeze=True)
+
+    def test_not_built_is_left_out_with_the_reason(self):
+        frozen = self.freeze(GOOD.replace('"ucontext"', '"ucontext", "uring"'))
+        self.assertNotIn("uring", frozen.plan["points"][0]["arms"])
+        self.assertEqual(frozen.plan["points"][0]["excluded"][0]["arm"], "uring")
+        self.assertIn("liburing not found", " ".join(frozen.notes))
+
+    def test_a_baseline_that_is_not_built_is_an_error(self):
+        self.refused(GOOD.replace('"asm"', '"uring"'), "baseline", "liburing", freeze=True)
+
+    def test_foreign_runtime_absent(self):
+        frozen = self.freeze(GOOD + '[[arm]]\nname = "go"\ndriver = "go"\n')
+        self.assertIn("Go is not installed", " ".join(frozen.notes))
+        self.assertNotIn("go", frozen.plan["drivers"])
+
+    def test_nothing_left(self):
+        self.refused(GOOD + '[[exclude]]\narm = "*"\nwhy = "all"\n', "nothing is left to run",
+                     freeze=True)
+
+    def test_too_many_runs(self):
+        self.refused(GOOD.replace('[2, "1k"]', '["1..100000"]'), "a campaign holds at most",
+                     "demo.toml:6: workload[0]", freeze=True)
+
+    def test_an_override_that_an_arm_fixes(self):
+        self.refused(GOOD.replace('"ucontext"', '"asm:wait=spin"')
+                     + '[workload.backend]\nwait = ["futex"]\n', "already fixes wait", freeze=True)
+
+
+class Plans(Case):
+    def test_blocks(self):
+        p = self.freeze(GOOD).plan
+        self.assertEqual(len(p["points"]), 2)
+        self.assertEqual(len(p["blocks"]), 8)
+        for block in p["blocks"]:
+            self.assertEqual(sorted(block["order"]), ["asm", "asm-again", "ucontext"])
+        # Rounds: after each round every point has as many repetitions.
+        for i in range(0, 8, 2):
+            self.assertEqual(len({b["point"] for b in p["blocks"][i:i + 2]}), 2)
+
+    def test_the_seed_depends_on_the_block_alone(self):
+        one, two = self.freeze(GOOD).plan, self.freeze(GOOD.replace('"ucontext"', '"mn"')).plan
+
+        def seeds(p):
+            return {(b["point"], b["repetition"]): b["seed"] for b in p["blocks"]}
+        self.assertEqual(seeds(one), seeds(two))
+        self.assertEqual(len(set(seeds(one).values())), 8)
+
+    def test_frozen_twice_is_the_same_plan(self):
+        one, two = self.freeze(GOOD).plan, self.freeze("# a comment\n" + GOOD).plan
+        self.assertEqual(one["plan_id"], two["plan_id"])
+        self.assertEqual(one["blocks"], two["blocks"])
+        other = self.freeze("seed = 2\n" + GOOD).plan
+        self.assertNotEqual(one["plan_id"], other["plan_id"])
+
+    def test_order_within_blocks_is_not_always_the_same(self):
+        p = self.freeze(GOOD.replace("= 4", "= 20")).plan
+        firsts = [b["order"][0] for b in p["blocks"]]
+        self.assertEqual(set(firsts), {"asm", "asm-again", "ucontext"})
+
+    def test_axes_are_in_base_units(self):
+        p = self.freeze(GOOD).plan
+        self.assertEqual([x["axes"]["tasks"] for x in p["points"]], ["2", "1000"])
+        self.assertEqual(p["points"][1]["params"]["tasks"], "1k")
+
+    def test_overrides_and_ranges(self):
+        p = self.freeze(GOOD + '[workload.backend]\nworkers = ["pow2..all"]\n', cpus=6).plan
+        workers = sorted({x["overrides"]["workers"] for x in p["points"]})
+        self.assertEqual(workers, ["1", "2", "4", "6"])
+        block = p["blocks"][0]
+        words = plan.run_arguments(p, block, "ucontext")
+        self.assertRegex(words[1], r"^ucontext:workers=\d$")
+        self.assertIn("--seed", words)
+
+    def test_each(self):
+        text = GOOD.replace('backends = ["asm", "ucontext"]',
+                            'baseline = "asm-futex-fifo"\n[[arm]]\nbackend = "asm"\n'
+                            'each = { wait = "all", policy = ["fifo", "lifo"] }\n')
+        text = text.replace("repetitions = 4\n", "")
+        names = [a["name"] for a in self.freeze(text).plan["arms"]]
+        self.assertEqual(names, ["asm-futex-fifo", "asm-futex-fifo-again", "asm-futex-lifo",
+                                 "asm-spin-fifo", "asm-spin-lifo"])
+
+    def test_excluded_by_condition(self):
+        p = self.freeze(GOOD + '[[exclude]]\narm = "u*"\nwhere = { tasks = ">= 1k" }\nwhy = "no"\n')
+        by_id = {x["id"]: x for x in p.plan["points"]}
+        self.assertIn("ucontext", by_id["yield,tasks=2"]["arms"])
+        self.assertNotIn("ucontext", by_id["yield,tasks=1k"]["arms"])
+
+    def test_an_exclusion_that_excludes_nothing_is_said(self):
+        f = self.freeze(GOOD + '[[exclude]]\narm = "asm"\nworkload = "ring"\nwhy = "no"\n')
+        self.assertIn("excludes nothing", " ".join(f.notes))
+
+    def test_template(self):
+        file = Path(self.folder.name) / "mine.toml"
+        e = self.load(template.text(file), "mine.toml")
+        frozen = plan.freeze(e, drivers(), 2)
+        self.assertEqual(len(frozen.plan["points"]), 2)
+        # The switched-off lines are right too.
+        on = template.text(file).replace("#: ", "").replace("#:\n", "\n")
+        whole = self.load(on, "whole.toml")
+        self.assertEqual(len(plan.freeze(whole, drivers(), 2).plan["arms"]), 9)
+
+
+class Small(unittest.TestCase):
+    def test_lines(self):
+        text = 'a = """\nb = 1\n[c]\n"""\n[[d]]\ne = [\n 1, # ]\n 2]\n[d.f]\n"g.h" = 1\n[[d]]\ni.j = 2\n'
+        lines = toml_lines.line_map(text)
+        self.assertEqual(lines, {("a",): 1, ("d", 0): 5, ("d", 0, "e"): 6, ("d", 0, "f"): 9,
+                                 ("d", 0, "f", "g.h"): 10, ("d", 1): 11, ("d", 1, "i", "j"): 12})
+        self.assertEqual(toml_lines.line_of(lines, ("d", 0, "e", "x")), 6)
+        self.assertEqual(toml_lines.text_of(("d", 0, "f", "g.h")), 'd[0].f."g.h"')
+
+    def test_units(self):
+        self.assertEqual(units.base("10k"), "10000")
+        self.assertEqual(units.base("50us"), "50000")
+        self.assertEqual(units.base("64k", "size"), "65536")
+        self.assertEqual(units.base("T1"), "T1")
+        self.assertEqual(units.base("1.5ms"), "1500000")
+        self.assertIsNone(units.duration_ns("5"))
+
+    def test_ranges(self):
+        self.assertEqual(plan.expand_range("pow2..all", 8), ["1", "2", "4", "8"])
+        self.assertEqual(plan.expand_range("pow2..all", 1), ["1"])
+        self.assertEqual(plan.expand_range("pow10..100k", 1)[-1], "100000")
+        self.assertEqual(plan.expand_range("100..pow10..10k", 1), ["100", "1000", "10000"])
+        self.assertEqual(plan.expand_range("2..4", 1), ["2", "3", "4"])
+        for bad in ("pow1..8", "4..2", "pow2..x", ".."):
+            self.assertFalse(plan.expand_range(bad, 4), bad)
+
+    def test_conditions(self):
+        self.assertTrue(plan.satisfies("100k", ">= 100k"))
+        self.assertTrue(plan.satisfies("1000000", "1M"))
+        self.assertFalse(plan.satisfies("10", "> 10"))
+        self.assertTrue(plan.satisfies("shared", "shared"))
+        self.assertTrue(plan.satisfies("shared", "!= fifo"))
+
+    def test_a_changed_plan_is_noticed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            import json
+            p = {"schema": campaign.PLAN_SCHEMA, "experiment": {"name": "x"}, "blocks": []}
+            p["plan_id"] = campaign.plan_id(p)
+            (Path(folder) / "plan.json").write_text(json.dumps(p))
+            campaign.load_plan(folder)
+            p["blocks"] = [1]
+            (Path(folder) / "plan.json").write_text(json.dumps(p))
+            with self.assertRaisesRegex(campaign.CampaignError, "changed after it was frozen"):
+                campaign.load_plan(folder)
+
+
+if __name__ == "__main__":
+    unittest.main()
