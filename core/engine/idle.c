@@ -241,6 +241,16 @@ static void fail_deadlock(struct shunt_engine *engine, int64_t live)
 		live == 1 ? "it" : "them", text, live > stuck.named ? "; …" : "");
 }
 
+/* Is no timer armed? A cancelled one keeps its deadline published until somebody looks, and must
+ * not put off the end of a run. */
+static bool no_timer(const struct shunt_engine *engine)
+{
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		if (deadline_of(engine->workers[i]) != SHUNT_NEVER)
+			shunt_worker_forget_cancelled(engine->workers[i]);
+	return earliest_deadline(engine) == SHUNT_NEVER;
+}
+
 enum verdict { GO_ON, FINISHED, DEADLOCK };
 
 /* Made by a worker that has announced itself and found nothing to do. */
@@ -248,9 +258,8 @@ static enum verdict judge(struct shunt_engine *engine, int64_t *live)
 {
 	enum verdict verdict = GO_ON;
 	pthread_mutex_lock(&engine->idle_lock);
-	bool quiet = engine->idle_workers == engine->worker_count &&
-		earliest_deadline(engine) == SHUNT_NEVER && waits_in_flight(engine) == 0 &&
-		engine->holds == 0;
+	bool quiet = engine->idle_workers == engine->worker_count && no_timer(engine) &&
+		waits_in_flight(engine) == 0 && engine->holds == 0;
 	for (unsigned i = 0; quiet && i < engine->worker_count; i++)
 		quiet = inbox_empty(engine->workers[i]) &&
 			!engine->policy->has_ready(engine->workers[i]);

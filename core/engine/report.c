@@ -31,6 +31,7 @@ void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 	} list[] = {
 		{ "switches", sum.switches }, { "spawns", sum.spawned }, { "ended", sum.ended },
 		{ "blocked", sum.blocked }, { "wakes", sum.ctx.count.wakes },
+		/* Relaxed: a count, read when the run is over. */
 		{ "wakes_stale", sum.ctx.count.wakes_stale +
 			atomic_load_explicit(&engine->external_stale, memory_order_relaxed) },
 		{ "permits", sum.ctx.count.permits }, { "parks", sum.ctx.count.parks },

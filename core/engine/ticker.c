@@ -102,6 +102,7 @@ void shunt_ticker_need(struct shunt_engine *engine)
 void shunt_ticker_own_timers(struct shunt_engine *engine)
 {
 	struct shunt_ticker *ticker = engine->ticker;
+	/* Relaxed: the worst of a race is that the ticker is needed twice. */
 	if (!atomic_load_explicit(&ticker->own_timers, memory_order_relaxed)) {
 		atomic_store_explicit(&ticker->own_timers, 1, memory_order_relaxed);
 		shunt_ticker_need(engine);

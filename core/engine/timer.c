@@ -104,3 +104,13 @@ void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner
 	shunt_spin_unlock(&owner->timers_lock, worker->ctx.many);
 	shunt_worker_flush_fired(worker);
 }
+
+void shunt_worker_forget_cancelled(struct shunt_worker *owner)
+{
+	const struct shunt_timers *slot = owner->engine->timers_slot;
+	if (!slot)
+		return;
+	shunt_spin_lock(&owner->timers_lock, owner->ctx.many);
+	publish_deadline(owner, slot->earliest(owner->timers));
+	shunt_spin_unlock(&owner->timers_lock, owner->ctx.many);
+}

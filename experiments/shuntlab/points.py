@@ -94,6 +94,16 @@ def gather(campaign: Campaign) -> list[Point]:
     return sorted(found.values(), key=lambda p: (p.part, p.machine, order.get(p.id, 0)))
 
 
+def matches(point: Point, where: dict[str, str]) -> bool:
+    """Whether a point has these settings, swept or fixed: equal, or as ">= 100k" says."""
+    from .plan import satisfies
+    planned = point.campaign.points.get(point.id, {})
+    slots = {f"backend.{k}": v for k, v in planned.get("overrides", {}).items()}
+    have = {**planned.get("params", {}), **slots, **point.axes}
+    found = {k: have.get(k, have.get(f"backend.{k}")) for k in where}
+    return all(v is not None and satisfies(v, str(where[k])) for k, v in found.items())
+
+
 def headline(campaign: Campaign, workload: str) -> str:
     """The metric that answers the question: the plan's first, else what its records suggest."""
     of = [r for r in campaign.ok() if r["identity"]["workload"] == workload]
@@ -105,7 +115,7 @@ def headline(campaign: Campaign, workload: str) -> str:
 
 
 def metrics_for(campaign: Campaign, workload: str, wanted: Iterable[str] = ()) -> list[str]:
-    """Every metric to report for a workload: the wanted ones, else the plan's, else the headline."""
+    """The metrics to report for a workload: the wanted ones, else the plan's, else the headline."""
     of = [r for r in campaign.ok() if r["identity"]["workload"] == workload]
     names = list(wanted) or campaign.plan.get("metrics", [])
     present = [n for n in names if any(value_of(r, n) for r in of)]

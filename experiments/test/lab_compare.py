@@ -24,6 +24,7 @@ except ImportError as missing:
 
 import synthetic
 from shuntlab import compare, points, stats
+from shuntlab.analysis import analyse
 from shuntlab.campaign import CampaignError, load_campaign
 
 ARMS = ["asm", "ucontext", "asm-ret", "mn-workers-1-mt-1-policy-steal"]
@@ -51,7 +52,7 @@ class Scratch(unittest.TestCase):
 
 class Verdicts(Scratch):
     def test_known_ratios(self):
-        report = compare.analyse([self.campaign()])
+        report = analyse([self.campaign()])
         self.assertEqual(len(report.sections), 2)
         for s in report.sections:
             for arm, ratio in RATIOS.items():
@@ -64,11 +65,11 @@ class Verdicts(Scratch):
     def test_pairing_removes_what_a_block_shares(self):
         """The blocks drift by 40 %; within a block the arms differ by 10 %."""
         model = synthetic.ratio_model(5.9, RATIOS, noise=0.01, block_noise=0.4)
-        report = compare.analyse([self.campaign(model=model)])
+        report = analyse([self.campaign(model=model)])
         self.assertEqual(self.verdicts(report)["asm-ret"], "slower")
 
     def test_higher_is_better(self):
-        report = compare.analyse([self.campaign()], metrics=["ops_per_s"])
+        report = analyse([self.campaign()], metrics=["ops_per_s"])
         self.assertEqual(self.verdicts(report)["ucontext"], "slower")
         self.assertLess(report.sections[0].of("ucontext").ratio[0], 0.03)
 
@@ -76,28 +77,28 @@ class Verdicts(Scratch):
         def model(arm, point, rng, shared):
             return {"metrics": {"rss_bytes_per_task": (4096.0 * (2 if arm == "ucontext" else 1),
                                                        "B", "lower")}}
-        report = compare.analyse([self.campaign(model=model, metrics=["rss_bytes_per_task"])])
+        report = analyse([self.campaign(model=model, metrics=["rss_bytes_per_task"])])
         s = report.sections[0]
         self.assertEqual(compare.word(s.of("ucontext").verdict, s.unit, s.better), "worse")
         self.assertEqual(self.verdicts(report)["asm-ret"], "same")
         self.assertIn("4 [4, 4]", compare.table(report))
 
     def test_another_baseline(self):
-        report = compare.analyse([self.campaign()], "ucontext")
+        report = analyse([self.campaign()], "ucontext")
         self.assertEqual(self.verdicts(report)["asm"], "faster")
         self.assertIsNone(report.sections[0].control)
         with self.assertRaisesRegex(CampaignError, "no arm 'nope'"):
-            compare.analyse(report.campaigns, "nope")
+            analyse(report.campaigns, "nope")
 
     def test_a_broken_control_silences_its_point(self):
         inner = synthetic.ratio_model(5.9, RATIOS | {"asm-again": 1.15})
-        report = compare.analyse([self.campaign(model=inner)])
+        report = analyse([self.campaign(model=inner)])
         self.assertEqual(set(self.verdicts(report).values()), {"control missed", "no verdict"})
         self.assertIn("no verdict at yield tasks=2: the A/A control differs by 1",
                       compare.table(report))
 
     def test_few_runs_give_a_number_and_no_verdict(self):
-        report = compare.analyse([self.campaign(repetitions=3)])
+        report = analyse([self.campaign(repetitions=3)])
         c = report.sections[0].of("ucontext")
         self.assertEqual(c.verdict.word, "inconclusive")
         self.assertGreaterEqual(c.verdict.runs, 6)
@@ -114,7 +115,7 @@ class Verdicts(Scratch):
                 value, unit, better = made["metrics"]["ns_per_switch"]
                 made["metrics"]["ns_per_switch"] = (10 * value, unit, better)
             return made
-        report = compare.analyse([self.campaign(model=model)])
+        report = analyse([self.campaign(model=model)])
         flagged = [x for s in report.sections for x in s.summaries if x.outliers]
         self.assertTrue(flagged)
         self.assertTrue(all(x.n == 20 for x in flagged))
@@ -127,7 +128,7 @@ class Verdicts(Scratch):
             if arm == "ucontext":
                 return {"status": "skipped", "reason": "no ucontext here"}
             return base(arm, point, rng, shared)
-        report = compare.analyse([self.campaign(model=model)])
+        report = analyse([self.campaign(model=model)])
         s = report.sections[0]
         self.assertIsNone(s.of("ucontext"))
         self.assertEqual(next(x for x in s.summaries if x.arm == "ucontext").lost, {"skipped": 20})
@@ -140,7 +141,7 @@ class Verdicts(Scratch):
                                                            for _ in range(800)]}}
         campaign = self.campaign(model=model, metrics=["lateness.p99", "lateness.p99.9"],
                                  points=[{"workload": "timers"}])
-        report = compare.analyse([campaign])
+        report = analyse([campaign])
         self.assertEqual([s.metric for s in report.sections], ["lateness.p99"])     # 800 < 3,688
         self.assertEqual(self.verdicts(report)["ucontext"], "slower")
 
@@ -151,7 +152,7 @@ class Campaigns(Scratch):
         here = self.campaign("here")
         slow = synthetic.ratio_model(17.7, RATIOS | {"ucontext": 72.0})
         there = self.campaign("there", model=slow, machine="Slow CPU", seed=2)
-        report = compare.analyse([here, there])
+        report = analyse([here, there])
         self.assertEqual({s.point.machine for s in report.sections}, set(report.machines))
         between = {c.arm: c for c in report.across[0].comparisons}
         self.assertNotIn("asm", between)        # its own ratio is 1 everywhere
@@ -164,7 +165,7 @@ class Campaigns(Scratch):
         before = self.campaign("before", model=synthetic.ratio_model(5.9, RATIOS, 0.01, 0.0))
         after = self.campaign("after", seed=9,
                               model=synthetic.ratio_model(7.1, RATIOS, 0.01, 0.0))
-        report = compare.analyse([before, after])
+        report = analyse([before, after])
         between = {c.arm: c for c in report.across[0].comparisons}
         self.assertEqual({c.method for c in between.values()}, {"unpaired"})
         self.assertAlmostEqual(between["asm"].ratio[0], 7.1 / 5.9, delta=0.02)
@@ -182,7 +183,7 @@ class Campaigns(Scratch):
         for r in campaign.records:
             if r["arm"] == "ucontext":
                 r["machine_class"] = "f" * 16
-        report = compare.analyse([campaign])
+        report = analyse([campaign])
         self.assertFalse(any(s.of("ucontext") for s in report.sections))
 
 

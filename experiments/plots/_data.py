@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""From the records of one or more campaigns to the cells a figure draws.
+
+A cell is one arm at one point on one machine: the values of its runs, their median and the exact
+interval of it. A figure that would put two points into one cell is refused with the parameter that
+tells them apart, because an average over a forgotten parameter means nothing.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+
+from shuntlab import stats  # noqa: E402
+from shuntlab.campaign import Campaign  # noqa: E402
+from shuntlab.points import (Point, arm_order, fact, gather, headline, machine_labels,  # noqa: E402
+                             manifest_of, matches, value_of)
+
+
+class FigureError(Exception):
+    """A figure that cannot be drawn from these records; the message says why."""
+
+
+@dataclass
+class Cell:
+    """What is drawn at one place."""
+    machine: str
+    facet: str
+    series: str
+    x: str
+    unit: str
+    better: str
+    values: np.ndarray
+    point: Point
+    arm: str
+    median: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    exact: bool = True      # False: too few runs for an interval, low and high are the extremes
+
+    def __post_init__(self):
+        interval = stats.quantile_interval(self.values)
+        self.median = float(np.median(self.values))
+        self.exact = interval is not None
+        self.low, self.high = interval or (float(self.values.min()), float(self.values.max()))
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def number(self) -> float:
+        return float(self.x)
+
+
+@dataclass
+class Context:
+    """One figure to be drawn: its table in the experiment, and the records."""
+    campaigns: list[Campaign]
+    spec: dict[str, Any]
+    machines: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.machines = machine_labels(self.campaigns)
+
+    @property
+    def many_machines(self) -> bool:
+        return len(self.machines) > 1
+
+    def get(self, key: str, default: str = "") -> str:
+        return str(self.spec.get(key) or default)
+
+    def metric(self, key: str = "y") -> str:
+        """The metric a figure is about: as written, else the headline of its workload."""
+        points = self.points()
+        return self.get(key) or headline(points[0].campaign, points[0].workload)
+
+    def points(self) -> list[Point]:
+        where, workload = self.spec.get("where") or {}, self.get("workload")
+        found = [p for c in self.campaigns for p in gather(c)
+                 if workload in ("", p.workload, p.name) and matches(p, where)]
+        if not any(p.runs for p in found):
+            raise FigureError("no finished run is what the figure asks for")
+        return found
+
+    def arms(self, point: Point, control: bool = False) -> list[str]:
+        """The arms of a point that the figure wants, in the experiment's order."""
+        wanted = self.spec.get("arms") or ["*"]
+        wanted = [wanted] if isinstance(wanted, str) else wanted
+        aa = point.campaign.plan.get("control", "")
+        return [a for a in arm_order(point.campaign) if a in point.runs
+                and (control or a != aa) and any(fnmatch.fnmatchcase(a, w) for w in wanted)]
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """One manifest a machine class."""
+        found: dict[str, dict[str, Any]] = {}
+        for c in self.campaigns:
+            for r in c.ok():
+                if r["machine_class"] not in found:
+                    m = manifest_of(r)
+                    if m:
+                        found[r["machine_class"]] = m
+        return [found[k] for k in sorted(found)]
+
+    def commits(self) -> list[str]:
+        return sorted({str(c)[:12] for c in (fact(m, "build.commit") for m in self.manifests())
+                       if c})
+
+
+def setting(point: Point, arm: str, name: str) -> str | None:
+    """What a run had for a name: arm, machine, workload, a parameter, a slot."""
+    if name in ("arm", "backend"):
+        return arm
+    if name == "machine":
+        return point.machine
+    if name == "workload":
+        return point.name
+    for key in (name, f"backend.{name}"):
+        if key in point.axes:
+            return point.axes[key]
+    record = next(iter(point.runs[arm].values()))
+    identity = record["identity"]
+    short = name.removeprefix("backend.")
+    return identity["params"].get(name, identity.get("composition", {}).get(short))
+
+
+def cells(ctx: Context, metric: str, x: str, series: str = "arm", facet: str = "") -> list[Cell]:
+    """Every cell of a figure, in the plan's order."""
+    found: dict[tuple[str, ...], Cell] = {}
+    for point in ctx.points():
+        for arm in ctx.arms(point):
+            cell = _cell(ctx, point, arm, metric, x, series, facet)
+            if cell is None:
+                continue
+            key = (cell.machine, cell.facet, cell.series, cell.x)
+            other = found.get(key)
+            if other is not None:
+                raise FigureError(_mixed(other, cell))
+            found[key] = cell
+    if not found:
+        raise FigureError(f"no run has {metric}")
+    return list(found.values())
+
+
+def _cell(ctx: Context, point: Point, arm: str, metric: str, x: str, series: str,
+          facet: str) -> Cell | None:
+    values = [v for r in point.runs[arm].values() if (v := value_of(r, metric)) is not None]
+    if not values:
+        return None
+    places = {k: setting(point, arm, k) if k else "" for k in (x, series, facet)}
+    if places[x] is None:
+        raise FigureError(f"{point.label} has no {x!r} to put on the x axis; it has "
+                          + ", ".join(["arm", *point.axes]))
+    return Cell(point.machine, panel_title(ctx, point, facet, places[facet]), places[series] or "",
+                places[x], values[0].unit, values[0].better,
+                np.array([v.number for v in values]), point, arm)
+
+
+def panel_title(ctx: Context, point: Point, facet: str, value: str | None) -> str:
+    """The title of the panel a point belongs to; machines never share one."""
+    own = "" if not facet or facet == "machine" else (
+        value or "" if facet == "workload" else f"{facet.removeprefix('backend.')} {value}")
+    machine = ctx.machines[point.machine] if ctx.many_machines or facet == "machine" else ""
+    return " · ".join(t for t in (own, machine) if t)
+
+
+def _mixed(a: Cell, b: Cell) -> str:
+    differ = [k for k in {**a.point.axes, **b.point.axes}
+              if a.point.axes.get(k) != b.point.axes.get(k)]
+    what = f"{differ[0]} = {a.point.axes.get(differ[0])} and {b.point.axes.get(differ[0])}" if (
+        differ) else f"arms {a.arm} and {b.arm}" if a.arm != b.arm else (
+        f"{a.point.label} and {b.point.label}")
+    return (f"two points would be one: {what} at x = {a.x}, series {a.series}; use it as x, series "
+            "or facet, or choose one with where")
+
+
+def panels(found: list[Cell]) -> Iterator[tuple[str, list[Cell]]]:
+    for title in dict.fromkeys(c.facet for c in found):
+        yield title, [c for c in found if c.facet == title]
+
+
+def lines_of(found: list[Cell]) -> Iterator[tuple[str, list[Cell]]]:
+    """The series of a panel, each sorted along x where x is a number."""
+    for name in dict.fromkeys(c.series for c in found):
+        own = [c for c in found if c.series == name]
+        yield name, sorted(own, key=lambda c: c.number) if numeric(own) else own
+
+
+def numeric(found: list[Cell]) -> bool:
+    try:
+        return all(np.isfinite(c.number) for c in found)
+    except ValueError:
+        return False
+
+
+def logs(cell: Cell) -> np.ndarray:
+    return np.log(cell.values[cell.values > 0])

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""What every figure script shares: its command line, its files, its caption and its table.
+
+    KIND.py CAMPAIGN... --figure NAME --out DIR [--formats pdf,png,csv,tex,svg]
+
+writes NAME.pdf (3.33 in), NAME-wide.pdf (7.0 in), NAME.png, NAME.csv (what was drawn),
+NAME.figure.tex (the figure with its caption, for a paper to include), NAME.caption.tex,
+NAME.table.tex, NAME.json (which series have which look) and, when asked, NAME.svg and
+NAME-narrow.svg. The same records give the same bytes on any day, in any time zone and locale.
+
+A script has prepare(ctx) -> Drawing and draw(fig, drawing, ctx, width). A figure's table in the
+experiment is ctx.spec; nothing but records is read, and nothing is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Callable
+
+import _latex
+import _style
+from _data import Context, FigureError
+from _list import names_of
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from shuntlab.campaign import Campaign, CampaignError, load_campaign
+
+FORMATS = ("pdf", "png", "csv", "tex", "json")
+
+
+@dataclass
+class Drawing:
+    """A figure before it has a size: its data, in the rows its CSV holds."""
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    sentences: list[str]                            # of the caption, what it shows
+    series: list[str] = field(default_factory=list)     # what the legend tells apart
+    runs: list[int] = field(default_factory=list)       # runs behind each point
+    exact: bool = True                              # every interval is the exact one
+    data: Any = None                                # whatever draw() wants
+    table: tuple[list[str], list[list[str]]] | None = None
+    height: float = 0.0                             # inches; 0: by the width
+    looks: dict[str, _style.Look] = field(default_factory=dict)     # of the series
+
+    def give_looks(self, ctx: Context) -> None:
+        """An arm looks the same in every figure of a campaign: looks go by all of its arms."""
+        if self.looks:
+            return
+        arms = {a for c in ctx.campaigns for a in c.arms}
+        if self.series and set(self.series) <= arms:
+            self.looks = {n: k for n, k in _style.looks(arms).items() if n in self.series}
+        else:
+            self.looks = _style.looks(self.series)
+
+
+def specs(campaign: Campaign) -> list[dict[str, Any]]:
+    """The figures of a campaign, each with a file-safe name; one forest where none is declared."""
+    return names_of(campaign.plan)
+
+
+# ---- drawing ------------------------------------------------------------------------------------
+
+def render(module: ModuleType, ctx: Context, out: Path, formats: tuple[str, ...] = FORMATS) -> None:
+    """Make one figure's files."""
+    name = ctx.spec["name"]
+    with rc_context(_style.rc()):
+        drawing = module.prepare(ctx)
+        drawing.give_looks(ctx)
+        if "pdf" in formats:
+            _save(module, drawing, ctx, _style.NARROW, out / f"{name}.pdf")
+            _save(module, drawing, ctx, _style.WIDE, out / f"{name}-wide.pdf")
+        for kind, width in (("png", _style.NARROW), ("svg", _style.WIDE)):
+            if kind in formats:
+                _save(module, drawing, ctx, width, out / f"{name}.{kind}")
+        if "svg" in formats:
+            _save(module, drawing, ctx, _style.NARROW, out / f"{name}-narrow.svg")
+    if "csv" in formats:
+        _write(out / f"{name}.csv", csv_text(drawing))
+    if "tex" in formats:
+        text = _latex.caption(caption(ctx, drawing))
+        _write(out / f"{name}.caption.tex", text)
+        _write(out / f"{name}.figure.tex", _latex.figure(name, text))
+        _write(out / f"{name}.table.tex", table_text(drawing))
+    if "json" in formats:
+        _write(out / f"{name}.json", json.dumps(description(ctx, drawing), indent=1) + "\n")
+
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"Creator": "shunt", "Producer": "matplotlib", "CreationDate": None, "ModDate": None},
+    "svg": {"Creator": "shunt", "Date": None}, "png": {"Software": None},
+}
+
+
+def _save(module: ModuleType, drawing: Drawing, ctx: Context, width: float, file: Path) -> None:
+    height = drawing.height or (width * 0.68 if width < 5 else width * 0.42)
+    fig = Figure(figsize=(width, height), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
+    module.draw(fig, drawing, ctx, width)
+    kind = file.suffix[1:]
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format=kind, metadata=_METADATA[kind])
+    _write(file, buffer.getvalue())
+
+
+def _write(file: Path, content: str | bytes) -> None:
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_bytes(data)
+    draft.replace(file)
+
+
+def legend(fig: Figure, handles: list[Any], names: list[str], width: float) -> None:
+    """A legend above the axes, in as many columns as its longest name allows."""
+    if not names:
+        return
+    names = [_style.shown(n) for n in names]
+    room = width - 0.2
+    column = 0.42 + max(len(n) for n in names) * 0.062
+    columns = max(1, min(len(names), int(room / column)))
+    rows = -(-len(names) // columns)
+    height = fig.get_figheight()
+    strip = rows * 0.135 + 0.06
+    if strip > 0.25 * height:                       # many names: the figure grows, the axes do not
+        height += strip - 0.25 * height
+        fig.set_figheight(height)
+    fig.legend(handles, names, loc="upper center", ncol=columns, bbox_to_anchor=(0.5, 1 - 0.03 /
+               height))
+    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - strip / height))
+
+
+def grid(fig: Figure, count: int, width: float, share_y: bool = True) -> list[Any]:
+    """Axes for so many panels: side by side where there is room, else below each other."""
+    across = min(count, 1 if width < 5 else 3)
+    down = -(-count // across)
+    if down > 1:
+        fig.set_figheight(fig.get_figheight() * (0.45 + 0.55 * down))
+    axes = fig.subplots(down, across, squeeze=False, sharey=share_y, sharex=False)
+    flat = [a for row in axes for a in row]
+    for spare in flat[count:]:
+        spare.set_visible(False)
+    return flat[:count]
+
+
+def pretty(name: str) -> str:
+    """A metric's or a parameter's name for an axis."""
+    return name.removeprefix("backend.").replace("_", " ")
+
+
+def axis_label(metric: str, unit: str) -> str:
+    shown = pretty(metric)
+    return shown if unit in ("1", "", "ns", "B", "bytes") or unit == "1/s" else f"{shown} [{unit}]"
+
+
+# ---- words and numbers --------------------------------------------------------------------------
+
+def span(numbers: list[int]) -> str:
+    low, high = (min(numbers), max(numbers)) if numbers else (0, 0)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def caption(ctx: Context, drawing: Drawing) -> list[str]:
+    """What it shows, on how many runs, with what intervals, where, from which commit."""
+    first = [ctx.get("caption") or ctx.get("title")]
+    bars = ("Bars are exact 95 % intervals of the median over processes" if drawing.exact else
+            "Bars span all runs where there are too few for a 95 % interval")
+    if drawing.sentences and drawing.sentences[-1].startswith("Bars"):
+        bars = ""
+    runs = f"n = {span(drawing.runs)} processes a point" if drawing.runs else ""
+    machine = "; ".join(ctx.machines[m] for m in sorted(ctx.machines))
+    where = f"Machine{'s' if ctx.many_machines else ''}: {machine}"
+    commits = ctx.commits()
+    source = f"Campaign {', '.join(dict.fromkeys(c.name for c in ctx.campaigns))}"
+    if commits:
+        source += f", commit {', '.join(commits)}"
+    return first + drawing.sentences + [bars, runs, where, source]
+
+
+def csv_text(drawing: Drawing) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, drawing.columns, lineterminator="\n")
+    writer.writeheader()
+    for row in drawing.rows:
+        writer.writerow({k: _exact(row.get(k, "")) for k in drawing.columns})
+    return text.getvalue()
+
+
+def _exact(value: Any) -> Any:
+    return repr(float(value)) if isinstance(value, float) else value
+
+
+def table_text(drawing: Drawing) -> str:
+    columns, rows = drawing.table or (drawing.columns, [
+        [_short(r.get(c, "")) for c in drawing.columns] for r in drawing.rows])
+    right = {i for i in range(len(columns)) if rows and all(_numeric(r[i]) for r in rows)}
+    return _latex.table(columns, rows, right)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _numeric(text: str) -> bool:
+    return bool(re.match(r"^[-+.]?\d", text)) or text in ("", "-")
+
+
+def description(ctx: Context, drawing: Drawing) -> dict[str, Any]:
+    return {"name": ctx.spec["name"], "kind": ctx.spec.get("kind", ""),
+            "caption": " ".join(s if s[-1] in ".!?" else s + "." for s in caption(ctx, drawing)
+                                if s),
+            "looks": {n: [k.colour, k.marker, str(k.dash)] for n, k in drawing.looks.items()}}
+
+
+# ---- the command line of a script ---------------------------------------------------------------
+
+def main(prepare: Callable, draw: Callable) -> None:
+    """Run a figure script. Exits 2 on bad usage, 3 where the records cannot make the figure."""
+    script = Path(sys.argv[0])
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__.split("\n")[0])
+    parser.add_argument("campaigns", nargs="+", type=Path, metavar="CAMPAIGN")
+    parser.add_argument("--figure", default="", metavar="NAME", help="a name that `list` prints")
+    parser.add_argument("--out", type=Path, default=Path("."), metavar="DIR")
+    parser.add_argument("--formats", default=",".join(FORMATS), metavar="LIST")
+    args = parser.parse_args()
+    try:
+        campaigns = [load_campaign(c) for c in args.campaigns]
+        spec = _choose(campaigns[0], script.stem, args.figure)
+        args.out.mkdir(parents=True, exist_ok=True)
+        module = ModuleType(script.stem)
+        module.prepare, module.draw = prepare, draw     # type: ignore[attr-defined]
+        render(module, Context(campaigns, spec), args.out, tuple(args.formats.split(",")))
+    except (CampaignError, FigureError, OSError) as e:
+        print(f"{script.name}: {args.figure or script.stem}: {e}", file=sys.stderr)
+        sys.exit(3)
+
+
+def _choose(campaign: Campaign, kind: str, name: str) -> dict[str, Any]:
+    known = specs(campaign)
+    if not name:
+        return next((s for s in known if s.get("kind") == kind),
+                    {"kind": kind, "name": f"{campaign.name}-{kind}"})
+    spec = next((s for s in known if s["name"] == name), None)
+    if spec is None:
+        raise FigureError("no figure of that name; there are "
+                          + ", ".join(s["name"] for s in known))
+    if spec.get("kind") != kind:
+        raise FigureError(f"it is a {spec.get('kind')}, not a {kind}")
+    return spec

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""How every figure looks: sizes, fonts, ticks, and one look for each backend in all of them.
+
+The eight colours are Okabe and Ito's, which people with any colour vision tell apart; marker and
+dash say the same again for a grey print. A known name has its look in a table, another takes one
+by the hash of its name; only where two of one figure would be alike does the later one step on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import font_manager  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.ticker import (  # noqa: E402
+    FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator)
+
+NARROW, WIDE = 3.33, 7.0        # inches: one column and both columns of a paper
+FAMILY = "DejaVu Sans"          # matplotlib brings it along
+POINTS = 8
+
+BLACK, ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GREY = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F")
+COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)),
+                           (0, (2.5, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)))
+
+
+@dataclass(frozen=True)
+class Look:
+    colour: str
+    marker: str
+    dash: Any
+
+    def line(self) -> dict[str, Any]:
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash}
+
+
+def _look(colour: int, marker: int, dash: int) -> Look:
+    return Look(COLOURS[colour % len(COLOURS)], MARKERS[marker % len(MARKERS)],
+                DASHES[dash % len(DASHES)])
+
+
+_KNOWN = {
+    "asm": _look(0, 0, 0), "ucontext": _look(1, 1, 1), "uring": _look(2, 2, 2),
+    "uring-each": _look(3, 3, 3), "mn": _look(4, 4, 4), "threads": _look(5, 5, 5),
+    "null": _look(6, 6, 6), "asyncio": _look(6, 7, 1), "go": _look(5, 8, 3),
+    "asm-ret": _look(5, 7, 2), "ucontext-nosigmask": _look(3, 9, 1),
+}
+_ALL = tuple(_look(c, m, d) for d in range(len(DASHES)) for m in range(len(MARKERS))
+             for c in [(m + 2 * d) % len(COLOURS)])
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """The look of every name; no two share a marker, nor, as long as there are some, a colour."""
+    given: dict[str, Look] = {}
+    for name in sorted(set(names), key=lambda n: (n not in _KNOWN, n)):
+        given[name] = _KNOWN.get(name) or _free(name, list(given.values()))
+    return given
+
+
+def _free(name: str, taken: list[Look]) -> Look:
+    """The first look from the name's own place on that is unlike those taken."""
+    start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % len(_ALL)
+    order = _ALL[start:] + _ALL[:start]
+    markers = {t.marker for t in taken}
+    colours = {t.colour for t in taken}
+    pairs = {(t.colour, t.dash) for t in taken}
+    return next((k for k in order if k.marker not in markers and k.colour not in colours),
+                next((k for k in order if k.marker not in markers
+                      and (k.colour, k.dash) not in pairs),
+                     next((k for k in order if k not in taken), order[0])))
+
+
+def rc() -> dict[str, Any]:
+    """Settings of matplotlib, all of them, so that no user's file changes a byte."""
+    font_manager.findfont(FAMILY, fallback_to_default=False)
+    return {
+        "font.family": [FAMILY], "font.size": POINTS, "axes.titlesize": POINTS,
+        "axes.labelsize": POINTS, "xtick.labelsize": POINTS - 1, "ytick.labelsize": POINTS - 1,
+        "legend.fontsize": POINTS - 1, "pdf.fonttype": 42, "ps.fonttype": 42,
+        "svg.fonttype": "path", "svg.hashsalt": "shunt", "text.parse_math": False,
+        "text.usetex": False, "axes.unicode_minus": False, "axes.formatter.use_locale": False,
+        "lines.linewidth": 1.1, "lines.markersize": 3.6, "lines.markeredgewidth": 0.6,
+        "errorbar.capsize": 1.6, "axes.linewidth": 0.6, "axes.spines.top": False,
+        "axes.spines.right": False, "axes.grid": True, "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.4, "axes.axisbelow": True, "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "ytick.minor.width": 0.4,
+        "xtick.major.size": 2.5, "ytick.major.size": 2.5, "legend.frameon": False,
+        "legend.handlelength": 2.6, "legend.columnspacing": 1.2, "legend.handletextpad": 0.5,
+        "legend.borderaxespad": 0.0, "figure.dpi": 100, "savefig.dpi": 220,
+        "path.simplify": False, "pdf.compression": 9, "axes.titlepad": 3.0, "axes.labelpad": 2.5,
+    }
+
+
+def shown(text: str, most: int = 36) -> str:
+    """A name from a file as a figure can hold it: printable, and not longer than its place."""
+    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return clean if len(clean) <= most else clean[:most - 1] + "…"
+
+
+# ---- ticks --------------------------------------------------------------------------------------
+
+_SI = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+_NS = ((1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1, " ns"))
+_BYTES = ((1 << 30, " GiB"), (1 << 20, " MiB"), (1 << 10, " KiB"), (1, " B"))
+
+
+def tick(value: float, unit: str = "1") -> str:
+    """A number as a tick says it: 10k, 50 µs, 4 KiB."""
+    if value == 0:
+        return "0"
+    if unit == "1" and abs(value) < 10000:
+        return f"{value:.4g}"
+    steps = _NS if unit == "ns" else _BYTES if unit in ("B", "bytes") else _SI
+    scale, suffix = next(((s, t) for s, t in steps if abs(value) >= s * 0.9999), steps[-1])
+    return f"{value / scale:.3g}{suffix}"
+
+
+def scale_axis(axes: Axes, which: str, values: list[float], unit: str, log: bool) -> None:
+    """Linear or logarithmic, with ticks that carry their own unit prefix."""
+    axis = getattr(axes, f"{which}axis")
+    if log:
+        getattr(axes, f"set_{which}scale")("log")
+        axis.set_minor_formatter(NullFormatter())
+        decades = math.log10(max(values) / min(values)) if values and min(values) > 0 else 1
+        if decades < 1.3:
+            axis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=12))
+            axis.set_minor_locator(NullLocator())
+        else:
+            axis.set_major_locator(LogLocator(10, numticks=8))
+    else:
+        axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: tick(v, unit)))
+
+
+def exact_ticks(axes: Axes, which: str, values: list[float], unit: str = "1") -> None:
+    """A tick at each of a few values, and none between: 1, 2, 4, 8 workers."""
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(FixedLocator(values))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda v, _: tick(v, unit)))
+
+
+def wants_log(values: Iterable[float]) -> bool:
+    """Whether values span so much that a linear axis would hide the small ones."""
+    v = [x for x in values]
+    return len(v) > 1 and min(v) > 0 and max(v) / min(v) > 20
+
+
+def unit_of(x: str) -> str:
+    """The unit of a parameter's values, which are in base units: told by its name."""
+    name = x.removeprefix("backend.")
+    if name in ("pause", "period", "spread", "tail", "service", "timeout") or name.endswith("_ns") \
+            or name.endswith((".slack", ".spin", ".quantum")):
+        return "ns"
+    return "B" if name.endswith((".size", "_bytes")) else "1"

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""How often a latency is exceeded: the tail of a series, pooled over the processes.
+
+    [[figure]]
+    kind = "ccdf"
+    y = "lateness"              # the series
+    facet = "tasks"             # optional
+
+A curve ends where too few samples lie beyond to say more. Bars at p50, p90, p99 and p99.9 are
+bootstrap intervals that draw whole processes.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+import _data
+import _figure
+import _style
+from shuntlab import records as rec
+from shuntlab import stats
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+
+
+class Curve:
+    """One arm at one point: its pooled histogram, its tail and the marked quantiles."""
+
+    def __init__(self, panel: str, series: str, many: list[dict]):
+        self.panel, self.series, self.n = panel, series, len(many)
+        pooled = rec.pool(many)
+        self.count, self.unit, digits = pooled["count"], pooled["unit"], pooled["digits"]
+        index = {i: k for k, (i, _) in enumerate(pooled["buckets"])}
+        self.values = np.array([float(rec.hist_value(i, digits)) for i in index])
+        counts = np.zeros((len(many), len(index)))
+        for row, one in enumerate(many):
+            for i, n in one["buckets"]:
+                counts[row, index[i]] = n
+        self.qs = [q for q in QUANTILES if rec.enough_samples(self.count, q)]
+        self.points = stats.pooled_quantiles(counts.sum(axis=0), self.values, self.qs)
+        seed = zlib.crc32(f"{panel}/{series}".encode())
+        self.bars = stats.bootstrap_quantiles(counts, self.values, self.qs, seed=seed)
+        beyond = self.count - np.cumsum(counts.sum(axis=0))
+        keep = beyond >= -np.log(0.025)         # as enough_samples: 3.7 samples lie beyond
+        self.x, self.y = thin(self.values[keep], beyond[keep] / self.count)
+
+
+def thin(x: np.ndarray, y: np.ndarray, most: int = 240) -> tuple[np.ndarray, np.ndarray]:
+    """As many steps of a curve as the eye sees: evenly apart in the logarithm of y."""
+    if len(x) <= most:
+        return x, y
+    steps = np.round((most - 1) * np.log(y / y[0]) / np.log(y[-1] / y[0]))
+    first = np.unique(steps, return_index=True)[1]
+    return x[first], y[first]
+
+
+def prepare(ctx: _data.Context) -> _figure.Drawing:
+    series = ctx.get("y")
+    found: dict[tuple[str, str], Curve] = {}
+    for point in ctx.points():
+        for arm in ctx.arms(point):
+            many = [r["series"][series] for r in point.runs[arm].values()
+                    if r["series"].get(series, {}).get("count")]
+            if many:
+                add(ctx, found, point, arm, many)
+    if not found:
+        raise _data.FigureError(f"no run has a series {series!r}; it is named by y")
+    curves = list(found.values())
+    columns = ["panel", "series", "processes", "samples", "quantile", "value", "low", "high",
+               "unit"]
+    rows = [dict(zip(columns, (c.panel, c.series, c.n, c.count, q, float(v), float(b[0]),
+                               float(b[1]), c.unit)))
+            for c in curves for q, v, b in zip(c.qs, c.points, c.bars)]
+    rows += [dict(zip(columns, (c.panel, c.series, c.n, c.count, 1 - float(y), float(x), "", "",
+                                c.unit))) for c in curves for x, y in zip(c.x, c.y)]
+    shown = f"Share of {_figure.pretty(series)} samples beyond a value" if not ctx.get("caption") \
+        else ""
+    samples = [c.count for c in curves]
+    return _figure.Drawing(columns, rows, [
+        shown, f"{_figure.span(samples)} samples a curve",
+        "Bars at p50, p90, p99 and p99.9 are 95 % bootstrap intervals over whole processes"],
+        list(dict.fromkeys(c.series for c in curves)), [c.n for c in curves], True,
+        {"curves": curves, "series": series}, table_of(curves))
+
+
+def add(ctx, found: dict, point, arm: str, many: list[dict]) -> None:
+    places = {k: _data.setting(point, arm, k) for k in
+              (ctx.get("series", "arm"), ctx.get("facet")) if k}
+    panel = _data.panel_title(ctx, point, ctx.get("facet"), places.get(ctx.get("facet")))
+    key = (panel, places[ctx.get("series", "arm")] or "")
+    if key in found:
+        raise _data.FigureError(f"two points would be one curve: {point.label} and another, both "
+                                f"{key[1]}; name what differs as facet, or choose with where")
+    found[key] = Curve(*key, many)
+
+
+def table_of(curves: list[Curve]) -> tuple[list[str], list[list[str]]]:
+    from shuntlab.points import plain, scale_for
+    many = len({c.panel for c in curves}) > 1
+    columns = (["panel"] if many else []) + ["arm", "samples"]
+    columns += [f"p{100 * q:g}" for q in QUANTILES]
+    rows = []
+    for c in curves:
+        cells = {q: (v, b) for q, v, b in zip(c.qs, c.points, c.bars)}
+        texts = []
+        for q in QUANTILES:
+            if q not in cells:
+                texts.append("n/a")
+                continue
+            v, (low, high) = cells[q]
+            scale, unit = scale_for(v, c.unit)
+            texts.append(f"{plain(v / scale, 3)} [{plain(low / scale, 3)}, "
+                         f"{plain(high / scale, 3)}] {unit}")
+        rows.append(([c.panel] if many else []) + [c.series, str(c.count), *texts])
+    return columns, rows
+
+
+def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
+    curves = drawing.data["curves"]
+    titles = list(dict.fromkeys(c.panel for c in curves))
+    axes = _figure.grid(fig, len(titles), width)
+    handles = {}
+    drawn = np.concatenate([c.x[c.x > 0] for c in curves])
+    low, high = float(np.quantile(drawn, 0.02)), float(drawn.max())
+    log = bool(ctx.spec.get("logx", _style.wants_log([low, high])))
+    for axis, title in zip(axes, titles):
+        for c in (c for c in curves if c.panel == title):
+            look = drawing.looks[c.series]
+            axis.plot(c.x, c.y, color=look.colour, linestyle=look.dash, drawstyle="steps-post")
+            handles[c.series] = axis.errorbar(
+                c.points, [1 - q for q in c.qs],
+                xerr=[c.points - c.bars[:, 0], c.bars[:, 1] - c.points], color=look.colour,
+                marker=look.marker, linestyle="none")
+        axis.set_yscale("log")
+        axis.set_ylim(min(float(c.y.min()) for c in curves) * 0.8, 1.3)
+        axis.yaxis.set_major_locator(_style.LogLocator(10, numticks=8))
+        axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: f"{v:g}"))
+        axis.yaxis.set_minor_formatter(_style.NullFormatter())
+        _style.scale_axis(axis, "x", [low, high], curves[0].unit, log)
+        axis.set_xlim(low if log else 0, high * (1.1 if log else 1.02))
+        axis.set_xlabel(_figure.pretty(drawing.data["series"]))
+        if title:
+            axis.set_title(_style.shown(title, 60))
+    axes[0].set_ylabel("share beyond")
+    keys = [axes[0].plot([], [], **drawing.looks[s].line())[0] for s in handles]
+    _figure.legend(fig, keys, list(handles), width)
+
+
+if __name__ == "__main__":
+    _figure.main(prepare, draw)

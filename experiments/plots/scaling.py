@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""Speed-up over the smallest machine share, with the ideal it is measured against.
+
+    [[figure]]
+    kind = "scaling"
+    x = "workers"               # default
+    y = "ops_per_s"             # default: the headline metric; a time counts the other way
+
+Each arm is compared with itself at the least x: one above it is what adding workers bought.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import _data
+import _figure
+import _style
+from shuntlab import stats
+
+
+def speed_ups(line: list[_data.Cell]) -> list[tuple[_data.Cell, float, float, float, bool]]:
+    """(cell, speed-up, low, high, exact) of each cell of a series over its first."""
+    base, found = line[0], []
+    for cell in line:
+        if cell is base:
+            found.append((cell, 1.0, 1.0, 1.0, True))
+            continue
+        x, y = _data.logs(cell), _data.logs(base)
+        x, y = (x, y) if cell.better == "higher" else (y, x)
+        e = stats.unpaired(x, y)
+        centre, low, high = float(e.estimate[0]), float(e.low[0]), float(e.high[0])
+        exact = not math.isnan(low)
+        if not exact:
+            spread = [float(v) for v in (np.min(x) - np.max(y), np.max(x) - np.min(y))]
+            low, high = spread
+        found.append((cell, *(math.exp(v) for v in (centre, low, high)), exact))
+    return found
+
+
+def prepare(ctx: _data.Context) -> _figure.Drawing:
+    metric, x = ctx.metric(), ctx.get("x", "workers")
+    found = _data.cells(ctx, metric, x, ctx.get("series", "arm"), ctx.get("facet"))
+    if not _data.numeric(found):
+        raise _data.FigureError(f"{x} is not a number at every point")
+    results = [(title, name, r) for title, own in _data.panels(found)
+               for name, line in _data.lines_of(own) for r in speed_ups(line)]
+    columns = ["panel", "series", x, "n", "speed_up", "low", "high", "efficiency", "median", "unit"]
+    least = min(c.number for c in found)
+    rows = [dict(zip(columns, (t, name, c.x, c.n, s, low, high, s * least / c.number, c.median,
+                               c.unit)))
+            for t, name, (c, s, low, high, _) in results]
+    table = ([*(["panel"] if len({r[0] for r in results}) > 1 else []), "arm", x, "speed-up",
+              "efficiency"], [
+        [*([t] if len({r[0] for r in results}) > 1 else []), name, c.x,
+         f"{s:.2f} [{low:.2f}, {high:.2f}]", f"{100 * s * least / c.number:.0f} %"]
+        for t, name, (c, s, low, high, _) in results])
+    return _figure.Drawing(
+        columns, rows, [f"Speed-up of each arm over itself at {_figure.pretty(x)} = {least:g} "
+                        f"({_figure.pretty(metric)}); the thin line is the ideal",
+                        "Bars are exact 95 % intervals of the shift between independent runs"
+                        if all(r[2][4] for r in results) else
+                        "Bars span all runs where there are too few for a 95 % interval"],
+        list(dict.fromkeys(c.series for c in found)), [c.n for c in found], True,
+        {"results": results, "x": x, "least": least}, table)
+
+
+def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
+    results, x, least = (drawing.data[k] for k in ("results", "x", "least"))
+    titles = list(dict.fromkeys(t for t, _, _ in results))
+    axes = _figure.grid(fig, len(titles), width)
+    values = sorted({c.number for _, _, (c, *_) in results})
+    log = bool(ctx.spec.get("logx", max(values) / least > 4))
+    handles = {}
+    for axis, title in zip(axes, titles):
+        ideal, = axis.plot([least, max(values)], [1, max(values) / least], color="#999999",
+                           linewidth=0.8, linestyle="-", zorder=1)
+        handles["ideal"] = ideal
+        for name in dict.fromkeys(n for t, n, _ in results if t == title):
+            line = [r for t, n, r in results if (t, n) == (title, name)]
+            handles[name] = axis.errorbar(
+                [r[0].number for r in line], [r[1] for r in line],
+                [[r[1] - r[2] for r in line], [r[3] - r[1] for r in line]],
+                **drawing.looks[name].line())
+        if log:
+            axis.set_xscale("log", base=2)
+            axis.set_yscale("log", base=2)
+            axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: _style.tick(v)))
+            axis.yaxis.set_minor_formatter(_style.NullFormatter())
+        else:
+            axis.set_ylim(bottom=0)
+        _style.exact_ticks(axis, "x", values if len(values) <= 8 else values[::2])
+        axis.set_xlabel(_figure.pretty(x))
+        if title:
+            axis.set_title(_style.shown(title, 60))
+    axes[0].set_ylabel("speed-up")
+    order = [n for n in handles if n != "ideal"] + ["ideal"]
+    _figure.legend(fig, [handles[n] for n in order], order, width)
+
+
+if __name__ == "__main__":
+    _figure.main(prepare, draw)

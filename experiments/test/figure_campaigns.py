@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""One generated campaign for every kind of figure, each with a truth that the figure must show."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import synthetic
+
+YIELD_ARMS = ["asm", "ucontext", "uring", "mn-workers-1-mt-1-policy-steal", "threads"]
+YIELD_RATIOS = {"ucontext": 48, "mn-workers-1-mt-1-policy-steal": 1.6, "threads": 300}
+LADDER = {"bare": 2.8, "fp": 5.9, "queue": 7.2, "timers": 7.6, "asm": 8.1}
+NASTY = r"100% of {A_B} & #1 \input{/etc/passwd} $x^2$ ~<b>é</b> µ→😀"
+
+
+def _noise(rng, shared, own=0.02, block=0.03):
+    return math.exp(own * rng.gauss(0, 1) + block * shared)
+
+
+def yield_model(arm, point, rng, shared):
+    tasks = int(point["axes"]["tasks"])
+    ratio = YIELD_RATIOS.get(arm, 1.0)
+    ns = 5.9 * ratio * (1 + 0.1 * math.log2(tasks)) * _noise(rng, shared)
+    late = [rng.lognormvariate(11 + 0.5 * math.log(ratio), 1.2) for _ in range(300)]
+    return {"metrics": {"ns_per_switch": (ns, "ns", "lower"),
+                        "ops_per_s": (1e9 / ns, "1/s", "higher")}, "series": {"lateness": late}}
+
+
+def yields(folder: Path, repetitions=20, machine="Generated CPU", seed=1, figures=None) -> Path:
+    declared = figures or [
+        {"kind": "lines", "name": "switch", "x": "tasks", "y": "ns_per_switch", "title": NASTY},
+        {"kind": "lines", "name": "dots", "where": {"tasks": "2"}},
+        {"kind": "forest"},
+        {"kind": "ccdf", "name": "tail", "y": "lateness", "facet": "tasks",
+         "where": {"tasks": "<= 8"}},
+    ]
+    points = [{"workload": "yield", "axes": {"tasks": str(t)}} for t in (2, 8, 64, 1024)]
+    made = synthetic.plan("switch_cost", YIELD_ARMS, points, repetitions, 1,
+                          metrics=["ns_per_switch"], figures=declared)
+    return synthetic.write(folder, made, yield_model, machine=machine, seed=seed)
+
+
+def ablation_model(arm, point, rng, shared):
+    wait, policy = ("futex", "fifo") if arm in ("asm", "asm-again") else arm.split("-")[1:]
+    if (wait, policy) == ("spin", "shared"):
+        return {"status": "skipped", "reason": "cannot run here"}
+    ratio = ({"futex": 1, "epoll": 1.02, "uring": 1.1, "spin": 0.9}[wait]
+             * {"fifo": 1, "lifo": 0.97, "steal": 1.6, "shared": 2.4}[policy])
+    return {"metrics": {"ns_per_switch": (6 * ratio * _noise(rng, shared), "ns", "lower")},
+            "composition": {"switch": "asm", "wait": wait, "policy": policy}}
+
+
+def ablation(folder: Path) -> Path:
+    arms = ["asm"] + [f"asm-{w}-{p}" for w in ("futex", "epoll", "uring", "spin")
+                      for p in ("fifo", "lifo", "steal", "shared") if (w, p) != ("futex", "fifo")]
+    made = synthetic.plan("ablation", arms, [{"workload": "yield"}], 12, 1,
+                          metrics=["ns_per_switch"],
+                          figures=[{"kind": "heatmap", "name": "ablation", "x": "wait",
+                                    "y": "policy"}])
+    return synthetic.write(folder, made, ablation_model)
+
+
+def scaling_model(arm, point, rng, shared):
+    workers = int(point["axes"]["backend.workers"])
+    loss = {"mn": 0.05, "threads": 0.3}[arm.removesuffix("-again")]
+    rate = 1e7 * workers / (1 + loss * (workers - 1)) * _noise(rng, shared)
+    return {"metrics": {"ops_per_s": (rate, "1/s", "higher")}}
+
+
+def scaling(folder: Path) -> Path:
+    points = [{"workload": "fib", "axes": {"backend.workers": str(w)}} for w in (1, 2, 4, 8)]
+    made = synthetic.plan("scaling", ["mn", "threads"], points, 12, 1, metrics=["ops_per_s"],
+                          figures=[{"kind": "scaling", "name": "scaling"}])
+    return synthetic.write(folder, made, scaling_model)
+
+
+OVERHEAD = {"asm": 40, "ucontext": 300, "asyncio": 4000}
+PER_ELEMENT = 0.4
+
+
+def chunk_model(arm, point, rng, shared):
+    chunk = int(point["axes"]["chunk"])
+    ns = chunk * PER_ELEMENT + OVERHEAD[arm.removesuffix("-again")]
+    return {"metrics": {"elements_per_s": (1e9 * chunk / ns * _noise(rng, shared, 0.01, 0.0), "1/s",
+                                           "higher")}}
+
+
+def chunks(folder: Path) -> Path:
+    points = [{"workload": "chunked_sum", "axes": {"chunk": str(2 ** i)}} for i in range(4, 20)]
+    made = synthetic.plan("chunk_size", list(OVERHEAD), points, 8, 1, metrics=["elements_per_s"],
+                          figures=[{"kind": "metg", "name": "metg"}])
+    return synthetic.write(folder, made, chunk_model)
+
+
+def cost_model(arm, point, rng, shared):
+    return {"metrics": {"ns_per_switch": (LADDER[arm.removesuffix("-again")]
+                                          * _noise(rng, shared, 0.002), "ns", "lower")}}
+
+
+def costs(folder: Path) -> Path:
+    figures = [
+        {"kind": "decomposition", "name": "ladder", "arms": list(LADDER)},
+        {"kind": "decomposition", "name": "parts", "arms": ["asm"],
+         "series": ["bare swap = bare", "FP words = fp - bare", "queue = queue - fp"]}]
+    made = synthetic.plan("costs", list(LADDER), [{"workload": "yield"}], 12, 1,
+                          metrics=["ns_per_switch"], figures=figures)
+    return synthetic.write(folder, made, cost_model)
+
+
+def tutorial(folder: Path) -> Path:
+    made = synthetic.plan("tutorial", ["asm", "mn"], [{"workload": "chunked_sum"}], 2, 1,
+                          figures=[{"kind": "gantt", "name": "gantt"}])
+    synthetic.write(folder, made, lambda *_: {"metrics": {}})
+    (folder / "traces").mkdir()
+    for arm, workers in (("asm", 1), ("mn", 2)):
+        trace = {"traceEvents": [*_threads(workers), *_slices(workers)]}
+        (folder / "traces" / f"b0000.{arm}.json").write_text(json.dumps(trace))
+    return folder
+
+
+def _threads(workers: int):
+    return [{"ph": "M", "name": "thread_name", "pid": 1, "tid": w,
+             "args": {"name": f"worker {w}"}} for w in range(workers)]
+
+
+def _slices(workers: int):
+    """Two tasks, three rounds 100 ms apart; on one worker B comes after A, on two beside it."""
+    for k in range(3):
+        for i, task in enumerate("AB"):
+            late = 0 if workers == 2 else 60 * i
+            yield {"ph": "X", "cat": "task", "name": task, "pid": 1, "tid": i % workers,
+                   "ts": 1e5 * k + late, "dur": 50}
+
+
+EVERY = {"yields": yields, "ablation": ablation, "scaling": scaling, "chunks": chunks,
+         "costs": costs, "tutorial": tutorial}

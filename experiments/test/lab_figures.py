@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+# Every figure kind shows the truth of its campaign, and the same bytes anywhere.
+"""Tests of experiments/plots and Makefile.plot. Skipped (77) without scipy and matplotlib."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PLOTS = ROOT / "experiments" / "plots"
+sys.path[:0] = [str(ROOT / "experiments"), str(PLOTS)]
+try:
+    import matplotlib  # noqa: F401
+    import scipy  # noqa: F401
+except ImportError as missing:
+    print(f"skipped: {missing} (Debian packages python3-scipy, python3-matplotlib)")
+    sys.exit(77)
+
+import _check
+import _data
+import _figure
+import _latex
+import _style
+import figure_campaigns as made
+from shuntlab.campaign import load_campaign
+
+
+class Scratch(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="shunt-figures-")
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.root = Path(cls.folder.name)
+        cls.written: dict[str, Path] = {}
+
+    def campaign(self, name: str) -> Path:
+        if name not in self.written:
+            self.written[name] = made.EVERY[name](self.root / name)
+        return self.written[name]
+
+    def draw(self, campaign: str, name: str = "", formats=("csv", "tex", "json"), **spec):
+        """Render one figure in this process: (rows of its CSV, its drawing's files)."""
+        loaded = load_campaign(self.campaign(campaign))
+        known = _figure.specs(loaded)
+        chosen = next((s for s in known if s["name"] == name), {"name": "own"}) | spec
+        out = self.root / "out"
+        out.mkdir(exist_ok=True)
+        _figure.render(importlib.import_module(chosen["kind"]), _data.Context([loaded], chosen),
+                       out, formats)
+        with (out / f"{chosen['name']}.csv").open(encoding="utf-8") as f:
+            return list(csv.DictReader(f)), out / chosen["name"]
+
+
+class Truth(Scratch):
+    def test_lines(self):
+        rows, _ = self.draw("yields", "switch")
+        self.assertEqual(len(rows), 5 * 4)
+        for r in rows:
+            tasks, ratio = int(r["tasks"]), made.YIELD_RATIOS.get(r["series"], 1)
+            want = 5.9 * ratio * (1 + 0.1 * math.log2(tasks))
+            self.assertAlmostEqual(float(r["median"]) / want, 1, delta=0.06)
+            self.assertLess(float(r["low"]), float(r["median"]))
+            self.assertLess(float(r["median"]), float(r["high"]))
+            self.assertEqual(r["n"], "20")
+
+    def test_lines_never_average_over_a_forgotten_parameter(self):
+        with self.assertRaisesRegex(_data.FigureError, "tasks = 2 and 8 at x = asm"):
+            self.draw("yields", kind="lines", x="arm")
+
+    def test_lines_with_an_unknown_axis(self):
+        with self.assertRaisesRegex(_data.FigureError, "no 'colour'.*it has arm, tasks"):
+            self.draw("yields", kind="lines", x="colour")
+
+    def test_forest(self):
+        rows, base = self.draw("yields", "switch_cost-forest")
+        self.assertEqual(len(rows), 5 * 4)              # four arms and the control, four points
+        found = {(r["point"], r["arm"]): r for r in rows}
+        self.assertEqual(found["yield tasks=2", "ucontext"]["verdict"], "slower")
+        self.assertAlmostEqual(float(found["yield tasks=64", "threads"]["ratio"]), 300, delta=9)
+        self.assertEqual(found["yield tasks=8", "asm-again"]["verdict"], "control")
+        self.assertIn("Holm over 16 comparisons", base.with_suffix(".caption.tex").read_text())
+
+    def test_ccdf(self):
+        rows, _ = self.draw("yields", "tail")
+        marked = {(r["panel"], r["series"], r["quantile"]): r for r in rows if r["low"]}
+        p50 = marked["tasks 2", "asm", "0.5"]
+        self.assertAlmostEqual(float(p50["value"]) / math.exp(11), 1, delta=0.08)
+        self.assertLess(float(p50["low"]), float(p50["value"]))
+        self.assertLess(float(p50["value"]), float(p50["high"]))
+        self.assertEqual(p50["samples"], "6000")
+        self.assertIn(("tasks 8", "threads", "0.999"), marked)      # 6,000 samples carry p99.9
+        beyond = [float(r["quantile"]) for r in rows if not r["low"]]
+        self.assertLessEqual(max(beyond), 1 - 3 / 6000)     # and the curve stops before the last
+
+    def test_heatmap(self):
+        rows, _ = self.draw("ablation", "ablation")
+        found = {(r["wait"], r["policy"]): r for r in rows}
+        self.assertEqual(len(found), 15)                    # spin with shared was skipped
+        self.assertNotIn(("spin", "shared"), found)
+        self.assertAlmostEqual(float(found["uring", "shared"]["ratio"]), 2.64, delta=0.1)
+        self.assertEqual(float(found["futex", "fifo"]["ratio"]), 1.0)
+
+    def test_scaling(self):
+        rows, _ = self.draw("scaling", "scaling")
+        found = {(r["series"], r["workers"]): r for r in rows}
+        for arm, loss in (("mn", 0.05), ("threads", 0.3)):
+            for workers in (2, 4, 8):
+                r = found[arm, str(workers)]
+                want = workers / (1 + loss * (workers - 1))
+                self.assertAlmostEqual(float(r["speed_up"]) / want, 1, delta=0.06)
+                self.assertAlmostEqual(float(r["efficiency"]) * workers, float(r["speed_up"]))
+
+    def test_metg(self):
+        """With cost c·e + o a chunk of o/c elements takes half of the best throughput."""
+        rows, base = self.draw("chunks", "metg")
+        best = max(float(r["median"]) for r in rows)
+        for arm in ("asm", "ucontext", "asyncio"):
+            r = next(r for r in rows if r["series"] == arm)
+            share = best * made.PER_ELEMENT / 1e9       # the best here is a little below the limit
+            want = made.OVERHEAD[arm] / made.PER_ELEMENT * share / (2 - share)
+            self.assertAlmostEqual(float(r["metg"]) / want, 1, delta=0.08)
+            self.assertLess(float(r["metg_low"]), float(r["metg"]))
+            self.assertLess(float(r["metg"]), float(r["metg_high"]))
+        self.assertIn("METG(50", base.with_suffix(".table.tex").read_text())
+
+    def test_metg_beyond_what_was_measured_is_said_so(self):
+        _, base = self.draw("chunks", kind="metg", name="small", where={"chunk": "<= 64"})
+        self.assertRegex(base.with_suffix(".table.tex").read_text(),
+                         r"asyncio & \\textgreater\{\} 64")
+
+    def test_decomposition(self):
+        rows, _ = self.draw("costs", "parts")
+        found = {r["part"]: float(r["median"]) for r in rows}
+        self.assertAlmostEqual(found["bare swap"], 2.8, delta=0.15)
+        self.assertAlmostEqual(found["FP words"], 3.1, delta=0.15)
+        self.assertAlmostEqual(found["residual"], 8.1 - 7.2, delta=0.15)
+        rows, _ = self.draw("costs", "ladder")
+        steps = [r for r in rows if r["part"].startswith("+") or r["part"] == "bare"]
+        self.assertAlmostEqual(sum(float(r["median"]) for r in steps), 8.1, delta=0.4)
+        self.assertNotIn("residual", {r["part"] for r in rows})
+
+    def test_decomposition_refuses_nonsense(self):
+        for series, why in ((["x = asm asm"], "is not"), (["x = asm - nope"], "at 0 points")):
+            with self.assertRaisesRegex(_data.FigureError, why):
+                self.draw("costs", kind="decomposition", arms=["asm"], series=series)
+
+    def test_gantt(self):
+        rows, base = self.draw("tutorial", "gantt")
+        self.assertEqual(len(rows), 2 * 6)
+        self.assertEqual({r["worker"] for r in rows if r["panel"] == "asm"}, {"worker 0"})
+        table = base.with_suffix(".table.tex").read_text()
+        self.assertRegex(table, r"asm & 2 & 1 & 6 & 200\.1 & 1 ")     # concurrency
+        self.assertRegex(table, r"mn & 2 & 2 & 6 & 200\.1 & 2 ")      # parallelism
+
+    def test_gantt_without_a_trace(self):
+        with self.assertRaisesRegex(_data.FigureError, "no run of this campaign was traced"):
+            self.draw("costs", kind="gantt")
+
+
+class Looks(unittest.TestCase):
+    NAMES = ["asm", "ucontext", "uring", "mn", "asyncio", "mn-shared", "mine", "asm:wait=epoll",
+             "yours", "a", "b"]
+
+    def test_one_of_its_own_for_each(self):
+        found = _style.looks(self.NAMES[:10])
+        self.assertEqual(len({k.marker for k in found.values()}), 10)
+
+    def test_a_known_name_looks_the_same_in_any_company(self):
+        alone = _style.looks(["ucontext"])["ucontext"]
+        self.assertEqual(_style.looks(self.NAMES)["ucontext"], alone)
+        self.assertEqual(_style.looks(["mine"]), {"mine": _style.looks(["mine", "mine"])["mine"]})
+
+    def test_grey_prints_keep_them_apart(self):
+        found = _style.looks(self.NAMES[:10])
+        described = {"looks": {n: [k.colour, k.marker, str(k.dash)] for n, k in found.items()}}
+        self.assertEqual(_check.grey(described), [])
+
+    def test_the_check_sees_what_only_colour_tells_apart(self):
+        alike = {"looks": {"a": ["#0072B2", "o", "-"], "b": ["#D55E00", "o", "-"],
+                           "c": ["#0072B2", "s", "-"]}}
+        self.assertEqual(_check.grey(alike), ["a and b look alike in grey"])
+
+
+class Text(unittest.TestCase):
+    def test_nothing_reaches_tex_raw(self):
+        text = _latex.escape(made.NASTY)
+        for command in re.findall(r"\\[A-Za-z]+", text):
+            self.assertIn(command, {r"\textbackslash", r"\textasciicircum", r"\textasciitilde",
+                                    r"\textless", r"\textgreater", r"\mu", r"\rightarrow"})
+        self.assertTrue(all(c in "éµ" or ord(c) < 128 for c in text))
+        self.assertNotRegex(text, r"(?<!\\)[%#&_](?!\{)")
+
+    def test_ticks(self):
+        self.assertEqual([_style.tick(v, "ns") for v in (5, 1500, 2e6, 3e9)],
+                         ["5 ns", "1.5 µs", "2 ms", "3 s"])
+        self.assertEqual([_style.tick(v) for v in (1024, 10000, 2.5e6)], ["1024", "10k", "2.5M"])
+
+
+class Files(Scratch):
+    def make(self, target: str, campaign: str, out: Path, **variables: str):
+        return subprocess.run(
+            ["make", "-f", str(ROOT / "Makefile.plot"), target, f"CAMPAIGN={campaign}",
+             f"OUT={out}", f"PYTHON={sys.executable}",
+             *(f"{k}={v}" for k, v in variables.items())],
+            text=True, capture_output=True, check=False)
+
+    @unittest.skipUnless(shutil.which("make"), "make is absent")
+    def test_make(self):
+        campaign, out = self.campaign("costs"), self.root / "made"
+        listed = self.make("list", str(campaign), out)
+        self.assertEqual([line.split() for line in listed.stdout.splitlines()],
+                         [["ladder", "decomposition"], ["parts", "decomposition"]])
+        done = self.make("figures", str(campaign), out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for end in (".pdf", "-wide.pdf", ".png", ".csv", ".json", ".caption.tex", ".figure.tex",
+                    ".table.tex"):
+            self.assertTrue((out / f"ladder{end}").stat().st_size > 0)
+        self.assertIn("Nothing to be done", self.make("tables", str(campaign), out).stdout)
+        later = (out / "ladder.pdf").stat().st_mtime + 10
+        os.utime(campaign / "records", (later, later))
+        self.assertIn("decomposition.py", self.make("figures", str(campaign), out,
+                                                    MAKEFLAGS="n").stdout)
+
+    @unittest.skipUnless(shutil.which("make") and shutil.which("pdffonts"),
+                         "make or pdffonts is absent")
+    def test_make_check(self):
+        campaign = made.yields(self.root / "checked", figures=[
+            {"kind": "lines", "name": "switch", "x": "tasks"}, {"kind": "forest", "name": "all"}])
+        done = self.make("check", str(campaign), self.root / "made")
+        self.assertEqual((done.returncode, done.stdout.count("ok ")), (0, 2),
+                         done.stdout + done.stderr)
+        self.assertTrue((self.root / "made" / "grey" / "switch.png").is_file())
+
+    @unittest.skipUnless(shutil.which("pdffonts"), "pdffonts is absent")
+    def test_the_check_sees_type_3_fonts(self):
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+        with rc_context({"pdf.fonttype": 3}):
+            fig = Figure()
+            fig.subplots().set_title("text")
+            fig.savefig(self.root / "bad.pdf")
+        self.assertTrue(any("Type 3" in p for p in _check.fonts(self.root / "bad.pdf")))
+
+    def test_the_check_sees_other_bytes(self):
+        for name in ("x", "y"):
+            (self.root / name).mkdir()
+            (self.root / name / "f.csv").write_text(name)
+        self.assertEqual(_check.same_bytes("f", self.root / "x", self.root / "y"),
+                         ["f.csv differs between two builds"])
+
+    def test_two_machines_in_one_figure(self):
+        other = made.yields(self.root / "there", machine="Slower CPU", seed=5)
+        loaded = [load_campaign(self.campaign("yields")), load_campaign(other)]
+        spec = next(s for s in _figure.specs(loaded[0]) if s["name"] == "switch")
+        out = self.root / "two"
+        out.mkdir()
+        _figure.render(importlib.import_module("lines"), _data.Context(loaded, spec), out,
+                       ("csv", "tex"))
+        with (out / "switch.csv").open(encoding="utf-8") as f:
+            panels = {r["panel"] for r in csv.DictReader(f)}
+        self.assertEqual(panels, {"Generated, 4 CPUs", "Slower, 4 CPUs"})
+        self.assertIn("Machines: ", (out / "switch.caption.tex").read_text())
+
+    def test_a_figure_that_cannot_be_drawn_says_why(self):
+        done = subprocess.run([sys.executable, str(PLOTS / "gantt.py"),
+                               str(self.campaign("costs"))], text=True, capture_output=True,
+                              check=False, cwd=self.root)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("was traced", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
