@@ -43,7 +43,7 @@ struct shunt_request {
 	unsigned sched_delay_every; /* probe: sample one in so many; 0: off */
 	/* Takes the trace of one iteration more, made after the others; NULL: none is made. 0 or a
 	 * negative errno, with err, which fails the run. */
-	int (*keep_trace)(void *arg, struct shunt_trace *trace, struct shunt_error *err);
+	int (*keep_trace)(void *arg, const struct shunt_trace *trace, struct shunt_error *err);
 	uint64_t trace_capacity; /* events per worker; 0: the trace's default */
 	bool watch_signals;      /* SIGINT, SIGTERM and SIGHUP end the run with an outcome */
 

@@ -126,6 +126,9 @@ void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
 {
 	run->caveats.len = 0;
 	cli_add(&run->caveats, "%s", "");
+	/* Without a number there is nothing to doubt. */
+	if (outcome->status != SHUNT_RECORD_OK)
+		return;
 	about_the_machine(run);
 	about_the_interference(run, outcome);
 	about_the_iterations(run, outcome);

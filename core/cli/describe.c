@@ -282,10 +282,12 @@ static int unknown_name(const struct cli_args *args, const char *name)
 				names[count++] = p->name;
 	const char *near = shunt_nearest(name, names, count);
 
+	if (near)
+		return cli_error(args->json, CLI_USAGE,
+			"nothing is called '%.60s', did you mean '%s'? `shunt list` has every name",
+			name, near);
 	return cli_error(args->json, CLI_USAGE,
-		"nothing is called '%.60s'%s%s%s; `shunt list` has "
-		"every name",
-		name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+		"nothing is called '%.60s': `shunt list` has every name", name);
 }
 
 /* A name may belong to several kinds: a backend and the switch it is named for. */

@@ -5,6 +5,7 @@
 #include "core/backend.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* "" if the plug-in can be used here, else why not. */
@@ -70,17 +71,21 @@ static json_t *kind_json(const struct cli_kind *kind)
 
 static int unknown_kind(const struct cli_args *args)
 {
-	const char *names[32];
+	const char *names[32], *word = args->word[0];
 	struct cli_text all = {0};
+	int rc;
 
 	for (size_t i = 0; i < cli_kind_count; i++) {
 		names[i] = cli_kinds[i].plural;
 		cli_add(&all, "%s%s", i ? ", " : "", names[i]);
 	}
-	const char *near = shunt_nearest(args->word[0], names, cli_kind_count);
-	int rc = cli_error(args->json, CLI_USAGE, "no kind '%s'%s%s%s: there are %s", args->word[0],
-		near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "", all.s);
+	const char *near = shunt_nearest(word, names, cli_kind_count);
 
+	if (near)
+		rc = cli_error(args->json, CLI_USAGE,
+			"no kind '%.60s', did you mean '%s'? There are %s", word, near, all.s);
+	else
+		rc = cli_error(args->json, CLI_USAGE, "no kind '%.60s': there are %s", word, all.s);
 	free(all.s);
 	return rc;
 }

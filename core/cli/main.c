@@ -58,8 +58,12 @@ static int unknown(const char *name)
 		names[i + 1] = commands[i]->name;
 	const char *near = shunt_nearest(name, names, COMMANDS + 1);
 
-	return cli_error(false, CLI_USAGE, "no command '%.60s'%s%s%s; `shunt help` has all of them",
-		name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+	if (near)
+		return cli_error(false, CLI_USAGE,
+			"no command '%.60s', did you mean '%s'? `shunt help` has all of them", name,
+			near);
+	return cli_error(false, CLI_USAGE, "no command '%.60s': `shunt help` has all of them",
+		name);
 }
 
 static bool asks_help(int argc, char **argv)

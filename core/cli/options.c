@@ -144,8 +144,13 @@ static void help_option(const struct shunt_param *option)
 
 void cli_help(const struct cli_command *command)
 {
-	printf("%sUsage:%s shunt %s%s%s\n\n", cli_bold(), cli_plain(), command->name,
-		command->usage[0] ? " " : "", command->usage);
+	char label[32], usage[512];
+
+	snprintf(label, sizeof(label), "%sUsage:%s", cli_bold(), cli_plain());
+	snprintf(usage, sizeof(usage), "shunt %s%s%s", command->name, command->usage[0] ? " " : "",
+		command->usage);
+	cli_wrap(label, 7, usage);
+	printf("\n");
 	cli_wrap("", 0, command->text ? command->text : command->summary);
 	printf("\n%sOptions%s\n", cli_bold(), cli_plain());
 	for (const struct shunt_param *p = command->options; p && p->name; p++)

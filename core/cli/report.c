@@ -31,7 +31,6 @@ static void headline(const struct shunt_outcome *outcome)
 		cli_plain(), ok ? cli_green() : cli_red(), word, cli_plain());
 	if (!ok)
 		cli_wrap("Reason", INDENT, outcome->reason);
-	printf("\n");
 }
 
 /* A value as the user would write it. */
@@ -361,8 +360,6 @@ static void kernel(const struct shunt_outcome *outcome)
 	const struct shunt_usage *usage = &outcome->usage;
 	char a[32], b[32], c[32], d[32], text[256];
 
-	if (outcome->status != SHUNT_RECORD_OK)
-		return;
 	snprintf(text, sizeof(text),
 		"%s context switches (%s not wanted), %s page faults, %s resident at most",
 		cli_grouped(usage->voluntary_switches + usage->involuntary_switches, a, sizeof(a)),
@@ -447,18 +444,26 @@ static void again(const struct cli_run *run, const char *kept)
 void cli_run_report(const struct cli_run *run, const struct shunt_outcome *outcome,
 	const char *kept)
 {
+	bool ok = outcome->status == SHUNT_RECORD_OK;
+
 	headline(outcome);
+	printf("\n");
 	work(outcome);
 	backend(outcome);
-	printf("\n");
+	if (outcome->check_count)
+		printf("\n");
 	answer(outcome);
-	times(outcome);
-	speed(outcome);
-	other_metrics(outcome);
+	if (ok) {
+		times(outcome);
+		speed(outcome);
+		other_metrics(outcome);
+	}
 	latencies(outcome);
-	counters(outcome);
-	kernel(outcome);
-	trace(run, outcome);
+	if (ok) {
+		counters(outcome);
+		kernel(outcome);
+		trace(run, outcome);
+	}
 	printf("\n");
 	caveats(run);
 	again(run, kept);

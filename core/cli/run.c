@@ -126,7 +126,7 @@ static void print_line(void *arg, const char *line)
 	run->narrated = true;
 }
 
-static int keep_trace(void *arg, struct shunt_trace *trace, struct shunt_error *err)
+static int keep_trace(void *arg, const struct shunt_trace *trace, struct shunt_error *err)
 {
 	struct cli_run *run = arg;
 
@@ -310,7 +310,8 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 			err.text);
 	rc = keep_record(run, record, &kept);
 	if (outcome->status != SHUNT_RECORD_OK)
-		fprintf(stderr, "shunt: %s: %s\n", shunt_record_status_name(outcome->status),
+		fprintf(stderr, "shunt: %s on %s: %s: %s\n", outcome->workload->name,
+			outcome->backend_name, shunt_record_status_name(outcome->status),
 			outcome->reason);
 	if (run->args.json) {
 		cli_json(json_incref(shunt_record_json(record)), status);
@@ -469,8 +470,7 @@ const struct cli_command cli_run = {
 		"  shunt run ucontext yield tasks=100 switches=1M --record yield.json\n"
 		"  shunt run asm:wait=spin,stack.size=128k timers --timeout 30s\n"
 		"  shunt run asm ring --trace ring.json          then open it in ui.perfetto.dev\n"
-		"\n`shunt describe WORKLOAD` has the parameters, `shunt describe spec` the "
-		"settings.\n",
+		"\n`shunt describe WORKLOAD` has parameters, `shunt describe spec` settings.\n",
 	.options = options,
 	.run = run_command,
 };

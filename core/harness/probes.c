@@ -56,7 +56,7 @@ static uint64_t fresh_iteration(struct shunt_run *run, struct shunt_trace *trace
 	return wall_ns;
 }
 
-static void hand_over(struct shunt_run *run, struct shunt_trace *trace, uint64_t plain_ns,
+static void hand_over(struct shunt_run *run, const struct shunt_trace *trace, uint64_t plain_ns,
 	uint64_t traced_ns)
 {
 	struct shunt_outcome *outcome = &run->outcome;

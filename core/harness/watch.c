@@ -97,7 +97,7 @@ static void got_signal(struct shunt_run *run)
 
 	if (read(run->watch->signals, &info, sizeof(info)) != sizeof(info))
 		return;
-	snprintf(what, sizeof(what), "interrupted by SIG%s", sigabbrev_np((int)info.ssi_signo));
+	snprintf(what, sizeof(what), "SIG%s", sigabbrev_np((int)info.ssi_signo));
 	abandon(run, SHUNT_RECORD_INTERRUPTED, what, (int)info.ssi_signo);
 }
 
@@ -107,7 +107,7 @@ static void timed_out(struct shunt_run *run)
 
 	shunt_param_notation(SHUNT_PARAM_DURATION, (int64_t)run->request->timeout_ns, limit,
 		sizeof(limit));
-	snprintf(what, sizeof(what), "not done after the timeout of %s", limit);
+	snprintf(what, sizeof(what), "not done after %s", limit);
 	abandon(run, SHUNT_RECORD_TIMEOUT, what, 0);
 }
 

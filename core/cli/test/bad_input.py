@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""If this passes, whatever is typed wrong is refused before anything runs, with the way to right it."""
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from command import FAULTS, SHUNT, CommandTest, main
+
+COUNT = "a count such as 1000, 10k or 1M"
+QUICK = ("run", "ucontext", "yield", "switches=1k", "--iters", "1")
+
+
+class BadWords(CommandTest):
+    def test_commands_and_options(self) -> None:
+        self.refused("no command 'rnu', did you mean 'run'? `shunt help` has all of them", "rnu")
+        self.refused("no command 'zebra': `shunt help` has all of them", "zebra")
+        self.refused("no command 'zebra': `shunt help` has all of them", "help", "zebra")
+        self.refused("run has no option --sed, did you mean --seed? See `shunt run --help`",
+                     "run", "asm", "yield", "--sed", "3")
+        self.refused("run has no option --xyzzy; see `shunt run --help`", "run", "--xyzzy")
+        self.refused(f"--seed needs a value: expected {COUNT}", "run", "asm", "yield", "--seed")
+        self.refused(f"shunt run: --seed=-1 is negative: expected {COUNT}, 0 or more",
+                     "run", "asm", "yield", "--seed=-1")
+        self.refused(f"shunt run: --iters=0 is out of range: expected {COUNT}, 1 to 1M",
+                     "run", "asm", "yield", "--iters", "0")
+        self.refused("shunt run: --timeout=5 has no unit (ns, us, ms or s): expected a duration such as "
+                     "50us, 100ms or 2s, 0 or more", "run", "asm", "yield", "--timeout", "5")
+        self.refused("no probe 'delay': there is sched_delay (or sched_delay=N, one event in N)",
+                     "run", "asm", "yield", "--probe", "delay")
+        self.refused(f"shunt run: --probe: sched_delay=0 is out of range: expected {COUNT}, 1 to 1G",
+                     "run", "asm", "yield", "--probe", "sched_delay=0")
+
+    def test_names(self) -> None:
+        called = self.call("run", "ucontxt", "yield")
+        self.assertEqual(called.status, 2)
+        self.assertIn("no backend 'ucontxt', did you mean 'ucontext'? There are ", called.err)
+        called = self.call("run", "ucontext", "yeild")
+        self.assertEqual(called.status, 2)
+        self.assertIn("no workload 'yeild', did you mean 'yield'? There are ", called.err)
+        self.refused("workload 'absent' is not built: libabsent not found (Debian package "
+                     "libabsent-dev)", "run", "ucontext", "absent", status=3, program=FAULTS)
+        self.refused("nothing is called 'ucontxt', did you mean 'ucontext'? `shunt list` has every "
+                     "name", "describe", "ucontxt")
+        called = self.call("list", "polices")
+        self.assertEqual(called.status, 2)
+        self.assertIn("no kind 'polices', did you mean 'policies'? There are ", called.err)
+        self.refused("run needs a backend and a workload, as in `shunt run asm yield`; `shunt list` has "
+                     "their names", "run", "ucontext")
+
+    def test_settings(self) -> None:
+        def refuses(spec: str, *words: str) -> None:
+            called = self.call("run", spec, "yield")
+            self.assertEqual(called.status, 2, called.err)
+            self.assertEqual(called.out, "")
+            for word in words:
+                self.assertIn(word, called.err)
+
+        refuses("ucontext:wat=futex", "no setting 'wat'", "did you mean 'wait'")
+        refuses("ucontext:wait=futx", "wait=futx", "did you mean futex")
+        refuses("ucontext:stack.sise=64k", "'stack.sise'", "did you mean 'stack.size'")
+        refuses("ucontext:stack.size=1k", "stack.size=1k is out of range", "16k to 1G")
+        refuses("ucontext:stack.size=64q", "has an unknown unit", "64k")
+        refuses("ucontext:workers=0", "workers=0", "1 to 1024")
+        refuses("ucontext:dispatch=inlin", "did you mean inline?", "inline or vtable")
+        refuses("ucontext:wait", "'wait' is no setting, expected KEY=VALUE")
+        refuses("ucontext:", "a setting is missing")
+        refuses("ucontext:wait=futex,wait=spin", "wait is set twice")
+
+    def test_parameters(self) -> None:
+        def refuses(message: str, *words: str) -> None:
+            self.refused(message, "run", "ucontext", *words)
+
+        refuses("workload 'yield' has no parameter 'taks', did you mean 'tasks'? It takes tasks, "
+                "switches, sites, depth, sample", "yield", "taks=2")
+        refuses(f"workload 'yield': tasks=0 is out of range: expected {COUNT}, 1 to 10M",
+                "yield", "tasks=0")
+        refuses(f"workload 'yield': tasks=-1 is negative: expected {COUNT}, 1 to 10M",
+                "yield", "tasks=-1")
+        refuses(f"workload 'yield': tasks= is empty: expected {COUNT}, 1 to 10M", "yield", "tasks=")
+        refuses("'tasks' is no parameter: expected KEY=VALUE, as in tasks=1000", "yield", "tasks")
+        refuses("the parameter tasks is given twice", "yield", "tasks=2", "tasks=3")
+        for text, what in (("99999999999999999999", "is too large"), ("5ms", "has an unknown unit"),
+                           ("1.5", "is not a whole number"), ("many", "is not a number")):
+            called = self.call("run", "ucontext", "yield", f"switches={text}")
+            self.assertEqual(called.status, 2)
+            self.assertIn(f"switches={text} {what}: expected {COUNT}", called.err)
+        called = self.call("run", "ucontext", "timers", "period=10")
+        self.assertIn("period=10 has no unit (ns, us, ms or s)", called.err)
+        for text in ("chunk=0", "tasks=0"):
+            called = self.call("run", "ucontext", "chunked_sum", text)
+            self.assertEqual(called.status, 2)
+            self.assertIn(f"{text} is out of range", called.err)
+        called = self.call("run", "ucontext", "chunked_sum", "preset=tutoral")
+        self.assertEqual(called.status, 2)
+        self.assertIn("(did you mean tutorial?)", called.err)
+
+    def test_failures_are_documents_too(self) -> None:
+        called = self.call("run", "ucontext", "yield", "tasks=0", "--json")
+        self.assertEqual(called.status, 2)
+        self.assertEqual(called.json()["error"]["exit"], 2)
+        self.assertIn("tasks=0 is out of range", called.json()["error"]["message"])
+        self.assertIn("tasks=0 is out of range", called.err)
+        for words in (("list", "xyz"), ("describe", "xyz"), ("doctor", "xyz"), ("version", "xyz"),
+                      ("trace", "check", "/nonexistent"), ("describe",), ("list", "--xyz")):
+            called = self.call(*words, "--json")
+            self.assertEqual(called.status, 2, words)
+            self.assertEqual(called.json()["error"]["exit"], 2, words)
+
+
+class InputFiles(CommandTest):
+    def fails(self, path: Path | str, *words: str) -> None:
+        kept = self.folder / "record.json"
+        called = self.call("run", "ucontext", "chunked_sum", f"input={path}", "--record", kept, "--force")
+        self.assertEqual(called.status, 3, called.err)
+        record = self.record(kept)
+        self.assertEqual(record["status"], "failed")
+        for word in words:
+            self.assertIn(word, called.err)
+            self.assertIn(word, record["reason"])
+
+    def test_what_is_no_input(self) -> None:
+        self.fails("/nonexistent", "No such file")
+        self.fails(self.folder, "folder")
+        empty = self.folder / "empty"
+        empty.write_bytes(b"")
+        self.fails(empty, "empty")
+        text = self.folder / "text.txt"
+        text.write_text("1 2\n3 four 5\n")
+        self.fails(text, "line 2", "column 3")
+
+
+class Paths(CommandTest):
+    def test_a_record_that_cannot_be_kept(self) -> None:
+        self.refused("the record /nonexistent/x.json cannot be written: its folder does not exist",
+                     *QUICK, "--record", "/nonexistent/x.json")
+        self.refused(f"the record {self.folder} is a folder: name a file in it",
+                     *QUICK, "--record", self.folder)
+        there = self.folder / "there.json"
+        there.write_text("precious")
+        self.refused(f"the record {there} exists already: name another file, or replace it with --force",
+                     *QUICK, "--record", there)
+        self.assertEqual(there.read_text(), "precious")
+        called = self.call(*QUICK, "--record", there, "--force")
+        self.assertEqual(called.status, 0, called.err)
+        self.record(there)
+        self.assertEqual([p.name for p in self.folder.glob(".*")], [])
+
+    def test_a_trace_that_cannot_be_kept(self) -> None:
+        there = self.folder / "trace.json"
+        there.write_text("precious")
+        self.refused(f"the trace {there} exists already: name another file", *QUICK, "--trace", there)
+        self.assertEqual(there.read_text(), "precious")
+        self.refused("the trace /nonexistent/t.json cannot be written: its folder does not exist",
+                     *QUICK, "--trace", "/nonexistent/t.json")
+
+    def test_a_read_only_folder(self) -> None:
+        if os.geteuid() == 0:
+            self.skipTest("root writes everywhere")
+        self.folder.chmod(0o500)
+        self.addCleanup(self.folder.chmod, 0o700)
+        called = self.call(*QUICK, "--record", self.folder / "x.json")
+        self.assertEqual(called.status, 2)
+        self.assertIn("cannot be written: Permission denied", called.err)
+
+    def test_a_full_disk_loses_nothing(self) -> None:
+        called = self.call(*QUICK, "--record", "/dev/full")
+        self.assertEqual(called.status, 3)
+        self.assertIn("the record cannot be kept: ", called.err)
+        self.assertIn("No space left on device", called.err)
+        rescued = list(self.folder.glob("shunt-*.json"))
+        self.assertEqual(len(rescued), 1)
+        self.assertIn(f"the record is in {rescued[0]} instead", called.err)
+        self.assertEqual(self.record(rescued[0])["status"], "ok")
+
+
+class StandardOutput(CommandTest):
+    def test_full(self) -> None:
+        with open("/dev/full", "w") as full:
+            for words in (("list",), ("help",), ("describe", "yield"), QUICK, (*QUICK, "--json")):
+                called = self.call(*words, stdout=full)
+                self.assertEqual(called.status, 3, words)
+                self.assertIn("shunt: standard output: No space left on device", called.err)
+
+    def test_closed(self) -> None:
+        kept = self.folder / "kept.json"
+        done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", SHUNT, *QUICK, "--record", str(kept)],
+                              stderr=subprocess.PIPE, text=True, timeout=50)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("shunt: standard output: ", done.stderr)
+        self.assertEqual(self.record(kept)["status"], "ok")
+
+    def test_a_reader_that_left(self) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        called = self.call("list", stdout=writer)
+        os.close(writer)
+        self.assertEqual(called.status, 3)
+        self.assertIn("Broken pipe", called.err)
+
+
+if __name__ == "__main__":
+    main()

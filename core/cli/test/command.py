@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the command line share: calling it, and holding its records to their schema."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(os.environ["SHUNT_SOURCE"])
+SHUNT = os.environ["SHUNT_BIN"]
+FAULTS = os.environ["SHUNT_FAULTS"]  # the same program with workloads that go wrong
+sys.path.insert(0, str(SOURCE / "experiments"))
+
+from shuntlab import schema  # noqa: E402
+
+
+class Called:
+    def __init__(self, done: subprocess.CompletedProcess[str]):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class CommandTest(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.environment = {**os.environ, "NO_COLOR": "1", "TMPDIR": str(self.folder)}
+
+    def call(self, *words: str | Path, program: str = SHUNT, **more: Any) -> Called:
+        more.setdefault("stdout", subprocess.PIPE)
+        return Called(subprocess.run([program, *map(str, words)], stderr=subprocess.PIPE, text=True,
+                                     env=self.environment, timeout=50, **more))
+
+    def refused(self, message: str, *words: str | Path, status: int = 2, program: str = SHUNT) -> None:
+        """The call fails with that status and that message, and puts nothing on standard output."""
+        called = self.call(*words, program=program)
+        self.assertEqual(called.err, f"shunt: {message}\n")
+        self.assertEqual(called.status, status)
+        self.assertEqual(called.out, "")
+
+    def record(self, path: Path) -> dict[str, Any]:
+        """The record there, sound and with its manifest beside it."""
+        record = json.loads(path.read_text())
+        self.sound(record)
+        manifest = path.parent / "env" / f"{record['env_id']}.json"
+        self.assertTrue(manifest.is_file(), "the manifest is missing")
+        return record
+
+    def sound(self, record: dict[str, Any]) -> None:
+        self.assertEqual(schema.check_run(record), [])
+
+
+def main() -> None:
+    if not schema.run_schema():
+        sys.exit("no schema: is SHUNT_SOURCE the source tree?")
+    unittest.main(verbosity=0)

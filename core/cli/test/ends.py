@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""If this passes, however a run ends there is a record that says so, and the right exit status."""
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from typing import Any
+
+from command import FAULTS, CommandTest, main
+
+
+class Ends(CommandTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kept = self.folder / "record.json"
+
+    def ends(self, status: int, word: str, reason: str, *words: str) -> dict[str, Any]:
+        called = self.call("run", "ucontext", *words, "--record", self.kept, program=FAULTS)
+        self.assertEqual(called.status, status, called.err)
+        record = self.record(self.kept)
+        self.assertEqual(record["status"], word)
+        self.assertIn(reason, record["reason"])
+        self.assertIn(reason, called.err)
+        self.assertIn(f"{words[0]} on ucontext: ", called.out)
+        self.assertIn("\nRecord    ", called.out)
+        return record
+
+    def test_good(self) -> None:
+        called = self.call("run", "ucontext", "good", "--record", self.kept, "--arm", "left",
+                           "--block", "b7", "--repetition", "3", "--seed", "99", program=FAULTS)
+        self.assertEqual((called.status, called.err), (0, ""))
+        record = self.record(self.kept)
+        self.assertEqual((record["status"], record["arm"], record["block"], record["repetition"]),
+                         ("ok", "left", "b7", 3))
+        self.assertEqual(record["identity"]["seed"], "99")
+        self.assertEqual(record["identity"]["composition"]["switch"], "ucontext")
+        self.assertEqual(len(record["iterations"]), 5)
+        self.assertEqual(record["warmup"], 1)
+        self.assertEqual(record["argv"][1:4], ["run", "ucontext", "good"])
+        self.assertLessEqual({"wall_ns", "cpu_ns", "ops_per_s", "ns_per_fault"}, set(record["metrics"]))
+
+    def test_wrong_answer(self) -> None:
+        record = self.ends(1, "failed", "wrong answer in warm-up iteration 1 of 1: sum should be 4950 "
+                           "and is 4951", "wrong")
+        self.assertEqual(record["checks"], [
+            {"name": "sum", "expected": "4950", "actual": "4951", "ok": False}])
+        self.assertNotIn("metrics", record)
+
+    def test_failed(self) -> None:
+        self.ends(3, "failed", "the ball is under the sofa", "lost")
+
+    def test_deadlock_names_its_tasks(self) -> None:
+        record = self.ends(3, "failed", "deadlock in warm-up iteration 1 of 1: ", "deadlock")
+        for word in ("philosopher", "stranger", "mutex"):
+            self.assertIn(word, record["reason"])
+
+    def test_beyond_memory(self) -> None:
+        self.ends(3, "skipped", "needs at least 1073741824.0 GiB", "huge")
+
+    def test_stack_overflow_names_its_task(self) -> None:
+        if "-fsanitize" in self.call("version", "--json").json()["flags"]:
+            self.skipTest("a sanitizer keeps its own handler")
+        record = self.ends(3, "failed", "stack overflow in task", "overflow")
+        self.assertIn("digger", record["reason"])
+        self.assertIn("stack.size", record["reason"])
+
+    def test_timeout_in_a_computation(self) -> None:
+        self.ends(3, "timeout", "not done after 200ms, in warm-up iteration 1 of 1", "stuck",
+                  "--timeout", "200ms")
+
+    def test_what_was_measured_stays(self) -> None:
+        record = self.ends(3, "timeout", "in iteration 1 of 5", "stuck", "warm=1", "--timeout", "300ms")
+        self.assertEqual(record["warmup"], 1)
+        self.assertIn("cold_wall_ns", record)
+
+    def interrupt(self, number: signal.Signals, *words: str) -> tuple[int, str, str]:
+        run = subprocess.Popen([FAULTS, "run", "ucontext", "stuck", "--narrate", *words], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
+        try:
+            stream = run.stderr if "--json" in words else run.stdout
+            assert stream
+            self.assertEqual(stream.readline(), "stuck\n")
+            time.sleep(0.05)
+            run.send_signal(number)
+            out, err = run.communicate(timeout=30)
+        finally:
+            run.kill()
+        return run.returncode, out, err
+
+    def test_interrupted(self) -> None:
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            code, out, err = self.interrupt(number, "--record", str(self.kept), "--force")
+            self.assertEqual(code, status)
+            record = self.record(self.kept)
+            self.assertEqual(record["status"], "interrupted")
+            self.assertEqual(record["reason"], f"{number.name}, in iteration 1 of 1")
+            self.assertIn("stuck on ucontext: interrupted", out)
+            self.assertIn(number.name, err)
+
+    def test_interrupted_with_json_is_one_document(self) -> None:
+        code, out, _ = self.interrupt(signal.SIGINT, "--json")
+        self.assertEqual(code, 130)
+        record = json.loads(out)
+        self.sound(record)
+        self.assertEqual(record["status"], "interrupted")
+
+    def test_interrupted_on_a_full_disk(self) -> None:
+        code, _, err = self.interrupt(signal.SIGTERM, "--record", "/dev/full")
+        self.assertEqual(code, 143)
+        self.assertIn("No space left on device", err)
+        rescued = list(self.folder.glob("shunt-*.json"))
+        self.assertEqual(len(rescued), 1)
+        self.assertEqual(self.record(rescued[0])["status"], "interrupted")
+
+
+class Strict(CommandTest):
+    def test_strict_agrees_with_the_doctor(self) -> None:
+        findings = self.call("doctor", "--json").json()["findings"]
+        noisy = [f["name"] for f in findings if f["level"] == "noise"]
+        called = self.call("run", "ucontext", "good", "--strict", program=FAULTS)
+        if called.status == 4:
+            self.assertIn("refused by --strict: ", called.err)
+            self.assertEqual(called.out, "")
+        else:
+            self.assertEqual(called.status, 0, called.err)
+            # The load may have gone since.
+            self.assertIn(noisy, ([], ["load"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""If this passes, what is shown is true, fits 80 columns, and is one document where JSON is asked for."""
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+
+from command import SHUNT, CommandTest, main
+
+QUICK = ("run", "ucontext", "yield", "switches=10k", "--iters", "2")
+
+
+class Shown(CommandTest):
+    def fits(self, text: str) -> None:
+        for line in text.split("\n"):
+            self.assertLessEqual(len(line), 80, line)
+            self.assertNotRegex(line, "[\x00-\x1f\x7f]")
+
+    def ok(self, *words: str) -> str:
+        called = self.call(*words)
+        self.assertEqual((called.status, called.err), (0, ""), words)
+        return called.out
+
+    def test_help(self) -> None:
+        for words in (("help",), ("--help",), ("run", "--help"), ("help", "run"), ("list", "-h"),
+                      ("describe", "--help"), ("trace", "--help"), ("doctor", "--help"),
+                      ("version", "--help"), ("help", "lab")):
+            text = self.ok(*words)
+            self.fits(text)
+            self.assertIn("Usage: shunt", text)
+        self.assertEqual(self.ok("help", "run"), self.ok("run", "--help"))
+        self.assertEqual(self.ok("help"), self.ok("--help"))
+
+    def test_list_and_describe_agree(self) -> None:
+        self.fits(self.ok("list"))
+        listed = json.loads(self.ok("list", "--json"))
+        self.assertEqual(list(listed), ["backends", "workloads", "switches", "waits", "timers", "policies",
+                                        "places"])
+        for plural, plugins in listed.items():
+            self.assertEqual(json.loads(self.ok("list", plural, "--json")), {plural: plugins})
+            for plugin in plugins:
+                text = self.ok("describe", plugin["name"])
+                self.fits(text)
+                self.assertIn(plugin["name"], text)
+                found = json.loads(self.ok("describe", plugin["name"], "--json"))["found"]
+                self.assertIn(plugin["name"], {one["name"] for one in found})
+                self.assertEqual(plugin["built"], "summary" in plugin)
+                self.assertEqual(plugin["available"], "why" not in plugin)
+
+    def test_every_parameter_is_described(self) -> None:
+        for workload in json.loads(self.ok("list", "workloads", "--json"))["workloads"]:
+            described = self.ok("describe", "workload", workload["name"])
+            document = json.loads(self.ok("describe", "workload", workload["name"], "--json"))["found"][0]
+            for parameter in document["parameters"]:
+                self.assertIn(f"  {parameter['name']}=", described)
+                self.assertTrue(parameter["help"], parameter["name"])
+
+    def test_spec(self) -> None:
+        text = self.ok("describe", "spec")
+        self.fits(text)
+        self.assertIn('SPEC    = BACKEND [ ":" SETTING { "," SETTING } ]', text)
+        self.assertIn("stack.size=64k", text)
+
+    def test_doctor_and_version(self) -> None:
+        self.fits(self.ok("doctor"))
+        document = json.loads(self.ok("doctor", "--json"))
+        self.assertLessEqual({"plugins", "findings", "facts"}, set(document))
+        self.fits(self.ok("version"))
+        version = json.loads(self.ok("version", "--json"))
+        self.assertRegex(version["build_id"], "^[0-9a-f]{40}$")
+
+    def test_report(self) -> None:
+        text = self.ok(*QUICK)
+        self.fits(text)
+        self.assertTrue(text.startswith("yield on ucontext: ok\n"))
+        for label in ("Work", "Backend", "Answer", "Time", "Rate", "Cost", "Latency", "Counted", "Kernel",
+                      "Record", "Repeat"):
+            self.assertRegex(text, rf"(?m)^{label} ")
+        self.assertRegex(text, r"(?m)^Answer +right, in all 3 iterations\n +yields +10,000$")
+        self.assertIn("switches=10k", text)
+
+    def test_the_command_that_repeats_it_does(self) -> None:
+        kept = self.folder / "a record.json"
+        text = self.ok(*QUICK, "--seed", "5", "--record", str(kept))
+        command = text[text.index("\nRepeat") + len("\nRepeat"):].replace("\n", " ")
+        self.assertNotIn("--record", command)
+        again = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=50)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertIn("seed=5", again.stdout)
+
+    def test_json_is_the_record(self) -> None:
+        kept = self.folder / "kept.json"
+        called = self.call(*QUICK, "--json", "--record", kept)
+        self.assertEqual((called.status, called.err), (0, ""))
+        self.assertEqual(called.json(), self.record(kept))
+        record = called.json()
+        self.assertEqual(record["metrics"]["wall_ns"]["value"],
+                         sum(i["wall_ns"] for i in record["iterations"]) // 2)
+        self.assertEqual(record["identity"]["params"]["switches"], "10000")
+
+    def test_quantiles_need_samples(self) -> None:
+        text = self.ok("run", "ucontext", "timers", "tasks=2", "sleeps=10", "period=100us", "--iters", "1")
+        row = next(line for line in text.split("\n") if line.startswith("  lateness "))
+        self.assertRegex(row, r"^  lateness +20 +\S+ \S+ +n/a +n/a +n/a +\S+ \S+$")
+        self.assertIn("n/a: too few samples", text)
+
+    def test_the_tutorial(self) -> None:
+        words = ("run", "ucontext", "chunked_sum", "preset=tutorial", "--narrate")
+        text = self.ok(*words)
+        story = re.findall(r"(?m)^([AB]) (start|stops)", text)
+        self.assertEqual(story, [("A", "start"), ("A", "stops"), ("B", "start"), ("B", "stops")] * 2)
+        self.assertIn("A result 4950\nB result 14950\n\nchunked_sum on ucontext: ok\n", text)
+        called = self.call(*words, "--json")
+        self.assertEqual(called.status, 0)
+        self.assertEqual(called.json()["status"], "ok")
+        self.assertIn("A result 4950\n", called.err)
+
+    def test_probe(self) -> None:
+        record = json.loads(self.ok(*QUICK, "--probe", "sched_delay=10", "--json"))
+        self.assertGreater(int(record["series"]["sched_delay"]["count"]), 1000)
+        self.assertEqual(record["probes"]["sched_delay"]["every"], 10)
+        self.assertGreater(record["probes"]["sched_delay"]["cost_ns"], 0)
+        self.assertNotIn("sched_delay", json.loads(self.ok(*QUICK, "--json"))["series"])
+
+    def test_trace(self) -> None:
+        trace, damaged = self.folder / "trace.json", self.folder / "damaged.json"
+        text = self.ok("run", "ucontext", "yield", "switches=1k", "--iters", "2", "--trace", str(trace))
+        self.assertRegex(" ".join(text.split()), r"events of one iteration more, which took \S+ \S+; the "
+                         r"same without tracing \S+ \S+ \(\S+ times\). An event costs ")
+        self.fits(text)
+        checked = self.call("trace", "check", trace)
+        self.assertEqual(checked.status, 0, checked.out)
+        self.fits(checked.out)
+        checked = self.call("trace", "check", trace, "--json")
+        self.assertEqual(checked.json()["verdict"], "closes")
+        self.assertGreater(checked.json()["runs"], 1000)
+        damaged.write_text(trace.read_text()[:-40])
+        self.assertEqual(self.call("trace", "check", damaged).status, 5)
+
+    def test_colour_on_a_terminal_alone(self) -> None:
+        def on_a_terminal(**environment: str) -> str:
+            master, slave = pty.openpty()
+            child = subprocess.Popen([SHUNT, "help"], stdout=slave, stderr=slave,
+                                     env={**os.environ, "TERM": "xterm", **environment})
+            os.close(slave)
+            text = b""
+            try:
+                while more := os.read(master, 65536):
+                    text += more
+            except OSError:
+                pass  # the other end is gone: all of it was read
+            os.close(master)
+            self.assertEqual(child.wait(timeout=30), 0)
+            return text.decode()
+
+        os.environ.pop("NO_COLOR", None)
+        self.assertIn("\033[1m", on_a_terminal())
+        self.assertNotIn("\033", on_a_terminal(NO_COLOR="1"))
+        self.assertNotIn("\033", on_a_terminal(TERM="dumb"))
+        self.assertNotIn("\033", self.ok("help"))
+
+    def test_redacted(self) -> None:
+        kept = self.folder / "kept.json"
+        self.ok(*QUICK, "--redact", "--record", str(kept))
+        record = self.record(kept)
+        self.assertNotIn(str(self.folder), json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()
