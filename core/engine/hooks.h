@@ -201,7 +201,8 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	if (many)
 		worker->free_count--;
 	task->sp = NULL;
-	task->home = many ? shunt_spawn_home(worker) : 0;
+	/* Relaxed: read by threads that hold a stale handle (inbox.c). */
+	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker) : 0, __ATOMIC_RELAXED);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
 	if (handle)
 		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };

@@ -94,7 +94,8 @@ void shunt_inbox_drain(struct shunt_worker *worker)
 /* Where a task from outside goes: its home, or the workers in turn. */
 static struct shunt_worker *home_of(struct shunt_engine *engine, const struct shunt_task *task)
 {
-	return engine->workers[task->home < engine->worker_count ? task->home : 0];
+	/* Relaxed: a stale handle's task may be another's by now, and any worker will do for it. */
+	return engine->workers[__atomic_load_n(&task->home, __ATOMIC_RELAXED)];
 }
 
 bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)

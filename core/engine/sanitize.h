@@ -80,4 +80,14 @@ static inline void shunt_sanitize_stack(struct shunt_stack *stack, size_t bytes)
 #endif
 }
 
+/* A stack of the pool is about to be unmapped. */
+static inline void shunt_sanitize_forget(struct shunt_stack *stack)
+{
+	(void)stack;
+#ifdef SHUNT_TSAN
+	if (stack->fiber)
+		__tsan_destroy_fiber(stack->fiber);
+#endif
+}
+
 #endif

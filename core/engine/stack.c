@@ -9,6 +9,8 @@
  */
 #include "core/engine/stack.h"
 
+#include "core/engine/sanitize.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +120,8 @@ void shunt_stack_pool_fini(struct shunt_stack_pool *pool)
 	while (pool->chunks) {
 		struct shunt_stack_chunk *chunk = pool->chunks;
 		pool->chunks = chunk->next;
+		for (size_t i = 0; i < chunk->count; i++)
+			shunt_sanitize_forget(&chunk->stacks[i]);
 		munmap(chunk->base, chunk->count * pool->stride);
 		free(chunk);
 	}

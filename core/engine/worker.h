@@ -196,6 +196,8 @@ void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task);
 void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
 /* Publishes the deadline of `owner`'s earliest timer that is not cancelled. Any worker. */
 void shunt_worker_forget_cancelled(struct shunt_worker *owner);
+/* Publishes the deadline of `owner`'s earliest timer that is not cancelled. Any worker. */
+void shunt_worker_forget_cancelled(struct shunt_worker *owner);
 /* What a queue or a wait slot calls for a due entry; arg is the worker that fires. */
 shunt_fired_fn shunt_worker_fired;
 /* Makes the fired tasks ready. Context: no timers_lock held. */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the torture tests share: the compositions they run on, how long, and their seed, printed so
+ * that a failure can be repeated with SHUNT_SEED.
+ */
+#ifndef SHUNT_ENGINE_TORTURE_H
+#define SHUNT_ENGINE_TORTURE_H
+
+#include "core/backend.h"
+#include "core/engine/sanitize.h"
+#include "core/rng.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* ThreadSanitizer is some fifty times slower. */
+#ifdef SHUNT_TSAN
+#define TORTURE_SCALE(count) ((count) / 10)
+#else
+#define TORTURE_SCALE(count) (count)
+#endif
+
+/* One worker and many, every policy, both sides of mt, the slow path at every switch. */
+static const char *const torture_specs[] = {
+	"ucontext",
+	"asm",
+	"asm:interval=1",
+	"asm:policy=lifo,interval=1",
+	"asm:policy=random",
+	"asm:mt=1",
+	"asm:workers=2,policy=shared",
+	"asm:workers=2,policy=random,interval=1",
+	"asm:workers=3,policy=lifo,timers=wheel",
+	"asm:workers=4,policy=fifo,wait=epoll",
+	"asm:workers=2,policy=shared,dispatch=vtable,wait.spin=20us",
+	"asm:workers=2,policy=steal",
+	"asm:workers=4,policy=steal,interval=1",
+};
+#define TORTURE_SPECS (sizeof(torture_specs) / sizeof(torture_specs[0]))
+
+static inline uint64_t torture_seed(void)
+{
+	const char *text = getenv("SHUNT_SEED");
+	uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)shunt_now_ns();
+	print_message("seed %llu (SHUNT_SEED=%llu repeats it)\n", (unsigned long long)seed,
+		(unsigned long long)seed);
+	return seed;
+}
+
+/* How long one composition is tortured, of SHUNT_TORTURE_MS for the whole test. */
+static inline int64_t torture_slice_ns(void)
+{
+	const char *text = getenv("SHUNT_TORTURE_MS");
+	int64_t ms = text ? strtoll(text, NULL, 10) : 2000;
+	return ms * 1000000 / (int64_t)TORTURE_SPECS;
+}
+
+/* Opens `spec`, runs root, closes. */
+static inline void torture_run(const char *spec, uint64_t seed, shunt_task_fn *root, void *arg)
+{
+	struct shunt_config base = { .seed = seed };
+	struct shunt_error err = { "" };
+	struct shunt_sched *sched;
+	if (shunt_open(&sched, spec, &base, &err))
+		fail_msg("%s: %s", spec, err.text);
+	if (shunt_run(sched, root, arg, NULL, &err))
+		fail_msg("%s: %s", spec, err.text);
+	shunt_close(sched);
+}
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks are guarded, reused, limited by the machine with a reason, and a refusal loses nothing.
+ *
+ * mmap and pthread_create are wrapped by the linker, so that they can be made to fail.
+ */
+#include "core/backend.h"
+#include "core/engine/sanitize.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static long mmaps_left = -1;   /* -1: never fails */
+static long threads_left = -1;
+
+void *__real_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+	void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+	void *arg);
+
+void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+	if (mmaps_left == 0 && flags & MAP_STACK) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	mmaps_left -= mmaps_left > 0 && flags & MAP_STACK;
+	return __real_mmap(at, bytes, protection, flags, fd, offset);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+	void *arg)
+{
+	if (threads_left == 0)
+		return EAGAIN;
+	threads_left -= threads_left > 0;
+	return __real_pthread_create(thread, attr, fn, arg);
+}
+
+static struct shunt_error err;
+
+static int run_on(const char *spec, shunt_task_fn *root, void *arg)
+{
+	struct shunt_sched *sched;
+	int rc = shunt_open(&sched, spec, NULL, &err);
+	if (rc)
+		fail_msg("%s: %s", spec, err.text);
+	rc = shunt_run(sched, root, arg, NULL, &err);
+	shunt_close(sched);
+	return rc;
+}
+
+/* ---- the pool ------------------------------------------------------------------------------- */
+
+static void guard_faults(const char *mode)
+{
+	struct shunt_stack_pool pool;
+	struct shunt_stack_cache cache = { NULL, 0 };
+	int rc = shunt_stack_pool_init(&pool, 65536, mode, false, 0, 1, &err);
+	if (rc == -ENOSYS) {
+		print_message("%s: %s\n", mode, err.text);
+		return;
+	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(shunt_stack_reserve(&pool, 2), 0);
+	struct shunt_stack *stack = shunt_stack_take(&pool, &cache);
+	assert_non_null(stack);
+	stack->low[0] = stack->low[pool.bytes - 1] = 1;
+	pid_t child = fork();
+	if (child == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		((volatile unsigned char *)stack->low)[-1] = 1;
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+#ifdef SHUNT_SANITIZED
+	assert_true(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+#else
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+#endif
+	/* The last given is the first taken: it is in cache. */
+	shunt_stack_give(&pool, &cache, stack);
+	assert_ptr_equal(shunt_stack_take(&pool, &cache), stack);
+	shunt_stack_pool_fini(&pool);
+}
+
+static void every_guard_faults(void **state)
+{
+	(void)state;
+	guard_faults("auto");
+	guard_faults("madvise");
+	guard_faults("mprotect");
+}
+
+static void what_is_reserved_can_be_taken(void **state)
+{
+	(void)state;
+	struct shunt_stack_pool pool;
+	struct shunt_stack_cache one = { NULL, 0 }, other = { NULL, 0 };
+	assert_int_equal(shunt_stack_pool_init(&pool, 16384, "none", true, 0, 2, &err), 0);
+	assert_int_equal(shunt_stack_reserve(&pool, 1000), 0);
+	struct shunt_stack *taken[1000];
+	/* The worst of the other's caches: full to its limit. */
+	for (int i = 0; i < 200; i++)
+		assert_non_null(taken[i] = shunt_stack_take(&pool, &other));
+	for (int i = 0; i < 200; i++)
+		shunt_stack_give(&pool, &other, taken[i]);
+	for (int i = 0; i < 1000; i++)
+		assert_non_null(taken[i] = shunt_stack_take(&pool, &one));
+	for (int i = 0; i < 1000; i++)
+		shunt_stack_give(&pool, &one, taken[i]);
+	assert_true(one.count <= SHUNT_STACK_SLACK);
+	shunt_stack_cache_fini(&pool, &one);
+	shunt_stack_cache_fini(&pool, &other);
+	shunt_stack_pool_fini(&pool);
+}
+
+/* ---- overflow ------------------------------------------------------------------------------- */
+
+#ifndef SHUNT_SANITIZED
+static int descend(int depth)
+{
+	volatile char frame[512];
+	memset((char *)frame, depth, sizeof(frame));
+	return depth ? descend(depth - 1) + frame[7] : frame[3];
+}
+
+static void *overflow(void *arg)
+{
+	(void)arg;
+	return (void *)(intptr_t)descend(1000000);
+}
+#endif
+
+static void an_overflow_names_the_task(void **state)
+{
+	(void)state;
+#ifdef SHUNT_SANITIZED
+	skip();
+#else
+	int pipe_fd[2], status;
+	char text[1024] = "";
+	assert_int_equal(pipe(pipe_fd), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		dup2(pipe_fd[1], STDERR_FILENO);
+		run_on("ucontext:stack.size=32k", overflow, NULL);
+		_exit(0);
+	}
+	close(pipe_fd[1]);
+	ssize_t n = read(pipe_fd[0], text, sizeof(text) - 1);
+	close(pipe_fd[0]);
+	assert_true(n > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	assert_non_null(strstr(text, "stack overflow in task 0 ('root')"));
+	assert_non_null(strstr(text, "32768 bytes"));
+	assert_non_null(strstr(text, "stack.size=128k"));
+#endif
+}
+
+/* ---- many tasks, and refusals ---------------------------------------------------------------- */
+
+static void *wait_for_gate(void *arg)
+{
+	assert_int_equal(shunt_wait_group_wait(arg), 0);
+	return arg;
+}
+
+struct crowd {
+	long want, got;
+	int refusal;
+};
+
+/* Spawns until `want` tasks are alive, all on stacks of their own, or one is refused. */
+static void *gather(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct shunt_wait_group gate = { .count = 1 };
+	struct shunt_handle *task = calloc((size_t)crowd->want, sizeof(*task));
+	assert_non_null(task);
+	for (crowd->got = 0; crowd->got < crowd->want; crowd->got++) {
+		crowd->refusal = shunt_spawn(&task[crowd->got], wait_for_gate, &gate, NULL);
+		if (crowd->refusal)
+			break;
+	}
+	shunt_yield();
+	mmaps_left = -1;
+	shunt_wait_group_done(&gate);
+	for (long i = 0; i < crowd->got; i++) {
+		void *result = NULL;
+		assert_int_equal(shunt_join(task[i], &result), 0);
+		assert_ptr_equal(result, &gate);
+	}
+	free(task);
+	return NULL;
+}
+
+static void a_hundred_thousand_live(void **state)
+{
+	(void)state;
+#ifdef SHUNT_TSAN
+	skip(); /* its fibres are limited to some thousands */
+#endif
+	struct crowd crowd = { .want = 100000 };
+	assert_int_equal(run_on("ucontext:stack.size=16k,stack.guard=none", gather, &crowd), 0);
+	assert_int_equal(crowd.got, 100000);
+}
+
+static void mappings_run_out_with_a_reason(void **state)
+{
+	(void)state;
+#ifdef SHUNT_TSAN
+	skip();
+#endif
+	struct crowd crowd = { .want = 100000 };
+	assert_int_equal(run_on("ucontext:stack.size=16k,stack.guard=mprotect", gather, &crowd), 0);
+	if (crowd.got == crowd.want)
+		return; /* vm.max_map_count is raised here */
+	assert_int_equal(crowd.refusal, -EAGAIN);
+	assert_true(crowd.got > 1000);
+
+	struct shunt_sched *sched;
+	assert_int_equal(shunt_open(&sched, "ucontext:stack.guard=mprotect", NULL, &err), 0);
+	struct shunt_error why = { "" };
+	uint64_t limit = sched->backend->task_limit(sched, &why);
+	assert_true(limit > 1000 && limit < 100000);
+	assert_non_null(strstr(why.text, "vm.max_map_count"));
+	shunt_close(sched);
+}
+
+static void no_memory_for_stacks_is_refused_at_spawn(void **state)
+{
+	(void)state;
+	for (long chunks = 1; chunks < 5; chunks++) {
+		struct crowd crowd = { .want = 5000 };
+		mmaps_left = chunks;
+		assert_int_equal(run_on("ucontext:stack.guard=none", gather, &crowd), 0);
+		assert_int_equal(crowd.refusal, -ENOMEM);
+		assert_true(crowd.got > 0 && crowd.got < crowd.want);
+	}
+	struct crowd crowd = { .want = 10 };
+	mmaps_left = 0;
+	assert_int_equal(run_on("ucontext:stack.guard=none", gather, &crowd), -ENOMEM);
+	assert_non_null(strstr(err.text, "root task"));
+	mmaps_left = -1;
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static void no_thread_for_a_worker_ends_the_run(void **state)
+{
+	(void)state;
+	for (threads_left = 0; threads_left < 3; threads_left++) {
+		long before = threads_left;
+		assert_int_equal(run_on("ucontext:workers=4,policy=fifo,tick=0", nothing, NULL),
+			-EAGAIN);
+		assert_non_null(strstr(err.text, "worker thread"));
+		threads_left = before;
+	}
+	threads_left = 0;
+	assert_int_equal(run_on("ucontext", nothing, NULL), -EAGAIN);
+	assert_non_null(strstr(err.text, "tick=0"));
+	assert_int_equal(run_on("ucontext:tick=0", nothing, NULL), 0);
+	threads_left = -1;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_guard_faults),
+		cmocka_unit_test(what_is_reserved_can_be_taken),
+		cmocka_unit_test(an_overflow_names_the_task),
+		cmocka_unit_test(a_hundred_thousand_live),
+		cmocka_unit_test(mappings_run_out_with_a_reason),
+		cmocka_unit_test(no_memory_for_stacks_is_refused_at_spawn),
+		cmocka_unit_test(no_thread_for_a_worker_ends_the_run),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
