@@ -32,6 +32,7 @@
 #define FEATURES_NEEDED \
 	(IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG)
 #define HELD_BACK (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)
+#define MANY      16     /* results of one asking, after which more is asked for */
 #define PAUSE_NS  100000 /* after a refusal for want of memory */
 
 struct shunt_ring {
@@ -45,6 +46,8 @@ struct shunt_ring {
 	bool silent; /* plan.skips_success */
 	bool lost;
 	bool overflowing;
+	bool gather; /* much came the last time that the kernel was asked */
+	unsigned gather_count;
 	uint64_t overflows;
 };
 
@@ -272,6 +275,7 @@ int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan
 	for (unsigned i = 0; i < entries; i++)
 		self->ring.sq.array[i] = i;
 	self->calls = calls;
+	self->gather_count = *self->ring.cq.kring_entries / 2;
 	self->absolute_wait = plan->absolute_wait;
 	self->silent = plan->skips_success;
 	self->enter_fd = self->ring.ring_fd;
@@ -470,9 +474,21 @@ static unsigned take_ready(struct shunt_ring *ring, struct shunt_ring_result *re
 	return count;
 }
 
+/*
+ * Has the kernel post what it holds back. With DEFER_TASKRUN one call posts 20 results, or as many
+ * as it is told to wait for; so where many came, the next call waits for half a ring, for no time.
+ */
+static void ask(struct shunt_ring *ring)
+{
+	static const struct __kernel_timespec no_time;
+
+	/* Refused, it does nothing, and the next look asks again. */
+	enter(ring, ring->gather ? ring->gather_count : 0, IORING_ENTER_GETEVENTS, &no_time);
+}
+
 unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result, unsigned room)
 {
-	unsigned count = take_ready(ring, result, room), held_back;
+	unsigned count = take_ready(ring, result, room), held_back, more;
 
 	if (count == room)
 		return count;
@@ -484,8 +500,10 @@ unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *resu
 	ring->overflowing = held_back & IORING_SQ_CQ_OVERFLOW;
 	if (held_back == 0)
 		return count;
-	enter(ring, 0, IORING_ENTER_GETEVENTS, NULL); /* refused: the next look asks again */
-	return count + take_ready(ring, result + count, room - count);
+	ask(ring);
+	more = take_ready(ring, result + count, room - count);
+	ring->gather = more >= MANY;
+	return count + more;
 }
 
 bool shunt_ring_lost(struct shunt_ring *ring)
