@@ -86,8 +86,8 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	memset(worker, 0, sizeof(*worker));
 	engine->workers[index] = worker;
 	worker->engine = engine;
-	worker->swap = engine->swap.swap;
-	worker->swap_post = engine->swap.swap_post;
+	worker->swap = (shunt_status_swap_fn *)(void (*)(void))engine->swap.swap;
+	worker->swap_post = (shunt_status_swap_post_fn *)(void (*)(void))engine->swap.swap_post;
 	worker->policy_shared = engine->policy_shared;
 	worker->next_deadline_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
@@ -126,6 +126,8 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->sched_delay = config->sched_delay;
 	engine->sched_delay_every = config->sched_delay_every ? config->sched_delay_every : 1;
 	engine->probing = engine->trace || engine->sched_delay;
+	if (engine->trace && (engine->policy->steals || engine->policy->shared))
+		shunt_trace_share(engine->trace);
 	engine->tick_ns = shunt_value_int(&engine->own, "tick");
 	engine->spin_ns = shunt_value_int(&engine->own, "wait.spin");
 	engine->interval = (unsigned)shunt_value_int(&engine->own, "interval");
@@ -245,6 +247,7 @@ static int spawn_root(struct root *root)
 	first->ctx.current = &first->loop;
 	int rc = engine->hooks->spawn(&first->ctx, NULL, root_main, root, &attr);
 	shunt_ctx_set(outer);
+	shunt_probe_worker(first, false);
 	return rc;
 }
 

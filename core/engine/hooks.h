@@ -31,10 +31,10 @@ typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shu
 	unsigned why);
 
 /* engine/switch.c: the same as shunt_switch for a task that has no stack yet. */
-uintptr_t shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
+int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, shunt_post_fn *post);
 /* engine/switch.c: every switch of a sanitizer build. */
-uintptr_t shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
+int shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, shunt_post_fn *post);
 /* Runs after the registers of a task that blocks are saved (many workers). */
 shunt_post_fn shunt_post_commit;
@@ -48,7 +48,7 @@ const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, 
 void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 
 /* Leaves `from` for `to`; returns when somebody resumes `from`, with what that left. */
-SHUNT_INLINE uintptr_t shunt_switch(struct shunt_worker *worker, struct shunt_task *from,
+SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, shunt_post_fn *post)
 {
 	int *errno_at = worker->errno_at;
@@ -117,7 +117,7 @@ SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool p
 		shunt_probe_switch(worker, current, next, SHUNT_PROBE_BLOCK);
 	if (many)
 		current->worker = worker;
-	return (int)(intptr_t)shunt_switch(worker, current, next, many ? shunt_post_commit : NULL);
+	return shunt_switch(worker, current, next, many ? shunt_post_commit : NULL);
 }
 
 /* ---- ready ----------------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ SHUNT_INLINE int shunt_hook_transfer(struct shunt_worker *worker, struct shunt_t
 		shunt_probe_ready(worker, to, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL, false);
 		shunt_probe_switch(worker, current, to, SHUNT_PROBE_TRANSFER);
 	}
-	return (int)(intptr_t)shunt_switch(worker, current, to, NULL);
+	return shunt_switch(worker, current, to, NULL);
 }
 
 /* May a transfer to `to` be direct? It is parked, nothing is due, and the caller has no permit. */
@@ -251,6 +251,8 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	}                                                                                          \
 	SHUNT_INLINE int P##_leave_##TAG(struct shunt_ctx *ctx)                                    \
 	{                                                                                          \
+		if (PROBE)                                                                         \
+			shunt_probe_leave(shunt_worker_of(ctx));                                   \
 		if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx))))                               \
 			return P##_leave_slow_##TAG(ctx);                                          \
 		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, false, PICK);           \

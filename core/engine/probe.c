@@ -73,14 +73,12 @@ static enum shunt_trace_end end_of(const struct shunt_task *from)
 void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
 	enum shunt_probe_reason reason)
 {
-	if (is_task(worker, from)) {
-		enum shunt_trace_end end = reason == SHUNT_PROBE_YIELD ? SHUNT_TRACE_END_YIELD
-			: reason == SHUNT_PROBE_TRANSFER ? SHUNT_TRACE_END_PARK : end_of(from);
-		emit(worker, SHUNT_TRACE_RUN_END, end, id_of(from), 0);
-		if (reason == SHUNT_PROBE_YIELD) {
-			delay_begin(worker, from);
-			emit_enqueue(worker, from, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);
-		}
+	if (is_task(worker, from) && reason == SHUNT_PROBE_TRANSFER)
+		emit(worker, SHUNT_TRACE_RUN_END, SHUNT_TRACE_END_PARK, id_of(from), 0);
+	if (is_task(worker, from) && reason == SHUNT_PROBE_YIELD) {
+		emit(worker, SHUNT_TRACE_RUN_END, SHUNT_TRACE_END_YIELD, id_of(from), 0);
+		delay_begin(worker, from);
+		emit_enqueue(worker, from, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);
 	}
 	if (!is_task(worker, to))
 		return;
@@ -88,6 +86,12 @@ void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, st
 		emit(worker, SHUNT_TRACE_DEQUEUE, 0, id_of(to), 0);
 	emit(worker, SHUNT_TRACE_RUN_BEGIN, 0, id_of(to), 0);
 	delay_end(worker, to);
+}
+
+void shunt_probe_leave(struct shunt_worker *worker)
+{
+	const struct shunt_task *task = worker->ctx.current;
+	emit(worker, SHUNT_TRACE_RUN_END, end_of(task), id_of(task), 0);
 }
 
 void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task)

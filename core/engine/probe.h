@@ -13,7 +13,7 @@
 
 enum shunt_probe_reason {
 	SHUNT_PROBE_YIELD,    /* from is enqueued, to comes from a queue */
-	SHUNT_PROBE_BLOCK,    /* from waits */
+	SHUNT_PROBE_BLOCK,    /* from waits (told before) */
 	SHUNT_PROBE_TRANSFER, /* from waits, to was claimed and never queued */
 	SHUNT_PROBE_END,      /* from has ended (told before); to comes from a queue */
 	SHUNT_PROBE_LOOP,     /* the worker's own stack takes up to */
@@ -28,6 +28,8 @@ enum shunt_probe_timer_event {
 /* A switch; from may be NULL, to may be the worker's loop. */
 void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, enum shunt_probe_reason reason);
+/* The running task is about to wait. Before the slow path, which may end that very wait. */
+void shunt_probe_leave(struct shunt_worker *worker);
 void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task);
 /* A task becomes ready: enqueued, or (queued false) taken up by a transfer. */
 void shunt_probe_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why,

@@ -24,7 +24,7 @@ __attribute__((no_sanitize("address", "thread"))) static void arrive(void *arg)
 }
 
 /* Not instrumented: its entry would be noted on one fibre and its exit on the other. */
-__attribute__((no_sanitize("address", "thread"))) uintptr_t shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
+__attribute__((no_sanitize("address", "thread"))) int shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, shunt_post_fn *post)
 {
 	from->worker = worker;
@@ -50,7 +50,7 @@ static int begin(struct shunt_worker *worker, struct shunt_task *to)
 	return 0;
 }
 
-uintptr_t shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
+int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, shunt_post_fn *post)
 {
 	int rc = begin(worker, to);
@@ -126,5 +126,12 @@ void shunt_post_commit(void *arg)
 	if (!shunt_task_commit(task))
 		return;
 	worker->commits++;
-	shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
+	if ((intptr_t)task->value != -ETIMEDOUT) {
+		shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
+		return;
+	}
+	worker->timers_fired++;
+	if (worker->engine->probing)
+		shunt_probe_timer(worker, task, SHUNT_PROBE_FIRE, 0);
+	shunt_worker_ready(worker, task, SHUNT_WHY_TIMER);
 }

@@ -36,14 +36,23 @@ struct shunt_env {
 	unsigned index, worker_count;
 };
 
+/*
+ * The switch's swap and swap_post by what the hooks make of their result: a status, left by the
+ * resumer as a sign-extended int, which is how every ABI here returns one. With a conversion after
+ * the call gcc would not make it a tail call, and a frame of ours would survive the switch.
+ */
+typedef int shunt_status_swap_fn(void **save, void *load, uintptr_t value);
+typedef int shunt_status_swap_post_fn(void **save, void *load, uintptr_t value, shunt_post_fn *post,
+	void *arg);
+
 struct shunt_worker {
 	struct shunt_ctx ctx; /* first: the thread-local context is the worker */
 
 	/* Every switch. */
 	_Alignas(64) uint64_t switches;
 	_Atomic uint64_t limit; /* [worker:limit] shared: anybody may set it to 0 */
-	shunt_swap_fn *swap;
-	shunt_swap_post_fn *swap_post;
+	shunt_status_swap_fn *swap;
+	shunt_status_swap_post_fn *swap_post;
 	int *errno_at; /* &errno of the worker's thread */
 	struct shunt_task *free_tasks;
 	uint64_t credits; /* tasks that may be spawned before asking the engine */
@@ -194,8 +203,6 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task);
 /* Fires what is due in `owner`'s queue; woken tasks are made ready on `worker`. */
 void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
-/* Publishes the deadline of `owner`'s earliest timer that is not cancelled. Any worker. */
-void shunt_worker_forget_cancelled(struct shunt_worker *owner);
 /* Publishes the deadline of `owner`'s earliest timer that is not cancelled. Any worker. */
 void shunt_worker_forget_cancelled(struct shunt_worker *owner);
 /* What a queue or a wait slot calls for a due entry; arg is the worker that fires. */

@@ -151,18 +151,18 @@ static int by_task(const void *a, const void *b)
 	return (x->task > y->task) - (x->task < y->task);
 }
 
-void shunt_trace_labels_sort(struct shunt_trace *trace)
+void shunt_trace_labels_sort(struct shunt_trace_label *label, size_t count)
 {
-	if (trace->label_count)
-		qsort(trace->label, trace->label_count, sizeof(*trace->label), by_task);
+	if (count)
+		qsort(label, count, sizeof(*label), by_task);
 }
 
-const char *shunt_trace_label(const struct shunt_trace *trace, uint64_t task)
+const char *shunt_trace_label(const struct shunt_trace_label *label, size_t count, uint64_t task)
 {
 	struct shunt_trace_label key = {.task = task}, *found = NULL;
 
-	if (trace->label_count)
-		found = bsearch(&key, trace->label, trace->label_count, sizeof(key), by_task);
+	if (count)
+		found = bsearch(&key, label, count, sizeof(key), by_task);
 	return found ? found->text : NULL;
 }
 

@@ -165,6 +165,6 @@ double shunt_trace_cost_ns(const struct shunt_clock *clock);
  * Returns 0 or a negative errno, with err naming the path and the remedy; a file that could not be
  * finished is removed, and one that exists already is -EEXIST. Context: any thread; after the run.
  */
-int shunt_trace_export(struct shunt_trace *trace, const char *path, struct shunt_error *err);
+int shunt_trace_export(const struct shunt_trace *trace, const char *path, struct shunt_error *err);
 
 #endif

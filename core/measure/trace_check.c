@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRACE_DEFAULT_NS 50000000u
+#define GRACE_DEFAULT_NS 200000000u
 
 /* ---- the pass -------------------------------------------------------------------------------- */
 

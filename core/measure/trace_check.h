@@ -31,7 +31,7 @@ enum shunt_trace_verdict {
 };
 
 struct shunt_trace_rules {
-	/* How long a task may be ready beside a sleeping worker; 0: 50 ms. The kernel needs some
+	/* How long a task may be ready beside a sleeping worker; 0: 200 ms. The kernel needs some
 	 * time to wake a thread, much when the machine is loaded; a lost wake-up takes for ever. */
 	uint64_t grace_ns;
 };

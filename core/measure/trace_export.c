@@ -23,8 +23,9 @@
 struct writer {
 	FILE *file;
 	const struct shunt_trace *trace;
-	uint64_t base_ns, last_ns; /* of the whole trace */
-	bool first;                /* no element has been written yet */
+	struct shunt_trace_label *label; /* sorted; the texts are the trace's */
+	uint64_t base_ns, last_ns;       /* of the whole trace */
+	bool first;                      /* no element has been written yet */
 };
 
 static void put_quoted(FILE *file, const char *text)
@@ -113,7 +114,7 @@ static void put_recorded(struct writer *to)
 
 static void put_name(const struct writer *to, uint64_t task)
 {
-	const char *label = shunt_trace_label(to->trace, task);
+	const char *label = shunt_trace_label(to->label, to->trace->label_count, task);
 
 	if (label)
 		put_quoted(to->file, label);
@@ -241,35 +242,57 @@ static void find_span(struct writer *to)
 	}
 }
 
-int shunt_trace_export(struct shunt_trace *trace, const char *path, struct shunt_error *err)
+/* Names are sorted in a copy: whoever exports a trace has lent it only. */
+static int sort_labels(struct writer *to)
+{
+	size_t count = to->trace->label_count;
+
+	to->label = malloc((count + 1) * sizeof(*to->label));
+	if (!to->label)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		to->label[i] = to->trace->label[i];
+	shunt_trace_labels_sort(to->label, count);
+	return 0;
+}
+
+/* Writes it all and closes fd. */
+static int write_file(struct writer *to, int fd)
+{
+	int rc = sort_labels(to);
+
+	to->file = rc == 0 ? fdopen(fd, "w") : NULL;
+	if (!to->file) {
+		close(fd);
+		return -ENOMEM;
+	}
+	find_span(to);
+	errno = 0;
+	put_all(to);
+	if (fflush(to->file) != 0 || ferror(to->file))
+		rc = errno ? -errno : -EIO;
+	if (fclose(to->file) != 0 && rc == 0)
+		rc = -errno;
+	return rc;
+}
+
+int shunt_trace_export(const struct shunt_trace *trace, const char *path, struct shunt_error *err)
 {
 	struct writer to = {.trace = trace};
 	struct stat there;
 	bool device = stat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
 	int fd =
 		open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (device ? 0 : O_CREAT | O_EXCL), 0666);
-	int rc = 0;
 
 	if (fd < 0) {
-		rc = -errno;
+		int rc = -errno;
+
 		if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
 			rc = -EISDIR;
 		return shunt_store_fail(err, rc, path, "trace");
 	}
-	to.file = fdopen(fd, "w");
-	if (!to.file) {
-		close(fd);
-		rc = -ENOMEM;
-	} else {
-		shunt_trace_labels_sort(trace);
-		find_span(&to);
-		errno = 0;
-		put_all(&to);
-		if (fflush(to.file) != 0 || ferror(to.file))
-			rc = errno ? -errno : -EIO;
-		if (fclose(to.file) != 0 && rc == 0)
-			rc = -errno;
-	}
+	int rc = write_file(&to, fd);
+	free(to.label);
 	if (rc == 0)
 		return 0;
 	if (!device)

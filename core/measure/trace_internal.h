@@ -33,9 +33,10 @@ struct shunt_trace {
 struct shunt_trace_ring *shunt_trace_ring_add(struct shunt_trace *trace, unsigned worker,
 	uint64_t capacity);
 
-/* The name given to a task, or NULL. Labels are sorted by shunt_trace_labels_sort. */
-void shunt_trace_labels_sort(struct shunt_trace *trace);
-const char *shunt_trace_label(const struct shunt_trace *trace, uint64_t task);
+/* Sorts names by their task. */
+void shunt_trace_labels_sort(struct shunt_trace_label *label, size_t count);
+/* The name among sorted ones, or NULL. */
+const char *shunt_trace_label(const struct shunt_trace_label *label, size_t count, uint64_t task);
 
 /* "run_end"; NULL for a number that is none. */
 const char *shunt_trace_kind_name(unsigned kind);

@@ -295,7 +295,7 @@ int shunt_trace_load(const char *path, struct shunt_trace **trace, struct shunt_
 		shunt_trace_free(loading.trace);
 		return in.failed;
 	}
-	shunt_trace_labels_sort(loading.trace);
+	shunt_trace_labels_sort(loading.trace->label, loading.trace->label_count);
 	*trace = loading.trace;
 	return 0;
 }

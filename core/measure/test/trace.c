@@ -131,14 +131,14 @@ static void names_are_found(void **state)
 	char name[] = "task 41";
 
 	(void)state;
-	assert_null(shunt_trace_label(trace, 1));
+	assert_null(shunt_trace_label(trace->label, trace->label_count, 1));
 	for (uint64_t task = 40; task > 0; task--) {
 		name[5] = (char)('0' + task / 10), name[6] = (char)('0' + task % 10);
 		assert_int_equal(shunt_trace_name(trace, task, name), 0);
 	}
-	shunt_trace_labels_sort(trace);
-	assert_string_equal(shunt_trace_label(trace, 7), "task 07");
-	assert_null(shunt_trace_label(trace, 41));
+	shunt_trace_labels_sort(trace->label, trace->label_count);
+	assert_string_equal(shunt_trace_label(trace->label, trace->label_count, 7), "task 07");
+	assert_null(shunt_trace_label(trace->label, trace->label_count, 41));
 	shunt_trace_free(trace);
 }
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A work-stealing deque: its owner pushes and takes at the bottom, thieves take at the top.
+ *
+ * Chase and Lev, Dynamic Circular Work-Stealing Deque (SPAA 2005), with the orders of Lê, Pop, Cohen
+ * and Zappa Nardelli (PPoPP 2013), written with sequentially consistent accesses in place of their
+ * fences: on x86 the one dear instruction is the same (an exchange instead of a fence), and
+ * ThreadSanitizer, which models no fences, can follow. The published resize is mended as CDSChecker's
+ * authors found necessary: a thief reads the buffer after top, and old buffers live as long as the
+ * deque.
+ *
+ *   1. Only the owner changes bottom, and only a successful compare-and-swap changes top, by one.
+ *   2. Elements [top, bottom) are valid. A push writes the element before it releases bottom.
+ *   3. take() announces bottom - 1 before it reads top; steal() reads top before bottom. Both in one
+ *      order (seq_cst), so that for the last element at least one sees the other; then the
+ *      compare-and-swap on top decides which of them has it.
+ *   4. A thief reads the element before its compare-and-swap: if that succeeds, top had not moved,
+ *      so the slot had not been reused.
+ *
+ * take_oldest() lets the owner take at the top as a thief would: first in, first out.
+ */
+#ifndef SHUNT_CORE_ENGINE_DEQUE_H
+#define SHUNT_CORE_ENGINE_DEQUE_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define SHUNT_DEQUE_FIRST 256 /* elements of the first buffer; a power of two */
+
+struct shunt_deque_buffer {
+	struct shunt_deque_buffer *older; /* kept for thieves that may still read it */
+	size_t mask;
+	_Atomic(void *) element[]; /* guarded by the order of top and bottom [deque:top] */
+};
+
+struct shunt_deque {
+	_Atomic int64_t bottom; /* [deque:bottom] */
+	_Atomic(struct shunt_deque_buffer *) buffer; /* [deque:buffer] */
+	_Alignas(64) _Atomic int64_t top; /* [deque:top] */
+};
+
+static inline struct shunt_deque_buffer *shunt_deque_buffer_new(size_t capacity)
+{
+	struct shunt_deque_buffer *buffer =
+		malloc(sizeof(*buffer) + capacity * sizeof(buffer->element[0]));
+	if (buffer) {
+		buffer->older = NULL;
+		buffer->mask = capacity - 1;
+	}
+	return buffer;
+}
+
+/* 0 or -ENOMEM. */
+static inline int shunt_deque_init(struct shunt_deque *deque)
+{
+	struct shunt_deque_buffer *buffer = shunt_deque_buffer_new(SHUNT_DEQUE_FIRST);
+	if (!buffer)
+		return -ENOMEM;
+	atomic_init(&deque->bottom, 0);
+	atomic_init(&deque->top, 0);
+	atomic_init(&deque->buffer, buffer);
+	return 0;
+}
+
+static inline void shunt_deque_fini(struct shunt_deque *deque)
+{
+	/* Relaxed: no thief is left. */
+	struct shunt_deque_buffer *buffer =
+		atomic_load_explicit(&deque->buffer, memory_order_relaxed);
+	while (buffer) {
+		struct shunt_deque_buffer *older = buffer->older;
+		free(buffer);
+		buffer = older;
+	}
+}
+
+/* A buffer twice as large; the elements keep their indices. Owner only. NULL: no memory. */
+static __attribute__((noinline, cold, unused)) struct shunt_deque_buffer *shunt_deque_grow(
+	struct shunt_deque *deque, struct shunt_deque_buffer *old, int64_t top, int64_t bottom)
+{
+	struct shunt_deque_buffer *buffer = shunt_deque_buffer_new((old->mask + 1) * 2);
+	if (!buffer)
+		return NULL;
+	/* Relaxed: the owner's own elements; published by the release below. */
+	for (int64_t i = top; i < bottom; i++)
+		atomic_store_explicit(&buffer->element[(size_t)i & buffer->mask],
+			atomic_load_explicit(&old->element[(size_t)i & old->mask],
+				memory_order_relaxed), memory_order_relaxed);
+	buffer->older = old;
+	/* Release pairs with the acquire in steal [deque:buffer]: a thief that sees the new buffer
+	 * sees its elements. */
+	atomic_store_explicit(&deque->buffer, buffer, memory_order_release);
+	return buffer;
+}
+
+/* 0, or -ENOMEM when the deque is full and cannot grow. Context: the owner. */
+static inline int shunt_deque_push(struct shunt_deque *deque, void *element)
+{
+	/* Relaxed: only the owner writes bottom and buffer. */
+	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
+	struct shunt_deque_buffer *buffer =
+		atomic_load_explicit(&deque->buffer, memory_order_relaxed);
+	/* Acquire pairs with the compare-and-swap of a thief [deque:top]: it has read the element
+	 * whose slot is used again. */
+	int64_t top = atomic_load_explicit(&deque->top, memory_order_acquire);
+	if (__builtin_expect(bottom - top > (int64_t)buffer->mask, 0)) {
+		buffer = shunt_deque_grow(deque, buffer, top, bottom);
+		if (!buffer)
+			return -ENOMEM;
+	}
+	/* Relaxed: published by the release of bottom. */
+	atomic_store_explicit(&buffer->element[(size_t)bottom & buffer->mask], element,
+		memory_order_relaxed);
+	/* Release pairs with the load in steal [deque:bottom]: the element, and the task behind it. */
+	atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);
+	return 0;
+}
+
+/* The newest element, or NULL. Context: the owner. */
+static inline void *shunt_deque_take(struct shunt_deque *deque)
+{
+	/* Relaxed: only the owner writes bottom and buffer. */
+	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
+	/* Relaxed: empty for the owner means empty; top only grows. */
+	if (bottom == atomic_load_explicit(&deque->top, memory_order_relaxed))
+		return NULL;
+	struct shunt_deque_buffer *buffer =
+		atomic_load_explicit(&deque->buffer, memory_order_relaxed);
+	bottom--;
+	/* Sequentially consistent: forbids that top is read before our claim on the last element is
+	 * seen; pairs with steal [deque:bottom] [deque:top]. */
+	atomic_store_explicit(&deque->bottom, bottom, memory_order_seq_cst);
+	int64_t top = atomic_load_explicit(&deque->top, memory_order_seq_cst);
+	if (top > bottom) {
+		/* Relaxed: empty; nothing is published. */
+		atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);
+		return NULL;
+	}
+	/* Relaxed: the owner wrote it. */
+	void *element = atomic_load_explicit(&buffer->element[(size_t)bottom & buffer->mask],
+		memory_order_relaxed);
+	if (top == bottom) {
+		/* Sequentially consistent: decides against the thieves of the last element
+		 * [deque:top]. */
+		if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
+			memory_order_seq_cst, memory_order_relaxed))
+			element = NULL;
+		/* Relaxed: empty; nothing is published. */
+		atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);
+	}
+	return element;
+}
+
+/* The oldest element, or NULL: none, or another took it first (*lost is then set). Any thread. */
+static inline void *shunt_deque_steal(struct shunt_deque *deque, bool *lost)
+{
+	/* Sequentially consistent: forbids that bottom is read before top; pairs with take
+	 * [deque:top] [deque:bottom]. */
+	int64_t top = atomic_load_explicit(&deque->top, memory_order_seq_cst);
+	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_seq_cst);
+	if (top >= bottom)
+		return NULL;
+	/* Acquire pairs with grow [deque:buffer]. */
+	struct shunt_deque_buffer *buffer =
+		atomic_load_explicit(&deque->buffer, memory_order_acquire);
+	/* Relaxed: valid only if the compare-and-swap succeeds, which says that top had not moved. */
+	void *element = atomic_load_explicit(&buffer->element[(size_t)top & buffer->mask],
+		memory_order_relaxed);
+	/* Sequentially consistent: decides against the owner and other thieves [deque:top]. */
+	if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
+		memory_order_seq_cst, memory_order_relaxed)) {
+		*lost = true;
+		return NULL;
+	}
+	return element;
+}
+
+/* The oldest element, for the owner: tries again when a thief was faster. */
+static inline void *shunt_deque_take_oldest(struct shunt_deque *deque)
+{
+	for (;;) {
+		bool lost = false;
+		void *element = shunt_deque_steal(deque, &lost);
+		if (element || !lost)
+			return element;
+	}
+}
+
+/* Elements now; exact only for the owner without thieves. Any thread. */
+static inline int64_t shunt_deque_count(const struct shunt_deque *deque)
+{
+	/* Relaxed: a guess, or ordered by the fences of the idle protocol. */
+	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
+	int64_t top = atomic_load_explicit(&deque->top, memory_order_relaxed);
+	return bottom > top ? bottom - top : 0;
+}
+
+#endif
