@@ -10,6 +10,7 @@
 #include "core/engine/task.h"
 #include "core/rng.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,27 @@ static inline struct harness *harness_open_with(struct subject *s, int64_t slack
 	if (s->ops->open(&h->wait, &config, &err) != 0)
 		fail_msg("%s: %s", s->title, err.text);
 	return h;
+}
+
+/* Does this machine lack what the choice asks for? Then says what. */
+static inline bool subject_refused(struct subject *s)
+{
+	struct shunt_wait_config config = {.values = &s->values, .worker_count = 1,
+		.slack_ns = -1, .fired = own_fired};
+	struct shunt_error err = {""};
+	void *wait, *slot;
+	int code = s->ops->open(&wait, &config, &err);
+
+	if (code == 0) {
+		code = s->ops->start(wait, 0, NULL, &slot, &err);
+		if (code == 0)
+			s->ops->stop(slot);
+		s->ops->close(wait);
+	}
+	if (code != -ENOSYS && code != -EOPNOTSUPP)
+		return false;
+	print_message("%s: skipped: %s\n", s->title, err.text);
+	return true;
 }
 
 static inline struct harness *harness_open(struct subject *s)
