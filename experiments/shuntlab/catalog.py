@@ -24,14 +24,18 @@ class Fault:
 # The slots of a composition and the kind `shunt list` sorts their mechanisms under.
 KINDS = {"switch": "switches", "wait": "waits", "timers": "timers", "policy": "policies",
          "place": "places"}
-PLAIN_SLOTS = {"workers": "count", "mt": "", "dispatch": "", "stack": ""}
 
 
 class Catalog:
-    """The names of one executable. `lists` is {kind: {name: reason it is not here, or ""}}."""
+    """The names of one executable.
 
-    def __init__(self, program: str, lists: dict[str, dict[str, str]]):
-        self.program, self.lists = program, lists
+    `lists` is {kind: {name: reason it is not here, or ""}}, `settings` what every composition has
+    besides its slots ({"workers": {"type": "count", …}}).
+    """
+
+    def __init__(self, program: str, lists: dict[str, dict[str, str]],
+                 settings: dict[str, dict[str, Any]] | None = None):
+        self.program, self.lists, self.settings = program, lists, settings or {}
         self._described: dict[str, dict[str, dict[str, Any]] | None] = {}
 
     def values_of(self, slot: str) -> list[str]:
@@ -55,8 +59,10 @@ class Catalog:
         """Why `key` is no key of a backend spec, or an empty text. slot.parameter is the driver's
         own to judge: which parameters there are depends on the mechanism chosen."""
         slot = key.partition(".")[0]
-        names = [*KINDS, *PLAIN_SLOTS]
-        return "" if slot in names else f"no slot {slot!r}{nearest(slot, names)}"
+        names = [*KINDS, *dict.fromkeys(n.partition(".")[0] for n in self.settings)]
+        if not self.settings or slot in names:
+            return ""
+        return f"no slot {slot!r}{nearest(slot, names)} (there are {', '.join(names)})"
 
     def _check_name(self, kind: str, noun: str, name: str) -> list[Fault]:
         known = self.lists.get(kind)
@@ -84,12 +90,13 @@ class Catalog:
         return str(((self._params_of(workload) or {}).get(key) or {}).get("type", ""))
 
     def kind_of_slot(self, key: str) -> str:
-        return PLAIN_SLOTS.get(key, "")
+        return str((self.settings.get(key) or {}).get("type", ""))
 
     def _params_of(self, workload: str) -> dict[str, dict[str, Any]] | None:
         if workload not in self._described:
-            said = _ask_json([self.program, "describe", workload, "--json"])
-            self._described[workload] = _param_table(said)
+            said = _ask_json([self.program, "describe", "workload", workload, "--json"])
+            found = said.get("found") if isinstance(said, dict) else None
+            self._described[workload] = _param_table(found[0], "parameters") if found else None
         return self._described[workload]
 
 
@@ -101,19 +108,19 @@ def read_catalog(program: str) -> Catalog | None:
     for kind, entries in said.items():
         if isinstance(entries, list) and all(isinstance(e, dict) and "name" in e for e in entries):
             lists[kind] = {e["name"]: _why_absent(e) for e in entries}
-    return Catalog(program, lists)
+    spec = _ask_json([program, "describe", "spec", "--json"])
+    return Catalog(program, lists, _param_table(spec, "settings"))
 
 
 def _why_absent(entry: dict[str, Any]) -> str:
     if entry.get("built", True) and entry.get("available", True):
         return ""
     word = "cannot run here" if entry.get("built", True) else "not built"
-    why = entry.get("why") or entry.get("reason") or ""
-    return f"{word}: {why}" if why else word
+    return f"{word}: {entry['why']}" if entry.get("why") else word
 
 
-def _param_table(said: Any) -> dict[str, dict[str, Any]] | None:
-    rows = said.get("params") if isinstance(said, dict) else None
+def _param_table(said: Any, key: str) -> dict[str, dict[str, Any]] | None:
+    rows = said.get(key) if isinstance(said, dict) else None
     if not isinstance(rows, list):
         return None
     return {row["name"]: row for row in rows if isinstance(row, dict) and "name" in row}

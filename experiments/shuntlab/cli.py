@@ -83,7 +83,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def program_name() -> str:
-    return os.environ.get("SHUNT_LAB_NAME", "lab")
+    """`shunt lab` sets $SHUNT to the executable it was called from."""
+    return "shunt lab" if os.environ.get("SHUNT") else "lab"
 
 
 def build(words: list[str]) -> Parser:

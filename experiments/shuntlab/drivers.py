@@ -89,8 +89,9 @@ def _shunt(given: str) -> Driver:
 
 
 def find_shunt(given: str = "") -> Path | None:
-    """The shunt to run: as given, $SHUNT_BIN, the tree's release build, the installed one, PATH."""
-    named = given or os.environ.get("SHUNT_BIN", "")
+    """The shunt to run: as given, $SHUNT_BIN, the one that `shunt lab` was called from ($SHUNT),
+    the tree's release build, the installed one, PATH."""
+    named = given or os.environ.get("SHUNT_BIN", "") or os.environ.get("SHUNT", "")
     if named:
         return Path(named).absolute()
     for place in (HERE.parent / "build" / "release" / "shunt", HERE.parents[2] / "bin" / "shunt"):

@@ -82,7 +82,8 @@ class _Freezer:
         for values in itertools.product(*choices.values()):
             chosen = dict(zip(choices, values))
             spec = join_spec(arm.backend, chosen)
-            made.append(Arm(arm_name(spec), spec, arm.driver, arm.why, {}, arm.path))
+            made.append(Arm(arm_name(spec), spec, arm.driver, arm.why, {}, arm.path,
+                            arm.optional))
         return made
 
     def choices(self, arm: Arm, slot: str, values: list[str]) -> list[str]:
@@ -120,8 +121,10 @@ class _Freezer:
         if driver.catalog is None:
             return ""
         for fault in driver.catalog.check_backend(arm.backend):
-            if not fault.missing_here:
+            if not fault.missing_here and not arm.optional:
                 self.bad(arm.path + (("backend",) if arm.path[:1] == ("arm",) else ()), fault.text)
+            elif not fault.missing_here:
+                return f"this build has {fault.text.partition(' (')[0].partition(';')[0]}"
             else:
                 return fault.text
         return ""

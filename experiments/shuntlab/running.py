@@ -176,10 +176,10 @@ def _print_outcome(folder: Path, the_plan: dict[str, Any], states: dict[str, int
     if left and tally.busy:
         say(f"others were at work on {len(tally.busy)} blocks: {', '.join(set(tally.busy.values()))}")
     say(", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "nothing selected")
-    for text, (times, block, arm) in list(tally.reasons.items())[:8]:
+    failed = {t: r for t, r in tally.reasons.items() if not t.startswith(("skipped", "interrupted"))}
+    for text, (times, block, arm) in list(failed.items())[:8]:
         say(f"  {times} × {text}")
-        if not text.startswith(("skipped", "interrupted")):
-            say(f"      alone: lab status {name} --command {block}.{arm}")
+        say(f"      alone: lab status {name} --command {block}.{arm}")
     if signal_number:
         say(f"stopped; nothing finished is lost. Go on with: lab run {name}")
     elif left:

@@ -66,6 +66,11 @@ margin = 0.02
 #: why = "what the x87 control word costs"
 #:
 #: [[arm]]
+#: name = "mn"
+#: backend = "mn"
+#: optional = true                  # a build without it leaves the arm out instead of refusing
+#:
+#: [[arm]]
 #: name = "go"
 #: driver = "go"
 #:

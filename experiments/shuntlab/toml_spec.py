@@ -36,6 +36,7 @@ class Arm:
     why: str = ""
     each: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     path: tuple = ()
+    optional: bool = False      # a build that does not know it leaves it out
 
 
 @dataclasses.dataclass
@@ -140,7 +141,7 @@ def _toml_message(file: Path, why: str) -> str:
 _TOP = {"name", "title", "question", "expectation", "backends", "baseline", "control",
         "repetitions", "seed", "warmup", "iters", "timeout", "margin", "alpha", "cpus", "metrics",
         "arm", "workload", "exclude", "expect", "figure", "driver"}
-_ARM = {"name", "backend", "driver", "why", "each"}
+_ARM = {"name", "backend", "driver", "why", "each", "optional"}
 _WORKLOAD = {"name", "label", "why", "params", "backend", "arms", "warmup", "iters", "timeout",
              "trace"}
 _EXCLUDE = {"arm", "workload", "where", "why"}
@@ -258,7 +259,7 @@ class _Reader:
             if not each and not ARM_NAME.fullmatch(name):
                 self.bad(path + ("name",), f"{name!r} is not letters, digits, _, + and -")
             arms.append(Arm(name, backend or driver, driver, self.text_at(t, path, "why"), each,
-                            path))
+                            path, self.get(t, path, "optional", bool, False, "true or false")))
         self.unique(arms)
         return arms
 

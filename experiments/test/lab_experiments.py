@@ -37,7 +37,8 @@ CATALOG = Catalog("/nonexistent", {
     "backends": {"asm": "", "ucontext": "", "mn": "", "uring": "not built: liburing not found"},
     "workloads": {"yield": "", "timers": ""},
     "switches": {"asm": "", "ucontext": ""}, "waits": {"futex": "", "spin": "", "uring": "no"},
-    "policies": {"fifo": "", "lifo": ""}, "timers": {"heap": ""}, "places": {"none": ""}})
+    "policies": {"fifo": "", "lifo": ""}, "timers": {"heap": ""}, "places": {"none": ""}},
+    {"workers": {"type": "count"}, "stack.size": {"type": "size"}})
 CATALOG._described = {"yield": {"tasks": {"type": "count"}, "switches": {"type": "count"}},
                       "timers": {"tasks": {"type": "count"}, "period": {"type": "duration"}}}
 
@@ -135,6 +136,12 @@ class AgainstTheBinary(Case):
     def test_unknown_backend(self):
         self.refused(GOOD.replace("ucontext", "ucontxt"), "no backend 'ucontxt'",
                      "did you mean 'ucontext'?", "demo.toml:3: backends", freeze=True)
+
+    def test_unknown_but_optional(self):
+        arm = '[[arm]]\nname = "x"\nbackend = "warp"\n'
+        self.refused(GOOD + arm, "no backend 'warp'", freeze=True)
+        frozen = self.freeze(GOOD + arm + "optional = true\n")
+        self.assertIn("left out: x: this build has no backend 'warp'", " ".join(frozen.notes))
 
     def test_unknown_slot_and_value(self):
         self.refused(GOOD.replace('"ucontext"', '"asm:wiat=spin"'), "no slot 'wiat'",
@@ -247,7 +254,7 @@ class Plans(Case):
         # The switched-off lines are right too.
         on = template.text(file).replace("#: ", "").replace("#:\n", "\n")
         whole = self.load(on, "whole.toml")
-        self.assertEqual(len(plan.freeze(whole, drivers(), 2).plan["arms"]), 9)
+        self.assertEqual(len(plan.freeze(whole, drivers(), 2).plan["arms"]), 10)
 
 
 class Small(unittest.TestCase):

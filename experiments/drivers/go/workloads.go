@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: MIT
+
+// The workloads: chunked_sum, yield, spawn_join, timers, ring, skynet.
+package main
+
+import (
+	"math/bits"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var workloads = map[string]func() workload{
+	"chunked_sum": func() workload { return &chunkedSum{} },
+	"yield":       func() workload { return &yield{} },
+	"spawn_join":  func() workload { return &spawnJoin{} },
+	"timers":      func() workload { return &timers{} },
+	"ring":        func() workload { return &ring{} },
+	"skynet":      func() workload { return &skynet{} },
+}
+
+const hour = int64(3600 * time.Second)
+
+var sampled = param{"sample", "count", "1024", 0, 1 << 40}
+
+// ---- chunked_sum
+
+type slice struct {
+	numbers        []int64
+	rounds, sample int64
+	expected       int64
+	total, yields  int64
+}
+
+type chunkedSum struct {
+	slices []slice
+	rounds int64
+	early  int64
+}
+
+func (*chunkedSum) cost() string { return "ns_per_chunk" }
+func (*chunkedSum) table() []param {
+	return []param{{"items", "count", "10M", 1, 1 << 32}, {"tasks", "count", "100", 1, 100000000},
+		{"chunk", "count", "100", 1, 1 << 32}, {"pause", "duration", "0", 0, hour},
+		{"tail", "count", "0", 0, 1}, {"data", "seed|index", "seed", 0, 0},
+		{"kernel", "scalar", "scalar", 0, 0}, {"preset", "none|tutorial", "none", 0, 0}, sampled}
+}
+
+func (w *chunkedSum) setup(r *run) {
+	if r.text["preset"] == "tutorial" {
+		for name, value := range map[string]int64{"items": 200, "tasks": 2, "chunk": 100,
+			"pause": int64(100 * time.Millisecond), "tail": 1} {
+			r.imply(name, strconv.FormatInt(value, 10), value)
+		}
+		r.imply("data", "index", 0)
+	}
+	if r.whole["pause"] > 0 {
+		r.imply("sample", "1", 1)
+	}
+	numbers := make([]int64, r.whole["items"])
+	seed := r.seed
+	for i := range numbers {
+		if r.text["data"] == "index" {
+			numbers[i] = int64(i)
+		} else {
+			numbers[i] = int64(int32(splitmix64(&seed) >> 32))
+		}
+	}
+	chunk, sample := r.whole["chunk"], r.whole["sample"]
+	for i := int64(0); i < r.whole["tasks"]; i++ {
+		length := share(r.whole["items"], r.whole["tasks"], i)
+		s := slice{numbers: numbers[:length], rounds: (length + chunk - 1) / chunk}
+		if r.whole["tail"] == 1 {
+			s.rounds = length/chunk + 1
+		}
+		if sample > 0 {
+			s.sample = sample - w.rounds%sample
+		}
+		for _, v := range s.numbers {
+			s.expected += v
+		}
+		numbers = numbers[length:]
+		w.rounds += s.rounds
+		w.slices = append(w.slices, s)
+	}
+}
+
+//go:noinline
+func sum(numbers []int64) (total int64) {
+	for _, v := range numbers {
+		total += v
+	}
+	return
+}
+
+func (w *chunkedSum) iterate(r *run) {
+	delay, completion := r.recorder("resume_delay"), r.recorder("completion")
+	var all sync.WaitGroup
+	w.early = 0
+	r.begin()
+	started := now()
+	all.Add(len(w.slices))
+	for i := range w.slices {
+		go func(i int64) {
+			w.part(r, &w.slices[i], i, delay)
+			completion.record(i, now()-started)
+			all.Done()
+		}(int64(i))
+	}
+	all.Wait()
+	r.end()
+}
+
+func (w *chunkedSum) part(r *run, s *slice, task int64, delay *series) {
+	chunk, pause, every := int(r.whole["chunk"]), r.whole["pause"], r.whole["sample"]
+	rest, in, total := s.numbers, s.sample, int64(0)
+	for round := int64(0); round < s.rounds; round++ {
+		n := chunk
+		if n > len(rest) {
+			n = len(rest)
+		}
+		total += sum(rest[:n])
+		rest = rest[n:]
+		in--
+		record := in == 0
+		if record {
+			in = every
+		}
+		if pause > 0 {
+			due := now() + pause
+			time.Sleep(time.Duration(pause))
+			late := now() - due
+			if late < 0 {
+				atomic.AddInt64(&w.early, 1)
+			}
+			if record {
+				delay.record(task, late)
+			}
+		} else if record {
+			before := now()
+			runtime.Gosched()
+			delay.record(task, now()-before)
+		} else {
+			runtime.Gosched()
+		}
+	}
+	s.total, s.yields = total, s.rounds
+}
+
+func (w *chunkedSum) verify(r *run) {
+	var expected, total, right, yields int64
+	for i, s := range w.slices {
+		expected += s.expected
+		total += s.total
+		if s.total == s.expected {
+			right++
+		}
+		if s.yields == s.rounds {
+			yields++
+		}
+		if len(w.slices) <= 4 {
+			r.check("sum_"+string(rune('A'+i)), s.expected, s.total)
+		}
+	}
+	tasks := int64(len(w.slices))
+	r.check("total", expected, total)
+	r.check("tasks_with_the_right_sum", tasks, right)
+	r.check("tasks_with_the_right_yields", tasks, yields)
+	if r.whole["pause"] > 0 {
+		r.check("wakes_before_their_deadline", 0, w.early)
+	}
+	r.operations = w.rounds
+	items := float64(r.whole["items"])
+	r.extra["elements"] = metric{items, "1", "none"}
+	r.extra["elements_per_s"] = metric{items * 1e9 / float64(r.ended-r.began), "1/s", "higher"}
+}
+
+// ---- yield
+
+type yield struct{ made int64 }
+
+func (*yield) cost() string { return "ns_per_switch" }
+func (*yield) table() []param {
+	return []param{{"tasks", "count", "2", 1, 10000000}, {"switches", "count", "1M", 1, 1 << 40}, sampled}
+}
+func (*yield) setup(*run) {}
+
+func (w *yield) iterate(r *run) {
+	turnaround := r.recorder("turnaround")
+	tasks, sample := r.whole["tasks"], r.whole["sample"]
+	var all sync.WaitGroup
+	w.made = 0
+	r.begin()
+	all.Add(int(tasks))
+	for i := int64(0); i < tasks; i++ {
+		go func(task, count int64) {
+			left := count
+			for sample > 0 && left >= sample {
+				before := now()
+				runtime.Gosched()
+				turnaround.record(task, now()-before)
+				for k := int64(1); k < sample; k++ {
+					runtime.Gosched()
+				}
+				left -= sample
+			}
+			for ; left > 0; left-- {
+				runtime.Gosched()
+			}
+			atomic.AddInt64(&w.made, count)
+			all.Done()
+		}(i, share(r.whole["switches"], tasks, i))
+	}
+	all.Wait()
+	r.end()
+}
+
+func (w *yield) verify(r *run) {
+	r.check("yields", r.whole["switches"], w.made)
+	r.operations = r.whole["switches"]
+}
+
+// ---- spawn_join
+
+type spawnJoin struct{ joined, sum int64 }
+
+func (*spawnJoin) cost() string { return "ns_per_task" }
+func (*spawnJoin) table() []param {
+	return []param{{"tasks", "count", "100k", 1, 1 << 40}, {"alive", "count", "1000", 1, 100000000}, sampled}
+}
+func (*spawnJoin) setup(*run) {}
+
+func (w *spawnJoin) iterate(r *run) {
+	delay := r.recorder("start_delay")
+	tasks, alive, sample := r.whole["tasks"], r.whole["alive"], r.whole["sample"]
+	perSample := sample / alive
+	if perSample < 1 {
+		perSample = 1
+	}
+	results := make([]int64, alive)
+	w.joined, w.sum = 0, 0
+	var all sync.WaitGroup
+	r.begin()
+	for first, batch := int64(1), int64(0); first <= tasks; first, batch = first+alive, batch+1 {
+		count := alive
+		if left := tasks + 1 - first; left < count {
+			count = left
+		}
+		timed := int64(-1)
+		if sample > 0 && batch%perSample == 0 {
+			timed = batch / perSample % count
+		}
+		all.Add(int(count))
+		for i := int64(0); i < count; i++ {
+			if i == timed {
+				go func(i, spawned int64) {
+					delay.record(i, now()-spawned)
+					results[i] = first + i
+					all.Done()
+				}(i, now())
+				continue
+			}
+			go func(i int64) {
+				results[i] = first + i
+				all.Done()
+			}(i)
+		}
+		all.Wait()
+		for _, result := range results[:count] {
+			w.sum += result
+		}
+		w.joined += count
+	}
+	r.end()
+}
+
+func (w *spawnJoin) verify(r *run) {
+	n := r.whole["tasks"]
+	expected := n / 2 * (n + 1)
+	if n%2 == 1 {
+		expected = (n + 1) / 2 * n
+	}
+	r.check("tasks_joined", n, w.joined)
+	r.check("sum_of_results", expected, w.sum)
+	r.operations = n
+}
+
+// ---- timers
+
+type timers struct {
+	done, early, asked, answered, cancelled int64
+	cancelBelow                             uint64
+	requests                                chan chan struct{}
+}
+
+func (*timers) cost() string { return "ns_per_wait" }
+func (*timers) table() []param {
+	return []param{{"tasks", "count", "1000", 1, 100000000}, {"sleeps", "count", "20", 1, 1 << 32},
+		{"period", "duration", "10ms", 0, hour}, {"mode", "fixed|random", "fixed", 0, 0},
+		{"spread", "duration", "0", 0, hour}, {"cancel", "real", "0", 0, 1},
+		{"sample", "count", "1", 0, 1 << 32}, {"skip", "count", "0", 0, 1 << 32}}
+}
+
+func (w *timers) setup(r *run) {
+	if r.whole["spread"] > r.whole["period"] {
+		usage("spread is more than period: a sleep cannot be negative")
+	}
+	_, spread := r.given["spread"]
+	if spread && r.given["mode"] == "fixed" {
+		usage("spread belongs to mode=random")
+	}
+	if spread {
+		r.imply("mode", "random", 0)
+	} else if r.text["mode"] == "random" {
+		half := r.whole["period"] / 2
+		r.imply("spread", strconv.FormatInt(half, 10), half)
+	}
+	w.cancelBelow = uint64(r.real["cancel"] * (1 << 53))
+}
+
+func (w *timers) iterate(r *run) {
+	lateness := r.recorder("lateness")
+	w.done, w.early, w.asked, w.answered, w.cancelled = 0, 0, 0, 0, 0
+	w.requests = make(chan chan struct{}, r.whole["tasks"])
+	var all, server sync.WaitGroup
+	r.begin()
+	server.Add(1)
+	go func() {
+		for answer := range w.requests {
+			w.answered++
+			answer <- struct{}{}
+		}
+		server.Done()
+	}()
+	all.Add(int(r.whole["tasks"]))
+	for i := int64(0); i < r.whole["tasks"]; i++ {
+		go func(i int64) {
+			w.sleeper(r, i, r.seed+uint64(i)*0x632be59bd9b4e019, lateness)
+			all.Done()
+		}(i)
+	}
+	all.Wait()
+	close(w.requests)
+	server.Wait()
+	r.end()
+}
+
+func (w *timers) sleeper(r *run, task int64, state uint64, lateness *series) {
+	period, spread := r.whole["period"], r.whole["spread"]
+	sample, skip, random := r.whole["sample"], r.whole["skip"], r.text["mode"] == "random"
+	answer := make(chan struct{}, 1)
+	for index := int64(0); index < r.whole["sleeps"]; index++ {
+		length, due := period, now()
+		if random {
+			high, _ := bits.Mul64(splitmix64(&state), uint64(2*spread+1))
+			length += int64(high) - spread
+		}
+		due += length
+		fired := true
+		if w.cancelBelow > 0 && splitmix64(&state)>>11 < w.cancelBelow {
+			fired = w.request(answer, length)
+		} else {
+			time.Sleep(time.Duration(length))
+		}
+		if fired {
+			late := now() - due
+			if late < 0 {
+				atomic.AddInt64(&w.early, 1)
+			}
+			if sample > 0 && index >= skip && index%sample == 0 {
+				lateness.record(task, late)
+			}
+		}
+		atomic.AddInt64(&w.done, 1)
+	}
+}
+
+// request asks the server and waits for its answer or the timeout; true if the timeout came first.
+func (w *timers) request(answer chan struct{}, length int64) bool {
+	atomic.AddInt64(&w.asked, 1)
+	timeout := time.NewTimer(time.Duration(length))
+	w.requests <- answer
+	select {
+	case <-answer:
+		timeout.Stop()
+		atomic.AddInt64(&w.cancelled, 1)
+		return false
+	case <-timeout.C:
+		<-answer
+		return true
+	}
+}
+
+func (w *timers) verify(r *run) {
+	waits := r.whole["tasks"] * r.whole["sleeps"]
+	r.check("waits", waits, w.done)
+	r.check("wakes_before_their_deadline", 0, w.early)
+	r.check("answers", w.asked, w.answered)
+	r.operations = waits
+	if w.asked > 0 {
+		r.extra["cancelled_of_requests"] = metric{float64(w.cancelled) / float64(w.asked), "1", "none"}
+	}
+	r.extra["cpu_ns_per_timer"] = metric{float64(r.cpuEnded-r.cpuBegan) / float64(waits), "ns", "lower"}
+}
+
+// ---- ring
+
+type ring struct{ made, wrong int64 }
+
+func (*ring) cost() string { return "ns_per_hop" }
+func (*ring) table() []param {
+	return []param{{"tasks", "count", "1000", 2, 10000000}, {"hops", "count", "100k", 1, 1 << 40},
+		{"over", "channel", "channel", 0, 0}, sampled}
+}
+func (*ring) setup(*run) {}
+
+func (w *ring) iterate(r *run) {
+	n, hops := r.whole["tasks"], r.whole["hops"]
+	places := make([]chan int64, n)
+	for i := range places {
+		places[i] = make(chan int64, 1)
+	}
+	lap := r.recorder("lap")
+	var all, ready sync.WaitGroup
+	w.made, w.wrong = 0, 0
+	all.Add(int(n))
+	ready.Add(int(n))
+	for i := int64(0); i < n; i++ {
+		go func(i int64) {
+			ready.Done()
+			w.member(r, i, places[i], places[(i+1)%n], lap)
+			all.Done()
+		}(i)
+	}
+	ready.Wait()
+	r.begin()
+	places[0] <- 0
+	all.Wait()
+	r.end()
+	r.operations = hops
+}
+
+func (w *ring) member(r *run, index int64, mine, next chan int64, lap *series) {
+	n, hops, sample := r.whole["tasks"], r.whole["hops"], r.whole["sample"]
+	perSample := sample / n
+	lapIn, since := int64(-1), int64(0)
+	if sample > 0 && index == 0 {
+		lapIn = 1
+	}
+	rounds := share(hops, n, index)
+	for round := int64(0); round < rounds; round++ {
+		token := <-mine
+		if token != round*n+index {
+			atomic.AddInt64(&w.wrong, 1)
+		}
+		if lapIn--; lapIn == 0 {
+			at := now()
+			lapIn = 1
+			if since > 0 {
+				lap.record(index, at-since)
+			}
+			if since > 0 && perSample > 1 {
+				lapIn, since = perSample-1, 0
+			} else {
+				since = at
+			}
+		}
+		if token+1 < hops {
+			next <- token + 1
+		}
+	}
+	atomic.AddInt64(&w.made, rounds)
+}
+
+func (w *ring) verify(r *run) {
+	r.check("hops", r.whole["hops"], w.made)
+	r.check("tokens_out_of_sequence", 0, w.wrong)
+}
+
+// ---- skynet
+
+type skynet struct {
+	sum, width, perSample int64
+	timed                 bool
+	delay                 *series
+}
+
+func (*skynet) cost() string { return "ns_per_leaf" }
+func (*skynet) table() []param {
+	return []param{{"leaves", "count", "100k", 1, 1000000000}, {"width", "count", "10", 2, 64}, sampled}
+}
+
+func (w *skynet) setup(r *run) {
+	w.width = r.whole["width"]
+	power := int64(1)
+	for power < r.whole["leaves"] {
+		power *= w.width
+	}
+	if power != r.whole["leaves"] {
+		usage("leaves=%d is no power of width=%d", r.whole["leaves"], w.width)
+	}
+	w.timed = r.whole["sample"] > 0
+	if w.perSample = r.whole["sample"] / w.width; w.perSample < 1 {
+		w.perSample = 1
+	}
+}
+
+func (w *skynet) iterate(r *run) {
+	w.delay = r.recorder("start_delay")
+	answer := make(chan int64)
+	r.begin()
+	go w.node(answer, 0, r.whole["leaves"], 0)
+	w.sum = <-answer
+	r.end()
+}
+
+func (w *skynet) node(answer chan int64, first, size, spawned int64) {
+	if size == 1 {
+		if spawned > 0 {
+			w.delay.record(first, now()-spawned)
+		}
+		answer <- first
+		return
+	}
+	size /= w.width
+	children := make(chan int64)
+	for i := int64(0); i < w.width; i++ {
+		at := int64(0)
+		if i == 0 && size == 1 && w.timed && first/w.width%w.perSample == 0 {
+			at = now()
+		}
+		go w.node(children, first+i*size, size, at)
+	}
+	total := int64(0)
+	for i := int64(0); i < w.width; i++ {
+		total += <-children
+	}
+	answer <- total
+}
+
+func (w *skynet) verify(r *run) {
+	n := r.whole["leaves"]
+	expected := n / 2 * (n - 1)
+	if n%2 == 1 {
+		expected = (n - 1) / 2 * n
+	}
+	r.check("sum_of_leaves", expected, w.sum)
+	r.operations = n
+}

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+# Drivers of foreign runtimes do the same work as shunt, check it, and leave the same records.
+"""Tests of drivers/ and foreign.py. A runtime that is not installed is left out, and said so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from shuntlab import drivers, foreign, machine, records, verify
+
+SMALL = {
+    "chunked_sum": [["items=10k", "tasks=7", "chunk=33", "sample=5"],
+                    ["items=1k", "tasks=3", "chunk=100", "pause=300us", "tail=1"],
+                    ["preset=tutorial", "pause=1ms"]],
+    "yield": [["tasks=3", "switches=1k", "sample=16"], ["switches=100", "sample=0"]],
+    "spawn_join": [["tasks=500", "alive=7", "sample=3"], ["tasks=20", "alive=30"]],
+    "timers": [["tasks=10", "sleeps=3", "period=1ms"],
+               ["tasks=10", "sleeps=5", "period=2ms", "spread=1ms", "cancel=0.5"],
+               ["tasks=3", "sleeps=2", "period=1ms", "mode=random"]],
+    "ring": [["tasks=5", "hops=103", "sample=1"]],
+    "skynet": [["leaves=1000", "sample=1"], ["leaves=64", "width=4"]],
+}
+FOUND = drivers.find({"asyncio", "go"}, {})
+SHUNT = os.environ.get("SHUNT_BIN", "")
+if os.access(SHUNT, os.X_OK) and os.path.isfile(SHUNT):
+    FOUND |= drivers.find({"shunt"}, {}, SHUNT)
+for absent in [d for d in FOUND.values() if d.absent]:
+    print(f"left out: {absent.name}: {absent.absent}")
+HERE = {name: d for name, d in FOUND.items() if not d.absent}
+BACKEND = {"shunt": "asm"}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = Path(self.folder.name)
+        self.count = 0
+
+    def run_one(self, name, workload, params, code=0, spec="", **options):
+        self.count += 1
+        file = self.root / f"{name}-{self.count}.json"
+        words = [*HERE[name].command, "run", spec or BACKEND.get(name, name), workload, *params,
+                 "--record", str(file), "--iters", "2"]
+        for key, value in options.items():
+            words += [f"--{key}", str(value)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}{done.stderr}")
+        return records.load_record(file) if file.exists() else done
+
+    def record_is_sound(self, name, record):
+        file = next(self.root.glob(f"{name}-{self.count}.json"))
+        self.assertEqual(verify._misnamed(file), "")
+        self.assertEqual(verify._no_manifest(record, file, {}), "")
+
+
+class Work(Case):
+    def test_every_workload_leaves_a_sound_record(self):
+        for name in HERE:
+            for workload, variants in SMALL.items():
+                for params in variants:
+                    with self.subTest(name=name, workload=workload, params=params):
+                        r = self.run_one(name, workload, params, seed=7)
+                        self.assertEqual(r["status"], "ok", r["reason"])
+                        self.assertEqual(len(r["iterations"]), 2)
+                        self.assertTrue(all(c["ok"] for c in r["checks"]))
+                        self.record_is_sound(name, r)
+
+    def test_the_same_seed_is_the_same_work(self):
+        for params in (["items=5k", "tasks=7"], ["items=5k", "tasks=3", "data=index"]):
+            answers = {name: {c["name"]: c["actual"] for c in
+                              self.run_one(name, "chunked_sum", params, seed=123)["checks"]}
+                       for name in HERE}
+            self.assertEqual(len({json.dumps(a, sort_keys=True) for a in answers.values()}), 1,
+                             answers)
+        cancelled = {name: self.run_one(name, "timers", SMALL["timers"][1], seed=9)["checks"][2]
+                     for name in HERE}
+        self.assertEqual(len({json.dumps(c, sort_keys=True) for c in cancelled.values()}), 1,
+                         cancelled)
+
+    def test_another_seed_is_other_work(self):
+        for name in HERE:
+            totals = {self.run_one(name, "chunked_sum", ["items=5k"], seed=s)["checks"][0]["actual"]
+                      for s in (1, 2)}
+            self.assertEqual(len(totals), 2, name)
+
+    def test_the_same_metrics_and_series(self):
+        for workload, (params, *_) in SMALL.items():
+            rows = {name: self.run_one(name, workload, params) for name in HERE}
+            units = {n: {k: (m["unit"], m["better"]) for k, m in r["metrics"].items()}
+                     for n, r in rows.items()}
+            common = set.intersection(*({*u} for u in units.values()))
+            self.assertGreaterEqual(len(common), 4, units)
+            for key in common:
+                self.assertEqual(len({u[key] for u in units.values()}), 1, (workload, key))
+            series = {n: {*r["series"]} for n, r in rows.items()}
+            for name, names in series.items():
+                self.assertEqual(names, series[next(iter(series))], (workload, name))
+
+    def test_all_drivers_name_one_machine(self):
+        classes = {self.run_one(name, "yield", ["switches=100"])["machine_class"] for name in HERE}
+        self.assertEqual(classes, {machine.machine_class()})
+
+    def test_the_tutorials_answers(self):
+        for name in HERE:
+            r = self.run_one(name, "chunked_sum", ["preset=tutorial", "pause=1ms"])
+            answers = {c["name"]: c["actual"] for c in r["checks"]}
+            self.assertEqual((answers["sum_A"], answers["sum_B"]), ("4950", "14950"), name)
+
+    def test_the_plan_is_copied_into_the_record(self):
+        for name in HERE:
+            r = self.run_one(name, "yield", ["switches=100"], arm="x-y", repetition=3,
+                             block="b0007", seed=2 ** 62)
+            self.assertEqual((r["arm"], r["repetition"], r["block"], r["identity"]["seed"]),
+                             ("x-y", 3, "b0007", str(2 ** 62)), name)
+            self.assertEqual(r["identity"]["build_id"], HERE[name].build_id)
+
+    def test_one_worker_of_go(self):
+        if "go" not in HERE:
+            self.skipTest("Go is not installed")
+        r = self.run_one("go", "skynet", ["leaves=1000"], spec="go:workers=1")
+        self.assertEqual(r["identity"]["composition"]["workers"], "1")
+
+    def test_what_asyncio_cannot_do_is_skipped_with_a_reason(self):
+        r = self.run_one("asyncio", "skynet", ["leaves=1000"], spec="asyncio:workers=2", code=3)
+        self.assertEqual(r["status"], "skipped")
+        self.assertIn("one thread", r["reason"])
+        self.record_is_sound("asyncio", r)
+
+
+class BadInput(Case):
+    def test_wrong_words(self):
+        for name in HERE:
+            for workload, params in (("rnig", []), ("ring", ["hop=3"]), ("ring", ["hops=-1"]),
+                                     ("ring", ["hops=0"]), ("ring", ["hops=1x"]),
+                                     ("timers", ["period=5"]),
+                                     ("timers", ["mode=fixed", "spread=1ms"]), ("skynet", ["leaves=999"]),
+                                     ("timers", ["mode=sometimes"])):
+                with self.subTest(name=name, workload=workload, params=params):
+                    done = self.run_one(name, workload, params, code=2)
+                    self.assertTrue(done.stderr.strip())
+            self.run_one(name, "ring", [], spec="nothing", code=2)
+
+    def test_a_record_is_never_overwritten(self):
+        for name in HERE:
+            file = self.root / "there.json"
+            file.write_text("precious")
+            words = [*HERE[name].command, "run", BACKEND.get(name, name), "yield", "switches=100",
+                     "--record", str(file)]
+            done = subprocess.run(words, capture_output=True, text=True)
+            self.assertNotEqual(done.returncode, 0, name)
+            self.assertEqual(file.read_text(), "precious")
+
+    def test_a_signal_leaves_a_record(self):
+        for name in HERE:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                file = self.root / f"{name}-{number}.json"
+                child = subprocess.Popen(
+                    [*HERE[name].command, "run", BACKEND.get(name, name), "timers", "tasks=3",
+                     "sleeps=100", "period=1s", "--record", str(file)], stderr=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL)
+                time.sleep(1.0)
+                child.send_signal(number)
+                child.wait(timeout=20)
+                self.assertEqual(records.load_record(file)["status"], "interrupted", name)
+
+    def test_a_full_disk(self):
+        for name in HERE:
+            words = [*HERE[name].command, "run", BACKEND.get(name, name), "yield", "switches=100",
+                     "--record", "/dev/full"]
+            done = subprocess.run(words, capture_output=True, text=True)
+            self.assertNotEqual(done.returncode, 0, name)
+            self.assertTrue(os.path.exists("/dev/full") and not os.path.isfile("/dev/full"))
+
+
+class Parts(unittest.TestCase):
+    def test_splitmix64(self):
+        state, found = 0, []
+        for _ in range(3):
+            state, z = foreign.splitmix64(state)
+            found.append(z)
+        # The values of the generator's published reference code for the seed 0.
+        self.assertEqual(found, [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F])
+
+    def test_numbers_with_and_without_numpy(self):
+        sys.path.insert(0, str(drivers.HERE / "drivers"))
+        import asyncio_driver
+        with_numpy = asyncio_driver.numbers_from_seed(1000, 2 ** 64 - 3)
+        hidden = {n: sys.modules.pop(n, None) for n in ("numpy",)}
+        sys.modules["numpy"] = None
+        try:
+            without = asyncio_driver.numbers_from_seed(1000, 2 ** 64 - 3)
+        finally:
+            sys.modules.pop("numpy", None)
+            sys.modules.update({n: m for n, m in hidden.items() if m})
+        self.assertEqual(list(with_numpy), list(without))
+        self.assertLess(min(without), 0)
+
+    def test_series(self):
+        s = foreign.Series()
+        values = [0, 1, 2047, 2048, 2049, 4095, 4096, 10 ** 6, 10 ** 12]
+        for v in values:
+            s.record(v)
+        for index, _ in s.document()["buckets"]:
+            low, high = records.hist_bounds(index, 3)
+            self.assertTrue(any(low <= v <= high for v in values))
+        self.assertEqual(records._check_series(s.document()), [])
+
+    def test_shares(self):
+        self.assertEqual([foreign.share(10, 4, i) for i in range(4)], [3, 3, 2, 2])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+# The lab and the real shunt agree: names, exit statuses, records, signals, timeouts, traces.
+"""Tests against the executable in $SHUNT_BIN. Skipped (77) where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+SHUNT = os.environ.get("SHUNT_BIN", str(HERE.parents[1] / "build" / "release" / "shunt"))
+try:
+    import tomllib  # noqa: F401
+except ImportError:
+    print("skipped: Python 3.11 or later is needed (tomllib)")
+    sys.exit(77)
+if not (os.path.isfile(SHUNT) and os.access(SHUNT, os.X_OK)):
+    print(f"skipped: no shunt at {SHUNT}")
+    sys.exit(77)
+
+from shuntlab import campaign, machine, records, schema
+from shuntlab.catalog import read_catalog
+
+MINE = """
+question = "?"
+expectation = "!"
+repetitions = 2
+iters = 1
+warmup = 0
+timeout = "{timeout}"
+backends = [{backends}]
+[[workload]]
+name = "{workload}"
+trace = {trace}
+[workload.params]
+{params}
+"""
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = Path(self.folder.name)
+        self.out = self.root / "campaign"
+
+    def experiment(self, backends='"asm"', workload="yield", params='switches = "10k"',
+                   timeout="30s", trace="false") -> Path:
+        file = self.root / "mine.toml"
+        file.write_text(MINE.format(backends=backends, workload=workload, params=params,
+                                    timeout=timeout, trace=trace))
+        return file
+
+    def command(self, *words) -> list[str]:
+        return [str(HERE.parent / "lab"), *map(str, words)]
+
+    def environment(self):
+        path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+        return {**os.environ, "SHUNT_BIN": SHUNT, "PATH": path}
+
+    def lab(self, *words, code=0) -> subprocess.CompletedProcess:
+        done = subprocess.run(self.command(*words), capture_output=True, text=True,
+                              env=self.environment(), timeout=250)
+        self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}\n{done.stderr}")
+        return done
+
+
+class Experiments(Case):
+    def test_every_experiment_that_comes_with_shunt_can_be_planned(self):
+        for file in sorted(HERE.parent.glob("*.toml")):
+            with self.subTest(file.name):
+                done = self.lab("plan", file, "--dry-run")
+                for line in done.stderr.splitlines():
+                    self.assertTrue(line.startswith("left out:"), line)
+
+    def test_smoke(self):
+        self.lab("run", "smoke", "--out", self.out)
+        loaded = campaign.load_campaign(self.out)
+        self.assertEqual(loaded.problems, [])
+        for r in loaded.records:
+            self.assertIn(r["status"], ("ok", "skipped"), r["reason"])
+            self.assertEqual(r["machine_class"], machine.machine_class())
+        self.lab("verify", self.out)
+        self.lab("export", self.out, "--all", "--sqlite", self.root / "x.db")
+
+    def test_the_template_runs_as_it_is(self):
+        file = self.root / "first.toml"
+        self.lab("new", file)
+        text = file.read_text().replace("repetitions = 10", "repetitions = 1")
+        file.write_text(text.replace('"1M"', '"1k"'))
+        self.lab("run", file, "--out", self.out)
+        self.assertEqual(len(campaign.load_campaign(self.out).ok()), 6)
+
+    def test_the_lab_through_shunt(self):
+        done = subprocess.run([SHUNT, "lab", "list"], capture_output=True, text=True,
+                              env=self.environment())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("switch_cost", done.stdout)
+
+
+class Names(Case):
+    def test_mistakes_are_told_apart_by_the_real_names(self):
+        for what, hint in ((dict(backends='"asn"'), "did you mean 'asm'?"),
+                           (dict(backends='"asm", "asm:wiat=spin"'), "did you mean 'wait'?"),
+                           (dict(backends='"asm", "asm:wait=futx"'), "did you mean 'futex'?"),
+                           (dict(workload="yeild"), "did you mean 'yield'?"),
+                           (dict(params="swiches = 3"), "did you mean 'switches'?")):
+            done = self.lab("plan", self.experiment(**what), "--dry-run", code=2)
+            self.assertIn(hint, done.stderr)
+            self.assertRegex(done.stderr, r"mine\.toml:\d+: ")
+
+    def test_the_catalogue_is_understood(self):
+        catalog = read_catalog(SHUNT)
+        self.assertEqual(catalog.check_backend("asm:wait=futex,workers=2,stack.size=64k"), [])
+        self.assertEqual(catalog.kind_of_param("timers", "period"), "duration")
+        self.assertEqual(catalog.kind_of_slot("stack.size"), "size")
+        self.assertIn("futex", catalog.values_of("wait"))
+        self.assertIsNotNone(schema.run_schema())
+
+    def test_a_value_out_of_range_is_a_failed_run_with_its_reason(self):
+        self.lab("run", self.experiment(params="tasks = 0"), "--out", self.out, code=3)
+        reasons = {r["reason"] for r in campaign.load_campaign(self.out).records}
+        self.assertRegex(" ".join(reasons), "tasks")
+
+
+class Runs(Case):
+    def test_a_timeout(self):
+        file = self.experiment('"asm", "threads"', "timers", 'tasks = 2\nperiod = "20s"', "400ms")
+        started = time.monotonic()
+        self.lab("run", file, "--out", self.out, code=3)
+        self.assertLess(time.monotonic() - started, 30)
+        found = campaign.load_campaign(self.out).records
+        self.assertEqual({(r["status"], r["reason"]) for r in found},
+                         {("timeout", "not finished within 0.4 s")})
+        self.lab("verify", self.out)
+
+    def test_ctrl_c(self):
+        file = self.experiment('"asm"', "timers", 'tasks = 2\nperiod = "20s"')
+        child = subprocess.Popen(self.command("run", file, "--out", self.out),
+                                 env=self.environment(), stderr=subprocess.PIPE, text=True)
+        time.sleep(2)
+        child.send_signal(signal.SIGINT)
+        text = child.communicate(timeout=20)[1]
+        self.assertEqual(child.returncode, 130, text)
+        found = campaign.load_campaign(self.out).records
+        self.assertEqual([r["status"] for r in found], ["interrupted"], text)
+
+    def test_the_same_work_in_every_arm(self):
+        file = self.experiment('"asm", "ucontext", "asm:policy=lifo"', "chunked_sum",
+                               'items = "10k"\ntasks = 7')
+        self.lab("run", file, "--out", self.out)
+        by_block: dict[str, set[str]] = {}
+        for r in campaign.load_campaign(self.out).records:
+            total = next(c["actual"] for c in r["checks"] if c["name"] == "total")
+            by_block.setdefault(r["block"], set()).add(total)
+        self.assertEqual([len(t) for t in by_block.values()], [1, 1])
+        self.assertEqual(len(set.union(*by_block.values())), 2)
+
+    def test_a_runs_own_command(self):
+        self.lab("run", self.experiment(), "--out", self.out)
+        words = shlex.split(self.lab("status", self.out, "--command", "b0001.asm").stdout)
+        alone = self.root / "alone.json"
+        subprocess.run([*words, "--record", str(alone)], check=True, stdout=subprocess.DEVNULL)
+        there = records.load_record(self.out / "records" / "b0001.asm.json")
+        self.assertEqual(records.load_record(alone)["run_id"], there["run_id"])
+
+    def test_every_run_gets_the_same_cpus(self):
+        first = min(os.sched_getaffinity(0))
+        self.lab("run", self.experiment(), "--out", self.out, "--cpus", first)
+        for r in campaign.load_campaign(self.out).records:
+            env = self.out / "records" / "env" / f"{r['env_id']}.json"
+            self.assertEqual(json.loads(env.read_text())["facts"]["cpu.allowed"]["value"],
+                             str(first))
+
+    def test_traces_beside_the_measured_runs(self):
+        self.lab("run", self.experiment('"asm"', "chunked_sum",
+                                        'preset = "tutorial"\npause = "1ms"', trace="true"),
+                 "--out", self.out)
+        trace = json.loads((self.out / "traces" / "b0001.asm.json").read_text())
+        events = trace["traceEvents"] if isinstance(trace, dict) else trace
+        self.assertGreater(len(events), 4)
+        self.assertEqual(len(campaign.load_campaign(self.out).records), 4)
+        for r in campaign.load_campaign(self.out).records:
+            self.assertFalse(re.search("trace", json.dumps(r["probes"])))
+
+    def test_two_labs_at_once(self):
+        self.lab("plan", self.experiment('"asm", "ucontext", "threads"'), "--out", self.out)
+        labs = [subprocess.Popen(self.command("run", self.out, "--concurrent"),
+                                 env=self.environment(), stderr=subprocess.PIPE, text=True)
+                for _ in range(2)]
+        for child in labs:
+            text = child.communicate(timeout=60)[1]
+            self.assertEqual(child.returncode, 0, text)
+        self.lab("run", self.out)
+        self.assertEqual(len(campaign.load_campaign(self.out).ok()), 8)
+        self.lab("verify", self.out)
+
+
+if __name__ == "__main__":
+    unittest.main()
