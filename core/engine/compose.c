@@ -123,10 +123,28 @@ static int unknown_key(const char *where, struct slot *slots, const char *key,
 		nearest ? "'?" : "", where);
 }
 
-/* First pass: which plug-in is in each slot. */
-static int choose_slots(struct slot *slots, const struct shunt_config *config,
-	const struct shunt_setting *settings, size_t count, struct shunt_error *err)
+/* place=0+2: the placement that takes numbers, with them as its parameter. */
+static void choose_numbered_place(struct slot *slot, struct shunt_setting *settings, size_t *count)
 {
+	if (!slot->chosen || *slot->chosen < '0' || *slot->chosen > '9')
+		return;
+	for (const struct shunt_plugin *p = slot->registry; p->name; p++) {
+		const struct shunt_place *place = p->object;
+		if (!place || !place->numbers_are)
+			continue;
+		static _Thread_local char key[64];
+		snprintf(key, sizeof(key), "%s.%s", slot->name, place->numbers_are);
+		settings[(*count)++] = (struct shunt_setting){ key, slot->chosen, true };
+		slot->chosen = p->name;
+		return;
+	}
+}
+
+/* First pass: which plug-in is in each slot. */
+static int choose_slots(struct slot *slots, struct shunt_setting *settings, size_t *setting_count,
+	struct shunt_error *err)
+{
+	size_t count = *setting_count;
 	bool timers_by_user = false;
 	for (size_t i = 0; i < count; i++) {
 		const char *rest = NULL;
@@ -139,7 +157,7 @@ static int choose_slots(struct slot *slots, const struct shunt_config *config,
 				"is " STACK_POOL, settings[i].value);
 		}
 	}
-	(void)config;
+	choose_numbered_place(&slots[PLACE], settings, setting_count);
 	for (int i = 0; i < SLOTS; i++) {
 		if (i == TIMERS) {
 			const struct shunt_wait *wait = slots[WAIT].object;
@@ -241,7 +259,7 @@ int shunt_compose(struct shunt_engine *engine, const struct shunt_backend *backe
 	/* The first of each list is the default: the order of the CMake lines. */
 	for (int i = 0; i < SLOTS; i++)
 		slots[i].chosen = slots[i].registry->name;
-	size_t most = 64 + config->setting_count;
+	size_t most = 64 + config->setting_count + 1;
 	char *text = strdup(backend->preset ? backend->preset : "");
 	struct shunt_setting *settings = calloc(most, sizeof(*settings));
 	int rc = text && settings ? 0 : shunt_fail(err, -ENOMEM, "out of memory");
@@ -251,7 +269,7 @@ int shunt_compose(struct shunt_engine *engine, const struct shunt_backend *backe
 		memcpy(settings + count, config->settings,
 			config->setting_count * sizeof(*settings));
 		count += config->setting_count;
-		rc = choose_slots(slots, config, settings, count, err);
+		rc = choose_slots(slots, settings, &count, err);
 	}
 	if (!rc)
 		rc = init_values(engine, slots, err);

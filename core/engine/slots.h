@@ -248,6 +248,9 @@ struct shunt_place {
 	const char *name;
 	const char *summary;
 	const struct shunt_param *params; /* Optional */
+	/* Optional: the parameter that a bare number list is: place=0+2 then means this plug-in with
+	 * that value. At most one placement has it. */
+	const char *numbers_are;
 	int (*probe)(struct shunt_error *why); /* Optional */
 	/* Plans worker_count workers (0: as many as this placement offers; *worker_count is set).
 	 * More workers than CPUs is allowed and said through `oversubscribed`. */

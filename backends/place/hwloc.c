@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Placement by hwloc: which CPU each worker is bound to.
+ *
+ *   compact  neighbouring CPUs first: workers share caches, and SMT siblings
+ *   scatter  as far apart as the machine allows (hwloc_distrib): the most cache and bandwidth each
+ *   core     one worker a core, never two on SMT siblings
+ *   list     the CPUs named, in that order: place=0+2+4-7
+ *
+ * Only CPUs that this process may use count: the topology is first restricted to the affinity mask
+ * (taskset, cpuset cgroups). A cgroup's CPU quota is no set of CPUs but bounds workers=all. A binding
+ * is strict and verified by where the kernel says the thread last ran; one that it refuses is an
+ * error, never an approximation. More workers than CPUs go round again, and it is said.
+ *
+ * Memory is by first touch. place.topology=TEXT plans on a synthetic machine, as hwloc describes
+ * them ("pack:2 core:4 pu:2"), to see what a placement would do elsewhere; such a plan cannot be run.
+ */
+#include "core/engine/slots.h"
+
+#include <errno.h>
+#include <hwloc.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct plan {
+	hwloc_topology_t topology;
+	bool synthetic;
+	hwloc_bitmap_t *cpu;    /* of each worker: one CPU */
+	hwloc_bitmap_t *before; /* of each worker's thread, to put back */
+	unsigned count;
+};
+
+typedef int plan_fn(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
+	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err);
+
+/* ---- the machine ------------------------------------------------------------------------------ */
+
+static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)
+{
+	if (hwloc_topology_init(topology))
+		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");
+	if (synthetic && hwloc_topology_set_synthetic(*topology, synthetic)) {
+		hwloc_topology_destroy(*topology);
+		return shunt_fail(err, -EINVAL, "place.topology=%s: hwloc does not understand it; "
+			"an example: pack:2 core:4 pu:2", synthetic);
+	}
+	if (hwloc_topology_load(*topology)) {
+		hwloc_topology_destroy(*topology);
+		return shunt_fail(err, -EIO, "hwloc could not read the topology of this machine");
+	}
+	return 0;
+}
+
+/* Leaves only the CPUs that this thread may use. */
+static int restrict_to_allowed(hwloc_topology_t topology, struct shunt_error *err)
+{
+	hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
+	int rc = 0;
+	if (!allowed)
+		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");
+	if (hwloc_get_cpubind(topology, allowed, HWLOC_CPUBIND_THREAD) == 0 &&
+		!hwloc_bitmap_iszero(allowed) && hwloc_topology_restrict(topology, allowed, 0))
+		rc = shunt_fail(err, -errno, "hwloc could not restrict the topology to the CPUs "
+			"allowed (%s)", strerror(errno));
+	hwloc_bitmap_free(allowed);
+	return rc;
+}
+
+/* The CPU quota of this process's cgroup or one above it, rounded up; UINT_MAX: none. */
+static unsigned quota(void)
+{
+	char group[PATH_MAX] = "", path[PATH_MAX + 64];
+	unsigned least = UINT_MAX;
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	if (!file)
+		return least;
+	while (fgets(path, sizeof(path), file))
+		if (!strncmp(path, "0::", 3))
+			snprintf(group, sizeof(group), "%.*s", (int)strcspn(path + 3, "\n"), path + 3);
+	fclose(file);
+	for (;;) {
+		unsigned long long most, period;
+		snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cpu.max", group);
+		file = fopen(path, "re");
+		if (file && fscanf(file, "%llu %llu", &most, &period) == 2 && period) {
+			unsigned cpus = (unsigned)((most + period - 1) / period);
+			least = cpus < least ? cpus : least;
+		}
+		if (file)
+			fclose(file);
+		char *slash = strrchr(group, '/');
+		if (!slash || slash == group)
+			break;
+		*slash = '\0';
+	}
+	return least;
+}
+
+/* ---- the placements ---------------------------------------------------------------------------- */
+
+static hwloc_bitmap_t *bitmaps(unsigned count)
+{
+	hwloc_bitmap_t *set = calloc(count ? count : 1, sizeof(hwloc_bitmap_t));
+	for (unsigned i = 0; set && i < count; i++)
+		set[i] = hwloc_bitmap_alloc();
+	return set;
+}
+
+static void bitmaps_free(hwloc_bitmap_t *set, unsigned count)
+{
+	for (unsigned i = 0; set && i < count; i++)
+		hwloc_bitmap_free(set[i]);
+	free(set);
+}
+
+/* One CPU of every object of a type, in the topology's order. */
+static int one_of_each(hwloc_topology_t topology, hwloc_obj_type_t type, hwloc_bitmap_t **offered,
+	unsigned *count, struct shunt_error *err)
+{
+	int found = hwloc_get_nbobjs_by_type(topology, type);
+	if (found < 1)
+		return one_of_each(topology, HWLOC_OBJ_PU, offered, count, err);
+	*count = (unsigned)found;
+	*offered = bitmaps(*count);
+	if (!*offered)
+		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
+	for (unsigned i = 0; i < *count; i++) {
+		hwloc_obj_t object = hwloc_get_obj_by_type(topology, type, i);
+		hwloc_bitmap_copy((*offered)[i], object->cpuset);
+		hwloc_bitmap_singlify((*offered)[i]);
+	}
+	return 0;
+}
+
+static int plan_compact(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
+	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+{
+	(void)values, (void)want;
+	return one_of_each(topology, HWLOC_OBJ_PU, offered, count, err);
+}
+
+static int plan_core(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
+	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+{
+	(void)values, (void)want;
+	return one_of_each(topology, HWLOC_OBJ_CORE, offered, count, err);
+}
+
+static int plan_scatter(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
+	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+{
+	(void)values;
+	unsigned cpus = (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
+	*count = want && want < cpus ? want : cpus;
+	*offered = bitmaps(*count);
+	if (!*offered)
+		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
+	for (unsigned i = 0; i < *count; i++)
+		hwloc_bitmap_free((*offered)[i]); /* hwloc_distrib allocates its own */
+	hwloc_obj_t root = hwloc_get_root_obj(topology);
+	hwloc_distrib(topology, &root, 1, *offered, *count, INT_MAX, 0);
+	for (unsigned i = 0; i < *count; i++)
+		hwloc_bitmap_singlify((*offered)[i]);
+	return 0;
+}
+
+/* "0+2+4-7": numbers and ranges joined by +. Calls add for each; false: malformed. */
+static bool each_cpu(const char *text, void (*add)(void *arg, unsigned cpu), void *arg)
+{
+	const char *at = text;
+	do {
+		char *end;
+		errno = 0;
+		unsigned long first = strtoul(at, &end, 10), last = first;
+		if (end == at || errno || first > 65535 || *at < '0' || *at > '9')
+			return false;
+		if (*end == '-') {
+			at = end + 1;
+			last = strtoul(at, &end, 10);
+			if (end == at || errno || last > 65535 || last < first || *at < '0' || *at > '9')
+				return false;
+		}
+		for (unsigned long cpu = first; cpu <= last; cpu++)
+			add(arg, (unsigned)cpu);
+		if (*end && *end != '+')
+			return false;
+		at = end + 1;
+		if (!*end)
+			return true;
+	} while (true);
+}
+
+static void count_one(void *arg, unsigned cpu)
+{
+	(void)cpu;
+	++*(unsigned *)arg;
+}
+
+struct listed {
+	hwloc_bitmap_t *set;
+	unsigned count;
+};
+
+static void list_one(void *arg, unsigned cpu)
+{
+	struct listed *listed = arg;
+	hwloc_bitmap_only(listed->set[listed->count++], cpu);
+}
+
+static int plan_list(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
+	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+{
+	(void)want;
+	const char *text = shunt_value_text(values, "cpus");
+	struct listed listed = { NULL, 0 };
+	char allowed[512];
+	*count = 0;
+	if (!each_cpu(text, count_one, count))
+		return shunt_fail(err, -EINVAL, "place=%s: expected CPU numbers and ranges joined by "
+			"+, such as 0+2+4-7", text);
+	listed.set = *offered = bitmaps(*count);
+	if (!*offered)
+		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
+	each_cpu(text, list_one, &listed);
+	hwloc_const_cpuset_t all = hwloc_topology_get_topology_cpuset(topology);
+	hwloc_bitmap_list_snprintf(allowed, sizeof(allowed), all);
+	for (unsigned i = 0; i < *count; i++)
+		if (!hwloc_bitmap_isincluded((*offered)[i], all)) {
+			int cpu = hwloc_bitmap_first((*offered)[i]);
+			bitmaps_free(*offered, *count);
+			return shunt_fail(err, -ERANGE, "place=%s: CPU %d is not one that this process "
+				"may use (%s)", text, cpu, allowed);
+		}
+	return 0;
+}
+
+/* ---- open, bind ---------------------------------------------------------------------------------- */
+
+static void plan_close(void *state)
+{
+	struct plan *plan = state;
+	bitmaps_free(plan->cpu, plan->count);
+	bitmaps_free(plan->before, plan->count);
+	hwloc_topology_destroy(plan->topology);
+	free(plan);
+}
+
+/* As many workers as asked for, or as offered; round again where they are more than the CPUs. */
+static int assign(struct plan *plan, hwloc_bitmap_t *offered, unsigned count, unsigned *worker_count,
+	bool *oversubscribed)
+{
+	unsigned most = quota();
+	if (!*worker_count)
+		*worker_count = count < most ? count : most;
+	*oversubscribed = *worker_count > count || *worker_count > most;
+	plan->count = *worker_count;
+	plan->cpu = bitmaps(plan->count);
+	plan->before = bitmaps(plan->count);
+	if (!plan->cpu || !plan->before)
+		return -ENOMEM;
+	for (unsigned i = 0; i < plan->count; i++)
+		hwloc_bitmap_copy(plan->cpu[i], offered[i % count]);
+	return 0;
+}
+
+static int plan_open(plan_fn *fn, void **state, const struct shunt_values *values,
+	unsigned *worker_count, bool *oversubscribed, struct shunt_error *err)
+{
+	const char *synthetic = shunt_value_text(values, "topology");
+	bool here = !*synthetic || !strcmp(synthetic, "none");
+	struct plan *plan = calloc(1, sizeof(*plan));
+	if (!plan)
+		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
+	plan->synthetic = !here;
+	int rc = load(&plan->topology, here ? NULL : synthetic, err);
+	if (rc) {
+		free(plan);
+		return rc;
+	}
+	hwloc_bitmap_t *offered = NULL;
+	unsigned count = 0;
+	rc = here ? restrict_to_allowed(plan->topology, err) : 0;
+	if (!rc)
+		rc = fn(plan->topology, values, *worker_count, &offered, &count, err);
+	if (!rc) {
+		rc = assign(plan, offered, count, worker_count, oversubscribed);
+		if (rc)
+			shunt_fail(err, rc, "out of memory for the placement of %u workers",
+				*worker_count);
+		bitmaps_free(offered, count);
+	}
+	if (rc)
+		plan_close(plan);
+	else
+		*state = plan;
+	return rc;
+}
+
+/* Where the kernel says this thread last ran, after it has had a chance to move it. */
+static bool runs_there(const struct plan *plan, hwloc_const_bitmap_t cpu)
+{
+	hwloc_bitmap_t last = hwloc_bitmap_alloc();
+	bool there = false;
+	for (int i = 0; last && !there && i < 10; i++) {
+		sched_yield();
+		there = hwloc_get_last_cpu_location(plan->topology, last, HWLOC_CPUBIND_THREAD) ||
+			hwloc_bitmap_isincluded(last, cpu);
+	}
+	hwloc_bitmap_free(last);
+	return there;
+}
+
+static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err)
+{
+	struct plan *plan = state;
+	hwloc_bitmap_t cpu = plan->cpu[worker_index];
+	char text[128];
+	hwloc_bitmap_list_snprintf(text, sizeof(text), cpu);
+	if (plan->synthetic)
+		return shunt_fail(err, -ENOTSUP, "place.topology is not this machine: such a plan can "
+			"be looked at, not run");
+	hwloc_get_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
+	if (hwloc_set_cpubind(plan->topology, cpu, HWLOC_CPUBIND_THREAD | HWLOC_CPUBIND_STRICT))
+		return shunt_fail(err, -errno, "the kernel refused to bind the worker to CPU %s (%s); "
+			"place=none runs without", text, strerror(errno));
+	if (!runs_there(plan, cpu))
+		return shunt_fail(err, -EXDEV, "bound to CPU %s, but the kernel runs the worker "
+			"elsewhere; place=none runs without", text);
+	return 0;
+}
+
+static void plan_unbind(void *state, unsigned worker_index)
+{
+	struct plan *plan = state;
+	if (!hwloc_bitmap_iszero(plan->before[worker_index]))
+		hwloc_set_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
+}
+
+static void plan_describe(void *state, unsigned worker_index, char *text, size_t bytes)
+{
+	const struct plan *plan = state;
+	hwloc_bitmap_list_snprintf(text, bytes, plan->cpu[worker_index]);
+}
+
+/* 0 the same core, 1 a shared cache, 2 the same package, 3 further. */
+static unsigned plan_distance(void *state, unsigned a, unsigned b)
+{
+	const struct plan *plan = state;
+	hwloc_bitmap_t both = hwloc_bitmap_alloc();
+	unsigned distance = 3;
+	if (!both)
+		return distance;
+	hwloc_bitmap_or(both, plan->cpu[a], plan->cpu[b]);
+	hwloc_obj_t common = hwloc_get_obj_covering_cpuset(plan->topology, both);
+	hwloc_bitmap_free(both);
+	for (; common && distance == 3; common = common->parent) {
+		if (common->type == HWLOC_OBJ_CORE || common->type == HWLOC_OBJ_PU)
+			distance = 0;
+		else if (hwloc_obj_type_is_cache(common->type))
+			distance = 1;
+		else if (common->type == HWLOC_OBJ_PACKAGE)
+			distance = 2;
+	}
+	return distance;
+}
+
+static void plan_facts(shunt_fact_fn *fact, void *sink)
+{
+	hwloc_topology_t topology;
+	struct shunt_error err;
+	char *xml;
+	int bytes;
+	if (load(&topology, NULL, &err))
+		return;
+	if (hwloc_topology_export_xmlbuffer(topology, &xml, &bytes, 0) == 0) {
+		fact(sink, "hwloc_xml", xml, "hwloc");
+		hwloc_free_xmlbuffer(topology, xml);
+	}
+	hwloc_topology_destroy(topology);
+}
+
+static const struct shunt_param plan_params[] = {
+	{ .name = "topology", .type = SHUNT_PARAM_TEXT, .fallback = "none",
+		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); cannot run" },
+	{ .name = NULL },
+};
+
+static const struct shunt_param list_params[] = {
+	{ .name = "cpus", .type = SHUNT_PARAM_TEXT, .fallback = "0",
+		.help = "CPU numbers and ranges joined by +, one for each worker: 0+2+4-7" },
+	{ .name = "topology", .type = SHUNT_PARAM_TEXT, .fallback = "none",
+		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); cannot run" },
+	{ .name = NULL },
+};
+
+/* One exported table a placement; they differ in the plan alone. */
+#define PLACEMENT(NAME, SUMMARY, PARAMS, ...)                                                      \
+	static int NAME##_open(void **state, const struct shunt_values *values,                    \
+		unsigned *worker_count, bool *oversubscribed, struct shunt_error *err)             \
+	{                                                                                          \
+		return plan_open(plan_##NAME, state, values, worker_count, oversubscribed, err);   \
+	}                                                                                          \
+	const struct shunt_place shunt_place_##NAME = {                                            \
+		.name = #NAME,                                                                     \
+		.summary = SUMMARY,                                                                \
+		.params = PARAMS,                                                                  \
+		.open = NAME##_open,                                                               \
+		.close = plan_close,                                                               \
+		.bind = plan_bind,                                                                 \
+		.unbind = plan_unbind,                                                             \
+		.describe = plan_describe,                                                         \
+		.distance = plan_distance,                                                         \
+		.facts = plan_facts,                                                               \
+		__VA_ARGS__                                                                        \
+	}
+
+PLACEMENT(compact, "neighbouring CPUs first, SMT siblings together", plan_params);
+PLACEMENT(scatter, "as far apart as the machine allows", plan_params);
+PLACEMENT(core, "one worker a core, never two on SMT siblings", plan_params);
+PLACEMENT(list, "the CPUs named: place=0+2+4-7", list_params, .numbers_are = "cpus");
