@@ -165,7 +165,7 @@ COMMON_WORDS = {"none", "yield", "lock", "steal", "timers", "random", "shared", 
 WORKLOAD_MAY = re.compile(
     r'"core/(sched|workload|param|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'
     r"|<(assert|errno|fcntl|inttypes|limits|math|stdalign|stdbool|stddef|stdint|stdio|stdlib|string|"
-    r"unistd|ctype|sys/mman|sys/stat|sys/types)\.h>")
+    r"unistd|ctype|sha1|sys/mman|sys/stat|sys/types)\.h>")
 
 
 def check_layers(root: Path) -> list[str]:
