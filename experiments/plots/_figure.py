@@ -33,6 +33,7 @@ from _list import names_of
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from shuntlab.campaign import Campaign, CampaignError, load_campaign
+from shuntlab.points import series_of
 
 FORMATS = ("pdf", "png", "csv", "tex", "json")
 
@@ -151,8 +152,13 @@ def grid(fig: Figure, count: int, width: float, share_y: bool = True) -> list[An
 
 
 def pretty(name: str) -> str:
-    """A metric's or a parameter's name for an axis."""
-    return name.removeprefix("backend.").replace("_", " ")
+    """A metric's or a parameter's name for an axis: resume_delay.p50 is p50 of resume delay."""
+    series = series_of(name)
+    if series:
+        return f"p{100 * series[1]:g} of {series[0].replace('_', ' ')}"
+    for group in ("backend.", "usage.", "counters."):
+        name = name.removeprefix(group)
+    return name.replace("_", " ")
 
 
 def axis_label(metric: str, unit: str) -> str:

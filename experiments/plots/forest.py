@@ -84,6 +84,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     axis.set_xlim(low / (high / low) ** 0.04, high * (high / low) ** 0.04)
     axis.set_xlabel(f"ratio to {report.baseline}")
     axis.grid(False, axis="y")
+    axis.spines["left"].set_visible(False)
     used = [w for w in WORDS if any(c.verdict.word == w for _, c in entries)]
     handles = [axis.plot([], [], linestyle="none", color=_style.GREY if "control" in w else
                          _style.BLACK, marker=WORDS[w], markersize=3.4, markerfacecolor="white"

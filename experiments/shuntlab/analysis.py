@@ -203,6 +203,7 @@ def _judge(report: Report) -> None:
 
 
 def _take_notes(report: Report) -> None:
+    """What a reader must know beside the numbers."""
     notes = report.notes
     for campaign in report.campaigns:
         missing = campaign.expected() - len(campaign.records)
@@ -211,6 +212,11 @@ def _take_notes(report: Report) -> None:
         if campaign.problems:
             notes.append(f"{campaign.path}: {len(campaign.problems)} damaged files left out; "
                          "`lab verify` names them")
+    least = stats.min_pairs(report.rules.alpha / report.rules.family)
+    most = max((c.pairs for s in report.sections for c in s.comparisons), default=0)
+    if 0 < most < least:
+        notes.append(f"{report.rules.family} comparisons need at least {least} runs of each arm "
+                     f"for any verdict; there are {most}")
     if report.sections and not any(s.control for s in report.sections):
         notes.append("no A/A control here: the verdicts rest on the intervals alone")
     if len({s.point.machine for s in report.sections}) > 1:

@@ -33,7 +33,8 @@ def word(v: stats.Verdict, unit: str, better: str) -> str:
 
 def verdict_text(c: Comparison, s: Section) -> str:
     text = word(c.verdict, s.unit, s.better)
-    return f"{text} ({c.verdict.runs})" if c.verdict.runs else text
+    runs = c.verdict.runs
+    return f"{text} ({runs if runs < 1000 else '>999'})" if runs else text
 
 
 def ratio_text(c: Comparison) -> str:
@@ -56,14 +57,18 @@ def p_text(p: float) -> str:
 def median_text(s: Summary, divisor: float) -> str:
     if s.n == 0:
         return "-"
-    text = plain(s.median / divisor, 3)
+    text = _three(s.median / divisor)
     if s.low is not None:
-        text += f" [{plain(s.low / divisor, 3)}, {plain(s.high / divisor, 3)}]"
+        text += f" [{_three(s.low / divisor)}, {_three(s.high / divisor)}]"
     return text
 
 
-# Column widths; with the indent of 1 they leave 18 for "inconclusive (140)".
-_ARM, _MEDIAN, _RATIO, _P = 14, 19, 22, 6
+def _three(x: float) -> str:
+    return f"{plain(x / 1000, 3)}k" if abs(x) >= 10_000 else plain(x, 3)
+
+
+# Column widths; with the indent of 1 they leave 19 for "inconclusive (>999)".
+_ARM, _MEDIAN, _RATIO, _P = 13, 19, 22, 6
 
 
 def section_lines(s: Section, report: Report) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import random
 import re
 import time
@@ -67,6 +68,7 @@ class _Freezer:
         for name, why in absent.items():
             if why:
                 self.notes.append(f"left out: {name}: {why}")
+        self.note_too_few(points, control)
         plan = self.assemble(arms, control, points)
         plan["plan_id"] = campaign.plan_id(plan)
         return Frozen(plan, self.notes)
@@ -259,6 +261,14 @@ class _Freezer:
         for index, x in enumerate(self.e.exclude):
             if index not in self.used_excludes:
                 self.notes.append(self.e.at(x.path, "excludes nothing"))
+
+    def note_too_few(self, points: list[dict[str, Any]], control: str) -> None:
+        """Repetitions with which the exact test, by Holm over the report, cannot tell anything."""
+        others = sum(len(set(p["arms"]) - {self.e.baseline, control}) for p in points)
+        least = math.ceil(1 - math.log2(self.e.alpha / max(1, others)))
+        if self.e.repetitions < least:
+            self.notes.append(f"{self.e.repetitions} repetitions give intervals but no verdict: "
+                              f"{others} comparisons need at least {least}")
 
     # -- the plan --
 

@@ -160,7 +160,8 @@ def _section(s: Section, report: Report) -> Iterator[str]:
 
 def _verdict(s: Section, c: Any) -> str:
     text = word(c.verdict, s.unit, s.better)
-    runs = f" {c.verdict.runs} runs" if c.verdict.runs else ""
+    needed = c.verdict.runs
+    runs = f" {needed if needed < 1000 else 'over 999'} runs" if needed else ""
     why = f' <span class="soft">{esc(c.verdict.reason)}</span>' if c.verdict.reason else ""
     return tag(text, _KIND.get(text, "open")) + esc(runs) + why
 

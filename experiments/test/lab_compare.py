@@ -103,6 +103,7 @@ class Verdicts(Scratch):
         self.assertEqual(c.verdict.word, "inconclusive")
         self.assertGreaterEqual(c.verdict.runs, 6)
         self.assertTrue(math.isnan(c.low))
+        self.assertIn("6 comparisons need at least 8 runs", compare.table(report))
         json.dumps(compare.report_json(report), allow_nan=False)
 
     def test_outliers_are_flagged_and_kept(self):
