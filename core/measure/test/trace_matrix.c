@@ -34,7 +34,7 @@ static const struct shunt_setting small[] = {
 static struct shunt_error err;
 static struct shunt_trace_report report;
 
-static int keep(void *arg, struct shunt_trace *trace, struct shunt_error *why)
+static int keep(void *arg, const struct shunt_trace *trace, struct shunt_error *why)
 {
 	/* A loaded machine may be slow to wake a thread; a wake-up that is lost takes for ever. */
 	const struct shunt_trace_rules patient = {.grace_ns = 5000000000u};
