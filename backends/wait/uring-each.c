@@ -11,10 +11,12 @@
  *     still there, or when it is as long as the ring. A timer cancelled by then costs no call.
  *   - Results that are in the ring are fired without a call. A result names its entry of the
  *     table by its index; one whose task waits for something else by now is dropped.
- *   - A cancelled timer that the kernel has stays there as a tombstone. Where tombstones outnumber
- *     the rest, those with more than `cancel` to go are taken back, all in one batch; the kernel
- *     finds each by a walk through its list, oldest first, so that taking back one by one, or what
- *     is soon due anyway, would cost more than it saves.
+ *   - A cancelled timer that the kernel has stays there as a tombstone, for the price of one
+ *     interrupt at its deadline (5 us on a virtual machine, where most of it is the exit). Where
+ *     tombstones outnumber the rest they are marked, and taken back if they have more than
+ *     `cancel` to go and few others before them: the kernel finds what it is to remove by a walk
+ *     through its list, oldest first. With 100,000 sleepers in the list, taking back tripled the
+ *     cost of a timer; with 200 it saved a third.
  *
  * What this slot cannot do: an idle worker cannot fire a busy one's timers, as they are in the
  * busy one's ring.
@@ -40,19 +42,25 @@ enum state {
 	FREE,
 	PENDING,  /* in the list, the kernel does not know it */
 	ARMED,    /* in the kernel */
-	DEAD,     /* in the kernel, known to be a tombstone */
+	DEAD,     /* in the kernel, known to be a tombstone, being taken back */
+	LEFT,     /* the same, but left to run down */
 };
 
 struct entry {
 	struct shunt_timer timer;
-	uint32_t next; /* of the free or the pending ones */
+	uint32_t next; /* of the free, the pending or the armed ones */
+	uint32_t prev; /* of the armed ones */
 	uint32_t state;
+};
+
+struct list {
+	uint32_t head, tail, count;
 };
 
 struct each_wait {
 	struct shunt_ring_wait base;
 	int64_t cancel_ns;
-	unsigned batch;
+	unsigned batch, walk_count;
 };
 
 struct each_slot {
@@ -60,15 +68,19 @@ struct each_slot {
 	shunt_fired_fn *fired;
 	void *arg;
 	int64_t cancel_ns;
-	unsigned batch; /* a pending list as long as this is submitted at once */
+	unsigned batch;      /* a pending list as long as this is submitted at once */
+	unsigned walk_count; /* the longest walk for a removal */
 
 	struct entry *entry;
 	uint32_t capacity, free;
-	uint32_t pending_head, pending_tail, pending_count;
-	bool pending_seen; /* by the last poll */
+	struct list pending;
+	struct list armed;        /* in the order of the kernel's own list */
+	int64_t pending_least_ns; /* no pending timer is due before */
+	bool pending_seen;        /* by the last poll */
 	uint32_t round;
 	size_t count;      /* entries that are not FREE */
-	size_t dead;       /* of these, DEAD */
+	size_t dead;       /* of these, DEAD or LEFT */
+	size_t left;       /* of these, LEFT: in the way of every removal */
 	uint64_t dropped;  /* cancels accounted for */
 	/* [each:cancels] relaxed: it only times a sweep; liveness is read from the task. */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic uint64_t cancels;
@@ -83,9 +95,10 @@ static const struct shunt_param each_params[] = {
 		.help = "places for submissions: the largest batch of one system call"},
 	{.name = "results", .type = SHUNT_PARAM_COUNT, .fallback = "8192", .min = 16, .max = 65536,
 		.help = "places for results; what comes beyond them waits in the kernel's memory"},
-	{.name = "cancel", .type = SHUNT_PARAM_DURATION, .fallback = "100ms",
-		.max = 3600000000000,
-		.help = "a cancelled timer that has longer to go is taken back from the kernel"},
+	{.name = "cancel", .type = SHUNT_PARAM_DURATION, .fallback = "1ms", .max = 3600000000000,
+		.help = "a cancelled timer with longer to go is taken back from the kernel"},
+	{.name = "walk", .type = SHUNT_PARAM_COUNT, .fallback = "500", .max = 1000000000,
+		.help = "but not if more timers than this are before it in the kernel's list"},
 	{.name = NULL},
 };
 
@@ -121,7 +134,8 @@ static void entry_free(struct each_slot *self, uint32_t index)
 {
 	struct entry *entry = &self->entry[index];
 
-	self->dead -= entry->state == DEAD;
+	self->dead -= entry->state == DEAD || entry->state == LEFT;
+	self->left -= entry->state == LEFT;
 	entry->state = FREE;
 	entry->next = self->free;
 	self->free = index;
@@ -138,15 +152,44 @@ static void shrink_when_empty(struct each_slot *self)
 	self->free = NONE;
 }
 
+static void append(struct each_slot *self, struct list *list, uint32_t index, uint32_t state)
+{
+	struct entry *entry = &self->entry[index];
+
+	entry->state = state;
+	entry->next = NONE;
+	entry->prev = list->tail;
+	if (list->count++ == 0)
+		list->head = index;
+	else
+		self->entry[list->tail].next = index;
+	list->tail = index;
+}
+
 static void pend(struct each_slot *self, uint32_t index)
 {
-	self->entry[index].state = PENDING;
-	self->entry[index].next = NONE;
-	if (self->pending_count++ == 0)
-		self->pending_head = index;
+	int64_t deadline_ns = self->entry[index].timer.deadline_ns;
+
+	if (self->pending.count == 0 || deadline_ns < self->pending_least_ns)
+		self->pending_least_ns = deadline_ns;
+	append(self, &self->pending, index, PENDING);
+}
+
+/* Takes an entry out of the list of the armed ones. */
+static void unlink_armed(struct each_slot *self, uint32_t index)
+{
+	struct list *armed = &self->armed;
+	struct entry *entry = &self->entry[index];
+
+	if (index == armed->head)
+		armed->head = entry->next;
 	else
-		self->entry[self->pending_tail].next = index;
-	self->pending_tail = index;
+		self->entry[entry->prev].next = entry->next;
+	if (index == armed->tail)
+		armed->tail = entry->prev;
+	else
+		self->entry[entry->next].prev = entry->prev;
+	armed->count--;
 }
 
 static uint64_t data_of(const struct each_slot *self, uint32_t index)
@@ -156,55 +199,71 @@ static uint64_t data_of(const struct each_slot *self, uint32_t index)
 
 /* ---- to the kernel --------------------------------------------------------------------------- */
 
-/* Puts what is pending into the ring, and submits whatever no longer fits. 0, or -EAGAIN or
- * -EBUSY: not all of it, for the moment. */
-static int hand_over(struct each_slot *self)
+/*
+ * Takes what is due by now_ns from the pending ones and fires it, drops the dead, and with `submit`
+ * puts the rest into the ring, submitting whatever no longer fits. 0, or -EAGAIN or -EBUSY: not
+ * all of it, for the moment.
+ */
+static int hand_over(struct each_slot *self, int64_t now_ns, bool submit)
 {
-	while (self->pending_count > 0) {
-		uint32_t index = self->pending_head;
-		struct entry *entry = &self->entry[index];
-		bool live = shunt_timer_is_live(&entry->timer);
+	uint32_t index = self->pending.head, left = self->pending.count;
+	int code = 0;
 
-		if (live) {
-			int code = shunt_ring_room(self->base.ring, 1);
+	self->pending.count = 0;
+	for (uint32_t next; left > 0; left--, index = next) {
+		struct shunt_timer timer = self->entry[index].timer;
 
-			if (code != 0)
-				return code;
-			shunt_ring_add_timeout(self->base.ring, entry->timer.deadline_ns,
-				data_of(self, index));
-		}
-		self->pending_head = entry->next;
-		self->pending_count--;
-		if (live) {
-			entry->state = ARMED;
-		} else {
+		next = self->entry[index].next;
+		if (!shunt_timer_is_live(&timer)) {
 			entry_free(self, index);
 			self->dropped++;
+		} else if (timer.deadline_ns <= now_ns) {
+			entry_free(self, index);
+			self->fired(self->arg, &timer);
+		} else if (submit && code == 0 && (code = shunt_ring_room(self->base.ring, 1)) == 0) {
+			shunt_ring_add_timeout(self->base.ring, timer.deadline_ns,
+				data_of(self, index));
+			append(self, &self->armed, index, ARMED);
+		} else {
+			pend(self, index);
 		}
 	}
-	self->pending_seen = false;
-	return 0;
+	self->pending_seen = self->pending.count > 0;
+	return code;
 }
 
-/* Marks every tombstone of the kernel's, and takes back those with long to go. */
+/* Takes a tombstone back from the kernel, unless that costs more than to let it run down. */
+static void take_back(struct each_slot *self, uint32_t index, int64_t far_ns, size_t before)
+{
+	struct entry *entry = &self->entry[index];
+
+	unlink_armed(self, index);
+	self->dead++;
+	if (entry->timer.deadline_ns <= far_ns || before + self->left > self->walk_count ||
+		shunt_ring_room(self->base.ring, 1) != 0) {
+		entry->state = LEFT;
+		self->left++;
+		return;
+	}
+	entry->state = DEAD;
+	shunt_ring_add_remove(self->base.ring, data_of(self, index),
+		SHUNT_RING_DATA(SHUNT_RING_CHANGE, 0));
+}
+
+/* Deals with every tombstone. */
 static void sweep(struct each_slot *self, uint64_t cancels)
 {
 	int64_t far_ns = shunt_wait_now_ns() + self->cancel_ns;
+	size_t before = 0; /* live timers earlier in the kernel's list */
+	uint32_t next;
 
-	hand_over(self); /* drops those that the kernel does not know yet */
-	for (uint32_t i = 0; i < self->capacity; i++) {
-		struct entry *entry = &self->entry[i];
-
-		if (entry->state != ARMED || shunt_timer_is_live(&entry->timer))
-			continue;
-		if (entry->timer.deadline_ns > far_ns) {
-			if (shunt_ring_room(self->base.ring, 1) != 0)
-				continue; /* stays ARMED: for the next sweep */
-			shunt_ring_add_remove(self->base.ring, data_of(self, i),
-				SHUNT_RING_DATA(SHUNT_RING_CHANGE, 0));
-		}
-		entry->state = DEAD;
-		self->dead++;
+	hand_over(self, INT64_MIN, true); /* drops those that the kernel does not know yet */
+	for (uint32_t i = self->armed.head, left = self->armed.count; left > 0; left--, i = next) {
+		next = self->entry[i].next;
+		if (shunt_timer_is_live(&self->entry[i].timer))
+			before++;
+		else
+			take_back(self, i, far_ns, before);
 	}
 	self->dropped = cancels;
 }
@@ -234,12 +293,15 @@ static void timer_result(struct each_slot *self, const struct shunt_ring_result 
 	if ((result->user_data >> 32 & (ROUNDS - 1)) != self->round)
 		return; /* of before results were lost */
 	timer = self->entry[index].timer;
-	known_dead = self->entry[index].state == DEAD;
+	known_dead = self->entry[index].state != ARMED;
 	if (result->code != -ETIME && result->code != -ECANCELED && !known_dead &&
 		timer.deadline_ns > shunt_wait_now_ns()) {
+		unlink_armed(self, index);
 		pend(self, index); /* the kernel had no memory for it: once more */
 		return;
 	}
+	if (!known_dead)
+		unlink_armed(self, index);
 	entry_free(self, index);
 	if (shunt_timer_is_live(&timer))
 		self->fired(self->arg, &timer);
@@ -255,13 +317,14 @@ static void start_anew(struct each_slot *self)
 
 	self->round = (self->round + 1) % ROUNDS;
 	self->base.reading = false;
+	self->armed.count = 0;
 	for (uint32_t i = 0; i < self->capacity; i++) {
 		struct shunt_timer timer = self->entry[i].timer;
 		uint32_t state = self->entry[i].state;
 
 		if (state == ARMED && timer.deadline_ns > now_ns) {
 			pend(self, i);
-		} else if (state == ARMED || state == DEAD) {
+		} else if (state != FREE && state != PENDING) {
 			entry_free(self, i);
 			if (shunt_timer_is_live(&timer))
 				self->fired(self->arg, &timer);
@@ -298,6 +361,7 @@ static int each_open(void **wait, const struct shunt_wait_config *config, struct
 	self->base.prefix = "wait.uring-each";
 	self->cancel_ns = shunt_value_int(config->values, "cancel");
 	self->batch = (unsigned)shunt_value_int(config->values, "entries");
+	self->walk_count = (unsigned)shunt_value_int(config->values, "walk");
 	code = shunt_ring_wait_init(&self->base, config, self->batch,
 		(unsigned)shunt_value_int(config->values, "results"), err);
 	if (code != 0) {
@@ -333,6 +397,7 @@ static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	new->arg = arg;
 	new->cancel_ns = self->cancel_ns;
 	new->batch = self->batch;
+	new->walk_count = self->walk_count;
 	new->free = NONE;
 	*slot = new;
 	return 0;
@@ -364,7 +429,7 @@ static int each_arm(void *slot, const struct shunt_timer *timer)
 	self->entry[index].timer = *timer;
 	self->count++;
 	pend(self, index);
-	if (self->pending_count >= self->batch && hand_over(self) == 0)
+	if (self->pending.count >= self->batch && hand_over(self, INT64_MIN, true) == 0)
 		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
 	publish(self);
 	return 0;
@@ -390,15 +455,20 @@ static size_t each_in_flight(const void *slot)
 static void each_poll(void *slot)
 {
 	struct each_slot *self = slot;
+	int64_t now_ns;
 
 	reap(self);
-	if (self->pending_count == 0 && shunt_ring_unsubmitted(self->base.ring) == 0)
+	if (self->pending.count == 0 && shunt_ring_unsubmitted(self->base.ring) == 0)
 		return;
 	/* The first time it may be an idle worker's last look, and its sleep will submit. */
-	if (self->pending_seen && hand_over(self) == 0)
-		shunt_ring_submit(self->base.ring);
-	else
-		self->pending_seen = true;
+	now_ns = shunt_wait_now_ns();
+	if (self->pending_seen) {
+		if (hand_over(self, now_ns, true) == 0)
+			shunt_ring_submit(self->base.ring);
+	} else if (self->pending.count > 0 && self->pending_least_ns <= now_ns) {
+		hand_over(self, now_ns, false);
+	}
+	self->pending_seen = true;
 	publish(self);
 }
 
@@ -413,12 +483,13 @@ static void each_prepare(void *slot)
 
 static int sleep_until(struct each_slot *self, int64_t deadline_ns)
 {
+	size_t count = self->count;
 	int code = shunt_ring_slot_listen(&self->base);
 
-	if (code == 0)
-		code = hand_over(self);
-	if (code == -EAGAIN || code == -EBUSY)
-		return 0; /* not now: spurious, what came is reaped */
+	if (code == 0 && self->pending.count > 0)
+		code = hand_over(self, shunt_wait_now_ns(), true);
+	if (code == -EAGAIN || code == -EBUSY || count != self->count)
+		return 0; /* refused for the moment, or some were due: spurious */
 	if (code != 0)
 		return code;
 	return shunt_ring_wait(self->base.ring, deadline_ns);
@@ -429,10 +500,11 @@ static int each_commit(void *slot, int64_t deadline_ns)
 	struct each_slot *self = slot;
 	int code = 0;
 
-	/* Nothing may be reaped between SLEEPING and the wait: a timer fired, or news of a wake. */
+	/* No result is taken between SLEEPING and the wait: it could be a timer, or news of a wake. */
 	if (shunt_wait_word_sleep(&self->base.bell->word))
 		code = sleep_until(self, deadline_ns);
 	shunt_wait_word_awake(&self->base.bell->word);
+	self->pending_seen = false;
 	reap(self);
 	return code;
 }
