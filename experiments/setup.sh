@@ -144,24 +144,35 @@ require_build_tools() {
 	[ -z "$absent" ] || die "Cannot build without:$absent (apt-get install$absent)"
 }
 
+# The generator for a build folder: the one it was made with, else $CMAKE_GENERATOR, else Ninja where
+# it is present.
+generator_for() { # build folder
+	if [ -f "$1/CMakeCache.txt" ]; then
+		sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$1/CMakeCache.txt"
+	elif [ -n "${CMAKE_GENERATOR:-}" ]; then
+		say "$CMAKE_GENERATOR"
+	elif command -v ninja >/dev/null; then
+		say Ninja
+	else
+		say 'Unix Makefiles'
+	fi
+}
+
 # Configure and build one preset; extra arguments go to the configure step. Returns 1 on failure.
 build_preset() { # preset, log, configure arguments…
-	local preset=$1 log=$2 cache="$ROOT/build/$1/CMakeCache.txt" generator=${CMAKE_GENERATOR:-}
+	local preset=$1 log=$2 dir="$ROOT/build/$1"
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	: >"$log"
 	# A build folder that came with a copied tree belongs to the other tree.
-	if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$ROOT" "$cache"; then
+	if [ -f "$dir/CMakeCache.txt" ] &&
+		! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$ROOT" "$dir/CMakeCache.txt"; then
 		rm -rf "${ROOT:?}/build/$preset"
-	fi
-	if [ -f "$cache" ]; then
-		generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$cache")
-	elif [ -z "$generator" ] && command -v ninja >/dev/null; then
-		generator=Ninja
 	fi
 	(
 		cd "$ROOT" || exit 1
-		[ -z "$generator" ] || export CMAKE_GENERATOR="$generator"
+		CMAKE_GENERATOR=$(generator_for "$dir")
+		export CMAKE_GENERATOR
 		logged "$log" cmake --preset "$preset" "$@" && logged "$log" cmake --build --preset "$preset"
 	) || {
 		show_end_of "$log" 40
