@@ -151,11 +151,11 @@ static void print_plugin(const struct cli_kind *kind, const struct shunt_plugin 
 	char prefix[32] = "";
 
 	printf("%s%s%s (%s)", cli_bold(), plugin->name, cli_plain(), kind->name);
+	printf("\n");
 	if (!plugin->object) {
-		printf(": %s\n", plugin->absent_why);
+		cli_wrap("", 0, plugin->absent_why);
 		return;
 	}
-	printf("\n");
 	cli_wrap("", 0, kind->summary(plugin->object));
 	if (kind->list == shunt_registry_backends)
 		print_backend(plugin->object);
