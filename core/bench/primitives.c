@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The task API's primitives, each on a row of compositions that differ in one mechanism, with its
+ * floor on the same swap beside it where there is one.
+ */
+#include "core/backend.h"
+#include "core/bench/bench.h"
+#include "core/bench/floor.h"
+#include "core/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIVE 1000
+
+/* ---- bodies: run in the root task, time themselves ------------------------------------------------ */
+
+typedef double body_fn(uint64_t operations);
+
+static void *yielder(void *arg)
+{
+	for (uint64_t i = *(uint64_t *)arg; i; i--)
+		shunt_yield();
+	return NULL;
+}
+
+static double yield_body(uint64_t operations)
+{
+	struct shunt_handle task[2];
+	uint64_t each = operations / 2;
+	int64_t start = shunt_now_ns();
+	for (int i = 0; i < 2; i++)
+		SHUNT_ASSERT(!shunt_spawn(&task[i], yielder, &each, NULL));
+	for (int i = 0; i < 2; i++)
+		shunt_join(task[i], NULL);
+	return (double)(shunt_now_ns() - start);
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static double spawn_join_body(uint64_t operations)
+{
+	static struct shunt_handle task[ALIVE];
+	int64_t start = shunt_now_ns();
+	for (uint64_t made = 0; made < operations; made += ALIVE) {
+		for (int i = 0; i < ALIVE; i++)
+			SHUNT_ASSERT(!shunt_spawn(&task[i], nothing, NULL, NULL));
+		for (int i = 0; i < ALIVE; i++)
+			shunt_join(task[i], NULL);
+	}
+	return (double)(shunt_now_ns() - start);
+}
+
+static struct shunt_semaphore ring[ALIVE];
+static uint64_t rounds;
+
+static void *hopper(void *arg)
+{
+	uintptr_t at = (uintptr_t)arg;
+	for (uint64_t i = rounds; i; i--) {
+		shunt_semaphore_wait(&ring[at]);
+		shunt_semaphore_post(&ring[(at + 1) % ALIVE]);
+	}
+	return NULL;
+}
+
+static double ring_body(uint64_t operations)
+{
+	static struct shunt_handle task[ALIVE];
+	rounds = operations / ALIVE + 1;
+	for (uintptr_t i = 0; i < ALIVE; i++) {
+		shunt_semaphore_init(&ring[i], 0);
+		SHUNT_ASSERT(!shunt_spawn(&task[i], hopper, (void *)i, NULL));
+	}
+	shunt_yield();
+	int64_t start = shunt_now_ns();
+	shunt_semaphore_post(&ring[0]);
+	for (int i = 0; i < ALIVE; i++)
+		shunt_join(task[i], NULL);
+	return (double)(shunt_now_ns() - start) * (double)operations / (double)(rounds * ALIVE);
+}
+
+static struct shunt_handle partner[2];
+static struct shunt_semaphore both_known;
+
+static void *transferrer(void *arg)
+{
+	shunt_semaphore_wait(&both_known);
+	for (uint64_t i = rounds; i; i--)
+		shunt_transfer(partner[(uintptr_t)arg]);
+	shunt_wake(partner[(uintptr_t)arg]);
+	return NULL;
+}
+
+static double transfer_body(uint64_t operations)
+{
+	rounds = operations / 2;
+	shunt_semaphore_init(&both_known, 0);
+	for (uintptr_t i = 0; i < 2; i++)
+		SHUNT_ASSERT(!shunt_spawn(&partner[i], transferrer, (void *)(1 - i), NULL));
+	int64_t start = shunt_now_ns();
+	for (int i = 0; i < 2; i++)
+		shunt_semaphore_post(&both_known);
+	for (int i = 0; i < 2; i++)
+		shunt_join(partner[i], NULL);
+	return (double)(shunt_now_ns() - start);
+}
+
+static double wake_park_body(uint64_t operations)
+{
+	struct shunt_handle self = shunt_self();
+	int64_t start = shunt_now_ns();
+	for (uint64_t i = operations; i; i--) {
+		shunt_wake(self);
+		shunt_park();
+	}
+	return (double)(shunt_now_ns() - start);
+}
+
+static double mutex_body(uint64_t operations)
+{
+	struct shunt_mutex mutex = { .owner = NULL };
+	int64_t start = shunt_now_ns();
+	for (uint64_t i = operations; i; i--) {
+		shunt_mutex_lock(&mutex);
+		shunt_mutex_unlock(&mutex);
+	}
+	return (double)(shunt_now_ns() - start);
+}
+
+static struct shunt_semaphore signalled;
+
+static void *poster(void *arg)
+{
+	for (uint64_t i = *(uint64_t *)arg; i; i--) {
+		shunt_semaphore_post(&signalled);
+		shunt_yield();
+	}
+	return NULL;
+}
+
+/* A timeout that never comes: arm, be woken first, cancel. */
+static double arm_cancel_body(uint64_t operations)
+{
+	struct shunt_handle task;
+	int64_t never = shunt_now_ns() + INT64_C(3600000000000);
+	shunt_semaphore_init(&signalled, 0);
+	int64_t start = shunt_now_ns();
+	SHUNT_ASSERT(!shunt_spawn(&task, poster, &operations, NULL));
+	for (uint64_t i = operations; i; i--)
+		shunt_semaphore_wait_until(&signalled, never);
+	shunt_join(task, NULL);
+	return (double)(shunt_now_ns() - start);
+}
+
+/* ---- running one --------------------------------------------------------------------------------- */
+
+struct primitive {
+	const char *name;
+	body_fn *body;
+	shunt_floor_fn *floor;
+};
+
+static const struct primitive primitives[] = {
+	{ "yield", yield_body, shunt_floor_swap },
+	{ "yield_queue", yield_body, shunt_floor_yield },
+	{ "spawn_join", spawn_join_body, shunt_floor_spawn_join },
+	{ "ring", ring_body, shunt_floor_ring },
+	{ "transfer", transfer_body, shunt_floor_swap },
+	{ "wake_park", wake_park_body, NULL },
+	{ "mutex", mutex_body, NULL },
+	{ "arm_cancel", arm_cancel_body, NULL },
+};
+#define PRIMITIVES (sizeof(primitives) / sizeof(primitives[0]))
+
+static const char *const specs[] = {
+	"asm", "asm:switch.fp=none", "asm:switch=asm-ret", "asm:dispatch=vtable", "asm:mt=1",
+	"asm:policy=lifo", "asm:policy=steal", "ucontext", "ucontext:switch=ucontext-nosigmask",
+	"mn:workers=1", "mn:workers=2", "threads",
+};
+#define SPECS (sizeof(specs) / sizeof(specs[0]))
+
+struct point {
+	const struct primitive *primitive;
+	const char *spec;
+	char name[96];
+};
+
+struct timing {
+	const struct point *point;
+	uint64_t operations;
+	double ns;
+};
+
+static void *root(void *arg)
+{
+	struct timing *timing = arg;
+	timing->ns = timing->point->primitive->body(timing->operations);
+	return NULL;
+}
+
+struct switch_choice {
+	char name[64], fp[16];
+};
+
+static void on_setting(void *sink, const char *key, const char *value)
+{
+	struct switch_choice *choice = sink;
+	if (!strcmp(key, "switch"))
+		snprintf(choice->name, sizeof(choice->name), "%s", value);
+	else if (!strcmp(key, "switch.fp"))
+		snprintf(choice->fp, sizeof(choice->fp), "%s", value);
+}
+
+/* The switch of an open scheduler's composition, resolved once more; false: it has none. */
+static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *ops)
+{
+	struct switch_choice choice = { "", "" };
+	struct shunt_error err;
+	if (sched->backend->composition)
+		sched->backend->composition(sched, on_setting, &choice);
+	for (const struct shunt_plugin *p = shunt_registry_switches; p->name; p++) {
+		const struct shunt_switch *slot = p->object;
+		if (!slot || strcmp(p->name, choice.name))
+			continue;
+		struct shunt_values values = { NULL, NULL };
+		if (slot->params && shunt_values_init(&values, slot->params, &err))
+			return false;
+		if (slot->params && *choice.fp)
+			shunt_values_set(&values, slot->name, "fp", choice.fp, &err);
+		bool ok = slot->resolve(&values, ops, &err) == 0;
+		if (slot->params)
+			shunt_values_fini(&values);
+		return ok;
+	}
+	return false;
+}
+
+static int run_point(const void *arg, uint64_t operations, struct shunt_bench_result *result,
+	struct shunt_error *err)
+{
+	const struct point *point = arg;
+	struct timing timing = { point, operations, 0 };
+	struct shunt_switch_ops ops;
+	struct shunt_sched *sched;
+	int rc = shunt_open(&sched, point->spec, NULL, err);
+	if (rc)
+		return rc;
+	shunt_floor_fn *floor = point->primitive->floor;
+	bool floored = floor && switch_of(sched, &ops);
+	double before = floored ? floor(&ops, operations) : 0;
+	rc = shunt_run(sched, root, &timing, NULL, err);
+	double after = floored ? floor(&ops, operations) : 0;
+	shunt_close(sched);
+	result->ns = timing.ns;
+	result->floor_ns = (before + after) / 2;
+	return rc;
+}
+
+/* The bare swap of each switch, by itself. */
+static int run_swap(const void *arg, uint64_t operations, struct shunt_bench_result *result,
+	struct shunt_error *err)
+{
+	const struct shunt_switch *slot = arg;
+	struct shunt_switch_ops ops;
+	struct shunt_values values = { NULL, NULL };
+	int rc = slot->params ? shunt_values_init(&values, slot->params, err) : 0;
+	if (!rc)
+		rc = slot->resolve(&values, &ops, err);
+	if (!rc)
+		result->ns = shunt_floor_swap(&ops, operations);
+	if (slot->params)
+		shunt_values_fini(&values);
+	return rc;
+}
+
+int shunt_bench_run(shunt_bench_fn *fn, const void *arg, uint64_t operations,
+	struct shunt_bench_result *result, char *why, size_t bytes)
+{
+	struct shunt_error err = { "" };
+	int rc = fn(arg, operations, result, &err);
+	snprintf(why, bytes, "%s", err.text[0] ? err.text : strerror(-rc));
+	return rc;
+}
+
+void shunt_bench_add_primitives(void)
+{
+	static struct point points[PRIMITIVES * SPECS];
+	static char names[16][64];
+	size_t count = 0;
+	for (const struct shunt_plugin *p = shunt_registry_switches; p->name && count < 16; p++) {
+		if (!p->object)
+			continue;
+		snprintf(names[count], sizeof(names[count]), "swap/%s", p->name);
+		shunt_bench_add(names[count++], run_swap, p->object);
+	}
+	for (size_t i = 0; i < PRIMITIVES; i++)
+		for (size_t j = 0; j < SPECS; j++) {
+			struct point *point = &points[i * SPECS + j];
+			point->primitive = &primitives[i];
+			point->spec = specs[j];
+			snprintf(point->name, sizeof(point->name), "%s/%s", primitives[i].name,
+				specs[j]);
+			shunt_bench_add(point->name, run_point, point);
+		}
+}
