@@ -11,15 +11,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define ARCH_SHSTK_STATUS 0x5005	  /* arch_prctl, x86-64, Linux 6.6 */
-#define PR_GET_SHADOW_STACK_STATUS 74 /* prctl, aarch64 and riscv64, Linux 6.13 */
+#define ARCH_SHSTK_STATUS          0x5005 /* arch_prctl, x86-64, Linux 6.6 */
+#define PR_GET_SHADOW_STACK_STATUS 74     /* prctl, aarch64 and riscv64, Linux 6.13 */
 
-static const char *const fp_choices[] = { "full", "mxcsr", "none", NULL };
+static const char *const fp_choices[] = {"full", "mxcsr", "none", NULL};
 
 const struct shunt_param shunt_switch_arch_params[] = {
-	{ .name = "fp", .type = SHUNT_PARAM_CHOICE, .fallback = "full", .choices = fp_choices,
-		.help = "FP control words kept per task; none: all tasks share the thread's" },
-	{ .name = NULL },
+	{.name = "fp",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "full",
+		.choices = fp_choices,
+		.help = "FP control words kept per task; none: all tasks share the thread's"},
+	{.name = NULL},
 };
 
 /* [switch:fp_words] The words of the thread that resolved a switch last. Relaxed: a whole word,

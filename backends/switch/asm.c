@@ -7,8 +7,8 @@
  */
 #include "backends/switch/arch.h"
 
-static int resolve(
-	const struct shunt_values *values, struct shunt_switch_ops *ops, struct shunt_error *err)
+static int resolve(const struct shunt_values *values, struct shunt_switch_ops *ops,
+	struct shunt_error *err)
 {
 	return shunt_switch_arch_resolve("asm", shunt_switch_arch.jmp, values, ops, err);
 }

@@ -30,13 +30,15 @@ struct context {
 /* The bytes at the top of a stack that a fresh context lies in. */
 #define CONTEXT_BYTES ((sizeof(struct context) + 15) & ~(size_t)15)
 
-static const char *const context_fp_choices[] = { "full", "mxcsr", "none", NULL };
+static const char *const context_fp_choices[] = {"full", "mxcsr", "none", NULL};
 
 static const struct shunt_param context_params[] = {
-	{ .name = "fp", .type = SHUNT_PARAM_CHOICE, .fallback = "full",
+	{.name = "fp",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "full",
 		.choices = context_fp_choices,
-		.help = "FP control words kept per task; these switches know only full" },
-	{ .name = NULL },
+		.help = "FP control words kept per task; these switches know only full"},
+	{.name = NULL},
 };
 
 static inline uintptr_t context_arrived(const struct context *self)
@@ -92,8 +94,8 @@ static void context_begin(unsigned high, unsigned low)
 }
 
 /* `capture` fills in what makecontext leaves alone: the FP state. */
-static inline void *context_make(
-	int (*capture)(ucontext_t *machine), void *low, size_t bytes, shunt_entry_fn *entry)
+static inline void *context_make(int (*capture)(ucontext_t *machine), void *low, size_t bytes,
+	shunt_entry_fn *entry)
 {
 	struct context *self = (void *)((char *)low + bytes - CONTEXT_BYTES);
 	uintptr_t address = (uintptr_t)self;
@@ -116,8 +118,8 @@ static inline int context_resolve(const char *name, const struct shunt_values *v
 
 	if (strcmp(fp, "full") != 0)
 		return shunt_fail(err, -ENOTSUP,
-			"switch '%s' always keeps all FP control words: fp=%s needs switch=asm", name,
-			fp);
+			"switch '%s' always keeps all FP control words: fp=%s needs switch=asm",
+			name, fp);
 	*ops = *all;
 	return 0;
 }

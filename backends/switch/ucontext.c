@@ -16,8 +16,7 @@ static uintptr_t swap(void **save, void *load, uintptr_t value)
 	return context_swap(swapcontext, save, load, value, NULL, NULL);
 }
 
-static uintptr_t swap_post(
-	void **save, void *load, uintptr_t value, shunt_post_fn *post, void *arg)
+static uintptr_t swap_post(void **save, void *load, uintptr_t value, shunt_post_fn *post, void *arg)
 {
 	return context_swap(swapcontext, save, load, value, post, arg);
 }
@@ -43,8 +42,8 @@ static const struct shunt_switch_ops ops_full = {
 	.stack_overhead = CONTEXT_BYTES,
 };
 
-static int resolve(
-	const struct shunt_values *values, struct shunt_switch_ops *ops, struct shunt_error *err)
+static int resolve(const struct shunt_values *values, struct shunt_switch_ops *ops,
+	struct shunt_error *err)
 {
 	fegetenv(&resolved_fenv);
 	return context_resolve("ucontext", values, ops, &ops_full, err);

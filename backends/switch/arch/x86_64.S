@@ -21,13 +21,13 @@
  * vector registers, the x87 stack and its status word. MXCSR is kept whole, so that its sticky
  * exception flags stay with the task.
  *
- * The order of things, each measured (ns one way, Sapphire Rapids at 3.x GHz, `shunt-swap-bench`):
- *  - jmp, not ret: 2.3 against 11.4. The return stack of the processor predicts the way back to the
- *    other context's caller, which is wrong at every switch. The address is loaded first, so that
- *    the jump is resolved early.
- *  - push for the stores, mov for the loads: 2.2; mov for both 2.3, push and pop 2.3.
- *  - the FP words are compared with the running ones and loaded only when they differ, which
- *    they rarely do: 3.2, where loading always costs 4.7.
+ * What was measured (ns one way, Sapphire Rapids, by shunt-swap-bench and variants of this file):
+ *  - jmp, not ret: 2.6 against 11.7 with two call sites. The return stack of the processor predicts
+ *    the way back to the last caller, which is in the other context. The address is loaded first,
+ *    so that the jump is resolved early.
+ *  - push for the stores and mov for the loads: 2.2; mov for both 2.3, push and pop 2.3.
+ *  - the FP words are compared with the running ones and loaded only when they differ, which they
+ *    rarely do: 3.3, where loading them always costs 4.7.
  *
  * CFI: the old context's frame and the new one's have the same shape, so one set of rules (all at
  * CFA-x) holds on both sides of the instruction that exchanges the stack pointer.

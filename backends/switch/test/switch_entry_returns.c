@@ -16,7 +16,7 @@ static void returns(uintptr_t value)
 
 static void __attribute__((noreturn)) run_child(const struct shunt_switch_ops *ops)
 {
-	const struct rlimit no_core = { 0, 0 };
+	const struct rlimit no_core = {0, 0};
 	void *stack = stack_new();
 
 	setrlimit(RLIMIT_CORE, &no_core);

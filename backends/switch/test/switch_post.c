@@ -68,8 +68,7 @@ static void post_in_order(const struct shunt_switch_ops *variant)
 	setup(variant);
 	fresh = other_sp;
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(
-			ops->swap_post(&main_sp, other_sp, 5, probe_post, &main_sp), 7);
+		assert_int_equal(ops->swap_post(&main_sp, other_sp, 5, probe_post, &main_sp), 7);
 		say('m');
 		assert_ptr_equal(seen.arg, &other_sp);
 		assert_ptr_equal(seen.saved_in_post, other_sp);

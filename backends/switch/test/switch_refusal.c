@@ -60,8 +60,8 @@ static const struct shunt_switch *find(const char *name)
 
 static void shadow_stack(void **state)
 {
-	static const char *const names[] = { "asm", "asm-ret", "ucontext-nosigmask" };
-	struct shunt_error why = { "" };
+	static const char *const names[] = {"asm", "asm-ret", "ucontext-nosigmask"};
+	struct shunt_error why = {""};
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
@@ -86,8 +86,8 @@ static void shadow_stack(void **state)
 static void fp_words(void **state)
 {
 	const struct shunt_switch *in_assembly = find("asm");
-	struct shunt_switch_ops ops = { .fp = "untouched" };
-	struct shunt_error why = { "" };
+	struct shunt_switch_ops ops = {.fp = "untouched"};
+	struct shunt_error why = {""};
 
 	(void)state;
 	assert_int_equal(variant_resolve(find("ucontext"), "none", &ops, &why), -ENOTSUP);

@@ -38,8 +38,7 @@ static void post(void *arg)
 /* Odd rounds go through swap_post. */
 static void hold(unsigned round, void **save, void *load, uint64_t *held)
 {
-	void (*swap)(void) =
-		round & 1 ? (void (*)(void))ops->swap_post : (void (*)(void))ops->swap;
+	void (*swap)(void) = round & 1 ? (void (*)(void))ops->swap_post : (void (*)(void))ops->swap;
 
 	registers_hold(swap, save, load, post, &posts, held);
 }

@@ -27,7 +27,8 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *arg)
 
 	if (walk->count == FRAMES_MAX)
 		return _URC_NORMAL_STOP;
-	walk->functions[walk->count++] = at ? _Unwind_FindEnclosingFunction((void *)(at - 1)) : NULL;
+	walk->functions[walk->count++] = at ? _Unwind_FindEnclosingFunction((void *)(at - 1))
+					    : NULL;
 	return _URC_NO_REASON;
 }
 

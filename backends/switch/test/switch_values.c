@@ -5,9 +5,9 @@
  */
 #include "backends/switch/test/variants.h"
 
-#define SWAPS	 1000000
+#define SWAPS    1000000
 #define CONTEXTS 1000
-#define DEPTH	 200
+#define DEPTH    200
 
 static const struct shunt_switch_ops *ops;
 
@@ -62,7 +62,7 @@ static void ring_step(uintptr_t index)
 
 static void ring_of(const struct shunt_switch_ops *variant)
 {
-	void *stacks[CONTEXTS] = { NULL };
+	void *stacks[CONTEXTS] = {NULL};
 	uintptr_t rounds = 0;
 
 	ops = variant;

@@ -78,7 +78,7 @@ static __attribute__((noinline)) void run_main(void)
 static int resolve(const char *name, const char *fp)
 {
 	struct shunt_values values;
-	struct shunt_error err = { "no such switch" };
+	struct shunt_error err = {"no such switch"};
 
 	for (const struct shunt_plugin *entry = shunt_registry_switches; entry->name; entry++) {
 		const struct shunt_switch *of = entry->object;
@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 	if (argc != 4 || !stack || resolve(argv[1], argv[2]))
 		return 2;
 	walked_swap = strcmp(argv[3], "post") == 0 ? (void (*)(void))ops.swap_post
-						     : (void (*)(void))ops.swap;
+						   : (void (*)(void))ops.swap;
 	pattern(main_held, 1);
 	pattern(other_held, 2);
 	other_sp = ops.make(stack, STACK_BYTES, task_entry);

@@ -63,7 +63,7 @@ static int swapped(struct slots *slots, int value)
 
 int main(int argc, char **argv)
 {
-	struct slots slots = { argv, swapped };
+	struct slots slots = {argv, swapped};
 	int sum = good_through_another(&slots, argc) + framed(&slots, argc) +
 		  bad_on_one_way(&slots, argc) + bad_never(&slots, argc);
 

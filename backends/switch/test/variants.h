@@ -41,7 +41,7 @@ static inline int variant_resolve(const struct shunt_switch *of, const char *fp,
 /* Calls each() for every switch this machine can run, with every fp it knows. */
 static inline void for_each_variant(variant_fn *each)
 {
-	static const char *const fps[] = { "full", "mxcsr", "none" };
+	static const char *const fps[] = {"full", "mxcsr", "none"};
 	unsigned count = 0;
 
 	for (const struct shunt_plugin *entry = shunt_registry_switches; entry->name; entry++) {
