@@ -266,8 +266,8 @@ class _Freezer:
         """Repetitions with which the exact test, by Holm over the report, cannot tell anything."""
         others = sum(len(set(p["arms"]) - {self.e.baseline, control}) for p in points)
         least = math.ceil(1 - math.log2(self.e.alpha / max(1, others)))
-        if self.e.repetitions < least:
-            self.notes.append(f"{self.e.repetitions} repetitions give intervals but no verdict: "
+        if 1 < self.e.repetitions < least:
+            self.notes.append(f"note: {self.e.repetitions} repetitions give no verdict: "
                               f"{others} comparisons need at least {least}")
 
     # -- the plan --

@@ -32,7 +32,8 @@ backends = ["asm", "ucontext"]
 baseline = "asm"
 
 # How often every point is repeated, each time in a fresh process, all arms of a repetition one
-# right after another in random order. Five show a large effect; 20 settle one of a few percent.
+# right after another in random order. Ten settle a large effect in a dozen comparisons; 20 one of a
+# few percent. The more comparisons at once, the more it takes (`lab plan` says when it is too few).
 repetitions = 10
 
 # Everything random comes from here: the inputs of the workloads and the order of the runs.

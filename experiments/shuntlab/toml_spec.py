@@ -91,6 +91,7 @@ class Experiment:
     expect: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     figures: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     drivers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    cost: dict[str, Any] = dataclasses.field(default_factory=dict)     # minutes, memory: as measured
 
     @property
     def sha256(self) -> str:
@@ -140,6 +141,7 @@ def _toml_message(file: Path, why: str) -> str:
 
 _TOP = {"name", "title", "question", "expectation", "backends", "baseline", "control",
         "repetitions", "seed", "warmup", "iters", "timeout", "margin", "alpha", "cpus", "metrics",
+        "cost",
         "arm", "workload", "exclude", "expect", "figure", "driver"}
 _ARM = {"name", "backend", "driver", "why", "each", "optional"}
 _WORKLOAD = {"name", "label", "why", "params", "backend", "arms", "warmup", "iters", "timeout",
@@ -381,11 +383,19 @@ class _Reader:
             self.get(d, (), "margin", float, 0.02, "between 0 and 1", lambda v: 0 <= v < 1),
             self.get(d, (), "alpha", float, 0.05, "between 0 and 0.5", lambda v: 0 < v < 0.5),
             self.cpus(), self.names(d, (), "metrics"), self.excludes(arms), self.expects(),
-            self.figures(), self.drivers())
+            self.figures(), self.drivers(), self.cost())
         self.references(e)
         if self.problems:
             raise SpecError(self.problems)
         return e
+
+    def cost(self) -> dict[str, Any]:
+        table = self.data.get("cost", {})
+        if not isinstance(table, dict):
+            self.bad(("cost",), 'write { minutes = 5, memory = "300 MB" }')
+            return {}
+        self.known(table, {"minutes", "memory"}, ("cost",))
+        return table
 
     def cpus(self) -> str:
         value = self.data.get("cpus", "all")

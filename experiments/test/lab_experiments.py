@@ -16,7 +16,7 @@ except ImportError:
     print("skipped: Python 3.11 or later is needed (tomllib)")
     sys.exit(77)
 
-from shuntlab import campaign, plan, template, toml_lines, toml_spec, units
+from shuntlab import campaign, index, plan, template, toml_lines, toml_spec, units
 from shuntlab.catalog import Catalog
 from shuntlab.drivers import Driver
 
@@ -213,6 +213,11 @@ class Plans(Case):
         firsts = [b["order"][0] for b in p["blocks"]]
         self.assertEqual(set(firsts), {"asm", "asm-again", "ucontext"})
 
+    def test_too_few_repetitions_for_a_verdict_are_said(self):
+        self.assertIn("2 comparisons need at least 7",
+                      " ".join(self.freeze(GOOD).notes))
+        self.assertEqual(self.freeze(GOOD.replace("= 4", "= 7")).notes, [])
+
     def test_axes_are_in_base_units(self):
         p = self.freeze(GOOD).plan
         self.assertEqual([x["axes"]["tasks"] for x in p["points"]], ["2", "1000"])
@@ -255,6 +260,23 @@ class Plans(Case):
         on = template.text(file).replace("#: ", "").replace("#:\n", "\n")
         whole = self.load(on, "whole.toml")
         self.assertEqual(len(plan.freeze(whole, drivers(), 2).plan["arms"]), 10)
+
+
+class Claims(unittest.TestCase):
+    def test_the_list_of_claims_is_up_to_date(self):
+        try:
+            text = index.document()
+        except ModuleNotFoundError as e:
+            self.skipTest(f"answers need {e.name}")
+        file = Path(index.__file__).resolve().parents[1] / "claims.md"
+        self.assertEqual(file.read_text(), text, "experiments/lab index writes it anew")
+
+    def test_every_experiment_says_what_it_costs_and_why(self):
+        for file in sorted(Path(index.__file__).resolve().parents[1].glob("*.toml")):
+            e = toml_spec.load(file)
+            self.assertEqual({*e.cost}, {"minutes", "memory"}, file.name)
+            self.assertGreater(len(e.question), 20, file.name)
+            self.assertGreater(len(e.expectation), 20, file.name)
 
 
 class Small(unittest.TestCase):
