@@ -40,6 +40,7 @@ static void about_the_interference(struct cli_run *run, const struct shunt_outco
 	unsigned both = before->have & after->have;
 	const struct shunt_usage *usage = &outcome->usage;
 	double wall_ns = 0;
+	char text[32];
 
 	for (size_t i = 0; i < outcome->iteration_count; i++)
 		wall_ns += (double)outcome->iterations[i].wall_ns;
@@ -54,9 +55,8 @@ static void about_the_interference(struct cli_run *run, const struct shunt_outco
 	/* More often than once in 20 ms: somebody else wants the processor. */
 	if (wall_ns > 0 && (double)usage->involuntary_switches > 1 + wall_ns / 2e7)
 		cli_add(&run->caveats,
-			"preempted %" PRIu64 " times while measuring: other programs want the "
-			"processor\n",
-			usage->involuntary_switches);
+			"preempted %s times while measuring: other programs want the processor\n",
+			cli_grouped(usage->involuntary_switches, text, sizeof(text)));
 	if (usage->major_faults > 0)
 		cli_add(&run->caveats, "%" PRIu64 " page faults read from disk while measuring\n",
 			usage->major_faults);

@@ -123,7 +123,6 @@ static void print_line(void *arg, const char *line)
 	/* At once: it is a story, told while it happens. */
 	fprintf(out, "%s\n", line);
 	fflush(out);
-	run->narrated = true;
 }
 
 static int keep_trace(void *arg, const struct shunt_trace *trace, struct shunt_error *err)
@@ -316,7 +315,7 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 	if (run->args.json) {
 		cli_json(json_incref(shunt_record_json(record)), status);
 	} else {
-		if (run->narrated)
+		if (run->request.narrate)
 			printf("\n");
 		cli_run_report(run, outcome, kept);
 	}

@@ -23,7 +23,6 @@ struct cli_run {
 	struct cli_finding findings[CLI_FINDINGS_MAX];
 	size_t finding_count;
 	struct cli_text caveats; /* one a line */
-	bool narrated;           /* something was printed before the report */
 };
 
 /* What the reader of this outcome must know: into run->caveats. (caveats.c) */
