@@ -8,13 +8,13 @@
  */
 #include "core/engine/policy.h"
 
-static inline void fifo_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
+SHUNT_INLINE void fifo_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	(void)why;
 	shunt_queue_push(shunt_policy_state(worker), task);
 }
 
-static inline struct shunt_task *fifo_pick(struct shunt_worker *worker, struct shunt_task *current,
+SHUNT_INLINE struct shunt_task *fifo_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
 	(void)why;

@@ -9,7 +9,7 @@
  */
 #include "core/engine/policy.h"
 
-static inline void lifo_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
+SHUNT_INLINE void lifo_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	if ((why & SHUNT_WHY_CAUSE) == SHUNT_WHY_YIELD)
 		shunt_queue_push(shunt_policy_state(worker), task);
@@ -17,7 +17,7 @@ static inline void lifo_enqueue(struct shunt_worker *worker, struct shunt_task *
 		shunt_queue_push_front(shunt_policy_state(worker), task);
 }
 
-static inline struct shunt_task *lifo_pick(struct shunt_worker *worker, struct shunt_task *current,
+SHUNT_INLINE struct shunt_task *lifo_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
 	(void)why;

@@ -48,7 +48,7 @@ static inline void set_count(struct random_queue *queue, size_t count)
 	__atomic_store_n(&queue->count, count, __ATOMIC_RELAXED);
 }
 
-static inline void random_enqueue(struct shunt_worker *worker, struct shunt_task *task,
+SHUNT_INLINE void random_enqueue(struct shunt_worker *worker, struct shunt_task *task,
 	unsigned why)
 {
 	(void)why;
@@ -59,7 +59,7 @@ static inline void random_enqueue(struct shunt_worker *worker, struct shunt_task
 	set_count(queue, queue->count + 1);
 }
 
-static inline struct shunt_task *random_pick(struct shunt_worker *worker,
+SHUNT_INLINE struct shunt_task *random_pick(struct shunt_worker *worker,
 	struct shunt_task *current, unsigned why)
 {
 	(void)why;

@@ -32,7 +32,7 @@ static void shared_close(void *state)
 	free(state);
 }
 
-static inline void shared_enqueue(struct shunt_worker *worker, struct shunt_task *task,
+SHUNT_INLINE void shared_enqueue(struct shunt_worker *worker, struct shunt_task *task,
 	unsigned why)
 {
 	(void)why;
@@ -42,7 +42,7 @@ static inline void shared_enqueue(struct shunt_worker *worker, struct shunt_task
 	shunt_spin_unlock(&shared->lock, worker->ctx.many);
 }
 
-static inline struct shunt_task *shared_pick(struct shunt_worker *worker,
+SHUNT_INLINE struct shunt_task *shared_pick(struct shunt_worker *worker,
 	struct shunt_task *current, unsigned why)
 {
 	(void)why;

@@ -60,14 +60,14 @@ static void steal_fini(struct shunt_worker *worker)
 	deque_free(state->behind);
 }
 
-static inline void push(struct shunt_deque *deque, struct shunt_task *task)
+SHUNT_INLINE void push(struct shunt_deque *deque, struct shunt_task *task)
 {
 	if (SHUNT_UNLIKELY(shunt_deque_push(deque, task)))
 		shunt_panic("policy steal: out of memory for a queue of %lld tasks",
 			(long long)shunt_deque_count(deque));
 }
 
-static inline void steal_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
+SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	struct steal_state *state = shunt_policy_state(worker);
 	unsigned cause = why & SHUNT_WHY_CAUSE;
@@ -75,7 +75,7 @@ static inline void steal_enqueue(struct shunt_worker *worker, struct shunt_task 
 	push(behind ? state->behind : state->ready, task);
 }
 
-static inline struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current,
+SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
 	(void)why;
@@ -83,12 +83,12 @@ static inline struct shunt_task *steal_pick(struct shunt_worker *worker, struct 
 	struct shunt_task *task = NULL;
 	if (SHUNT_UNLIKELY(--state->countdown == 0)) {
 		state->countdown = state->fair;
-		task = shunt_deque_take_oldest(state->behind);
+		task = shunt_deque_take_oldest(state->behind, worker->ctx.many);
 	}
 	if (!task)
-		task = shunt_deque_take(state->ready);
+		task = shunt_deque_take(state->ready, worker->ctx.many);
 	if (!task)
-		task = shunt_deque_take_oldest(state->behind);
+		task = shunt_deque_take_oldest(state->behind, worker->ctx.many);
 	return task ? task : current;
 }
 

@@ -120,8 +120,8 @@ static inline int shunt_deque_push(struct shunt_deque *deque, void *element)
 	return 0;
 }
 
-/* The newest element, or NULL. Context: the owner. */
-static inline void *shunt_deque_take(struct shunt_deque *deque)
+/* The newest element, or NULL. thieves: there may be some. Context: the owner. */
+static inline void *shunt_deque_take(struct shunt_deque *deque, bool thieves)
 {
 	/* Relaxed: only the owner writes bottom and buffer. */
 	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
@@ -131,6 +131,12 @@ static inline void *shunt_deque_take(struct shunt_deque *deque)
 	struct shunt_deque_buffer *buffer =
 		atomic_load_explicit(&deque->buffer, memory_order_relaxed);
 	bottom--;
+	if (!thieves) {
+		/* Relaxed: nobody else looks. */
+		atomic_store_explicit(&deque->bottom, bottom, memory_order_relaxed);
+		return atomic_load_explicit(&buffer->element[(size_t)bottom & buffer->mask],
+			memory_order_relaxed);
+	}
 	/* Sequentially consistent: forbids that top is read before our claim on the last element is
 	 * seen; pairs with steal [deque:bottom] [deque:top]. */
 	atomic_store_explicit(&deque->bottom, bottom, memory_order_seq_cst);
@@ -180,8 +186,20 @@ static inline void *shunt_deque_steal(struct shunt_deque *deque, bool *lost)
 }
 
 /* The oldest element, for the owner: tries again when a thief was faster. */
-static inline void *shunt_deque_take_oldest(struct shunt_deque *deque)
+static inline void *shunt_deque_take_oldest(struct shunt_deque *deque, bool thieves)
 {
+	/* Relaxed: our own bottom; a top out of date is found out by the compare-and-swap. */
+	int64_t top = atomic_load_explicit(&deque->top, memory_order_relaxed);
+	if (top == atomic_load_explicit(&deque->bottom, memory_order_relaxed))
+		return NULL;
+	if (!thieves) {
+		/* Relaxed: nobody else looks. */
+		atomic_store_explicit(&deque->top, top + 1, memory_order_relaxed);
+		struct shunt_deque_buffer *buffer =
+			atomic_load_explicit(&deque->buffer, memory_order_relaxed);
+		return atomic_load_explicit(&buffer->element[(size_t)top & buffer->mask],
+			memory_order_relaxed);
+	}
 	for (;;) {
 		bool lost = false;
 		void *element = shunt_deque_steal(deque, &lost);

@@ -89,6 +89,8 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->swap = (shunt_status_swap_fn *)(void (*)(void))engine->swap.swap;
 	worker->swap_post = (shunt_status_swap_post_fn *)(void (*)(void))engine->swap.swap_post;
 	worker->policy_shared = engine->policy_shared;
+	worker->others_may_take = engine->worker_count > 1 &&
+		(engine->policy->steals || engine->policy->shared);
 	worker->next_deadline_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
 	worker->env.index = index;

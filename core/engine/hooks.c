@@ -54,7 +54,7 @@ void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, un
 		return;
 	}
 	policy->enqueue(worker, task, why);
-	if (policy->steals || policy->shared)
+	if (worker->others_may_take)
 		shunt_engine_notify(worker);
 }
 

@@ -228,7 +228,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		struct shunt_task *task_ = arg;                                                    \
 		struct shunt_worker *worker_ = task_->worker;                                      \
 		ENQUEUE(worker_, task_, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);                       \
-		if (worker_->engine->policy->steals || worker_->engine->policy->shared)            \
+		if (worker_->others_may_take)                                                      \
 			shunt_engine_notify(worker_);                                              \
 	}                                                                                          \
 	static SHUNT_SLOW void P##_yield_slow_##TAG(struct shunt_ctx *ctx)                         \

@@ -61,6 +61,7 @@ struct shunt_worker {
 	/* The policy's own. */
 	_Alignas(64) unsigned char policy[SHUNT_POLICY_BYTES];
 	void *policy_shared;
+	bool others_may_take; /* what is queued here: the policy steals or shares, with others there */
 	struct shunt_env env;
 
 	/* Off the hot path. */
