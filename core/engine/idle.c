@@ -20,9 +20,9 @@
  * the run is over; or that tasks are left, but no timer, no wait operation, nothing injected and no
  * hold: nothing can ever wake them, a deadlock; or something that will come.
  */
+#include "core/descriptors.h"
 #include "core/engine/hooks.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static bool inbox_empty(const struct shunt_worker *worker)
@@ -207,38 +207,17 @@ static int64_t live_tasks(const struct shunt_engine *engine)
 	return live;
 }
 
-struct stuck {
-	char *text;
-	size_t used, room;
-	unsigned named;
-	int64_t live;
-};
-
 static void name_stuck(void *arg, const struct shunt_task *task)
 {
-	struct stuck *stuck = arg;
-	uint64_t state = shunt_word_state(shunt_word_load(task, true));
-	if (state < SHUNT_TASK_PARKING || state > SHUNT_TASK_BLOCKED || stuck->named >= 8 ||
-		stuck->used >= stuck->room)
-		return;
-	bool parked = state <= SHUNT_TASK_PARKED;
-	int n = snprintf(stuck->text + stuck->used, stuck->room - stuck->used, "%s%s%s%stask %llu in %s",
-		stuck->named ? "; " : ": ", task->name ? "'" : "", task->name ? task->name : "",
-		task->name ? "', " : "", (unsigned long long)task->id,
-		parked ? "park" : task->wait_what ? task->wait_what : "a wait");
-	stuck->used += n > 0 ? (size_t)n : 0;
-	stuck->named++;
+	shunt_stuck_add(arg, task);
 }
 
 static void fail_deadlock(struct shunt_engine *engine, int64_t live)
 {
-	char text[512];
-	struct stuck stuck = { text, 0, sizeof(text), 0, live };
-	text[0] = '\0';
+	struct shunt_stuck stuck = { .used = 0 };
+	struct shunt_error err;
 	shunt_tasks_each(engine, name_stuck, &stuck);
-	shunt_engine_fail(engine, -EDEADLK, "deadlock: %lld task%s wait%s and nothing can wake %s%s%s",
-		(long long)live, live == 1 ? "" : "s", live == 1 ? "s" : "",
-		live == 1 ? "it" : "them", text, live > stuck.named ? "; …" : "");
+	shunt_engine_fail(engine, shunt_stuck_fail(&stuck, (uint64_t)live, &err), "%s", err.text);
 }
 
 /* Is no timer armed? A cancelled one keeps its deadline published until somebody looks, and must
