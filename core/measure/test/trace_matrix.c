@@ -28,6 +28,8 @@ static const struct shunt_setting small[] = {
 	{"spread", "50us", true},
 	{"hops", "300", true},
 	{"rounds", "100", true},
+	{"n", "8", true},
+	{"depth", "4", true},
 	{"leaves", "1000", true},
 };
 
