@@ -22,6 +22,8 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; missing from older headers */
 #endif
 
+#define ADVICE_OF_NO_KERNEL 0x7ffe /* no kernel knows it */
+
 #define CHUNK_FIRST 64u
 #define CHUNK_MOST 4096u
 #define CACHE_MOST 256u /* stacks a worker keeps; half go back to the pool beyond */
@@ -42,14 +44,16 @@ const char *shunt_guard_name(enum shunt_guard guard)
 	return names[guard];
 }
 
-/* Does this kernel install guards by madvise? Tried on a page of our own. */
+/* Does this kernel install guards by madvise? Tried on a page of our own. Who takes an advice that
+ * no kernel knows (qemu-user takes any and does nothing) is not believed. */
 static bool guard_install_works(void)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (probe == MAP_FAILED)
 		return false;
-	bool works = madvise(probe, page, MADV_GUARD_INSTALL) == 0;
+	bool works = madvise(probe, page, ADVICE_OF_NO_KERNEL) != 0 &&
+		madvise(probe, page, MADV_GUARD_INSTALL) == 0;
 	munmap(probe, page);
 	return works;
 }
