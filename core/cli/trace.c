@@ -45,7 +45,7 @@ static void print_left(const struct shunt_trace_report *report)
 static void print_report(const char *path, const struct shunt_trace_report *report)
 {
 	bool closes = report->verdict == SHUNT_TRACE_CLOSES;
-	char a[32], b[32], c[32], d[32];
+	char a[32], b[32], c[32], d[32], e[32];
 
 	printf("%s: %s%s%s\n", path, closes ? cli_green() : cli_red(),
 		verdict_word(report->verdict), cli_plain());
@@ -64,7 +64,7 @@ static void print_report(const char *path, const struct shunt_trace_report *repo
 		cli_grouped(report->timers_fired, b, sizeof(b)),
 		cli_grouped(report->timers_cancelled, c, sizeof(c)),
 		cli_grouped(report->wakes, d, sizeof(d)),
-		cli_grouped(report->steals, a, sizeof(a)));
+		cli_grouped(report->steals, e, sizeof(e)));
 	print_workers(report);
 	print_left(report);
 }
