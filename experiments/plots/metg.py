@@ -114,7 +114,8 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
                     axis.plot(m[1:], [half, half], color=look.colour, linewidth=2.4, alpha=0.5,
                               solid_capstyle="butt", zorder=4)
         axis.annotate("50 %", (1, half), xycoords=("axes fraction", "data"), ha="right",
-                      va="bottom", fontsize=6.5, color="#666666")
+                      va="center", fontsize=6.5, color="#666666", zorder=6,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
         _style.scale_axis(axis, "y", medians, "1/s", bool(ctx.spec.get("logy", True)))
         _style.scale_axis(axis, "x", values, unit, bool(ctx.spec.get("logx", True)))
         axis.set_xlabel(_figure.pretty(x))

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import math
+import shutil
 import sys
 import tempfile
 import unittest
@@ -171,6 +172,20 @@ class Campaigns(Scratch):
         self.assertEqual({c.method for c in between.values()}, {"unpaired"})
         self.assertAlmostEqual(between["asm"].ratio[0], 7.1 / 5.9, delta=0.02)
         self.assertEqual(between["asm"].verdict.word, "slower")
+
+    def test_a_merged_campaign_keeps_its_parts_apart(self):
+        here = self.campaign("here")
+        slow = synthetic.ratio_model(17.7, RATIOS | {"ucontext": 72.0})
+        there = self.campaign("there", model=slow, machine="Slow CPU", seed=2)
+        for i, part in enumerate((here, there)):
+            shutil.copytree(part.path, self.root / "both" / "parts" / f"part{i}")
+        report = analyse([load_campaign(self.root / "both")])
+        apart = analyse([here, there])
+        self.assertEqual([c.ratio for s in report.sections for c in s.comparisons],
+                         [c.ratio for s in apart.sections for c in s.comparisons])
+        self.assertEqual([c.ratio for s in report.across for c in s.comparisons],
+                         [c.ratio for s in apart.across for c in s.comparisons])
+        self.assertIn("== Slow, 4 CPUs", compare.table(report))
 
     def test_machines_with_one_name_are_told_apart(self):
         a = self.campaign("a")

@@ -62,7 +62,7 @@ class Paper(unittest.TestCase):
 def paper(names: list[str]) -> str:
     """A two-column article as an author would write it."""
     head = [r"\documentclass[twocolumn]{article}", r"\usepackage[utf8]{inputenc}",
-            r"\usepackage[T1]{fontenc}", r"\usepackage{graphicx,booktabs}", r"\begin{document}"]
+            r"\usepackage{graphicx,booktabs}", r"\begin{document}"]
     body = []
     for name in names:
         body += [rf"\input{{{name}.figure}}", r"\begin{figure*}[p]\centering",

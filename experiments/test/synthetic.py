@@ -117,15 +117,16 @@ def record(the_plan: dict[str, Any], block: dict[str, Any], arm: str, env: dict[
     backend = next(a["backend"] for a in the_plan["arms"] if a["name"] == arm)
     status = values.get("status", "ok")
     spec = ",".join(f"{k}={v}" for k, v in point["params"].items())
-    made: dict[str, Any] = {
-        "schema": rec.SCHEMA, "run_id": _hex(f"{the_plan['plan_id']}{env['env_id']}"
-                                             f"{block['id']}{arm}"),
+    what = {
+        "arm": arm, "block": block["id"], "machine_class": env["machine_class"],
+        "repetition": block["repetition"],
         "identity": {"driver": "shunt", "backend": backend.partition(":")[0],
                      "composition": values.get("composition", {}), "workload": point["workload"],
-                     "params": point["params"], "seed": block["seed"], "build_id": "ab" * 10},
-        "arm": arm, "repetition": block["repetition"], "block": block["id"],
-        "machine_class": env["machine_class"], "status": status,
-        "reason": values.get("reason", "" if status == "ok" else "generated"),
+                     "params": point["params"], "seed": block["seed"], "build_id": "ab" * 10}}
+    made: dict[str, Any] = {
+        **what, "schema": rec.SCHEMA, "run_id": _hex(json.dumps(what, sort_keys=True,
+                                                                separators=(",", ":"))),
+        "status": status, "reason": values.get("reason", "" if status == "ok" else "generated"),
         "argv": ["shunt", "run", backend, point["workload"], *spec.split(","), "--seed",
                  block["seed"]],
         "times": {"started": "2026-11-22T12:00:00.000Z", "finished": "2026-11-22T12:00:01.000Z",
