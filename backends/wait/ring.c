@@ -250,6 +250,27 @@ void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefi
 
 /* ---- a ring ---------------------------------------------------------------------------------- */
 
+/*
+ * The kernel unmaps a ring before it maps another one at the same address, but liburing makes these
+ * system calls itself, so ThreadSanitizer would take the two for one memory shared without order.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define TOLD_TO_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TOLD_TO_TSAN 1
+#endif
+#endif
+#ifdef TOLD_TO_TSAN
+#include <sanitizer/tsan_interface.h>
+static char mappings;
+#define mapped()    __tsan_acquire(&mappings)
+#define unmapping() __tsan_release(&mappings)
+#else
+#define mapped()    ((void)0)
+#define unmapping() ((void)0)
+#endif
+
 int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan,
 	struct shunt_wait_calls *calls, struct shunt_error *err)
 {
@@ -264,10 +285,12 @@ int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan
 		free(self);
 		return refused(code, err);
 	}
+	mapped();
 	entries = *self->ring.sq.kring_entries;
 	self->sq_mask = entries - 1;
 	self->time = calloc(entries, sizeof(*self->time));
 	if (self->time == NULL) {
+		unmapping();
 		io_uring_queue_exit(&self->ring);
 		free(self);
 		return shunt_fail(err, -ENOMEM, "out of memory for a ring");
@@ -289,6 +312,7 @@ int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan
 
 void shunt_ring_close(struct shunt_ring *ring)
 {
+	unmapping();
 	io_uring_queue_exit(&ring->ring);
 	free(ring->time);
 	free(ring);
