@@ -6,7 +6,7 @@
 #include "backends/switch/arch.h"
 
 #include <errno.h>
-#include <stdatomic.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -25,31 +25,32 @@ const struct shunt_param shunt_switch_arch_params[] = {
 	{.name = NULL},
 };
 
-/* [switch:fp_words] The words of the thread that resolved a switch last. Relaxed: a whole word,
- * written before the scheduler that reads it starts. */
-static _Atomic uint64_t fp_words;
-
-void shunt_switch_arch_note_fp(void)
+void shunt_switch_arch_note_fp(struct shunt_switch_ops *ops)
 {
-	/* Relaxed: one word, which orders nothing else. */
-	atomic_store_explicit(&fp_words, shunt_switch_arch.fp_get(), memory_order_relaxed);
+	uint64_t words = shunt_switch_arch.fp_get();
+
+	memcpy(ops->fp_words, &words, sizeof(words));
 }
 
-void shunt_switch_arch_reset_fp(void)
+static void reset(enum shunt_switch_fp fp, const void *fp_words)
 {
-	/* Relaxed: as above. */
-	shunt_switch_arch.fp_set[SHUNT_FP_FULL](
-		atomic_load_explicit(&fp_words, memory_order_relaxed));
+	uint64_t words;
+
+	memcpy(&words, fp_words, sizeof(words));
+	shunt_switch_arch.fp_set[fp](words);
 }
 
-static void reset_mxcsr(void)
+void shunt_switch_arch_reset_fp(const void *fp_words)
 {
-	/* Relaxed: as above. */
-	shunt_switch_arch.fp_set[SHUNT_FP_MXCSR](
-		atomic_load_explicit(&fp_words, memory_order_relaxed));
+	reset(SHUNT_FP_FULL, fp_words);
 }
 
-static void (*const resets[SHUNT_FP_COUNT])(void) = {
+static void reset_mxcsr(const void *fp_words)
+{
+	reset(SHUNT_FP_MXCSR, fp_words);
+}
+
+static void (*const resets[SHUNT_FP_COUNT])(const void *fp_words) = {
 	[SHUNT_FP_FULL] = shunt_switch_arch_reset_fp,
 	[SHUNT_FP_MXCSR] = reset_mxcsr,
 };
@@ -85,7 +86,6 @@ int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_pair *
 		return shunt_fail(err, -ENOTSUP,
 			"switch '%s': fp=%s is not for %s: use fp=full (keeps %s) or fp=none", name,
 			fp_choices[fp], shunt_switch_arch.cpu, shunt_switch_arch.words);
-	shunt_switch_arch_note_fp();
 	*ops = (struct shunt_switch_ops){
 		.swap = pairs[fp].swap,
 		.swap_post = pairs[fp].swap_post,
@@ -96,5 +96,6 @@ int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_pair *
 		.unwindable = true,
 		.stack_overhead = shunt_switch_arch.stack_overhead,
 	};
+	shunt_switch_arch_note_fp(ops);
 	return 0;
 }

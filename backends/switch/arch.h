@@ -52,7 +52,7 @@ int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_pair *
 	const struct shunt_values *values, struct shunt_switch_ops *ops, struct shunt_error *err);
 
 /* Notes the running thread's FP words, and puts them back: what reset_fp() of fp=full does. */
-void shunt_switch_arch_note_fp(void);
-void shunt_switch_arch_reset_fp(void);
+void shunt_switch_arch_note_fp(struct shunt_switch_ops *ops);
+void shunt_switch_arch_reset_fp(const void *fp_words);
 
 #endif

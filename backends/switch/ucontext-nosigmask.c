@@ -42,8 +42,11 @@ static const struct shunt_switch_ops ops_full = {
 static int resolve(const struct shunt_values *values, struct shunt_switch_ops *ops,
 	struct shunt_error *err)
 {
-	shunt_switch_arch_note_fp();
-	return context_resolve("ucontext-nosigmask", values, ops, &ops_full, err);
+	int rc = context_resolve("ucontext-nosigmask", values, ops, &ops_full, err);
+
+	if (!rc)
+		shunt_switch_arch_note_fp(ops);
+	return rc;
 }
 
 const struct shunt_switch shunt_switch_ucontext_nosigmask = {

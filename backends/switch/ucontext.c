@@ -7,9 +7,7 @@
 
 #include <fenv.h>
 
-/* [switch:fenv] The FP environment of the thread that resolved the switch last. Written before the
- * scheduler that reads it starts. */
-static fenv_t resolved_fenv;
+_Static_assert(sizeof(fenv_t) <= sizeof(((struct shunt_switch_ops *)0)->fp_words), "fits");
 
 static uintptr_t swap(void **save, void *load, uintptr_t value)
 {
@@ -26,9 +24,12 @@ static void *make(void *low, size_t bytes, shunt_entry_fn *entry)
 	return context_make(getcontext, low, bytes, entry);
 }
 
-static void reset_fp(void)
+static void reset_fp(const void *fp_words)
 {
-	fesetenv(&resolved_fenv);
+	fenv_t env;
+
+	memcpy(&env, fp_words, sizeof(env));
+	fesetenv(&env);
 }
 
 static const struct shunt_switch_ops ops_full = {
@@ -45,8 +46,14 @@ static const struct shunt_switch_ops ops_full = {
 static int resolve(const struct shunt_values *values, struct shunt_switch_ops *ops,
 	struct shunt_error *err)
 {
-	fegetenv(&resolved_fenv);
-	return context_resolve("ucontext", values, ops, &ops_full, err);
+	fenv_t env;
+	int rc = context_resolve("ucontext", values, ops, &ops_full, err);
+
+	if (!rc) {
+		fegetenv(&env);
+		memcpy(ops->fp_words, &env, sizeof(env));
+	}
+	return rc;
 }
 
 const struct shunt_switch shunt_switch_ucontext = {

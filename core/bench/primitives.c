@@ -168,8 +168,8 @@ struct primitive {
 static const struct primitive primitives[] = {
 	{ "yield", yield_body, shunt_floor_swap },
 	{ "yield_queue", yield_body, shunt_floor_yield },
-	{ "spawn_join", spawn_join_body, shunt_floor_spawn_join },
-	{ "ring", ring_body, shunt_floor_ring },
+	{ "spawn_join_1000", spawn_join_body, shunt_floor_spawn_join },
+	{ "ring_1000", ring_body, shunt_floor_ring },
 	{ "transfer", transfer_body, shunt_floor_swap },
 	{ "wake_park", wake_park_body, NULL },
 	{ "mutex", mutex_body, NULL },
@@ -177,11 +177,8 @@ static const struct primitive primitives[] = {
 };
 #define PRIMITIVES (sizeof(primitives) / sizeof(primitives[0]))
 
-static const char *const specs[] = {
-	"asm", "asm:switch.fp=none", "asm:switch=asm-ret", "asm:dispatch=vtable", "asm:mt=1",
-	"asm:policy=lifo", "asm:policy=steal", "ucontext", "ucontext:switch=ucontext-nosigmask",
-	"mn:workers=1", "mn:workers=2", "threads",
-};
+/* Which compositions: backends/CMakeLists.txt says, as the plug-ins are named there. */
+static const char *const specs[] = { SHUNT_BENCH_SPECS };
 #define SPECS (sizeof(specs) / sizeof(specs[0]))
 
 struct point {

@@ -56,7 +56,8 @@ struct shunt_switch_ops {
 	void *(*make)(void *low, size_t bytes, shunt_entry_fn *entry);
 	/* Optional: puts the FP control words back to those of the thread that resolved the switch,
 	 * for a stack that goes from an ended task to a new one without a swap. NULL: none saved. */
-	void (*reset_fp)(void);
+	void (*reset_fp)(const void *fp_words);
+	_Alignas(16) unsigned char fp_words[32]; /* what resolve() noted for it */
 	const char *fp;         /* "full", "mxcsr" or "none": the FP control words it saves */
 	bool saves_signal_mask; /* one system call a switch */
 	bool unwindable;        /* a debugger can walk from inside a task to its entry */

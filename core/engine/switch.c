@@ -96,7 +96,7 @@ static __attribute__((noinline)) struct shunt_task *end_and_go_on(void)
 		worker->ctx.current = next;
 		*worker->errno_at = next->saved_errno;
 		if (engine->swap.reset_fp)
-			engine->swap.reset_fp();
+			engine->swap.reset_fp(engine->swap.fp_words);
 		if (engine->probing)
 			shunt_probe_switch(worker, NULL, next, SHUNT_PROBE_END);
 		return next;

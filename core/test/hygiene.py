@@ -160,7 +160,7 @@ def plugin_names(root: Path) -> dict[str, set[str]]:
 
 
 # Words of English that happen to be names of plug-ins: a string may hold them.
-COMMON_WORDS = {"none", "yield", "lock", "steal", "timers", "random", "shared", "core", "own", "virtual"}
+COMMON_WORDS = {"none", "yield", "list", "lock", "steal", "timers", "random", "shared", "core", "own", "virtual"}
 
 WORKLOAD_MAY = re.compile(
     r'"core/(sched|workload|param|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'

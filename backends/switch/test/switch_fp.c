@@ -98,7 +98,7 @@ static void reset(const struct shunt_switch_ops *variant)
 	assert_int_equal(ops->reset_fp != NULL, keeps_double);
 	if (ops->reset_fp) {
 		fesetround(FE_UPWARD);
-		ops->reset_fp();
+		ops->reset_fp(ops->fp_words);
 		of_double = rounding_of_double();
 		of_x87 = rounding_of_x87();
 		fesetround(FE_TONEAREST);
