@@ -50,6 +50,7 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from . import records as rec
+from .naming import lab
 
 PLAN_SCHEMA = "shunt.plan/1"
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
@@ -132,7 +133,7 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
     except FileNotFoundError:
         raise CampaignError(
             f"{folder}: no plan.json here, so this is not a campaign; "
-            "`lab plan EXPERIMENT.toml` makes one") from None
+            f"`{lab('plan EXPERIMENT.toml')}` makes one") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise CampaignError(f"{file}: damaged ({e}); the experiment.toml beside it can be planned "
                             "again into a new folder with `lab plan … --out`") from None
@@ -147,7 +148,7 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
 
 # What may change without making another set of runs.
 _NOT_IDENTITY = {"plan_id", "created", "experiment", "figures", "expect", "metrics", "margin",
-                 "alpha", "drivers", "lab"}
+                 "alpha", "drivers", "commands"}
 
 
 def plan_id(plan: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import json
 import subprocess
 from typing import Any
 
-from .toml_spec import nearest
+from .experiment import nearest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,12 +18,12 @@ import os
 import sys
 from typing import Any
 
-from . import __doc__ as package_doc  # noqa: F401  (the package says what it is)
 from .campaign import CampaignError
+from .naming import program_name
 from .opening import UsageError
 from .records import RecordError
 from .runner import Refused
-from .toml_spec import SpecError, nearest
+from .experiment import SpecError, nearest
 
 # name, module, what `lab --help` says. In the order in which one uses them.
 COMMANDS = (
@@ -80,11 +80,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         self.exit(2, f"{self.prog}: {message}\n  `{self.prog} --help` explains\n")
-
-
-def program_name() -> str:
-    """`shunt lab` sets $SHUNT to the executable it was called from."""
-    return "shunt lab" if os.environ.get("SHUNT") else "lab"
 
 
 def build(words: list[str]) -> Parser:

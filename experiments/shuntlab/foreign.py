@@ -24,7 +24,7 @@ from . import machine, records, units
 from .lost import run_id, write_record
 from .journal import utc
 from .plan import split_spec
-from .toml_spec import nearest
+from .experiment import nearest
 
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15

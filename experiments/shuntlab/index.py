@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import campaign, journal, opening
-from .toml_spec import Experiment, SpecError, load
+from .experiment import Experiment, SpecError
+from .toml_spec import load
 from .units import show_span
 
 HEAD = """\

@@ -9,8 +9,10 @@ import shutil
 import textwrap
 from typing import Any
 
+from .naming import lab
 from .opening import experiments_folder
-from .toml_spec import SpecError, load
+from .experiment import SpecError
+from .toml_spec import load
 
 
 def register(subparsers: Any) -> None:
@@ -38,5 +40,5 @@ def command(args: argparse.Namespace) -> int:
         text = textwrap.fill(row["question"], width - 20)
         head = f"{row['name']:<18}  "
         print(textwrap.indent(text, " " * 20).replace(" " * 20, head, 1))
-    print("\nlab run NAME runs one; lab plan NAME --dry-run shows what it would be")
+    print(f"\n{lab('run NAME')} runs one; {lab('plan NAME --dry-run')} shows what it would be")
     return 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from . import campaign
 from .campaign import CampaignError
+from .naming import lab
 from .opening import UsageError
 
 
@@ -52,7 +53,7 @@ def command(args: argparse.Namespace) -> int:
     print(f"{taken} records in {len(list((args.out / 'parts').iterdir()))} parts"
           + (f"; {doubled} were in more than one source" if doubled else "")
           + (f"; {aside} runs had been made twice, the later is in attempts/" if aside else ""))
-    print(f"next: lab compare {args.out}")
+    print(f"next: {lab(f'compare {args.out}')}")
     return 0
 
 
@@ -64,11 +65,12 @@ def _part(out: Path, source: campaign.Campaign, machine: str) -> Path:
         shutil.copy2(source.path / "plan.json", part)
         if (source.path / "experiment.toml").is_file():
             shutil.copy2(source.path / "experiment.toml", part)
-    sessions = source.path / "sessions"
-    for file in sessions.glob("*.jsonl") if sessions.is_dir() else []:
-        (part / "sessions").mkdir(exist_ok=True)
-        if not (part / "sessions" / file.name).exists():
-            shutil.copy2(file, part / "sessions")
+    for kind, pattern in (("sessions", "*.jsonl"), ("traces", "*.json")):
+        place = source.path / kind
+        for file in place.glob(pattern) if place.is_dir() else []:
+            (part / kind).mkdir(exist_ok=True)
+            if not (part / kind / file.name).exists():
+                shutil.copy2(file, part / kind)
     return part
 
 

@@ -21,7 +21,7 @@ from typing import Any, Iterable, Iterator
 
 from . import campaign, units
 from .drivers import Driver
-from .toml_spec import Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
+from .experiment import Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
 
 RUNS_MAX = 200_000
 CONTROL_SUFFIX = "-again"

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from . import campaign, drivers, opening, plan, selecting
+from .naming import lab
 from .toml_spec import load
 
 
@@ -66,7 +67,8 @@ def command(args: argparse.Namespace) -> int:
         for line in notes:
             print(line, file=sys.stderr)
         print(opening.describe(campaign.load_plan(folder)))
-        print(f"frozen in {opening.shown(folder)}; run it with `lab run {opening.shown(folder)}`")
+        print(f"frozen in {opening.shown(folder)}; run it with "
+              f"`{lab(f'run {opening.shown(folder)}')}`")
         return 0
     the_plan, notes = preview(args)
     for line in notes:

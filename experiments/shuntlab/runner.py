@@ -22,6 +22,7 @@ from .campaign import Problem
 from .drivers import Driver
 from .lost import lost_record, stamp_timeout
 from .locks import Busy, Lock
+from .naming import lab
 from .progress import Progress, kind_of
 
 DONE = ("ok", "skipped")
@@ -144,7 +145,7 @@ class Runner:
 
     def full_message(self) -> str:
         return (f"{self.folder}: the disk is full. Every finished run is kept; make room, then go "
-                f"on with `lab run {self.folder}`")
+                f"on with `{lab(f'run {self.folder}')}`")
 
     # -- a block --
 

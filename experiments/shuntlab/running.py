@@ -11,6 +11,7 @@ from typing import Any
 
 from . import campaign, drivers, journal, opening, planning, process, selecting
 from .locks import Busy, Lock, this_machine
+from .naming import lab
 from .progress import Progress
 from .runner import Options, Refused, Runner, Tally
 
@@ -81,7 +82,7 @@ def _check_builds(folder: Path, the_plan: dict[str, Any], found: dict[str, drive
     if changed:
         raise Refused(
             f"{'; '.join(changed)}. A campaign compares builds only with themselves. Rebuild what "
-            f"it was frozen with, or start anew (`lab run {the_plan['experiment']['name']} --new`), "
+            f"it was frozen with, or start anew (`{lab('run')} … --new`), "
             "or go on with --accept-new-build (blocks that are half done are then run again whole)")
 
 
@@ -179,12 +180,12 @@ def _print_outcome(folder: Path, the_plan: dict[str, Any], states: dict[str, int
     failed = {t: r for t, r in tally.reasons.items() if not t.startswith(("skipped", "interrupted"))}
     for text, (times, block, arm) in list(failed.items())[:8]:
         say(f"  {times} × {text}")
-        say(f"      alone: lab status {name} --command {block}.{arm}")
+        say("      alone: " + lab(f"status {name} --command {block}.{arm}"))
     if signal_number:
-        say(f"stopped; nothing finished is lost. Go on with: lab run {name}")
+        say(f"stopped; nothing finished is lost. Go on with: {lab(f'run {name}')}")
     elif left:
-        say(f"{left} runs are left: lab run {name}")
+        say(f"{left} runs are left: {lab(f'run {name}')}")
     elif states.get("failed", 0) + states.get("timeout", 0):
-        say(f"to run the failed ones again: lab run {name} --retry")
+        say("to run the failed ones again: " + lab(f"run {name} --retry"))
     if not left and states.get("ok"):
-        say(f"next: lab compare {name}   lab report {name}")
+        say(f"next: {lab(f'compare {name}')}\n      {lab(f'report {name}')}")

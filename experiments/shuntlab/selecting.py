@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from .opening import UsageError
 from .plan import satisfies
-from .toml_spec import nearest
+from .experiment import nearest
 
 Wanted = Callable[[dict[str, Any], dict[str, Any], str], bool]
 

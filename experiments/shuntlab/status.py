@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from . import campaign, drivers, locks, opening, plan
-from .toml_spec import nearest
+from .naming import lab
+from .experiment import nearest
 
 STATES = ("ok", "failed", "timeout", "skipped", "interrupted", "to do")
 
@@ -115,7 +116,7 @@ def _print(row: dict[str, Any]) -> None:
     if row["quarantined"]:
         print(f"  {len(row['quarantined'])} damaged files were moved to quarantine/")
     if done < total:
-        print(f"go on with: lab run {opening.shown(Path(row['campaign']))}")
+        print("go on with: " + lab(f"run {opening.shown(Path(row['campaign']))}"))
 
 
 def _print_commands(folder: Path, args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .naming import lab
 from .opening import UsageError
 
 TEMPLATE = '''\
@@ -137,7 +138,7 @@ def command(args: argparse.Namespace) -> int:
             out.write(text(file))
     except FileExistsError:
         raise UsageError(f"{file} exists; --force overwrites it") from None
-    print(f"wrote {file}\nnext: edit it; lab plan {file} --dry-run; lab run {file}")
+    print(f"wrote {file}\nnext: edit it; {lab(f'plan {file} --dry-run')}; {lab(f'run {file}')}")
     return 0
 
 

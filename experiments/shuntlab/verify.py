@@ -57,8 +57,8 @@ def _print(args: argparse.Namespace, loaded: campaign.Campaign, problems: list[P
     print(f"{len(loaded.records)} of {loaded.expected()} records are here and sound"
           + (f"; {len(problems)} problems" if problems else ""))
     if problems and not args.quarantine:
-        print("damaged records are never read as data; `lab run` moves them aside and makes them "
-              "again, `lab verify --quarantine` only moves them", file=sys.stderr)
+        print("damaged records are never read as data; `run` moves them aside and makes them "
+              "again, `verify --quarantine` only moves them", file=sys.stderr)
 
 
 def check(part: campaign.Campaign) -> list[Problem]:

@@ -204,6 +204,26 @@ class Runs(Lab):
         self.assertEqual(said["exit"], 3)
 
 
+class OwnDriver(Lab):
+    def test_an_experiment_may_bring_its_own(self):
+        program = self.root / "mine"
+        program.write_text(f'#!/bin/sh\nFAKE_DRIVER=mine exec {FAKE} "$@"\n')
+        program.chmod(0o755)
+        more = '[[arm]]\nname = "x"\ndriver = "mine"\n[driver.mine]\ncommand = ["./mine"]\n'
+        self.lab("run", self.experiment(more=more), "--out", self.out)
+        found = [r for r in campaign.load_campaign(self.out).ok() if r["arm"] == "x"]
+        self.assertEqual({r["identity"]["driver"] for r in found}, {"mine"})
+        self.assertEqual(len(found), 4)
+        program.unlink()
+        done = self.lab("run", self.out, code=4)
+        self.assertIn("no such program", done.stderr)
+
+    def test_one_that_does_not_answer_is_left_out(self):
+        more = '[[arm]]\nname = "x"\ndriver = "mine"\n[driver.mine]\ncommand = ["false"]\n'
+        done = self.lab("plan", self.experiment(more=more), "--dry-run")
+        self.assertIn("left out: x: false: `version --json` failed", done.stderr)
+
+
 class Choosing(Lab):
     def test_dry_run_writes_nothing(self):
         file = self.experiment()
@@ -249,6 +269,12 @@ class Choosing(Lab):
     def test_plan_commands_are_all_of_them(self):
         text = self.lab("plan", self.experiment(), "--commands").stdout
         self.assertEqual(len(text.splitlines()), 12)
+
+    def test_recommended_commands_can_be_pasted(self):
+        done = self.lab("plan", self.experiment(), "--out", self.out)
+        words = re.search(r"run it with `(.*)`", done.stdout)[1]
+        subprocess.run(words, shell=True, check=True, env=self.environment(), capture_output=True)
+        self.assertEqual(len(self.names()), 12)
 
     def test_unknown_words(self):
         for words, hint in ((("rnu",), "did you mean 'run'?"),
