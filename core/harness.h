@@ -45,11 +45,11 @@ struct shunt_request {
 	 * negative errno, with err, which fails the run. */
 	int (*keep_trace)(void *arg, const struct shunt_trace *trace, struct shunt_error *err);
 	uint64_t trace_capacity; /* events per worker; 0: the trace's default */
-	bool watch_signals;      /* SIGINT, SIGTERM and SIGHUP end the run with an outcome */
+	bool watch_signals;      /* SIGINT, SIGTERM, SIGHUP and crashes end the run with an outcome */
 
 	/* Prints one line of the workload's story; no newline at its end. */
 	void (*line)(void *arg, const char *line);
-	/* The run cannot come back (signal, timeout, stack overflow). Called on another thread than
+	/* The run cannot come back (signal, timeout, crash). Called on another thread than
 	 * the one in shunt_run_execute, with an outcome that does not change any more; must end the
 	 * process. `signal` is 0 unless one did it. NULL: exit status 3. */
 	void (*abandoned)(void *arg, const struct shunt_outcome *outcome, int signal);

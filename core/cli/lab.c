@@ -71,5 +71,8 @@ const struct cli_command cli_lab = {
 	.name = "lab",
 	.summary = "experiments: plan, run, compare, figures",
 	.usage = "COMMAND ...",
+	.text = "Turns a question in a TOML file into a frozen plan, the plan into records, the "
+		"records "
+		"into tables and figures. `shunt lab --help` has its commands.",
 	.run = run,
 };

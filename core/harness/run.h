@@ -114,4 +114,8 @@ void shunt_run_traced_iteration(struct shunt_run *run);
 int shunt_watch_start(struct shunt_run *run);
 void shunt_watch_stop(struct shunt_run *run);
 
+/* Tells `callback`, in a signal handler, of a signal that is about to kill the process. */
+void shunt_crash_watch(void (*callback)(const char *message));
+void shunt_crash_unwatch(void);
+
 #endif

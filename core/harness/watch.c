@@ -4,8 +4,8 @@
  *
  * A run may be stuck in a computation that never comes back to any scheduler, so nothing that is to
  * end it may depend on it. Signals are blocked in every thread and read from a signalfd here; the
- * timeout is this thread's poll; a stack overflow, seen by a signal handler that may do next to
- * nothing, is handed over through an eventfd. Whoever takes the outcome's lock first and finds the
+ * timeout is this thread's poll; a stack overflow or a crash, seen by a signal handler that may do next
+ * to nothing, is handed over through an eventfd. Whoever takes the outcome's lock first and finds the
  * run not over has the last word.
  *
  * A second signal, while the first one is still being served, kills the process as usual.
@@ -21,34 +21,35 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define OVERFLOW_PATIENCE_S 10
+#define LAST_WORDS_PATIENCE_S 10
 
 struct shunt_watch {
 	pthread_t thread;
 	int signals, events; /* -1: not open */
 	sigset_t set, before;
 	uint64_t deadline_ns; /* 0: none */
-	char overflow[512];   /* written before the event that announces it */
+	char last_words[512]; /* written before the event that announces them */
 };
 
-/* Events: stop is 1; an overflow has this bit. */
-#define EVENT_OVERFLOW (UINT64_C(1) << 32)
+/* Events: stop is 1; last words have this bit. */
+#define EVENT_LAST_WORDS (UINT64_C(1) << 32)
 
-/* The watch that a stack overflow is reported to: handlers have no argument. Set by the thread in
+/* The watch that a dying thread reports to: handlers have no argument. Set by the thread in
  * shunt_watch_start, before there are tasks; one run at a time has it. */
-static struct shunt_watch *overflow_watch;
+static struct shunt_watch *dying_watch;
 
-static void on_overflow(const char *message)
+/* In a signal handler. */
+static void take_last_words(const char *message)
 {
-	struct shunt_watch *watch = overflow_watch;
-	const uint64_t event = EVENT_OVERFLOW;
+	struct shunt_watch *watch = dying_watch;
+	const uint64_t event = EVENT_LAST_WORDS;
 
 	if (!watch)
 		return;
-	snprintf(watch->overflow, sizeof(watch->overflow), "%s", message);
+	snprintf(watch->last_words, sizeof(watch->last_words), "%s", message);
 	/* The watcher ends the process; should it be stuck too, the caller does. */
 	if (write(watch->events, &event, sizeof(event)) == sizeof(event))
-		sleep(OVERFLOW_PATIENCE_S);
+		sleep(LAST_WORDS_PATIENCE_S);
 }
 
 static int remaining_ms(const struct shunt_watch *watch)
@@ -123,9 +124,9 @@ static void *watch_run(void *arg)
 		int n = poll(fds, 2, remaining_ms(watch));
 
 		if (n > 0 && fds[0].revents && read(watch->events, &event, sizeof(event)) > 0) {
-			if (event < EVENT_OVERFLOW)
+			if (event < EVENT_LAST_WORDS)
 				return NULL;
-			abandon(run, SHUNT_RECORD_FAILED, watch->overflow, 0);
+			abandon(run, SHUNT_RECORD_FAILED, watch->last_words, 0);
 		}
 		if (n > 0 && fds[1].revents)
 			got_signal(run);
@@ -179,8 +180,10 @@ int shunt_watch_start(struct shunt_run *run)
 		run->watch = NULL;
 		return rc;
 	}
-	overflow_watch = watch;
-	shunt_on_stack_overflow(on_overflow);
+	dying_watch = watch;
+	shunt_on_stack_overflow(take_last_words);
+	if (run->request->watch_signals)
+		shunt_crash_watch(take_last_words);
 	return 0;
 }
 
@@ -190,8 +193,10 @@ void shunt_watch_stop(struct shunt_run *run)
 
 	if (!run->watch)
 		return;
+	if (run->request->watch_signals)
+		shunt_crash_unwatch();
 	shunt_on_stack_overflow(NULL);
-	overflow_watch = NULL;
+	dying_watch = NULL;
 	if (write(run->watch->events, &stop, sizeof(stop)) != sizeof(stop))
 		shunt_panic("the watcher cannot be stopped: %s", strerror(errno));
 	pthread_join(run->watch->thread, NULL);

@@ -67,6 +67,14 @@ class Ends(CommandTest):
         self.assertIn("digger", record["reason"])
         self.assertIn("stack.size", record["reason"])
 
+    def test_a_crash_is_told(self) -> None:
+        if "-fsanitize" in self.call("version", "--json").json()["flags"]:
+            self.skipTest("a sanitizer keeps its own handlers")
+        self.ends(3, "failed", "crashed: SIGSEGV at address 0x40, in warm-up iteration 1 of 1", "fallen")
+
+    def test_a_panic_is_told(self) -> None:
+        self.ends(3, "failed", "aborted: standard error says why, in warm-up iteration 1 of 1", "misused")
+
     def test_timeout_in_a_computation(self) -> None:
         self.ends(3, "timeout", "not done after 200ms, in warm-up iteration 1 of 1", "stuck",
                   "--timeout", "200ms")

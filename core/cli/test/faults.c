@@ -111,6 +111,21 @@ static int lose_the_ball(struct shunt_run *run)
 	return -EIO;
 }
 
+static int misuse(struct shunt_run *run)
+{
+	(void)run;
+	/* Not a parameter of this workload: a programming error, which panics. */
+	return (int)shunt_run_int(run, "colour");
+}
+
+static int fall(struct shunt_run *run)
+{
+	volatile int *volatile nowhere = (volatile int *)64;
+
+	(void)run;
+	return *nowhere;
+}
+
 static const struct shunt_param none[] = {{.name = NULL}};
 static const struct shunt_param stuck_params[] = {
 	{.name = "warm",
@@ -134,6 +149,8 @@ static const struct shunt_workload
 	deadlock = FAULT("deadlock", none, SHUNT_CAN_BLOCK, needs_little, dine, right),
 	overflow = FAULT("overflow", none, SHUNT_CAN_BLOCK, needs_little, excavate, right),
 	stuck = FAULT("stuck", stuck_params, 0, needs_little, compute_for_ever, right),
+	misused = FAULT("misused", none, 0, needs_little, misuse, right),
+	fallen = FAULT("fallen", none, 0, needs_little, fall, right),
 	lost = FAULT("lost", none, 0, needs_little, lose_the_ball, right),
 	huge = FAULT("huge", none, 0, needs_everything, nothing, right);
 
@@ -144,6 +161,8 @@ const struct shunt_plugin __wrap_shunt_registry_workloads[] = {
 	{"deadlock", &deadlock, NULL},
 	{"overflow", &overflow, NULL},
 	{"stuck", &stuck, NULL},
+	{"misused", &misused, NULL},
+	{"fallen", &fallen, NULL},
 	{"lost", &lost, NULL},
 	{"huge", &huge, NULL},
 	{"absent", NULL, "not built: libabsent not found (Debian package libabsent-dev)"},
