@@ -376,7 +376,7 @@ static void plan_facts(shunt_fact_fn *fact, void *sink)
 	if (load(&topology, NULL, &err))
 		return;
 	if (hwloc_topology_export_xmlbuffer(topology, &xml, &bytes, 0) == 0) {
-		fact(sink, "hwloc_xml", xml, "hwloc");
+		fact(sink, "topology.xml", xml, "hwloc");
 		hwloc_free_xmlbuffer(topology, xml);
 	}
 	hwloc_topology_destroy(topology);
