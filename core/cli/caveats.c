@@ -62,6 +62,29 @@ static void about_the_interference(struct cli_run *run, const struct shunt_outco
 			usage->major_faults);
 }
 
+static double metric(const struct shunt_outcome *outcome, const char *name)
+{
+	for (size_t i = 0; i < outcome->metric_count; i++)
+		if (strcmp(outcome->metrics[i].name, name) == 0)
+			return outcome->metrics[i].value;
+	return 0;
+}
+
+/* A worker that never slept and yet had less processor time than there was. */
+static void about_the_processor(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	double wall_ns = metric(outcome, "wall_ns"), cpu_ns = metric(outcome, "cpu_ns");
+
+	for (size_t i = 0; i < outcome->counter_count; i++)
+		if (strcmp(outcome->counters[i].name, "worker_sleeps") == 0 &&
+			outcome->counters[i].value == 0 && cpu_ns < 0.9 * wall_ns)
+			cli_add(&run->caveats,
+				"others had the processor for %.0f %% of the time, which is in "
+				"wall "
+				"time, rate and cost\n",
+				100 * (1 - cpu_ns / wall_ns));
+}
+
 static void about_the_iterations(struct cli_run *run, const struct shunt_outcome *outcome)
 {
 	for (size_t i = 0; i < outcome->metric_count; i++) {
@@ -131,6 +154,7 @@ void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
 		return;
 	about_the_machine(run);
 	about_the_interference(run, outcome);
+	about_the_processor(run, outcome);
 	about_the_iterations(run, outcome);
 	about_the_scheduler(run, outcome);
 	about_the_probes(run, outcome);

@@ -198,6 +198,12 @@ static char *three_digits(double n, char *text, size_t bytes)
 	double size = fabs(n);
 	int decimals = size >= 99.95 || size == 0 ? 0 : size >= 9.995 ? 1 : 2;
 
+	/* 0.00135, but 1.35e-09. */
+	if (size > 0 && size < 0.9995)
+		decimals = 2 - (int)floor(log10(size * 1.0005));
+	if (decimals > 6)
+		decimals = 6;
+
 	snprintf(text, bytes, "%.*f", decimals, n);
 	return text;
 }

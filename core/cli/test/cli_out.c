@@ -46,6 +46,10 @@ static void counts(void **state)
 	assert_string_equal(cli_grouped(UINT64_MAX, text, sizeof(text)),
 		"18,446,744,073,709,551,615");
 	assert_string_equal(cli_rate(19.96, text, sizeof(text)), "20.0");
+	assert_string_equal(cli_rate(0.00135, text, sizeof(text)), "0.00135");
+	assert_string_equal(cli_rate(0.98, text, sizeof(text)), "0.980");
+	assert_string_equal(cli_rate(0.9999, text, sizeof(text)), "1.00");
+	assert_string_equal(cli_rate(1e-9, text, sizeof(text)), "1.00e-09");
 	assert_string_equal(cli_rate(4962, text, sizeof(text)), "4962");
 	assert_string_equal(cli_rate(91634, text, sizeof(text)), "91,600");
 	assert_string_equal(cli_rate(195123456, text, sizeof(text)), "195 million");
