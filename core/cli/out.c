@@ -202,9 +202,9 @@ static char *three_digits(double n, char *text, size_t bytes)
 	if (size > 0 && size < 0.9995)
 		decimals = 2 - (int)floor(log10(size * 1.0005));
 	if (decimals > 6)
-		decimals = 6;
-
-	snprintf(text, bytes, "%.*f", decimals, n);
+		snprintf(text, bytes, "%.2e", n);
+	else
+		snprintf(text, bytes, "%.*f", decimals, n);
 	return text;
 }
 
