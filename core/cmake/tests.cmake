@@ -3,7 +3,8 @@
 #
 # A test in C is test/<name>.c beside what it tests (or SOURCES), one process, on cmocka, linked with
 # core, every plug-in and the registry; ALONE leaves those out. With COMMAND it is any program.
-# Exit status 77 means skipped. Labels: unit conformance matrix torture switch tools, and long for
+# Exit status 77 means skipped. TIMEOUT is 60 unless given, and five times as long under a sanitizer
+# or an emulator. Labels: unit conformance matrix torture switch tools, and long for
 # what a quick run leaves out.
 #
 # The environment of every test: SHUNT_BIN (the built `shunt`), SHUNT_SOURCE (the tree),
@@ -57,6 +58,9 @@ function(shunt_test name)
   endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
+  endif()
+  if(SHUNT_SANITIZE OR CMAKE_CROSSCOMPILING)
+    math(EXPR ARG_TIMEOUT "5 * ${ARG_TIMEOUT}")
   endif()
   set(env SHUNT_BIN=${PROJECT_BINARY_DIR}/shunt SHUNT_SOURCE=${PROJECT_SOURCE_DIR} ${ARG_ENV})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
