@@ -203,8 +203,8 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 	maps = atol(text);
 	found(f, "memory maps", text, "%s",
 		maps > 0 && maps < 262144 ? "bounds guarded stacks where the kernel has no "
-					    "MADV_GUARD_INSTALL: sysctl "
-					    "vm.max_map_count=1048576"
+					    "MADV_GUARD_INSTALL; raise it "
+					    "with sysctl vm.max_map_count=1048576"
 					  : "");
 	cli_fact(env, "kernel.timer_slack_ns", text, sizeof(text), "not known");
 	found(f, "timer slack", text, "%s", "");
