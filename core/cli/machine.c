@@ -146,9 +146,8 @@ static void look_at_cpu(struct findings *f, const struct shunt_env *env)
 		found(f, "hypervisor", text, "%s", "");
 	else
 		found(f, "hypervisor", text,
-			"a virtual machine: its processors may be shared and its clock readings "
-			"are "
-			"dearer; compare by ratio within one session");
+			"a virtual machine; its processors may be shared and its clock readings "
+			"are dearer, so compare by ratio within one session");
 	cli_fact(env, "cpu.governor", text, sizeof(text), "not known");
 	if (strcmp(text, "performance") == 0 || strcmp(text, "not known") == 0) {
 		found(f, "governor", text, "%s", "");

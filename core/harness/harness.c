@@ -219,6 +219,8 @@ static int prepare(struct shunt_run *run, struct shunt_error *err)
 		rc = look_at_backend(run, err);
 	if (rc == 0 && !run->over)
 		rc = resolve_workload(run, err);
+	if (rc == 0 && !run->over && run->request->keep_trace)
+		rc = shunt_run_try_trace(run, err);
 	if (rc || run->over)
 		return rc;
 	run->workload->footprint(run, &run->outcome.footprint);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define CALIBRATION_SAMPLES 4096
+#define TRIAL_EVENTS        16
 
 double shunt_sched_delay_cost_ns(const struct shunt_clock *clock)
 {
@@ -33,6 +34,27 @@ double shunt_sched_delay_cost_ns(const struct shunt_clock *clock)
 
 	shunt_hist_fini(&hist);
 	return (double)took / CALIBRATION_SAMPLES;
+}
+
+int shunt_run_try_trace(struct shunt_run *run, struct shunt_error *err)
+{
+	struct shunt_config config = {.seed = run->request->seed};
+	struct shunt_trace *trace;
+	int rc = shunt_trace_new(&trace, TRIAL_EVENTS, &run->outcome.clock);
+
+	if (rc)
+		return shunt_fail(err, rc, "no memory for the trace");
+	config.trace = trace;
+	shunt_run_close(run);
+	rc = shunt_run_open(run, &config, err);
+	if (rc || run->over) {
+		shunt_trace_free(trace);
+		return rc;
+	}
+	shunt_run_close(run);
+	shunt_trace_free(trace);
+	config.trace = NULL;
+	return shunt_run_open(run, &config, err);
 }
 
 /* One checked iteration on a fresh scheduler. 0: the run is over. */

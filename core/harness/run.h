@@ -108,6 +108,8 @@ void shunt_history_free(struct shunt_run *run);
 
 /* Probes. */
 double shunt_sched_delay_cost_ns(const struct shunt_clock *clock);
+/* Ends the run when its backend keeps no trace: known before anything is measured. */
+int shunt_run_try_trace(struct shunt_run *run, struct shunt_error *err);
 void shunt_run_traced_iteration(struct shunt_run *run);
 
 /* The watcher: from start to stop, a signal or the deadline ends the run. */

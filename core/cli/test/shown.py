@@ -138,6 +138,10 @@ class Shown(CommandTest):
         checked = self.call("trace", "check", trace, "--json")
         self.assertEqual(checked.json()["verdict"], "closes")
         self.assertGreater(checked.json()["runs"], 1000)
+        refused = self.call("run", "threads", "yield", "switches=1k", "--trace", self.folder / "no.json")
+        self.assertEqual(refused.status, 3)
+        self.assertIn("yield on threads: skipped: backend 'threads' keeps no trace", refused.err)
+        self.assertFalse((self.folder / "no.json").exists())
         damaged.write_text(trace.read_text()[:-40])
         self.assertEqual(self.call("trace", "check", damaged).status, 5)
 
