@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ring.h on liburing (2.3 or newer), the only file that knows of it.
+ * A ring on liburing (2.3 or newer).
  *
  * liburing sets the ring up, maps it and fills submissions in. The system call is made here, by
  * one function: that is what counts calls exactly, and takes flags that liburing's own functions
@@ -11,26 +11,10 @@
  * R_DISABLED, which lets one thread set a ring up and another own it under SINGLE_ISSUER, as here
  * each worker sets up its own.
  */
-#include "backends/wait/ring.h"
+#include "backends/wait/ring_plan.h"
 
-#include <liburing.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-/* What kernels have and headers may not. */
-#ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
-#endif
-#ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
-#endif
-#ifndef IORING_ENTER_ABS_TIMER
-#define IORING_ENTER_ABS_TIMER (1U << 5)
-#endif
-
-#define FEATURES_NEEDED \
-	(IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG)
 #define HELD_BACK (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)
 #define MANY      16     /* results of one asking, after which more is asked for */
 #define PAUSE_NS  100000 /* after a refusal for want of memory */
@@ -50,203 +34,6 @@ struct shunt_ring {
 	unsigned gather_count;
 	uint64_t overflows;
 };
-
-/* ---- what the kernel offers ------------------------------------------------------------------ */
-
-static long read_number(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	long number = -1;
-
-	if (file == NULL)
-		return -1;
-	if (fscanf(file, "%ld", &number) != 1)
-		number = -1;
-	fclose(file);
-	return number;
-}
-
-static bool under_seccomp(void)
-{
-	FILE *file = fopen("/proc/self/status", "re");
-	char line[256];
-	int mode = 0;
-
-	if (file == NULL)
-		return false;
-	while (fgets(line, sizeof(line), file) != NULL)
-		if (sscanf(line, "Seccomp: %d", &mode) == 1)
-			break;
-	fclose(file);
-	return mode == 2;
-}
-
-static int refused(int code, struct shunt_error *err)
-{
-	long disabled = read_number("/proc/sys/kernel/io_uring_disabled");
-
-	switch (code) {
-	case -ENOSYS:
-		return shunt_fail(err, code,
-			"the kernel has no io_uring (before Linux 5.1, built without it, or an "
-			"emulator that lacks it)%s",
-			under_seccomp() ? "; or a seccomp filter says so" : "");
-	case -EPERM:
-	case -EACCES:
-		if (disabled > 0)
-			return shunt_fail(err, code,
-				"io_uring is switched off (kernel.io_uring_disabled = %ld; sysctl -w "
-				"kernel.io_uring_disabled=0 allows it)", disabled);
-		return shunt_fail(err, code, "io_uring is forbidden here%s",
-			under_seccomp() ? " by a seccomp filter, as many containers have one; allow "
-					  "io_uring_setup, io_uring_enter and io_uring_register"
-					: "");
-	case -ENOMEM:
-		return shunt_fail(err, code,
-			"no memory for a ring: raise RLIMIT_MEMLOCK (ulimit -l) or the memory limit, "
-			"or ask for smaller rings");
-	default:
-		return shunt_fail(err, code, "io_uring_setup: %s", strerror(-code));
-	}
-}
-
-static unsigned flags_of(enum shunt_ring_setup setup)
-{
-	switch (setup) {
-	case SHUNT_RING_DEFER:
-		return IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			IORING_SETUP_TASKRUN_FLAG;
-	case SHUNT_RING_COOP:
-		return IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-	default:
-		return 0;
-	}
-}
-
-/* Sets one ring up. -EINVAL: this kernel does not know one of the flags. */
-static int ring_init(struct io_uring *ring, const struct shunt_ring_plan *plan, unsigned *features)
-{
-	struct io_uring_params params;
-	int code;
-
-	memset(&params, 0, sizeof(params));
-	params.flags = plan->setup_flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-	params.cq_entries = plan->cq_entries;
-	code = io_uring_queue_init_params(plan->sq_entries, ring, &params);
-	if (code == 0)
-		*features = params.features;
-	return code;
-}
-
-static int find_setup(struct io_uring *ring, struct shunt_ring_plan *plan,
-	enum shunt_ring_setup setup, struct shunt_error *err)
-{
-	static const char *const name[] = {"auto", "defer", "coop", "plain"};
-	enum shunt_ring_setup first = setup == SHUNT_RING_AUTO ? SHUNT_RING_DEFER : setup;
-	enum shunt_ring_setup last = setup == SHUNT_RING_AUTO ? SHUNT_RING_PLAIN : setup;
-	int code = -EINVAL;
-
-	for (enum shunt_ring_setup s = first; s <= last && code == -EINVAL; s++) {
-		plan->setup_flags = flags_of(s);
-		code = ring_init(ring, plan, &plan->features);
-	}
-	if (code == -EINVAL && setup != SHUNT_RING_AUTO)
-		return shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring has no setup=%s; use setup=auto", name[setup]);
-	return code == 0 ? 0 : refused(code, err);
-}
-
-/* Does io_uring_enter know an absolute deadline? One long past ends the wait at once. */
-static bool absolute_wait_works(struct io_uring *ring)
-{
-	struct __kernel_timespec past = {.tv_sec = 0, .tv_nsec = 1};
-	struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&past};
-
-	return io_uring_enter2(ring->ring_fd, 0, 1,
-		       IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | IORING_ENTER_ABS_TIMER,
-		       (sigset_t *)(void *)&arg, sizeof(arg)) == -ETIME;
-}
-
-static bool operations_known(struct io_uring *ring, struct shunt_ring_plan *plan)
-{
-	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
-	bool known;
-
-	if (probe == NULL)
-		return false;
-	known = io_uring_opcode_supported(probe, IORING_OP_TIMEOUT) &&
-		io_uring_opcode_supported(probe, IORING_OP_TIMEOUT_REMOVE) &&
-		io_uring_opcode_supported(probe, IORING_OP_READ);
-	plan->messages = plan->skips_success &&
-		io_uring_opcode_supported(probe, IORING_OP_MSG_RING);
-	io_uring_free_probe(probe);
-	return known;
-}
-
-int shunt_ring_plan(struct shunt_ring_plan *plan, enum shunt_ring_setup setup, unsigned sq_entries,
-	unsigned cq_entries, struct shunt_error *err)
-{
-	struct io_uring ring;
-	int code;
-
-	*plan = (struct shunt_ring_plan){.sq_entries = sq_entries, .cq_entries = cq_entries};
-	code = find_setup(&ring, plan, setup, err);
-	if (code != 0)
-		return code;
-	if ((plan->features & FEATURES_NEEDED) != FEATURES_NEEDED) {
-		code = shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring lacks features that are needed (has %#x, needs %#x: "
-			"NODROP, SUBMIT_STABLE, EXT_ARG); Linux 5.11 has them",
-			plan->features, (unsigned)FEATURES_NEEDED);
-		goto out;
-	}
-	plan->skips_success = plan->features & IORING_FEAT_CQE_SKIP;
-	if (!operations_known(&ring, plan)) {
-		code = shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring does not offer timeouts and reads");
-		goto out;
-	}
-	plan->absolute_wait = absolute_wait_works(&ring);
-	plan->registers_itself = io_uring_register_ring_fd(&ring) == 1;
-out:
-	io_uring_queue_exit(&ring);
-	return code;
-}
-
-void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefix,
-	shunt_fact_fn *fact, void *sink)
-{
-	static const struct {
-		unsigned flag;
-		const char *name;
-	} flags[] = {
-		{IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"},
-		{IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"},
-		{IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},
-		{IORING_SETUP_TASKRUN_FLAG, "TASKRUN_FLAG"},
-	};
-	char name[64], value[128];
-	size_t used = 0;
-
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		if (plan->setup_flags & flags[i].flag)
-			used += (size_t)snprintf(value + used, sizeof(value) - used, "%s%s",
-				used > 0 ? "|" : "", flags[i].name);
-	snprintf(name, sizeof(name), "%s.setup_flags", prefix);
-	fact(sink, name, used > 0 ? value : "none", "io_uring_setup");
-	snprintf(name, sizeof(name), "%s.features", prefix);
-	snprintf(value, sizeof(value), "%#x", plan->features);
-	fact(sink, name, value, "io_uring_setup");
-	snprintf(name, sizeof(name), "%s.entries", prefix);
-	snprintf(value, sizeof(value), "%u/%u", plan->sq_entries, plan->cq_entries);
-	fact(sink, name, value, "parameter");
-	snprintf(name, sizeof(name), "%s.registered_ring", prefix);
-	fact(sink, name, plan->registers_itself ? "yes" : "no", "io_uring_register");
-	snprintf(name, sizeof(name), "%s.wait_deadline", prefix);
-	fact(sink, name, plan->absolute_wait ? "absolute" : "relative", "io_uring_enter");
-	snprintf(name, sizeof(name), "%s.timer_slack", prefix);
-	fact(sink, name, "none: io_uring's waits and timeouts have none", "io_uring_enter(2)");
-}
 
 /* ---- a ring ---------------------------------------------------------------------------------- */
 
@@ -280,10 +67,10 @@ int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan
 
 	if (self == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for a ring");
-	code = ring_init(&self->ring, plan, &features);
+	code = shunt_ring_init(&self->ring, plan, &features);
 	if (code != 0) {
 		free(self);
-		return refused(code, err);
+		return shunt_ring_refused(code, err);
 	}
 	mapped();
 	entries = *self->ring.sq.kring_entries;

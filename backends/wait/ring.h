@@ -2,7 +2,7 @@
 /*
  * An io_uring as the wait slots use it: timeouts, one read, messages, and a wait with a deadline.
  *
- * All that is known of liburing is in ring.c. A plan says which of the kernel's features the rings
+ * All that is known of liburing is in ring.c and ring_plan.c. A plan says which of the kernel's features the rings
  * of one scheduler use; it is made once, by trying, and each worker then sets up its ring from it.
  * A ring belongs to one thread: every call here but shunt_ring_plan() is made on the thread that
  * called shunt_ring_open().

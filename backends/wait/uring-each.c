@@ -26,36 +26,15 @@
  * is that not so: then what is due is fired, the rest is submitted anew under the next `round`, and
  * results of an older round mean nothing.
  */
+#include "backends/wait/each_table.h"
 #include "backends/wait/ring_slot.h"
 #include "core/engine/task.h"
 
 #include <stdlib.h>
 
-#define NONE          UINT32_MAX
-#define CAPACITY_MIN  64
-#define CAPACITY_KEPT 16384 /* entries an empty table may keep: 512 KiB */
-#define SWEEP_MIN     64
-#define BATCH         64
-#define ROUNDS        (1u << 24)
-
-enum state {
-	FREE,
-	PENDING,  /* in the list, the kernel does not know it */
-	ARMED,    /* in the kernel */
-	DEAD,     /* in the kernel, known to be a tombstone, being taken back */
-	LEFT,     /* the same, but left to run down */
-};
-
-struct entry {
-	struct shunt_timer timer;
-	uint32_t next; /* of the free, the pending or the armed ones */
-	uint32_t prev; /* of the armed ones */
-	uint32_t state;
-};
-
-struct list {
-	uint32_t head, tail, count;
-};
+#define SWEEP_MIN 64
+#define BATCH     64
+#define ROUNDS    (1u << 24)
 
 struct each_wait {
 	struct shunt_ring_wait base;
@@ -71,17 +50,10 @@ struct each_slot {
 	unsigned batch;      /* a pending list as long as this is submitted at once */
 	unsigned walk_count; /* the longest walk for a removal */
 
-	struct entry *entry;
-	uint32_t capacity, free;
-	struct list pending;
-	struct list armed;        /* in the order of the kernel's own list */
-	int64_t pending_least_ns; /* no pending timer is due before */
-	bool pending_seen;        /* by the last poll */
+	struct shunt_each_table table;
+	bool pending_seen; /* by the last poll */
 	uint32_t round;
-	size_t count;      /* entries that are not FREE */
-	size_t dead;       /* of these, DEAD or LEFT */
-	size_t left;       /* of these, LEFT: in the way of every removal */
-	uint64_t dropped;  /* cancels accounted for */
+	uint64_t dropped; /* cancels accounted for */
 	/* [each:cancels] relaxed: it only times a sweep; liveness is read from the task. */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic uint64_t cancels;
 	/* [each:in-flight] published for other workers' verdicts. */
@@ -102,94 +74,11 @@ static const struct shunt_param each_params[] = {
 	{.name = NULL},
 };
 
-/* ---- the table ------------------------------------------------------------------------------- */
-
 static void publish(struct each_slot *self)
 {
 	/* Release pairs with each_in_flight() [each:in-flight]. */
-	atomic_store_explicit(&self->in_flight, self->count - self->dead, memory_order_release);
-}
-
-static int grow(struct each_slot *self)
-{
-	uint32_t capacity = self->capacity > 0 ? self->capacity * 2 : CAPACITY_MIN;
-	struct entry *entry;
-
-	if (capacity < self->capacity)
-		return -ENOMEM;
-	entry = realloc(self->entry, capacity * sizeof(*entry));
-	if (entry == NULL)
-		return -ENOMEM;
-	for (uint32_t i = self->capacity; i < capacity; i++) {
-		entry[i].state = FREE;
-		entry[i].next = i + 1 < capacity ? i + 1 : self->free;
-	}
-	self->free = self->capacity;
-	self->entry = entry;
-	self->capacity = capacity;
-	return 0;
-}
-
-static void entry_free(struct each_slot *self, uint32_t index)
-{
-	struct entry *entry = &self->entry[index];
-
-	self->dead -= entry->state == DEAD || entry->state == LEFT;
-	self->left -= entry->state == LEFT;
-	entry->state = FREE;
-	entry->next = self->free;
-	self->free = index;
-	self->count--;
-}
-
-static void shrink_when_empty(struct each_slot *self)
-{
-	if (self->count > 0 || self->capacity <= CAPACITY_KEPT)
-		return;
-	free(self->entry);
-	self->entry = NULL;
-	self->capacity = 0;
-	self->free = NONE;
-}
-
-static void append(struct each_slot *self, struct list *list, uint32_t index, uint32_t state)
-{
-	struct entry *entry = &self->entry[index];
-
-	entry->state = state;
-	entry->next = NONE;
-	entry->prev = list->tail;
-	if (list->count++ == 0)
-		list->head = index;
-	else
-		self->entry[list->tail].next = index;
-	list->tail = index;
-}
-
-static void pend(struct each_slot *self, uint32_t index)
-{
-	int64_t deadline_ns = self->entry[index].timer.deadline_ns;
-
-	if (self->pending.count == 0 || deadline_ns < self->pending_least_ns)
-		self->pending_least_ns = deadline_ns;
-	append(self, &self->pending, index, PENDING);
-}
-
-/* Takes an entry out of the list of the armed ones. */
-static void unlink_armed(struct each_slot *self, uint32_t index)
-{
-	struct list *armed = &self->armed;
-	struct entry *entry = &self->entry[index];
-
-	if (index == armed->head)
-		armed->head = entry->next;
-	else
-		self->entry[entry->prev].next = entry->next;
-	if (index == armed->tail)
-		armed->tail = entry->prev;
-	else
-		self->entry[entry->next].prev = entry->prev;
-	armed->count--;
+	atomic_store_explicit(&self->in_flight, self->table.count - self->table.dead,
+		memory_order_release);
 }
 
 static uint64_t data_of(const struct each_slot *self, uint32_t index)
@@ -206,61 +95,58 @@ static uint64_t data_of(const struct each_slot *self, uint32_t index)
  */
 static int hand_over(struct each_slot *self, int64_t now_ns, bool submit)
 {
-	uint32_t index = self->pending.head, left = self->pending.count;
+	struct shunt_each_table *table = &self->table;
+	uint32_t index = table->pending.head, left = table->pending.count;
 	int code = 0;
 
-	self->pending.count = 0;
+	table->pending.count = 0;
 	for (uint32_t next; left > 0; left--, index = next) {
-		struct shunt_timer timer = self->entry[index].timer;
+		struct shunt_timer timer = table->entry[index].timer;
 
-		next = self->entry[index].next;
+		next = table->entry[index].next;
 		if (!shunt_timer_is_live(&timer)) {
-			entry_free(self, index);
+			shunt_each_free(table, index);
 			self->dropped++;
 		} else if (timer.deadline_ns <= now_ns) {
-			entry_free(self, index);
+			shunt_each_free(table, index);
 			self->fired(self->arg, &timer);
 		} else if (submit && code == 0 && (code = shunt_ring_room(self->base.ring, 1)) == 0) {
 			shunt_ring_add_timeout(self->base.ring, timer.deadline_ns,
 				data_of(self, index));
-			append(self, &self->armed, index, ARMED);
+			shunt_each_arm(table, index);
 		} else {
-			pend(self, index);
+			shunt_each_pend(table, index);
 		}
 	}
-	self->pending_seen = self->pending.count > 0;
+	self->pending_seen = table->pending.count > 0;
 	return code;
 }
 
 /* Takes a tombstone back from the kernel, unless that costs more than to let it run down. */
 static void take_back(struct each_slot *self, uint32_t index, int64_t far_ns, size_t before)
 {
-	struct entry *entry = &self->entry[index];
+	bool left = self->table.entry[index].timer.deadline_ns <= far_ns ||
+		before + self->table.left > self->walk_count ||
+		shunt_ring_room(self->base.ring, 1) != 0;
 
-	unlink_armed(self, index);
-	self->dead++;
-	if (entry->timer.deadline_ns <= far_ns || before + self->left > self->walk_count ||
-		shunt_ring_room(self->base.ring, 1) != 0) {
-		entry->state = LEFT;
-		self->left++;
-		return;
-	}
-	entry->state = DEAD;
-	shunt_ring_add_remove(self->base.ring, data_of(self, index),
-		SHUNT_RING_DATA(SHUNT_RING_CHANGE, 0));
+	shunt_each_bury(&self->table, index, left);
+	if (!left)
+		shunt_ring_add_remove(self->base.ring, data_of(self, index),
+			SHUNT_RING_DATA(SHUNT_RING_CHANGE, 0));
 }
 
 /* Deals with every tombstone. */
 static void sweep(struct each_slot *self, uint64_t cancels)
 {
+	struct shunt_each_table *table = &self->table;
 	int64_t far_ns = shunt_wait_now_ns() + self->cancel_ns;
 	size_t before = 0; /* live timers earlier in the kernel's list */
 	uint32_t next;
 
 	hand_over(self, INT64_MIN, true); /* drops those that the kernel does not know yet */
-	for (uint32_t i = self->armed.head, left = self->armed.count; left > 0; left--, i = next) {
-		next = self->entry[i].next;
-		if (shunt_timer_is_live(&self->entry[i].timer))
+	for (uint32_t i = table->armed.head, left = table->armed.count; left > 0; left--, i = next) {
+		next = table->entry[i].next;
+		if (shunt_timer_is_live(&table->entry[i].timer))
 			before++;
 		else
 			take_back(self, i, far_ns, before);
@@ -273,7 +159,7 @@ static void sweep_if_due(struct each_slot *self)
 	/* Relaxed: see [each:cancels]. */
 	uint64_t cancels = atomic_load_explicit(&self->cancels, memory_order_relaxed);
 	int64_t tombstones = (int64_t)(cancels - self->dropped);
-	size_t rest = self->count - self->dead;
+	size_t rest = self->table.count - self->table.dead;
 
 	if (tombstones <= 0 || rest == 0)
 		return;
@@ -286,26 +172,27 @@ static void sweep_if_due(struct each_slot *self)
 
 static void timer_result(struct each_slot *self, const struct shunt_ring_result *result)
 {
+	struct shunt_each_table *table = &self->table;
 	uint32_t index = (uint32_t)result->user_data;
 	struct shunt_timer timer;
-	bool known_dead;
 
 	if ((result->user_data >> 32 & (ROUNDS - 1)) != self->round)
 		return; /* of before results were lost */
-	timer = self->entry[index].timer;
-	known_dead = self->entry[index].state != ARMED;
-	if (result->code != -ETIME && result->code != -ECANCELED && !known_dead &&
-		timer.deadline_ns > shunt_wait_now_ns()) {
-		unlink_armed(self, index);
-		pend(self, index); /* the kernel had no memory for it: once more */
+	if (table->entry[index].state != SHUNT_EACH_ARMED) {
+		shunt_each_free(table, index); /* a tombstone already dealt with */
 		return;
 	}
-	if (!known_dead)
-		unlink_armed(self, index);
-	entry_free(self, index);
+	timer = table->entry[index].timer;
+	shunt_each_unlink(table, index);
+	if (result->code != -ETIME && result->code != -ECANCELED &&
+		timer.deadline_ns > shunt_wait_now_ns()) {
+		shunt_each_pend(table, index); /* the kernel had no memory for it: once more */
+		return;
+	}
+	shunt_each_free(table, index);
 	if (shunt_timer_is_live(&timer))
 		self->fired(self->arg, &timer);
-	else if (!known_dead)
+	else
 		self->dropped++;
 }
 
@@ -313,22 +200,25 @@ static void timer_result(struct each_slot *self, const struct shunt_ring_result 
  * the rest goes in again. */
 static void start_anew(struct each_slot *self)
 {
+	struct shunt_each_table *table = &self->table;
 	int64_t now_ns = shunt_wait_now_ns();
 
 	self->round = (self->round + 1) % ROUNDS;
 	self->base.reading = false;
-	self->armed.count = 0;
-	for (uint32_t i = 0; i < self->capacity; i++) {
-		struct shunt_timer timer = self->entry[i].timer;
-		uint32_t state = self->entry[i].state;
+	table->armed.count = 0;
+	for (uint32_t i = 0; i < table->capacity; i++) {
+		struct shunt_timer timer = table->entry[i].timer;
+		uint32_t state = table->entry[i].state;
 
-		if (state == ARMED && timer.deadline_ns > now_ns) {
-			pend(self, i);
-		} else if (state != FREE && state != PENDING) {
-			entry_free(self, i);
-			if (shunt_timer_is_live(&timer))
-				self->fired(self->arg, &timer);
+		if (state == SHUNT_EACH_FREE || state == SHUNT_EACH_PENDING)
+			continue;
+		if (state == SHUNT_EACH_ARMED && timer.deadline_ns > now_ns) {
+			shunt_each_pend(table, i);
+			continue;
 		}
+		shunt_each_free(table, i);
+		if (shunt_timer_is_live(&timer))
+			self->fired(self->arg, &timer);
 	}
 }
 
@@ -345,7 +235,7 @@ static void reap(struct each_slot *self)
 	} while (count == BATCH);
 	if (shunt_ring_lost(self->base.ring))
 		start_anew(self);
-	shrink_when_empty(self);
+	shunt_each_shrink(&self->table);
 	publish(self);
 }
 
@@ -398,7 +288,7 @@ static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	new->cancel_ns = self->cancel_ns;
 	new->batch = self->batch;
 	new->walk_count = self->walk_count;
-	new->free = NONE;
+	shunt_each_init(&new->table);
 	*slot = new;
 	return 0;
 }
@@ -408,7 +298,7 @@ static void each_stop(void *slot)
 	struct each_slot *self = slot;
 
 	shunt_ring_slot_fini(&self->base); /* the kernel drops what is still armed */
-	free(self->entry);
+	free(self->table.entry);
 	free(self);
 }
 
@@ -416,20 +306,14 @@ static int each_arm(void *slot, const struct shunt_timer *timer)
 {
 	struct each_slot *self = slot;
 	uint32_t index;
+	int code;
 
 	sweep_if_due(self);
-	if (self->free == NONE) {
-		int code = grow(self);
-
-		if (code != 0)
-			return code;
-	}
-	index = self->free;
-	self->free = self->entry[index].next;
-	self->entry[index].timer = *timer;
-	self->count++;
-	pend(self, index);
-	if (self->pending.count >= self->batch && hand_over(self, INT64_MIN, true) == 0)
+	code = shunt_each_new(&self->table, timer, &index);
+	if (code != 0)
+		return code;
+	shunt_each_pend(&self->table, index);
+	if (self->table.pending.count >= self->batch && hand_over(self, INT64_MIN, true) == 0)
 		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
 	publish(self);
 	return 0;
@@ -458,14 +342,14 @@ static void each_poll(void *slot)
 	int64_t now_ns;
 
 	reap(self);
-	if (self->pending.count == 0 && shunt_ring_unsubmitted(self->base.ring) == 0)
+	if (self->table.pending.count == 0 && shunt_ring_unsubmitted(self->base.ring) == 0)
 		return;
 	/* The first time it may be an idle worker's last look, and its sleep will submit. */
 	now_ns = shunt_wait_now_ns();
 	if (self->pending_seen) {
 		if (hand_over(self, now_ns, true) == 0)
 			shunt_ring_submit(self->base.ring);
-	} else if (self->pending.count > 0 && self->pending_least_ns <= now_ns) {
+	} else if (self->table.pending.count > 0 && self->table.pending_least_ns <= now_ns) {
 		hand_over(self, now_ns, false);
 	}
 	self->pending_seen = true;
@@ -483,12 +367,12 @@ static void each_prepare(void *slot)
 
 static int sleep_until(struct each_slot *self, int64_t deadline_ns)
 {
-	size_t count = self->count;
+	size_t count = self->table.count;
 	int code = shunt_ring_slot_listen(&self->base);
 
-	if (code == 0 && self->pending.count > 0)
+	if (code == 0 && self->table.pending.count > 0)
 		code = hand_over(self, shunt_wait_now_ns(), true);
-	if (code == -EAGAIN || code == -EBUSY || count != self->count)
+	if (code == -EAGAIN || code == -EBUSY || count != self->table.count)
 		return 0; /* refused for the moment, or some were due: spurious */
 	if (code != 0)
 		return code;

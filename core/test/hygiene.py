@@ -190,7 +190,7 @@ def layer_problems(name: str, line: str, names: dict[str, set[str]]) -> list[str
         header = include.group(1)
         inner = header[1:-1]
         homes = {
-            "hwloc.h": ("backends/place/",), "liburing.h": ("backends/wait/ring.c", "backends/wait/test/floors.c"),
+            "hwloc.h": ("backends/place/",), "liburing.h": ("backends/wait/ring_plan.h", "backends/wait/test/floors.c"),
             "jansson.h": ("core/measure/", "core/cli/"), "benchmark/benchmark.h": ("core/bench/",),
         }
         for library, may in homes.items():
