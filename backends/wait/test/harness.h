@@ -8,6 +8,7 @@
 
 #include "core/engine/slots.h"
 #include "core/engine/task.h"
+#include "core/registry.h"
 #include "core/rng.h"
 
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define MS INT64_C(1000000)
 
 static inline int64_t now_ns(void)
 {
@@ -180,6 +183,34 @@ static inline uint64_t harness_seed(struct harness *h)
 
 	print_message("%s: seed %llu\n", h->title, (unsigned long long)seed);
 	return seed;
+}
+
+/* Runs a check on every slot of the registry that this machine can run, or on the one named, with
+ * every value of its choices. Returns the exit status. */
+static inline int each_subject(const char *only, int (*check)(struct subject *s))
+{
+	int failed = 0, checked = 0;
+
+	for (const struct shunt_plugin *p = shunt_registry_waits; p->name != NULL; p++) {
+		const struct shunt_wait *ops = p->object;
+		struct shunt_error why;
+		struct subject s;
+
+		if (ops == NULL || ops->open == NULL || (only != NULL && strcmp(only, p->name) != 0))
+			continue;
+		if (ops->probe != NULL && ops->probe(&why) != 0) {
+			print_message("%s: skipped: %s\n", p->name, why.text);
+			continue;
+		}
+		for (size_t variant = 0; subject_init(&s, ops, variant); variant++) {
+			if (variant == 0 || !subject_refused(&s)) {
+				failed += check(&s);
+				checked++;
+			}
+			subject_fini(&s);
+		}
+	}
+	return failed != 0 || checked == 0;
 }
 
 #endif

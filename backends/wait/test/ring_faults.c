@@ -16,15 +16,12 @@
 
 #include "backends/wait/ring_slot.h"
 #include "backends/wait/test/harness.h"
-#include "core/registry.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
 #include <unistd.h>
-
-#define MS INT64_C(1000000)
 
 struct io_uring;
 
@@ -229,7 +226,7 @@ static void all_fire(struct subject *s, size_t count, int64_t spread_ns)
 	free(own.deadline_ns);
 }
 
-static void each_subject(struct subject *s)
+static void init_each(struct subject *s)
 {
 	assert_true(subject_init(s, slot_named("uring-each"), 0));
 }
@@ -241,7 +238,7 @@ static void storms_of_errors_lose_nothing(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-		each_subject(&s);
+		init_each(&s);
 		set(&s, "entries", "16");
 		fault.enter_error = errors[i];
 		fault.percent = 60;
@@ -258,7 +255,7 @@ static void a_full_submission_ring_is_submitted(void **state)
 	struct subject s;
 
 	(void)state;
-	each_subject(&s);
+	init_each(&s);
 	set(&s, "entries", "8");
 	all_fire(&s, 5000, 10 * MS);
 	subject_fini(&s);
@@ -272,7 +269,7 @@ static void an_overflowing_completion_ring_is_flushed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]); i++) {
-		each_subject(&s);
+		init_each(&s);
 		set(&s, "entries", "8");
 		set(&s, "results", "16");
 		set(&s, "setup", setups[i]);
@@ -288,7 +285,7 @@ static void lost_results_are_made_good(void **state)
 	struct subject s;
 
 	(void)state;
-	each_subject(&s);
+	init_each(&s);
 	fault.lose = true;
 	fault.percent = 10;
 	all_fire(&s, 3000, 20 * MS);
@@ -301,7 +298,7 @@ static void a_refused_timeout_is_armed_again(void **state)
 	struct subject s;
 
 	(void)state;
-	each_subject(&s);
+	init_each(&s);
 	fault.result_error = -ENOMEM;
 	fault.percent = 30;
 	all_fire(&s, 3000, 20 * MS);

@@ -17,7 +17,6 @@
 
 #include "backends/wait/ring.h"
 #include "backends/wait/test/harness.h"
-#include "core/registry.h"
 
 #include <errno.h>
 #include <linux/audit.h>

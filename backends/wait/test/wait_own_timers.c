@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * If this passes, every wait slot that brings its own timers fires each live one once and never
+ * early, by CLOCK_MONOTONIC, fires no cancelled one, and has none left in flight in the end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/wait/test/harness.h"
+
+#define OWN_TIMERS 20000 /* more than any ring of ours holds */
+
+struct own {
+	struct shunt_task *task;
+	int64_t *deadline_ns;
+	unsigned char *armed;
+	size_t fired_count;
+	bool early, stale, wrong;
+};
+
+static void own_fired(void *arg, const struct shunt_timer *timer)
+{
+	struct own *own = arg;
+	size_t i = (size_t)(timer->task - own->task);
+
+	own->early |= now_ns() < own->deadline_ns[i];
+	own->wrong |= timer->deadline_ns != own->deadline_ns[i];
+	own->stale |= !own->armed[i];
+	own->armed[i] = 0;
+	own->fired_count++;
+	task_runs(timer->task);
+}
+
+static struct own *own_new(size_t count)
+{
+	struct own *own = calloc(1, sizeof(*own));
+
+	own->task = aligned_alloc(_Alignof(struct shunt_task), count * sizeof(*own->task));
+	own->deadline_ns = calloc(count, sizeof(*own->deadline_ns));
+	own->armed = calloc(count, 1);
+	assert_true(own->task != NULL && own->deadline_ns != NULL && own->armed != NULL);
+	memset(own->task, 0, count * sizeof(*own->task));
+	return own;
+}
+
+static void own_free(struct own *own)
+{
+	free(own->task);
+	free(own->deadline_ns);
+	free(own->armed);
+	free(own);
+}
+
+static void own_arm(struct harness *h, void *slot, struct own *own, size_t i, int64_t deadline_ns)
+{
+	struct shunt_timer timer;
+
+	task_blocks(&own->task[i]);
+	timer = timer_of(&own->task[i], deadline_ns);
+	own->deadline_ns[i] = deadline_ns;
+	own->armed[i] = 1;
+	assert_int_equal(h->ops->arm(slot, &timer), 0);
+}
+
+static void own_cancel(struct harness *h, void *slot, struct own *own, size_t i)
+{
+	struct shunt_timer timer = timer_of(&own->task[i], own->deadline_ns[i]);
+
+	task_runs(&own->task[i]);
+	own->armed[i] = 0;
+	h->ops->cancelled(slot, &timer);
+}
+
+static void own_wait_for(struct harness *h, void *slot, struct own *own, size_t count)
+{
+	int64_t begin = now_ns();
+
+	while (own->fired_count < count && now_ns() - begin < 10000 * MS) {
+		h->ops->poll(slot);
+		if (own->fired_count >= count)
+			break;
+		h->ops->prepare(slot);
+		assert_int_equal(h->ops->commit(slot, begin + 10000 * MS), 0);
+		h->ops->poll(slot);
+	}
+	assert_int_equal(own->fired_count, count);
+	assert_false(own->early);
+	assert_false(own->wrong);
+	assert_false(own->stale);
+}
+
+static void own_timers_fire_once_and_never_early(void **state)
+{
+	struct harness *h = harness_open(*state);
+	struct own *own;
+	struct shunt_rng rng;
+	void *slot;
+
+	own = own_new(OWN_TIMERS);
+	slot = harness_start(h, 0, own);
+	shunt_rng_init(&rng, harness_seed(h));
+	for (size_t i = 0; i < OWN_TIMERS; i++)
+		own_arm(h, slot, own, i, now_ns() + (int64_t)shunt_rng_below(&rng, 50 * MS) - MS);
+	own_wait_for(h, slot, own, OWN_TIMERS);
+	assert_int_equal(h->ops->in_flight(slot), 0);
+	h->ops->stop(slot);
+	own_free(own);
+	harness_close(h);
+}
+
+static void cancelled_own_timers_never_fire(void **state)
+{
+	struct harness *h = harness_open(*state);
+	struct own *own;
+	struct shunt_rng rng;
+	size_t live = 0;
+	int64_t end;
+	void *slot;
+
+	own = own_new(OWN_TIMERS);
+	slot = harness_start(h, 0, own);
+	shunt_rng_init(&rng, harness_seed(h));
+	for (size_t i = 0; i < OWN_TIMERS; i++) {
+		/* Every other one far ahead, and those are all cancelled. */
+		bool far = i % 2 != 0;
+
+		own_arm(h, slot, own, i, now_ns() + (far ? 3600000 * MS
+			: 20 * MS + (int64_t)shunt_rng_below(&rng, 40 * MS)));
+		if (i >= 100 && (far || shunt_rng_below(&rng, 2) == 0)) {
+			size_t victim = i - 1 - shunt_rng_below(&rng, 50);
+
+			if (own->armed[victim] && own->deadline_ns[victim] > now_ns() + 5 * MS)
+				own_cancel(h, slot, own, victim);
+		}
+	}
+	for (size_t i = 1; i < OWN_TIMERS; i += 2)
+		if (own->armed[i])
+			own_cancel(h, slot, own, i);
+	for (size_t i = 0; i < OWN_TIMERS; i++)
+		live += own->armed[i];
+	own_wait_for(h, slot, own, own->fired_count + live);
+	/* The far ones were taken back too: nothing stays in flight until its hour comes. */
+	end = now_ns() + 5000 * MS;
+	while (h->ops->in_flight(slot) > 0 && now_ns() < end) {
+		h->ops->prepare(slot);
+		assert_int_equal(h->ops->commit(slot, now_ns() + 10 * MS), 0);
+		h->ops->poll(slot);
+	}
+	assert_int_equal(h->ops->in_flight(slot), 0);
+	own_wait_for(h, slot, own, own->fired_count);
+	h->ops->stop(slot);
+	own_free(own);
+	harness_close(h);
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+static bool checked;
+
+static int check(struct subject *s)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_prestate(own_timers_fire_once_and_never_early, s),
+		cmocka_unit_test_prestate(cancelled_own_timers_never_fire, s),
+	};
+
+	if (!s->ops->own_timers)
+		return 0;
+	checked = true;
+	return cmocka_run_group_tests_name(s->title, tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	int failed = each_subject(argc > 1 ? argv[1] : NULL, check);
+
+	return checked ? failed : 77;
+}
