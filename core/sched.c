@@ -212,7 +212,7 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
 	bool direct = waiter->join_direct;
 	if (direct && waiter->join_result)
 		*waiter->join_result = task->result;
-	enum shunt_claim claim = shunt_task_claim(waiter, waiter->join_ticket, 0, many);
+	enum shunt_claim claim = shunt_task_claim(waiter, waiter->wait_ticket, 0, many);
 	shunt_spin_unlock(&task->join_lock, many);
 	if (direct)
 		ctx->hooks->release(ctx, task);
@@ -259,7 +259,7 @@ static int join_begin(struct shunt_ctx *ctx, struct shunt_task *task, void **res
 	} else {
 		self->join_result = result;
 		self->join_direct = direct;
-		self->join_ticket = shunt_task_prepare(self, ctx->many);
+		self->wait_ticket = shunt_task_prepare(self, ctx->many);
 		task->joiner = (uintptr_t)self;
 	}
 	shunt_spin_unlock(&task->join_lock, ctx->many);

@@ -58,6 +58,10 @@ extern const char shunt_wait_sleep[];
 #define SHUNT_JOINER_DETACHED ((uintptr_t)1)
 #define SHUNT_JOINER_ENDED    ((uintptr_t)2)
 
+/*
+ * Three cache lines, because a hundred thousand suspended tasks are a hundred thousand of these. What
+ * is never needed together shares a place, and says so.
+ */
 struct shunt_task {
 	/* Every switch touches these: one cache line. Owned by the worker that runs or holds it. */
 	struct shunt_task *next; /* in a run queue, an inbox or a free list */
@@ -68,39 +72,39 @@ struct shunt_task {
 	unsigned home;             /* index of the worker that it belongs to where tasks stay */
 	struct shunt_stack *stack; /* NULL before the first run */
 	uint64_t timer_ticket;     /* of the timer it armed and that has not fired; 0: none */
+	struct shunt_worker *worker; /* on which it last gave way, and armed its timer */
 
 	/* Its beginning, its end and its joiner. */
-	_Alignas(64) shunt_task_fn *fn;
-	void *arg;
-	uintptr_t joiner;     /* a SHUNT_JOINER_ or the joining task; guarded by join_lock */
-	int join_lock;        /* [waiters:lock] */
-	void **join_result;     /* of the join in progress: where this task wants the result */
-	uint64_t join_ticket;   /* of the join in progress */
-	bool join_direct;       /* the ended task may hand over and release (no deadline) */
-	void *result;
+	_Alignas(64) void *arg;
+	union {
+		shunt_task_fn *fn; /* until it is called */
+		void *result;      /* once it has returned */
+	};
 	struct shunt_sched *sched; /* constant */
 	uint64_t id;
 	const char *name;
+	uintptr_t joiner; /* a SHUNT_JOINER_ or the joining task; guarded by join_lock */
+	int join_lock;    /* [waiters:lock] */
+	int wait_result;  /* of a wait on a sync object that can end in more than one way */
+	union {
+		void **join_result; /* while it joins: where it wants the result */
+		int64_t ready_ns;   /* while it is ready, under a probe: since when; 0: not sampled */
+	};
 
-	/* Its wait on a sync object: a task waits on one at a time. Guarded by the object's lock. */
-	_Alignas(64) struct shunt_task *wait_next, *wait_prev;
+	/* Its wait: a task waits for one thing at a time. Guarded by the object's lock. */
+	_Alignas(64) struct shunt_task *wait_next;
+	struct shunt_task *wait_prev;
 	struct shunt_waiters *wait_on; /* NULL: not in a list */
-	uint64_t wait_ticket;
-	void *wait_value;          /* handed over with the wake */
-	int wait_result;           /* of a wait that can end in more than one way */
-	const char *wait_what;     /* "mutex", "join", …: for the deadlock report */
-	struct shunt_worker *worker; /* on which it last gave way, and armed its timer */
+	uint64_t wait_ticket;          /* of the wait on a sync object or the join in progress */
+	void *wait_value;              /* handed over with the wake */
+	const char *wait_what;         /* "mutex", "join", …: for the deadlock report */
 
-	/* Its place among all tasks; probes; sanitizers. */
-	_Alignas(64) struct shunt_task *injected_next;
+	struct shunt_task *injected_next;
 	_Atomic uint32_t injected; /* [task:injected] in an inbox already */
-	int64_t ready_ns;          /* probe variants: when it became ready */
-	void *fiber;               /* ThreadSanitizer's fibre */
-	void *fake_stack;          /* AddressSanitizer's */
-	void *backend_private;     /* complete backends */
+	bool join_direct;          /* the task it joins may hand over and release (no deadline) */
 };
 
-_Static_assert(offsetof(struct shunt_task, timer_ticket) < 64, "the hot fields fill one cache line");
+_Static_assert(sizeof(struct shunt_task) == 192, "three cache lines");
 
 /* ---- memory orders ------------------------------------------------------------------------- */
 

@@ -48,8 +48,9 @@ __attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanit
 	(void)worker, (void)from, (void)to, (void)dying;
 #ifdef SHUNT_ASAN
 	const void *low = to->stack ? to->stack->low : worker->stack_low;
-	size_t bytes = to->stack ? worker->engine->stacks.bytes : worker->stack_bytes;
-	__sanitizer_start_switch_fiber(dying ? NULL : &from->fake_stack, low, bytes);
+	size_t bytes = to->stack ? worker->engine->stacks.usable : worker->stack_bytes;
+	void **fake = from->stack ? &from->stack->fake_stack : &worker->fake_stack;
+	__sanitizer_start_switch_fiber(dying ? NULL : fake, low, bytes);
 #endif
 #ifdef SHUNT_TSAN
 	__tsan_switch_to_fiber(to->stack ? to->stack->fiber : worker->fiber, 0);
@@ -61,8 +62,10 @@ __attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanit
 {
 	(void)worker;
 #ifdef SHUNT_ASAN
-	__sanitizer_finish_switch_fiber(worker->ctx.current->fake_stack, NULL, NULL);
-	worker->ctx.current->fake_stack = NULL;
+	struct shunt_stack *stack = worker->ctx.current->stack;
+	void **fake = stack ? &stack->fake_stack : &worker->fake_stack;
+	__sanitizer_finish_switch_fiber(*fake, NULL, NULL);
+	*fake = NULL;
 #endif
 }
 #endif /* sanitized */

@@ -24,18 +24,21 @@ enum shunt_guard {
 	SHUNT_GUARD_INSTALL,  /* MADV_GUARD_INSTALL, Linux 6.13: no mapping */
 };
 
+/* Lies at the top of the stack itself, in the page that every task touches anyway. */
 struct shunt_stack {
 	struct shunt_stack *next; /* in a free list */
 	unsigned char *low;       /* lowest usable byte; the guard ends here */
 	void *fiber;              /* ThreadSanitizer's fibre, made once a stack */
-	bool guarded;             /* its guard is in place */
+	void *fake_stack;         /* AddressSanitizer's, of the suspended task */
 };
 
 struct shunt_stack_chunk;
 
 struct shunt_stack_pool {
 	/* Constant after init. */
-	size_t bytes, guard_bytes, stride;
+	size_t bytes;  /* of a stack, as asked for, in whole pages */
+	size_t usable; /* of these: all but struct shunt_stack */
+	size_t guard_bytes, stride;
 	enum shunt_guard guard;
 	bool dontneed;        /* give the pages of idle stacks back to the system */
 	unsigned colours;     /* cache lines by which tops are spread */
@@ -44,7 +47,8 @@ struct shunt_stack_pool {
 	uint64_t slack;       /* stacks that other workers' caches may hold back */
 
 	pthread_mutex_t lock; /* guards all below */
-	struct shunt_stack_chunk *chunks;
+	struct shunt_stack_chunk *chunks, *newest; /* in order of mapping */
+	struct shunt_stack_chunk *fresh; /* the first with stacks never taken */
 	struct shunt_stack *free;
 	uint64_t capacity;    /* stacks in chunks */
 	uint64_t reserved;    /* promised to tasks */

@@ -41,12 +41,12 @@ static int begin(struct shunt_worker *worker, struct shunt_task *to)
 	struct shunt_stack *stack = shunt_stack_take(&engine->stacks, &worker->stacks);
 	if (!stack)
 		return -errno;
-	shunt_sanitize_stack(stack, engine->stacks.bytes);
+	shunt_sanitize_stack(stack, engine->stacks.usable);
 	size_t colour = 0;
 	if (engine->stacks.colours)
 		colour = ((uintptr_t)stack->low / engine->stacks.stride) % engine->stacks.colours * 64;
 	to->stack = stack;
-	to->sp = engine->swap.make(stack->low, engine->stacks.bytes - colour, shunt_task_entry);
+	to->sp = engine->swap.make(stack->low, engine->stacks.usable - colour, shunt_task_entry);
 	return 0;
 }
 

@@ -86,6 +86,7 @@ struct shunt_worker {
 	stack_t signal_stack_before;
 	struct shunt_worker *watched_before;
 	void *fiber;          /* ThreadSanitizer's fibre of the worker's own stack */
+	void *fake_stack;      /* AddressSanitizer's, while a task runs */
 	const void *stack_low; /* of the worker's own stack, for AddressSanitizer */
 	size_t stack_bytes;
 

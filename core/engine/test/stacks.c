@@ -79,7 +79,7 @@ static void guard_faults(const char *mode)
 	assert_int_equal(shunt_stack_reserve(&pool, 2), 0);
 	struct shunt_stack *stack = shunt_stack_take(&pool, &cache);
 	assert_non_null(stack);
-	stack->low[0] = stack->low[pool.bytes - 1] = 1;
+	stack->low[0] = stack->low[pool.usable - 1] = 1;
 	pid_t child = fork();
 	if (child == 0) {
 		signal(SIGSEGV, SIG_DFL);
