@@ -17,7 +17,11 @@ struct work {
 	const struct shunt_workload *workload;
 	const char *backend;
 	char name[96];
+	struct work *next;
 };
+
+/* They live as long as the process. */
+static struct work *all;
 
 #define SETTINGS_MOST 32
 
@@ -83,6 +87,8 @@ void shunt_bench_add_workloads(void)
 			struct work *work = malloc(sizeof(*work));
 			if (!work)
 				return;
+			work->next = all;
+			all = work;
 			work->workload = w->object;
 			work->backend = b->name;
 			snprintf(work->name, sizeof(work->name), "workload/%s/%s", w->name, b->name);
