@@ -21,7 +21,7 @@ struct work {
 };
 
 /* They live as long as the process. */
-static struct work *all;
+static struct work *works;
 
 #define SETTINGS_MOST 32
 
@@ -87,8 +87,8 @@ void shunt_bench_add_workloads(void)
 			struct work *work = malloc(sizeof(*work));
 			if (!work)
 				return;
-			work->next = all;
-			all = work;
+			work->next = works;
+			works = work;
 			work->workload = w->object;
 			work->backend = b->name;
 			snprintf(work->name, sizeof(work->name), "workload/%s/%s", w->name, b->name);
