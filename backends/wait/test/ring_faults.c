@@ -382,6 +382,7 @@ static void *sleep_long(void *arg)
 		assert_int_equal(s->h->ops->commit(s->slot, begin + 5000 * MS), 0);
 		atomic_store(&s->awake, true);
 	}
+	pthread_barrier_wait(&s->started); /* nobody wakes a slot that has stopped */
 	s->h->ops->stop(s->slot);
 	return now_ns() - begin < 4000 * MS ? NULL : arg;
 }
@@ -411,6 +412,7 @@ static void a_refused_message_is_rung_instead(void **state)
 		sleeper.h->ops->prepare(slot);
 		assert_int_equal(sleeper.h->ops->commit(slot, now_ns() + 10 * MS), 0);
 	}
+	pthread_barrier_wait(&sleeper.started);
 	pthread_join(thread, &late);
 	assert_null(late);
 	sleeper.h->ops->stop(slot);
