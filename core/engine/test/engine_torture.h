@@ -74,4 +74,15 @@ static inline void torture_run(const char *spec, uint64_t seed, shunt_task_fn *r
 	shunt_close(sched);
 }
 
+/* On every composition of `specs`, or on the one that SHUNT_TORTURE_SPEC names. */
+static inline void torture_all(const char *const *specs, size_t count, uint64_t seed,
+	shunt_task_fn *root)
+{
+	const char *only = getenv("SHUNT_TORTURE_SPEC");
+	if (only)
+		torture_run(only, seed, root, &seed);
+	for (size_t i = 0; !only && i < count; i++)
+		torture_run(specs[i], seed, root, &seed);
+}
+
 #endif

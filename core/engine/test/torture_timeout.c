@@ -113,9 +113,7 @@ static void *root(void *arg)
 static void exactly_one_wins(void **state)
 {
 	(void)state;
-	uint64_t seed = torture_seed();
-	for (size_t i = 0; i < TORTURE_SPECS; i++)
-		torture_run(torture_specs[i], seed, root, &seed);
+	torture_all(torture_specs, TORTURE_SPECS, torture_seed(), root);
 }
 
 int main(void)

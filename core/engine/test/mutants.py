@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""If this passes, the tests of the engine notice each of the mistakes listed here.
+
+A mutant is one mistake in one file of the engine: a check left out, a step taken too early. Each is
+compiled with the build's own flags and linked into a test in place of the original; that test must
+then fail, crash or hang. One that survives fails this test, and so does one whose text is no longer in
+the file: the list is then out of date. First every test must pass unchanged under the same limits.
+
+It does not look for mistakes that the processor hides: on x86 the fences of the idle protocol stand
+behind locked instructions that order as much.
+
+    mutants.py BUILD_FOLDER [WORD]      only the mutants that have WORD in their name
+"""
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+SLICE_MS = "13000"      # of SHUNT_TORTURE_MS; the torture tests give each composition a thirteenth
+LIMIT_S = 12            # for one run; the originals need one or two
+TRIES = 3               # a mistake in a race may need more than one run to show
+
+SKIPPED = 77
+
+
+@dataclass
+class Mutant:
+    name: str
+    file: str           # where the mistake is
+    old: str
+    new: str
+    test: str           # the executable that must fail, and the composition it runs on
+    spec: str
+    units: tuple[str, ...] = ()     # of a header: the sources to compile with it
+    also: tuple[str, str, str] | None = None    # file, old, new of a second guard against the same
+
+
+STEAL = "backends/policy/steal.c"
+SHARED = "backends/policy/shared.c"
+TASK = "core/task.h"
+DEQUE = "core/engine/deque.h"
+HEAP = "backends/timers/heap.c"
+# A queue that does not ask whether an entry's wait is over leaves that to the claim.
+HEAP_FIRES_ALL = (HEAP, "if (shunt_timer_is_live(&timer)) {", "if (true) {")
+CAS_ON_TOP = """if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
+{0}memory_order_seq_cst, memory_order_relaxed)) """
+
+MUTANTS = [
+    # ---- the task word
+    Mutant("a timer ends whatever its task waits for now", "core/engine/timer.c",
+           "shunt_task_claim(task, timer->ticket, -ETIMEDOUT,",
+           "shunt_task_claim(task, shunt_word_load(task, true) & SHUNT_WORD_TICKET, -ETIMEDOUT,",
+           "torture_timeout", "asm", ("core/engine/timer.c", HEAP), HEAP_FIRES_ALL),
+    Mutant("a wake does not look at the generation", TASK,
+           "(word & SHUNT_WORD_GENERATION) != generation || state == SHUNT_TASK_FREE",
+           "state == SHUNT_TASK_FREE",
+           "conformance", "asm", ("core/sched.c",)),
+    Mutant("a wake ends a wait that is no park", TASK,
+           "uint64_t next = state == SHUNT_TASK_PARKED ? shunt_word_with_state(word,",
+           "if (state == SHUNT_TASK_BLOCKED)\n\t\t\tstate = SHUNT_TASK_PARKED;\n"
+           "\t\tuint64_t next = state == SHUNT_TASK_PARKED ? shunt_word_with_state(word,",
+           "torture_resume", "asm", ("core/sched.c",)),
+    Mutant("the permit is not kept", TASK,
+           ": word | SHUNT_WORD_PERMIT;", ": word;",
+           "conformance", "asm", ("core/sched.c", "core/engine/inbox.c")),
+    Mutant("a park leaves the permit where it is", TASK,
+           "shunt_word_store(task, permit ? word & ~SHUNT_WORD_PERMIT",
+           "shunt_word_store(task, permit ? word",
+           "conformance", "asm", ("backends/policy/fifo.c",)),
+    Mutant("commit forgets a claim made before it", TASK,
+           ": state == SHUNT_TASK_BLOCKING ? SHUNT_TASK_BLOCKED : SHUNT_TASK_RUNNABLE;",
+           ": SHUNT_TASK_BLOCKED;",
+           "torture_timeout", "asm:workers=2,policy=shared", ("core/engine/switch.c",)),
+    Mutant("commit takes a timer's claim for a waker's", TASK,
+           "task->value = state == SHUNT_TASK_LATE ? (uintptr_t)(intptr_t)-ETIMEDOUT : 0;\n"
+           "\t\treturn true;",
+           "task->value = 0;\n\t\treturn true;",
+           "torture_timeout", "asm:workers=4,policy=steal,interval=1", ("core/engine/switch.c",)),
+    # ---- leaving a stack
+    Mutant("a task that yields is queued before its registers are saved", "core/engine/hooks.h",
+           "shunt_switch(worker, current, next, post);\n\t} else {",
+           "post(current);\n\t\tshunt_switch(worker, current, next, NULL);\n\t} else {",
+           "torture_resume", "asm:workers=2,policy=shared", (SHARED,)),
+    Mutant("a task that blocks can be resumed before its registers are saved", "core/engine/hooks.h",
+           "return shunt_switch(worker, current, next, many ? shunt_post_commit : NULL);",
+           "if (many)\n\t\tshunt_post_commit(current);\n"
+           "\treturn shunt_switch(worker, current, next, NULL);",
+           "torture_resume", "asm:workers=4,policy=steal,interval=1", (STEAL,)),
+    Mutant("a task that picked itself switches to itself", "core/engine/hooks.h",
+           "if (serviced && next == current) {", "if (false && serviced) {",
+           "torture_timeout", "asm:interval=1", ("backends/policy/fifo.c",)),
+    # ---- idleness and inboxes
+    Mutant("a worker falls asleep without looking again", "core/engine/idle.c",
+           "if (!inbox_empty(worker) || policy->has_ready(worker))\n\t\treturn true;\n"
+           "\tif (policy->steals)",
+           "if (policy->steals)",
+           "torture_wake", "asm:workers=2,policy=fifo"),
+    Mutant("a push into an inbox does not wake its owner", "core/engine/inbox.c",
+           "shunt_worker_poke(target, from);\n}\n\n/* Acts", "(void)from;\n}\n\n/* Acts",
+           "torture_wake", "asm:workers=2,policy=fifo"),
+    Mutant("a worker goes to sleep unannounced", "core/engine/idle.c",
+           "atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);", "",
+           "torture_wake", "asm:workers=2,policy=fifo"),
+    Mutant("the mark of an injected task is not cleared", "core/engine/inbox.c",
+           "atomic_exchange_explicit(&task->injected, 0, memory_order_acq_rel);",
+           "atomic_load_explicit(&task->injected, memory_order_acquire);",
+           "torture_wake", "asm:workers=2,policy=fifo"),
+    Mutant("an armed deadline is told to nobody", "core/engine/timer.c",
+           "if (earliest)\n\t\t\tpublish_deadline(worker, deadline_ns);", "",
+           "torture_timeout", "asm"),
+    # ---- the deque
+    Mutant("the owner takes the last element without asking", DEQUE,
+           CAS_ON_TOP.format("\t\t\t").rstrip() + "\n\t\t\telement = NULL;",
+           "atomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst);",
+           "torture_resume", "asm:workers=4,policy=steal,interval=1", (STEAL,)),
+    Mutant("a thief takes without asking", DEQUE,
+           CAS_ON_TOP.format("\t\t") + "{\n\t\t*lost = true;\n\t\treturn NULL;\n\t}",
+           "(void)lost;\n\tatomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst);",
+           "torture_resume", "asm:workers=4,policy=steal,interval=1", (STEAL,)),
+]
+
+
+class Build:
+    """One build folder, of make or ninja: how it compiles a source and links a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.compiles: dict[str, tuple[Path, list[str]]] = {}
+        for entry in json.loads((folder / "compile_commands.json").read_text()):
+            words = shlex.split(entry["command"])
+            if any("shunt_core.dir" in word or "shunt_plugins.dir" in word for word in words):
+                name = os.path.relpath(entry["file"], ROOT)
+                self.compiles[name] = (Path(entry["directory"]), words)
+
+    def compile(self, source: str, scratch: Path) -> tuple[Path, Path]:
+        """Compiles `source` with the mutated files in `scratch`. The original's object, the new one."""
+        directory, words = self.compiles[source]
+        copy = scratch / source
+        at = words.index("-o") + 1
+        original = directory / words[at]
+        new = scratch / (source.replace("/", "_") + ".o")
+        instead = {str(ROOT / source): str(copy)} if copy.exists() else {}
+        words = [instead.get(word, word) for word in words]
+        words[at] = str(new)
+        subprocess.run([words[0], f"-I{scratch}", *words[1:], "-w"], cwd=directory, check=True)
+        return original, new
+
+    def link_command(self, test: str) -> tuple[Path, list[str]]:
+        for recipe in self.folder.rglob(f"test_{test}.dir/link.txt"):
+            return recipe.parents[2], shlex.split(recipe.read_text())
+        listed = subprocess.run(["ninja", "-t", "commands", f"test/test_{test}"], cwd=self.folder,
+                                capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            for part in line.split("&&"):
+                if f" -o test/test_{test} " in part:
+                    return self.folder, shlex.split(part)
+        raise SystemExit(f"mutants: no command links test_{test}")
+
+    def link(self, test: str, replaced: dict[Path, Path], program: Path) -> None:
+        directory, words = self.link_command(test)
+        there = {os.path.realpath(original): str(new) for original, new in replaced.items()}
+        words = [there.pop(os.path.realpath(directory / word), word) for word in words]
+        if there:
+            raise SystemExit(f"mutants: test_{test} is not linked with {', '.join(there)}")
+        words[words.index("-o") + 1] = str(program)
+        subprocess.run(words, cwd=directory, check=True)
+
+
+def outcome(program: Path, spec: str, scratch: Path) -> str:
+    """How one run ended; empty: it passed."""
+    env = os.environ | {"SHUNT_TORTURE_MS": SLICE_MS, "SHUNT_TORTURE_SPEC": spec, "SHUNT_MATRIX": spec}
+    try:
+        done = subprocess.run([program], env=env, timeout=LIMIT_S, cwd=scratch,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return "hangs"
+    if done.returncode < 0:
+        return f"dies of signal {-done.returncode}"
+    return f"fails with {done.returncode}" if done.returncode else ""
+
+
+def mutate(mutant: Mutant, scratch: Path) -> str:
+    """Writes the mutated files below `scratch`. What is wrong with the list, if anything."""
+    for file, old, new in filter(None, ((mutant.file, mutant.old, mutant.new), mutant.also)):
+        text = (ROOT / file).read_text()
+        if text.count(old) != 1:
+            return f"the list is out of date: its text is in {file} {text.count(old)} times, not once"
+        copy = scratch / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text.replace(old, new))
+    return ""
+
+
+def try_mutant(build: Build, mutant: Mutant) -> str:
+    """What is wrong with the tests or with the list; empty: the mutant was noticed."""
+    with tempfile.TemporaryDirectory(prefix="shunt-mutant-") as folder:
+        scratch = Path(folder)
+        started = time.monotonic()
+        fault = mutate(mutant, scratch)
+        if fault:
+            return fault
+        replaced = dict(build.compile(source, scratch) for source in mutant.units or (mutant.file,))
+        program = scratch / "test"
+        build.link(mutant.test, replaced, program)
+        for _ in range(TRIES):
+            how = outcome(program, mutant.spec, scratch)
+            if how:
+                print(f"noticed: {mutant.name}: {mutant.test} {how} "
+                      f"({time.monotonic() - started:.1f} s)", flush=True)
+                return ""
+    return f"survives {mutant.test} on {mutant.spec}"
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]).resolve()
+    chosen = [m for m in MUTANTS if len(sys.argv) < 3 or sys.argv[2] in m.name]
+    if not (folder / "compile_commands.json").exists():
+        print("skipped: this build keeps no compile_commands.json (CMAKE_EXPORT_COMPILE_COMMANDS)")
+        return SKIPPED
+    build, faults = Build(folder), []
+    for test, spec in sorted({(m.test, m.spec) for m in chosen}):
+        program = folder / "test" / f"test_{test}"
+        how = outcome(program, spec, folder)
+        if how:
+            faults.append(f"without any mutant test_{test} on {spec} {how}")
+    for mutant in [] if faults else chosen:
+        fault = try_mutant(build, mutant)
+        if fault:
+            faults.append(f"{mutant.name}: {fault}")
+            print(faults[-1], flush=True)
+    print(f"{len(chosen)} mutants, {len(faults)} faults")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
