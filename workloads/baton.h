@@ -18,32 +18,47 @@ enum baton_over { BATON_SEMAPHORE, BATON_PARK, BATON_CHANNEL };
 /* The choices of a parameter `over`, in the order of the enum. */
 static const char *const baton_names[] = { "semaphore", "park", "channel", NULL };
 
-/* Where one member waits for the baton; a cache line of its own. */
+/* Where one member waits for the baton: one cache line, so that a hop touches no more. */
 struct baton_place {
-	_Alignas(64) struct shunt_semaphore semaphore;
-	struct shunt_channel channel;
+	union {
+		struct shunt_semaphore semaphore;
+		struct shunt_channel *channel;
+	};
 	struct shunt_handle member; /* for park: who waits here */
 	uint64_t value;             /* handed over: semaphore, park */
 	int full;                   /* [baton:full] park: value is there */
-};
+} __attribute__((aligned(64)));
 
+_Static_assert(sizeof(struct baton_place) == 64, "a place is one cache line");
+
+/* count places, the channels of which, if any, are in one array that the first place points to. */
 static inline int baton_init(struct baton_place **places, uint64_t count, enum baton_over over)
 {
-	*places = aligned_alloc(64, count * sizeof(struct baton_place));
-	if (!*places)
+	struct baton_place *place = aligned_alloc(64, count * sizeof(*place));
+	if (!place)
 		return -ENOMEM;
-	memset(*places, 0, count * sizeof(struct baton_place));
-	/* One more slot than a baton needs, so that no member waits to pass it. */
-	for (uint64_t i = 0; over == BATON_CHANNEL && i < count; i++)
-		if (shunt_channel_init(&(*places)[i].channel, 1))
+	memset(place, 0, count * sizeof(*place));
+	*places = place;
+	if (over != BATON_CHANNEL)
+		return 0;
+	struct shunt_channel *channels = calloc(count, sizeof(*channels));
+	place[0].channel = channels;
+	for (uint64_t i = 0; channels && i < count; i++) {
+		place[i].channel = &channels[i];
+		/* Room for the baton, so that no member waits to pass it. */
+		if (shunt_channel_init(&channels[i], 1))
 			return -ENOMEM;
-	return 0;
+	}
+	return channels ? 0 : -ENOMEM;
 }
 
-static inline void baton_fini(struct baton_place *places, uint64_t count)
+static inline void baton_fini(struct baton_place *places, uint64_t count, enum baton_over over)
 {
-	for (uint64_t i = 0; places && i < count; i++)
-		shunt_channel_fini(&places[i].channel);
+	if (places && over == BATON_CHANNEL && places[0].channel) {
+		for (uint64_t i = 0; i < count; i++)
+			shunt_channel_fini(&places[0].channel[i]);
+		free(places[0].channel);
+	}
 	free(places);
 }
 
@@ -51,7 +66,7 @@ static inline void baton_fini(struct baton_place *places, uint64_t count)
 BATON_INLINE void baton_pass(struct baton_place *to, enum baton_over over, uint64_t value)
 {
 	if (over == BATON_CHANNEL) {
-		shunt_channel_send(&to->channel, (void *)(uintptr_t)value);
+		shunt_channel_send(to->channel, (void *)(uintptr_t)value);
 		return;
 	}
 	to->value = value;
@@ -69,7 +84,7 @@ BATON_INLINE uint64_t baton_await(struct baton_place *place, enum baton_over ove
 {
 	if (over == BATON_CHANNEL) {
 		void *value = NULL;
-		shunt_channel_receive(&place->channel, &value);
+		shunt_channel_receive(place->channel, &value);
 		return (uintptr_t)value;
 	}
 	if (over == BATON_SEMAPHORE) {

@@ -138,7 +138,7 @@ static void pingpong_teardown(struct shunt_run *run)
 	struct pingpong *game = shunt_run_state(run);
 	if (!game)
 		return;
-	baton_fini(game->place, 2);
+	baton_fini(game->place, 2, game->over);
 	crowd_fini(&game->crowd);
 	free(game);
 }

@@ -156,7 +156,7 @@ static void ring_teardown(struct shunt_run *run)
 	struct ring *ring = shunt_run_state(run);
 	if (!ring)
 		return;
-	baton_fini(ring->place, ring->task_count);
+	baton_fini(ring->place, ring->task_count, ring->over);
 	crowd_fini(&ring->crowd);
 	free(ring->member);
 	free(ring);
