@@ -8,7 +8,7 @@ then fail, crash or hang. One that survives fails this test, and so does one who
 the file: the list is then out of date. First every test must pass unchanged under the same limits.
 
 It does not look for mistakes that the processor hides: on x86 the fences of the idle protocol stand
-behind locked instructions that order as much.
+behind locked instructions that order as much. model_park.c and model_deque.c explore those.
 
     mutants.py BUILD_FOLDER [WORD]      only the mutants that have WORD in their name
 """
