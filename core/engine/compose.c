@@ -77,9 +77,9 @@ static int find(struct slot *slot, struct shunt_error *err)
 		names[count++] = p->name;
 	}
 	const char *nearest = shunt_nearest(slot->chosen, names, count);
-	return shunt_fail(err, -ENOENT, "%s=%s: there is no such %s%s%s%s; `shunt list` shows them",
-		slot->name, slot->chosen, slot->name, nearest ? "; did you mean " : "",
-		nearest ? nearest : "", nearest ? "?" : "");
+	return shunt_fail(err, -ENOENT, "%s=%s: there is no such %s%s%s%s `shunt list` shows them",
+		slot->name, slot->chosen, slot->name, nearest ? "; did you mean '" : "",
+		nearest ? nearest : "", nearest ? "'?" : ";");
 }
 
 static struct slot *slot_of_key(struct slot *slots, const char *key, const char **rest)
@@ -118,9 +118,9 @@ static int unknown_key(const char *where, struct slot *slots, const char *key,
 		}
 	}
 	const char *nearest = shunt_nearest(key, names, count);
-	return shunt_fail(err, -ENOENT, "%s has no setting '%s'%s%s%s; `shunt describe %s` lists them",
+	return shunt_fail(err, -ENOENT, "%s has no setting '%s'%s%s%s `shunt describe %s` lists them",
 		where, key, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-		nearest ? "'?" : "", where);
+		nearest ? "'?" : ";", where);
 }
 
 /* place=0+2: the placement that takes numbers, with them as its parameter. */

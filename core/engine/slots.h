@@ -160,7 +160,7 @@ struct shunt_wait {
 	 * own slot, NULL from a thread that is no worker. Any thread; cheap when it does not sleep. */
 	void (*wake)(void *target, void *from);
 
-	/* Own timers only. Owner's thread only; cancelled() from any. */
+	/* Own timers only. Owner's thread only; cancelled() from any, with task and ticket alone. */
 	int (*arm)(void *slot, const struct shunt_timer *timer);
 	void (*cancelled)(void *slot, const struct shunt_timer *timer);
 	size_t (*in_flight)(const void *slot); /* timers armed and not yet reaped */
