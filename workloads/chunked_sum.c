@@ -236,6 +236,12 @@ static int sum_resolve(struct shunt_run *run, struct shunt_error *err)
 	if (has_input(run) && (shunt_run_given(run, "items") || shunt_run_given(run, "data")))
 		return shunt_fail(err, -EINVAL,
 			"input=FILE says which numbers and how many: no items or data with it");
+	if (has_input(run))
+		rc = shunt_run_imply(run, "data", "file", err);
+	else if (!strcmp(shunt_run_text(run, "data"), "file"))
+		rc = shunt_fail(err, -EINVAL, "data=file needs input=FILE");
+	if (rc)
+		return rc;
 	if (shunt_run_int(run, "pause") == 0)
 		return 0;
 	if (!(shunt_run_caps(run) & SHUNT_TIMED))
@@ -327,12 +333,13 @@ static void sum_teardown(struct shunt_run *run)
 }
 
 static const char *const presets[] = { "none", "tutorial", NULL };
-static const char *const datas[] = { "seed", "index", NULL };
+static const char *const datas[] = { "seed", "index", "file", NULL };
 static const char *const kernels[] = { "scalar", "vector", NULL };
 
 static const struct shunt_param sum_params[] = {
 	{ "items", SHUNT_PARAM_COUNT, "10M", 1, INT64_C(1) << 32, NULL,
-		"how many numbers; more than fit a cache shows the memory, fewer the scheduler" },
+		"how many numbers (an input says itself); more than fit a cache show the memory, fewer "
+		"the scheduler" },
 	{ "tasks", SHUNT_PARAM_COUNT, "100", 1, 100000000, NULL,
 		"how many tasks share them; each adds up one contiguous slice" },
 	{ "chunk", SHUNT_PARAM_COUNT, "100", 1, INT64_C(1) << 32, NULL,
@@ -343,7 +350,7 @@ static const struct shunt_param sum_params[] = {
 		"1: rounds = length / chunk + 1, so that a last, empty round may follow, as in the "
 		"tutorial" },
 	{ "data", SHUNT_PARAM_CHOICE, "seed", 0, 0, datas,
-		"seed: random 32-bit integers from the seed; index: number i is i" },
+		"seed: random 32-bit integers from the seed; index: number i is i; file: the input's" },
 	{ "kernel", SHUNT_PARAM_CHOICE, "scalar", 0, 0, kernels,
 		"how a chunk is added up, one number at a time or by vectors; both compiled with -O2" },
 	{ "preset", SHUNT_PARAM_CHOICE, "none", 0, 0, presets,
