@@ -115,9 +115,12 @@ static bool futex_sleep(struct thread_task *self, int64_t deadline_ns)
 	struct timespec at = { .tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000 };
 	if (deadline_ns < 0)
 		at = (struct timespec){ 0, 0 };
+	int before = errno; /* the task's own: a wait must not change it */
 	long rc = syscall(SYS_futex, &self->posted, FUTEX_WAIT_BITSET_PRIVATE, 0,
 		deadline_ns == SHUNT_FOREVER ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
-	return rc < 0 && errno == ETIMEDOUT;
+	bool late = rc < 0 && errno == ETIMEDOUT;
+	errno = before;
+	return late;
 }
 
 /* Ends this thread's task from inside a wait. */
