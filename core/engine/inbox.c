@@ -20,8 +20,11 @@ void shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from)
 	 * pairs with the fence in announce (idle.c). */
 	shunt_full_fence();
 	/* Relaxed: ordered by the fence [worker:idle]. */
-	if (atomic_load_explicit(&target->idle, memory_order_relaxed))
+	if (atomic_load_explicit(&target->idle, memory_order_relaxed)) {
+		int before = errno; /* of the task, or of the thread, that wakes */
 		target->engine->wait_slot->wake(target->wait, from ? from->wait : NULL);
+		errno = before;
+	}
 }
 
 void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,

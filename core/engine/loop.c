@@ -22,6 +22,7 @@
 void shunt_worker_service(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
+	int before = *worker->errno_at; /* the running task's: our system calls must not change it */
 	/* Relaxed: see worker.h on requests that this store overwrites. */
 	atomic_store_explicit(&worker->limit, worker->switches + engine->interval,
 		memory_order_relaxed);
@@ -40,6 +41,7 @@ void shunt_worker_service(struct shunt_worker *worker)
 	}
 	if (engine->policy->tick)
 		engine->policy->tick(worker);
+	*worker->errno_at = before;
 }
 
 static bool stopping(const struct shunt_engine *engine)
