@@ -60,7 +60,7 @@ static int null_spawn(struct shunt_ctx *ctx, struct shunt_handle *handle, shunt_
 		return -ENOMEM;
 	shunt_task_init(task, fn, arg, attr, handle == NULL, null->next_id++);
 	if (handle)
-		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
+		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	null->spawns++;
 	null->live++;
 
@@ -91,12 +91,13 @@ static void visit_stuck(void *arg, struct shunt_task *task)
 static _Noreturn void leave(struct null_sched *null, int64_t deadline_ns)
 {
 	if (deadline_ns == SHUNT_FOREVER) {
-		struct shunt_stuck stuck = { .used = 0 };
+		struct shunt_stuck stuck = {.used = 0};
 		shunt_descriptors_each(&null->descriptors, visit_stuck, &stuck);
 		null->failure = shunt_stuck_fail(&stuck, null->live, null->err);
 	} else {
 		const struct shunt_task *task = null->ctx.current;
-		null->failure = shunt_fail(null->err, -ENOTSUP, "task %llu%s%s would wait for a "
+		null->failure = shunt_fail(null->err, -ENOTSUP,
+			"task %llu%s%s would wait for a "
 			"deadline, and backend '%s' runs each task to its end",
 			(unsigned long long)task->id, task->name ? " " : "",
 			task->name ? task->name : "", null->sched.backend->name);
@@ -141,7 +142,7 @@ static const struct shunt_hooks null_hooks = {
 /* ---- the backend: called from outside tasks --------------------------------------------------- */
 
 static const struct shunt_param null_params[] = {
-	{ .name = NULL },
+	{.name = NULL},
 };
 
 static int null_open(struct shunt_sched **sched, const struct shunt_backend *backend,
@@ -160,9 +161,10 @@ static int null_open(struct shunt_sched **sched, const struct shunt_backend *bac
 		return shunt_fail(err, -ENOMEM, "out of memory for the scheduler");
 	/* What it can do: the same order of events every time, and telling when a task would wait
 	 * for ever. `many` false: core may use plain loads and stores on task words. */
-	null->sched = (struct shunt_sched){ .backend = backend, .worker_count = 1,
-		.caps = SHUNT_DETERMINISTIC | SHUNT_DEADLOCK };
-	null->ctx = (struct shunt_ctx){ .hooks = &null_hooks, .sched = &null->sched };
+	null->sched = (struct shunt_sched){.backend = backend,
+		.worker_count = 1,
+		.caps = SHUNT_DETERMINISTIC | SHUNT_DEADLOCK};
+	null->ctx = (struct shunt_ctx){.hooks = &null_hooks, .sched = &null->sched};
 	shunt_descriptors_init(&null->descriptors, &null->sched, sizeof(struct shunt_task));
 	*sched = &null->sched;
 	return 0;
@@ -200,12 +202,13 @@ static void *root_main(void *arg)
 static int null_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
 	struct shunt_error *err)
 {
-	static const struct shunt_attr attr = { .name = "root" };
+	static const struct shunt_attr attr = {.name = "root"};
 	struct null_sched *null = (struct null_sched *)sched;
-	struct root root = { fn, arg, NULL };
+	struct root root = {fn, arg, NULL};
 	if (null->running || null->failure)
-		return shunt_fail(err, -EBUSY, null->running ? "this scheduler is running already"
-			: "an earlier run of this scheduler failed");
+		return shunt_fail(err, -EBUSY,
+			null->running ? "this scheduler is running already"
+				      : "an earlier run of this scheduler failed");
 	null->running = true;
 	null->err = err;
 	null->next_id = 0;

@@ -62,19 +62,19 @@ struct threads {
 	pthread_attr_t attr;
 	int64_t slack_ns;
 	unsigned delay_every;
-	struct shunt_hist *delay;      /* NULL: off */
-	_Atomic int64_t active;        /* [threads:active] see the head comment */
-	_Atomic uint32_t failed;       /* [threads:failed] a deadlock ends all threads */
+	struct shunt_hist *delay;       /* NULL: off */
+	_Atomic int64_t active;         /* [threads:active] see the head comment */
+	_Atomic uint32_t failed;        /* [threads:failed] a deadlock ends all threads */
 	_Atomic uint64_t outside_wakes; /* [threads:outside] */
 
-	pthread_mutex_t lock;          /* guards what follows */
-	pthread_cond_t changed;        /* task_count or holds fell to 0 */
+	pthread_mutex_t lock;   /* guards what follows */
+	pthread_cond_t changed; /* task_count or holds fell to 0 */
 	struct shunt_descriptors descriptors;
-	struct shunt_ctx total;        /* counts of threads that have ended */
+	struct shunt_ctx total; /* counts of threads that have ended */
 	struct thread_counts total_count;
 	uint64_t task_count, next_id;
 	int64_t holds;
-	struct shunt_error *err;       /* of the run in progress */
+	struct shunt_error *err; /* of the run in progress */
 	bool running;
 	int failure;
 };
@@ -112,9 +112,10 @@ static bool is_posted(struct thread_task *self)
 /* Sleeps until posted or the deadline; may return early. True: the deadline has passed. */
 static bool futex_sleep(struct thread_task *self, int64_t deadline_ns)
 {
-	struct timespec at = { .tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000 };
+	struct timespec at = {.tv_sec = deadline_ns / 1000000000,
+		.tv_nsec = deadline_ns % 1000000000};
 	if (deadline_ns < 0)
-		at = (struct timespec){ 0, 0 };
+		at = (struct timespec){0, 0};
 	int before = errno; /* the task's own: a wait must not change it */
 	long rc = syscall(SYS_futex, &self->posted, FUTEX_WAIT_BITSET_PRIVATE, 0,
 		deadline_ns == SHUNT_FOREVER ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
@@ -158,7 +159,7 @@ static void visit_post(void *arg, struct shunt_task *task)
 /* Context: lock held, active is 0. */
 static void fail_run(struct threads *threads)
 {
-	struct shunt_stuck stuck = { .used = 0 };
+	struct shunt_stuck stuck = {.used = 0};
 	shunt_descriptors_each(&threads->descriptors, visit_stuck, &stuck);
 	threads->failure = shunt_stuck_fail(&stuck, threads->task_count, threads->err);
 	/* Release pairs with the acquire in leave_if_failed [threads:failed]. */
@@ -309,9 +310,12 @@ static void *thread_main(void *arg)
 	struct shunt_task *task = &self->task;
 	struct threads *threads = (struct threads *)task->sched;
 	/* The threads of many tasks share an index, where an index is needed to spread something. */
-	struct thread thread = { .ctx = { .hooks = &threads_hooks, .current = task,
-		.sched = &threads->sched, .many = true,
-		.index = (unsigned)(task->id % threads->sched.worker_count) } };
+	struct thread thread = {
+		.ctx = {.hooks = &threads_hooks,
+			.current = task,
+			.sched = &threads->sched,
+			.many = true,
+			.index = (unsigned)(task->id % threads->sched.worker_count)}};
 	if (threads->slack_ns)
 		prctl(PR_SET_TIMERSLACK, (unsigned long)threads->slack_ns, 0, 0, 0);
 	shunt_ctx_set(&thread.ctx);
@@ -367,10 +371,10 @@ static int start(struct threads *threads, struct shunt_handle *handle, shunt_tas
 	atomic_store_explicit(&of_task(task)->posted, 0, memory_order_relaxed);
 	of_task(task)->ready_ns = sample ? shunt_now_ns() : 0;
 	/* Before the thread is, which may look for its own handle there; put back on a failure. */
-	struct shunt_handle before = { NULL, 0 };
+	struct shunt_handle before = {NULL, 0};
 	if (handle) {
 		before = *handle;
-		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
+		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	}
 	pthread_t thread;
 	rc = pthread_create(&thread, &threads->attr, thread_main, task);
@@ -441,9 +445,9 @@ static void *root_main(void *arg)
 static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
 	struct shunt_error *err)
 {
-	static const struct shunt_attr attr = { .name = "root" };
+	static const struct shunt_attr attr = {.name = "root"};
 	struct threads *threads = (struct threads *)sched;
-	struct root root = { fn, arg, NULL };
+	struct root root = {fn, arg, NULL};
 	pthread_mutex_lock(&threads->lock);
 	bool busy = threads->running || threads->failure;
 	if (!busy) {
@@ -453,11 +457,13 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	}
 	pthread_mutex_unlock(&threads->lock);
 	if (busy)
-		return shunt_fail(err, -EBUSY, threads->failure
-			? "an earlier run of this scheduler failed" : "this scheduler is running already");
+		return shunt_fail(err, -EBUSY,
+			threads->failure ? "an earlier run of this scheduler failed"
+					 : "this scheduler is running already");
 	int rc = start(threads, NULL, root_main, &root, &attr, false);
 	if (rc)
-		shunt_fail(err, rc, "the kernel refused a thread for the root task: %s", strerror(-rc));
+		shunt_fail(err, rc, "the kernel refused a thread for the root task: %s",
+			strerror(-rc));
 	pthread_mutex_lock(&threads->lock);
 	while (threads->task_count || (threads->holds && !threads->failure))
 		pthread_cond_wait(&threads->changed, &threads->lock);
@@ -472,13 +478,20 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 /* ---- the backend ------------------------------------------------------------------------------- */
 
 static const struct shunt_param threads_params[] = {
-	{ .name = "stack.size", .type = SHUNT_PARAM_SIZE, .fallback = "64k", .min = 16384,
+	{.name = "stack.size",
+		.type = SHUNT_PARAM_SIZE,
+		.fallback = "64k",
+		.min = 16384,
 		.max = INT64_C(1) << 30,
 		.help = "bytes of a thread's stack, its thread-local data included (the kernel's "
-			"usual default is 8M)" },
-	{ .name = "wait.slack", .type = SHUNT_PARAM_DURATION, .fallback = "1ns", .max = 1000000000,
-		.help = "timer slack of every thread (the kernel's default is 50us); 0: leave alone" },
-	{ .name = NULL },
+			"usual default is 8M)"},
+	{.name = "wait.slack",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "1ns",
+		.max = 1000000000,
+		.help = "timer slack of every thread (the kernel's default is 50us); 0: leave "
+			"alone"},
+	{.name = NULL},
 };
 
 static unsigned cpu_count(void)
@@ -496,7 +509,8 @@ static int set_attributes(struct threads *threads, struct shunt_error *err)
 	int rc = pthread_attr_setstacksize(&threads->attr, stack);
 	pthread_attr_setdetachstate(&threads->attr, PTHREAD_CREATE_DETACHED);
 	return rc ? shunt_fail(err, -rc, "stack.size=%zu: the C library refuses it: %s", stack,
-		strerror(rc)) : 0;
+			    strerror(rc))
+		  : 0;
 }
 
 static void threads_close(struct shunt_sched *sched)
@@ -514,14 +528,18 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 	const struct shunt_config *config, struct shunt_error *err)
 {
 	if (config->trace)
-		return shunt_fail(err, -ENOTSUP, "backend '%s' keeps no trace, because the kernel "
-			"schedules its tasks: use perf sched", backend->name);
+		return shunt_fail(err, -ENOTSUP,
+			"backend '%s' keeps no trace, because the kernel "
+			"schedules its tasks: use perf sched",
+			backend->name);
 	struct threads *threads = calloc(1, sizeof(*threads));
 	if (!threads)
 		return shunt_fail(err, -ENOMEM, "out of memory for the scheduler");
-	threads->sched = (struct shunt_sched){ .backend = backend, .worker_count = cpu_count(),
-		.many = true, .caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE |
-			SHUNT_PARALLEL | SHUNT_DEADLOCK };
+	threads->sched = (struct shunt_sched){.backend = backend,
+		.worker_count = cpu_count(),
+		.many = true,
+		.caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_PARALLEL |
+			SHUNT_DEADLOCK};
 	pthread_mutex_init(&threads->lock, NULL);
 	pthread_cond_init(&threads->changed, NULL);
 	pthread_attr_init(&threads->attr);
@@ -570,8 +588,9 @@ static void threads_composition(const struct shunt_sched *sched,
 	const struct threads *threads = (const struct threads *)sched;
 	for (size_t i = 0; threads_params[i].name; i++) {
 		char text[64];
-		setting(sink, threads_params[i].name, shunt_value_format(&threads_params[i],
-			&threads->values.value[i], text, sizeof(text)));
+		setting(sink, threads_params[i].name,
+			shunt_value_format(&threads_params[i], &threads->values.value[i], text,
+				sizeof(text)));
 	}
 }
 

@@ -19,7 +19,7 @@ static void tighten(struct limit *limit, uint64_t most, uint64_t used, const cha
 {
 	uint64_t left = most > used ? most - used : 1;
 	if (!limit->tasks || left < limit->tasks)
-		*limit = (struct limit){ left, name, remedy };
+		*limit = (struct limit){left, name, remedy};
 }
 
 /* Threads of the whole system: the number after the slash in "0.00 0.01 0.05 1/123 4567". */
@@ -39,7 +39,8 @@ static void cgroup_limit(struct limit *limit)
 		text[0] < '0' || text[0] > '9')
 		return;
 	uint64_t most = strtoull(text, NULL, 10), used = 0;
-	if (shunt_proc_cgroup("", "pids", "pids.current", "pids.current", text, sizeof(text), path) > 0)
+	if (shunt_proc_cgroup("", "pids", "pids.current", "pids.current", text, sizeof(text),
+		    path) > 0)
 		used = strtoull(text, NULL, 10);
 	tighten(limit, most, used, "the control group's pids.max",
 		"give the container or the service a higher one");
@@ -48,7 +49,7 @@ static void cgroup_limit(struct limit *limit)
 uint64_t shunt_threads_task_limit(const struct shunt_sched *sched, struct shunt_error *reason)
 {
 	(void)sched;
-	struct limit limit = { 0, NULL, NULL };
+	struct limit limit = {0, NULL, NULL};
 	uint64_t most, used = threads_in_use();
 	struct rlimit own;
 	/* The superuser is not held to RLIMIT_NPROC. */

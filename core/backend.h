@@ -24,8 +24,8 @@ struct shunt_trace;
  */
 struct shunt_hooks {
 	/* Required. Makes a task in state RUNNABLE, joiner NONE, or DETACHED if handle is NULL. */
-	int (*spawn)(struct shunt_ctx *ctx, struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
-		const struct shunt_attr *attr);
+	int (*spawn)(struct shunt_ctx *ctx, struct shunt_handle *handle, shunt_task_fn *fn,
+		void *arg, const struct shunt_attr *attr);
 	/* Required. Lets others run. */
 	void (*yield)(struct shunt_ctx *ctx);
 	/* Required if CAN_BLOCK or TIMED. A park in full: takes the permit or blocks until claimed or
@@ -65,14 +65,14 @@ struct shunt_setting {
 };
 
 struct shunt_config {
-	const char *backend;                    /* the name in the spec */
-	const struct shunt_setting *settings;   /* later ones override earlier ones */
+	const char *backend;                  /* the name in the spec */
+	const struct shunt_setting *settings; /* later ones override earlier ones */
 	size_t setting_count;
-	uint64_t seed;                          /* for policies and victims */
-	uint64_t tasks_max;                     /* expected peak of live tasks, 0 unknown */
-	struct shunt_trace *trace;              /* NULL: none. Chooses the probe variant of the hooks */
-	struct shunt_hist *sched_delay;         /* NULL: off. ready -> running, sampled */
-	unsigned sched_delay_every;             /* one in so many */
+	uint64_t seed;                  /* for policies and victims */
+	uint64_t tasks_max;             /* expected peak of live tasks, 0 unknown */
+	struct shunt_trace *trace;      /* NULL: none. Chooses the probe variant of the hooks */
+	struct shunt_hist *sched_delay; /* NULL: off. ready -> running, sampled */
+	unsigned sched_delay_every;     /* one in so many */
 };
 
 typedef void shunt_counter_fn(void *sink, const char *name, uint64_t value);
@@ -80,7 +80,7 @@ typedef void shunt_counter_fn(void *sink, const char *name, uint64_t value);
 struct shunt_backend {
 	const char *name;
 	const char *summary;
-	const char *preset;               /* the composition's settings, "switch=asm wait=futex …"; NULL
+	const char *preset; /* the composition's settings, "switch=asm wait=futex …"; NULL
 					     for a complete backend */
 	const struct shunt_param *params; /* of a complete backend. Optional */
 	/* Optional: can this machine run it? Else a negative errno, and why. */
@@ -107,11 +107,12 @@ struct shunt_backend {
 	/* Every counter, summed over workers (after run). */
 	void (*counters)(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink);
 	/* Every resolved setting as key and value in base units: the composition of the record. */
-	void (*composition)(const struct shunt_sched *sched, void (*setting)(void *sink,
-		const char *key, const char *value), void *sink);
+	void (*composition)(const struct shunt_sched *sched,
+		void (*setting)(void *sink, const char *key, const char *value), void *sink);
 	/* Optional: facts for the manifest and caveats for the report ("guard", "wait.flags"). */
-	void (*facts)(const struct shunt_sched *sched, void (*fact)(void *sink, const char *name,
-		const char *value, const char *source), void *sink);
+	void (*facts)(const struct shunt_sched *sched,
+		void (*fact)(void *sink, const char *name, const char *value, const char *source),
+		void *sink);
 	/* Optional: how many tasks of the given kind fit on this machine now; 0: no known limit. The
 	 * reason names the limit and the remedy. */
 	uint64_t (*task_limit)(const struct shunt_sched *sched, struct shunt_error *reason);
@@ -167,7 +168,7 @@ void shunt_on_stack_overflow(void (*callback)(const char *message));
 /* Prints "shunt: …" to standard error and aborts: a programming error, named. */
 _Noreturn void shunt_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define SHUNT_ASSERT(condition)                                                                    \
-	((condition) ? (void)0 : shunt_panic("%s:%d: assertion failed: %s", __FILE__, __LINE__,    \
-		#condition))
+	((condition) ? (void)0                                                                     \
+		     : shunt_panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #condition))
 
 #endif

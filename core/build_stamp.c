@@ -13,8 +13,8 @@
 #define COMMIT_CHARS 40
 
 /* Volatile, because the compiler must not believe the initialiser. Padded with spaces. */
-__attribute__((
-	section(".shunt_commit"), used)) static const volatile char stamp[STAMP_BYTES] = "unknown";
+__attribute__((section(".shunt_commit"), used)) static const volatile char stamp[STAMP_BYTES] =
+	"unknown";
 
 /* Filled at the first call; every caller writes the same bytes. */
 static char commit[COMMIT_CHARS + 1];

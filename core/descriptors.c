@@ -18,8 +18,8 @@ struct shunt_descriptor_slab {
 void shunt_descriptors_init(struct shunt_descriptors *set, struct shunt_sched *sched, size_t bytes)
 {
 	SHUNT_ASSERT(bytes >= sizeof(struct shunt_task));
-	*set = (struct shunt_descriptors){ .sched = sched,
-		.bytes = (bytes + DESCRIPTORS - 1) / DESCRIPTORS * DESCRIPTORS };
+	*set = (struct shunt_descriptors){.sched = sched,
+		.bytes = (bytes + DESCRIPTORS - 1) / DESCRIPTORS * DESCRIPTORS};
 }
 
 void shunt_descriptors_fini(struct shunt_descriptors *set)
@@ -93,15 +93,16 @@ void shunt_descriptors_each(struct shunt_descriptors *set,
 void shunt_stuck_add(struct shunt_stuck *stuck, const struct shunt_task *task)
 {
 	uint64_t state = shunt_word_state(shunt_word_load(task, true));
-	if (state < SHUNT_TASK_PARKING || state > SHUNT_TASK_BLOCKED || stuck->named >= NAMES_MOST ||
-		stuck->used >= sizeof(stuck->text))
+	if (state < SHUNT_TASK_PARKING || state > SHUNT_TASK_BLOCKED ||
+		stuck->named >= NAMES_MOST || stuck->used >= sizeof(stuck->text))
 		return;
 	const char *what = state <= SHUNT_TASK_PARKED ? "park"
-		: task->wait_what ? task->wait_what : "a wait";
+			   : task->wait_what          ? task->wait_what
+						      : "a wait";
 	int n = snprintf(stuck->text + stuck->used, sizeof(stuck->text) - stuck->used,
 		"%s%s%s%stask %llu in %s", stuck->named ? "; " : ": ", task->name ? "'" : "",
-		task->name ? task->name : "", task->name ? "', " : "",
-		(unsigned long long)task->id, what);
+		task->name ? task->name : "", task->name ? "', " : "", (unsigned long long)task->id,
+		what);
 	stuck->used += n > 0 ? (size_t)n : 0;
 	stuck->named++;
 }

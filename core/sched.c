@@ -52,7 +52,8 @@ _Noreturn void shunt_panic(const char *format, ...)
 
 static _Noreturn __attribute__((cold, noinline)) void outside_a_task(const char *call)
 {
-	shunt_panic("%s called outside a task: only tasks of a running scheduler may call it", call);
+	shunt_panic("%s called outside a task: only tasks of a running scheduler may call it",
+		call);
 }
 
 /* The context of a call that only tasks may make. */
@@ -180,8 +181,9 @@ void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	task->id = id;
 	task->joiner = detached ? SHUNT_JOINER_DETACHED : SHUNT_JOINER_NONE;
 	/* Relaxed: nobody else knows the task yet. */
-	shunt_word_store(task, (atomic_load_explicit(&task->word, memory_order_relaxed) &
-		SHUNT_WORD_TICKET) | SHUNT_TASK_RUNNABLE);
+	shunt_word_store(task,
+		(atomic_load_explicit(&task->word, memory_order_relaxed) & SHUNT_WORD_TICKET) |
+			SHUNT_TASK_RUNNABLE);
 }
 
 /*
@@ -335,7 +337,7 @@ int shunt_detach(struct shunt_handle handle)
 struct shunt_handle shunt_self(void)
 {
 	struct shunt_task *task = TASK_CTX()->current;
-	return (struct shunt_handle){ task, shunt_task_generation(task) };
+	return (struct shunt_handle){task, shunt_task_generation(task)};
 }
 
 uint64_t shunt_task_id(void)
@@ -375,7 +377,8 @@ void shunt_close(struct shunt_sched *sched)
 int shunt_spawn_external(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr)
 {
-	return sched->backend->spawn ? sched->backend->spawn(sched, handle, fn, arg, attr) : -ENOTSUP;
+	return sched->backend->spawn ? sched->backend->spawn(sched, handle, fn, arg, attr)
+				     : -ENOTSUP;
 }
 
 void shunt_hold(struct shunt_sched *sched)

@@ -66,12 +66,12 @@ struct shunt_task {
 	/* Every switch touches these: one cache line. Owned by the worker that runs or holds it. */
 	struct shunt_task *next; /* in a run queue, an inbox or a free list */
 	void *sp;                /* what a swap loads; NULL: has not run yet */
-	uintptr_t value;         /* what its next resumer leaves: 0, or -ETIMEDOUT as a wait's result */
-	_Atomic uint64_t word;   /* [task:word] */
+	uintptr_t value; /* what its next resumer leaves: 0, or -ETIMEDOUT as a wait's result */
+	_Atomic uint64_t word; /* [task:word] */
 	int saved_errno;
-	unsigned home;             /* index of the worker that it belongs to where tasks stay */
-	struct shunt_stack *stack; /* NULL before the first run */
-	uint64_t timer_ticket;     /* of the timer it armed and that has not fired; 0: none */
+	unsigned home;               /* index of the worker that it belongs to where tasks stay */
+	struct shunt_stack *stack;   /* NULL before the first run */
+	uint64_t timer_ticket;       /* of the timer it armed and that has not fired; 0: none */
 	struct shunt_worker *worker; /* on which it last gave way, and armed its timer */
 
 	/* Its beginning, its end and its joiner. */
@@ -88,7 +88,7 @@ struct shunt_task {
 	int wait_result;  /* of a wait on a sync object that can end in more than one way */
 	union {
 		void **join_result; /* while it joins: where it wants the result */
-		int64_t ready_ns;   /* while it is ready, under a probe: since when; 0: not sampled */
+		int64_t ready_ns; /* while it is ready, under a probe: since when; 0: not sampled */
 	};
 
 	/* Its wait: a task waits for one thing at a time. Guarded by the object's lock. */
@@ -111,7 +111,8 @@ _Static_assert(sizeof(struct shunt_task) == 192, "three cache lines");
 static inline uint64_t shunt_word_load(const struct shunt_task *task, bool many)
 {
 	/* Acquire pairs with [task:word] release of whoever changed it last. */
-	return atomic_load_explicit(&task->word, many ? memory_order_acquire : memory_order_relaxed);
+	return atomic_load_explicit(&task->word,
+		many ? memory_order_acquire : memory_order_relaxed);
 }
 
 static inline void shunt_word_store(struct shunt_task *task, uint64_t word)
@@ -163,12 +164,15 @@ static inline bool shunt_task_prepare_park(struct shunt_task *task, bool many)
 	if (!many) {
 		bool permit = word & SHUNT_WORD_PERMIT;
 		shunt_word_store(task, permit ? word & ~SHUNT_WORD_PERMIT
-			: word + SHUNT_EPOCH_ONE + (SHUNT_TASK_PARKED - SHUNT_TASK_RUNNABLE));
+					      : word + SHUNT_EPOCH_ONE +
+							(SHUNT_TASK_PARKED - SHUNT_TASK_RUNNABLE));
 		return !permit;
 	}
 	for (;;) {
-		uint64_t next = word & SHUNT_WORD_PERMIT ? word & ~SHUNT_WORD_PERMIT
-			: word + SHUNT_EPOCH_ONE + (SHUNT_TASK_PARKING - SHUNT_TASK_RUNNABLE);
+		uint64_t next = word & SHUNT_WORD_PERMIT
+					? word & ~SHUNT_WORD_PERMIT
+					: word + SHUNT_EPOCH_ONE +
+						  (SHUNT_TASK_PARKING - SHUNT_TASK_RUNNABLE);
 		if (shunt_word_cas(task, &word, next))
 			return shunt_word_state(next) == SHUNT_TASK_PARKING;
 	}
@@ -192,9 +196,9 @@ static inline bool shunt_task_unprepare(struct shunt_task *task, bool many, int 
 }
 
 enum shunt_claim {
-	SHUNT_CLAIM_STALE, /* not in that wait any more; nothing done */
-	SHUNT_CLAIM_MINE,  /* claimed: the caller must make the task ready */
-	SHUNT_CLAIM_LEFT,  /* claimed before its registers were saved: commit will make it ready */
+	SHUNT_CLAIM_STALE,  /* not in that wait any more; nothing done */
+	SHUNT_CLAIM_MINE,   /* claimed: the caller must make the task ready */
+	SHUNT_CLAIM_LEFT,   /* claimed before its registers were saved: commit will make it ready */
 	SHUNT_CLAIM_PERMIT, /* (wake only) not parked: the permit was left */
 };
 
@@ -214,8 +218,9 @@ static inline enum shunt_claim shunt_task_claim(struct shunt_task *task, uint64_
 			return SHUNT_CLAIM_MINE;
 		}
 		bool saved = state == SHUNT_TASK_PARKED || state == SHUNT_TASK_BLOCKED;
-		uint64_t next = shunt_word_with_state(word, saved ? SHUNT_TASK_RUNNABLE
-			: value ? SHUNT_TASK_LATE : SHUNT_TASK_WOKEN);
+		uint64_t next = shunt_word_with_state(word, saved   ? SHUNT_TASK_RUNNABLE
+							    : value ? SHUNT_TASK_LATE
+								    : SHUNT_TASK_WOKEN);
 		if (!shunt_word_cas(task, &word, next))
 			continue;
 		if (saved)
@@ -234,18 +239,20 @@ static inline enum shunt_claim shunt_task_claim_park(struct shunt_task *task, ui
 		if ((word & SHUNT_WORD_GENERATION) != generation || state == SHUNT_TASK_FREE ||
 			state == SHUNT_TASK_ENDED)
 			return SHUNT_CLAIM_STALE;
-		uint64_t next = state == SHUNT_TASK_PARKED ? shunt_word_with_state(word,
-				SHUNT_TASK_RUNNABLE)
-			: state == SHUNT_TASK_PARKING ? shunt_word_with_state(word, SHUNT_TASK_WOKEN)
-			: word | SHUNT_WORD_PERMIT;
+		uint64_t next = state == SHUNT_TASK_PARKED
+					? shunt_word_with_state(word, SHUNT_TASK_RUNNABLE)
+				: state == SHUNT_TASK_PARKING
+					? shunt_word_with_state(word, SHUNT_TASK_WOKEN)
+					: word | SHUNT_WORD_PERMIT;
 		if (!many)
 			shunt_word_store(task, next);
 		else if (!shunt_word_cas(task, &word, next))
 			continue;
 		if (state == SHUNT_TASK_PARKED)
 			task->value = 0;
-		return state == SHUNT_TASK_PARKED ? SHUNT_CLAIM_MINE
-			: state == SHUNT_TASK_PARKING ? SHUNT_CLAIM_LEFT : SHUNT_CLAIM_PERMIT;
+		return state == SHUNT_TASK_PARKED    ? SHUNT_CLAIM_MINE
+		       : state == SHUNT_TASK_PARKING ? SHUNT_CLAIM_LEFT
+						     : SHUNT_CLAIM_PERMIT;
 	}
 }
 
@@ -256,8 +263,9 @@ static inline bool shunt_task_commit(struct shunt_task *task)
 	uint64_t word = shunt_word_load(task, true);
 	for (;;) {
 		uint64_t state = shunt_word_state(word);
-		uint64_t next = state == SHUNT_TASK_PARKING ? SHUNT_TASK_PARKED
-			: state == SHUNT_TASK_BLOCKING ? SHUNT_TASK_BLOCKED : SHUNT_TASK_RUNNABLE;
+		uint64_t next = state == SHUNT_TASK_PARKING    ? SHUNT_TASK_PARKED
+				: state == SHUNT_TASK_BLOCKING ? SHUNT_TASK_BLOCKED
+							       : SHUNT_TASK_RUNNABLE;
 		if (!shunt_word_cas(task, &word, shunt_word_with_state(word, next)))
 			continue;
 		if (next != SHUNT_TASK_RUNNABLE)

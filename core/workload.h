@@ -18,16 +18,16 @@
 
 /* What a workload may need of a backend; matched against the resolved composition. */
 enum shunt_cap {
-	SHUNT_CAN_BLOCK = 1 << 0,       /* park, join of an unfinished task, sync objects; without it
+	SHUNT_CAN_BLOCK = 1 << 0,     /* park, join of an unfinished task, sync objects; without it
 					   yield returns at once */
-	SHUNT_TIMED = 1 << 1,           /* sleeps and deadlines */
-	SHUNT_EXTERNAL_WAKE = 1 << 2,   /* wake and spawn from any thread */
+	SHUNT_TIMED = 1 << 1,         /* sleeps and deadlines */
+	SHUNT_EXTERNAL_WAKE = 1 << 2, /* wake and spawn from any thread */
 	SHUNT_DIRECT_TRANSFER = 1 << 3, /* transfer is one swap */
 	SHUNT_PARALLEL = 1 << 4,        /* more than one task may run at a time */
 	SHUNT_MIGRATES = 1 << 5,        /* a task may go on on another thread */
 	SHUNT_DETERMINISTIC = 1 << 6,   /* same seed, same schedule (without timers) */
 	SHUNT_VIRTUAL_TIME = 1 << 7,
-	SHUNT_DEADLOCK = 1 << 8,        /* notices and reports a deadlock */
+	SHUNT_DEADLOCK = 1 << 8, /* notices and reports a deadlock */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */
@@ -47,7 +47,7 @@ struct shunt_workload {
 	const char *cost_metric; /* name of time per operation: "ns_per_switch" */
 	unsigned needs;          /* enum shunt_cap bits */
 	const struct shunt_param *params;
-	const char *small;       /* settings for a run of some milliseconds on any backend, for tests:
+	const char *small; /* settings for a run of some milliseconds on any backend, for tests:
 				    "tasks=4 switches=100". Several such runs are divided by `|` */
 
 	/* Optional: checks parameters against each other and lets one imply others. -EINVAL;

@@ -16,7 +16,7 @@
 
 enum baton_over { BATON_SEMAPHORE, BATON_PARK, BATON_CHANNEL };
 /* The choices of a parameter `over`, in the order of the enum. */
-static const char *const baton_names[] = { "semaphore", "park", "channel", NULL };
+static const char *const baton_names[] = {"semaphore", "park", "channel", NULL};
 
 /* Where one member waits for the baton: one cache line, so that a hop touches no more. */
 struct baton_place {

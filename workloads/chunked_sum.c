@@ -112,7 +112,7 @@ static void prepare_iteration(struct sum *sum)
 		slice->total = slice->yields = slice->early = 0;
 		slice->rc = 0;
 		slice->sample_in = sum->sample ? sum->sample - rounds_before % sum->sample
-			: UINT64_MAX;
+					       : UINT64_MAX;
 		rounds_before += slice->rounds;
 	}
 	sum->narrating = shunt_narrating(sum->run) && !shunt_run_warming_up(sum->run);
@@ -122,8 +122,9 @@ static int start_tasks(struct sum *sum)
 {
 	for (sum->crowd.started = 0; sum->crowd.started < sum->task_count; sum->crowd.started++) {
 		struct slice *slice = &sum->slice[sum->crowd.started];
-		struct shunt_attr attr = { .name = slice->name[0] ? slice->name : NULL };
-		int rc = shunt_spawn(&sum->crowd.handle[sum->crowd.started], sum_slice, slice, &attr);
+		struct shunt_attr attr = {.name = slice->name[0] ? slice->name : NULL};
+		int rc = shunt_spawn(&sum->crowd.handle[sum->crowd.started], sum_slice, slice,
+			&attr);
 		if (rc)
 			return crowd_refused(sum->run, sum->crowd.started, sum->task_count, rc);
 	}
@@ -145,7 +146,7 @@ static int join_tasks(struct sum *sum)
 			first = rc;
 			shunt_run_explain(sum->run, "task %llu: %s", (unsigned long long)i,
 				rc == -EPROTO ? "join gave another result than the task returned"
-				: strerror(-rc));
+					      : strerror(-rc));
 		}
 	}
 	return first;
@@ -203,7 +204,8 @@ static void sum_verify(struct shunt_run *run)
 	shunt_metric(run, "elements", (double)sum->numbers.count, "1", "none");
 	if (sum->elapsed_ns > 0)
 		shunt_metric(run, "elements_per_s",
-			(double)sum->numbers.count * 1e9 / (double)sum->elapsed_ns, "1/s", "higher");
+			(double)sum->numbers.count * 1e9 / (double)sum->elapsed_ns, "1/s",
+			"higher");
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -215,10 +217,11 @@ static bool has_input(const struct shunt_run *run)
 
 static int imply_tutorial(struct shunt_run *run, struct shunt_error *err)
 {
-	static const char *const implied[][2] = { { "items", "200" }, { "tasks", "2" },
-		{ "chunk", "100" }, { "pause", "100ms" }, { "tail", "1" }, { "data", "index" } };
+	static const char *const implied[][2] = {{"items", "200"}, {"tasks", "2"}, {"chunk", "100"},
+		{"pause", "100ms"}, {"tail", "1"}, {"data", "index"}};
 	if (has_input(run))
-		return shunt_fail(err, -EINVAL, "preset=tutorial brings its own numbers: no input with it");
+		return shunt_fail(err, -EINVAL,
+			"preset=tutorial brings its own numbers: no input with it");
 	int rc = 0;
 	for (size_t i = 0; !rc && i < sizeof(implied) / sizeof(implied[0]); i++)
 		if (!shunt_run_given(run, implied[i][0]))
@@ -246,7 +249,8 @@ static int sum_resolve(struct shunt_run *run, struct shunt_error *err)
 		return 0;
 	if (!(shunt_run_caps(run) & SHUNT_TIMED))
 		return shunt_fail(err, -ENOTSUP,
-			"pause > 0 needs tasks that sleep, and this backend's cannot; pause=0 runs on it");
+			"pause > 0 needs tasks that sleep, and this backend's cannot; pause=0 runs "
+			"on it");
 	return shunt_run_given(run, "sample") ? 0 : shunt_run_imply(run, "sample", "1", err);
 }
 
@@ -258,8 +262,9 @@ static void sum_footprint(const struct shunt_run *run, struct shunt_footprint *f
 	/* The text of a file needs up to four times its size beside itself while it is read. */
 	if (has_input(run))
 		numbers = stat(shunt_run_text(run, "input"), &st) ? 0 : (uint64_t)st.st_size * 5;
-	footprint->bytes = numbers + footprint->tasks * (sizeof(struct slice) +
-		sizeof(struct shunt_handle) + sizeof(uint64_t));
+	footprint->bytes =
+		numbers + footprint->tasks * (sizeof(struct slice) + sizeof(struct shunt_handle) +
+						     sizeof(uint64_t));
 }
 
 static int make_numbers(struct shunt_run *run, struct sum *sum, struct shunt_error *err)
@@ -268,8 +273,8 @@ static int make_numbers(struct shunt_run *run, struct sum *sum, struct shunt_err
 	if (has_input(run))
 		return shunt_numbers_from_file(&sum->numbers, shunt_run_text(run, "input"), err);
 	int rc = strcmp(shunt_run_text(run, "data"), "index")
-		? shunt_numbers_from_seed(&sum->numbers, items, shunt_run_seed(run))
-		: shunt_numbers_from_index(&sum->numbers, items);
+			 ? shunt_numbers_from_seed(&sum->numbers, items, shunt_run_seed(run))
+			 : shunt_numbers_from_index(&sum->numbers, items);
 	return rc ? shunt_fail(err, rc, "no memory for %zu numbers", items) : 0;
 }
 
@@ -279,12 +284,13 @@ static void cut_slices(struct shunt_run *run, struct sum *sum)
 	const int64_t *number = sum->numbers.number;
 	for (uint64_t i = 0; i < sum->task_count; i++) {
 		struct slice *slice = &sum->slice[i];
-		*slice = (struct slice){ .sum = sum, .number = number,
-			.count = crowd_share(sum->numbers.count, sum->task_count, i) };
+		*slice = (struct slice){.sum = sum,
+			.number = number,
+			.count = crowd_share(sum->numbers.count, sum->task_count, i)};
 		if (sum->task_count <= NAMED_TASKS)
 			slice->name[0] = (char)('A' + i);
 		slice->rounds = tail ? slice->count / sum->chunk + 1
-			: (slice->count + sum->chunk - 1) / sum->chunk;
+				     : (slice->count + sum->chunk - 1) / sum->chunk;
 		sum->rounds += slice->rounds;
 		for (size_t k = 0; k < slice->count; k++)
 			sum->expected[i] += (uint64_t)number[k];
@@ -304,7 +310,7 @@ static int sum_setup(struct shunt_run *run, struct shunt_error *err)
 	sum->pause_ns = shunt_run_int(run, "pause");
 	sum->sample = (uint64_t)shunt_run_int(run, "sample");
 	sum->kernel = strcmp(shunt_run_text(run, "kernel"), "vector") ? shunt_sum_scalar
-		: shunt_sum_vector;
+								      : shunt_sum_vector;
 	int rc = make_numbers(run, sum, err);
 	if (rc)
 		return rc;
@@ -332,48 +338,58 @@ static void sum_teardown(struct shunt_run *run)
 	free(sum);
 }
 
-static const char *const presets[] = { "none", "tutorial", NULL };
-static const char *const datas[] = { "seed", "index", "file", NULL };
-static const char *const kernels[] = { "scalar", "vector", NULL };
+static const char *const presets[] = {"none", "tutorial", NULL};
+static const char *const datas[] = {"seed", "index", "file", NULL};
+static const char *const kernels[] = {"scalar", "vector", NULL};
 
 static const struct shunt_param sum_params[] = {
-	{ "items", SHUNT_PARAM_COUNT, "10M", 1, INT64_C(1) << 32, NULL,
-		"how many numbers (an input says itself); more than fit a cache show the memory, fewer "
-		"the scheduler" },
-	{ "tasks", SHUNT_PARAM_COUNT, "100", 1, 100000000, NULL,
-		"how many tasks share them; each adds up one contiguous slice" },
-	{ "chunk", SHUNT_PARAM_COUNT, "100", 1, INT64_C(1) << 32, NULL,
-		"numbers added up between giving way: the grain" },
-	{ "pause", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
-		"sleep after each chunk; 0: yield" },
-	{ "tail", SHUNT_PARAM_COUNT, "0", 0, 1, NULL,
+	{"items", SHUNT_PARAM_COUNT, "10M", 1, INT64_C(1) << 32, NULL,
+		"how many numbers (an input says itself); more than fit a cache show the memory, "
+		"fewer "
+		"the scheduler"},
+	{"tasks", SHUNT_PARAM_COUNT, "100", 1, 100000000, NULL,
+		"how many tasks share them; each adds up one contiguous slice"},
+	{"chunk", SHUNT_PARAM_COUNT, "100", 1, INT64_C(1) << 32, NULL,
+		"numbers added up between giving way: the grain"},
+	{"pause", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
+		"sleep after each chunk; 0: yield"},
+	{"tail", SHUNT_PARAM_COUNT, "0", 0, 1, NULL,
 		"1: rounds = length / chunk + 1, so that a last, empty round may follow, as in the "
-		"tutorial" },
-	{ "data", SHUNT_PARAM_CHOICE, "seed", 0, 0, datas,
-		"seed: random 32-bit integers from the seed; index: number i is i; file: the input's" },
-	{ "kernel", SHUNT_PARAM_CHOICE, "scalar", 0, 0, kernels,
-		"how a chunk is added up, one number at a time or by vectors; both compiled with -O2" },
-	{ "preset", SHUNT_PARAM_CHOICE, "none", 0, 0, presets,
-		"tutorial: tasks A and B, 0..199 in chunks of 100, 100 ms pause; what you set stays" },
-	{ "input", SHUNT_PARAM_TEXT, "", 0, 0, NULL,
-		"sum this file instead: int64 little-endian (.bin, .i64) or decimal numbers (.txt)" },
-	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"record the resume delay of one yield in so many (0: none); of every sleep unless set" },
-	{ .name = NULL },
+		"tutorial"},
+	{"data", SHUNT_PARAM_CHOICE, "seed", 0, 0, datas,
+		"seed: random 32-bit integers from the seed; index: number i is i; file: the "
+		"input's"},
+	{"kernel", SHUNT_PARAM_CHOICE, "scalar", 0, 0, kernels,
+		"how a chunk is added up, one number at a time or by vectors; both compiled with "
+		"-O2"},
+	{"preset", SHUNT_PARAM_CHOICE, "none", 0, 0, presets,
+		"tutorial: tasks A and B, 0..199 in chunks of 100, 100 ms pause; what you set "
+		"stays"},
+	{"input", SHUNT_PARAM_TEXT, "", 0, 0, NULL,
+		"sum this file instead: int64 little-endian (.bin, .i64) or decimal numbers "
+		"(.txt)"},
+	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"record the resume delay of one yield in so many (0: none); of every sleep unless "
+		"set"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_chunked_sum = {
 	.name = "chunked_sum",
 	.summary = "tasks add up slices of an array and give way after each chunk",
 	.description =
-		"N tasks each add up their slice of an array chunk by chunk, and yield or sleep after "
-		"each chunk. preset=tutorial is the classic first coroutine program (two tasks, results "
-		"4950 and 14950); input=FILE adds up real numbers. With many small chunks it tells what "
+		"N tasks each add up their slice of an array chunk by chunk, and yield or sleep "
+		"after "
+		"each chunk. preset=tutorial is the classic first coroutine program (two tasks, "
+		"results "
+		"4950 and 14950); input=FILE adds up real numbers. With many small chunks it tells "
+		"what "
 		"a scheduler costs per chunk of real work, with a pause how late sleepers wake.",
 	.operation = "one chunk summed",
 	.cost_metric = "ns_per_chunk",
 	.params = sum_params,
-	.small = "items=1000 tasks=7 chunk=10 sample=3|items=200 tasks=3 chunk=33 pause=200us tail=1"
+	.small =
+		"items=1000 tasks=7 chunk=10 sample=3|items=200 tasks=3 chunk=33 pause=200us tail=1"
 		"|preset=tutorial pause=1ms",
 	.resolve = sum_resolve,
 	.footprint = sum_footprint,

@@ -47,7 +47,7 @@ static uint64_t fib_call(struct fib *fib, uint64_t n)
 		return n;
 	if (n < fib->cutoff)
 		return plain(n);
-	struct call child = { fib, n - 1 };
+	struct call child = {fib, n - 1};
 	struct shunt_handle handle;
 	void *left = NULL;
 	int rc = shunt_spawn(&handle, fib_task, &child, NULL);
@@ -77,7 +77,7 @@ static void *fib_task(void *arg)
 static int fib_body(struct shunt_run *run)
 {
 	struct fib *fib = shunt_run_state(run);
-	struct call root = { fib, fib->n };
+	struct call root = {fib, fib->n};
 	struct shunt_handle handle;
 	void *result = NULL;
 	fib->rc = 0;
@@ -159,10 +159,11 @@ static void fib_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param fib_params[] = {
-	{ "n", SHUNT_PARAM_COUNT, "20", 0, 60, NULL, "which Fibonacci number; the work is the number" },
-	{ "cutoff", SHUNT_PARAM_COUNT, "2", 2, 60, NULL,
-		"calls with a smaller n are plain recursion: the grain" },
-	{ .name = NULL },
+	{"n", SHUNT_PARAM_COUNT, "20", 0, 60, NULL,
+		"which Fibonacci number; the work is the number"},
+	{"cutoff", SHUNT_PARAM_COUNT, "2", 2, 60, NULL,
+		"calls with a smaller n are plain recursion: the grain"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_fib = {
@@ -170,7 +171,8 @@ const struct shunt_workload shunt_workload_fib = {
 	.summary = "Fibonacci by recursive fork-join",
 	.description =
 		"Every call spawns one branch as a task, computes the other and joins. Nothing but "
-		"spawns and joins, in an uneven tree: the overhead of fork-join, and on many workers "
+		"spawns and joins, in an uneven tree: the overhead of fork-join, and on many "
+		"workers "
 		"how well it is balanced.",
 	.operation = "one task spawned and joined",
 	.cost_metric = "ns_per_task",

@@ -16,7 +16,7 @@
 #include "workloads/crowd.h"
 
 enum handoff_mode { SYMMETRIC, ASYMMETRIC, QUEUED };
-static const char *const mode_names[] = { "symmetric", "asymmetric", "queued", NULL };
+static const char *const mode_names[] = {"symmetric", "asymmetric", "queued", NULL};
 
 enum { NOBODY = -1, DRIVER = -2 };
 
@@ -28,8 +28,8 @@ struct player {
 };
 
 struct handoff {
-	int64_t turn; /* [handoff:turn] whose turn it is; a player's index or one of the above */
-	bool stop;    /* set before turn is given; the player ends instead of playing */
+	int64_t turn;  /* [handoff:turn] whose turn it is; a player's index or one of the above */
+	bool stop;     /* set before turn is given; the player ends instead of playing */
 	uint64_t step; /* turns taken; only the player whose turn it is touches it */
 	uint64_t task_count, transfers, cycles_per_sample;
 	enum handoff_mode mode;
@@ -176,15 +176,17 @@ static int handoff_setup(struct shunt_run *run, struct shunt_error *err)
 	handoff->task_count = (uint64_t)shunt_run_int(run, "tasks");
 	handoff->transfers = (uint64_t)shunt_run_int(run, "transfers");
 	handoff->mode = (enum handoff_mode)shunt_run_int(run, "mode");
-	handoff->cycles_per_sample = sample > handoff->task_count ? sample / handoff->task_count : 1;
+	handoff->cycles_per_sample = sample > handoff->task_count ? sample / handoff->task_count
+								  : 1;
 	handoff->player = calloc(handoff->task_count, sizeof(*handoff->player));
 	if (!handoff->player || crowd_init(&handoff->crowd, handoff->task_count) ||
 		crowd_series(run, "cycle", sample, &handoff->cycle))
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
 			(unsigned long long)handoff->task_count);
 	for (uint64_t i = 0; i < handoff->task_count; i++)
-		handoff->player[i] = (struct player){ .handoff = handoff, .index = (int64_t)i,
-			.turns = crowd_share(handoff->transfers, handoff->task_count, i) };
+		handoff->player[i] = (struct player){.handoff = handoff,
+			.index = (int64_t)i,
+			.turns = crowd_share(handoff->transfers, handoff->task_count, i)};
 	return 0;
 }
 
@@ -199,29 +201,30 @@ static void handoff_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param handoff_params[] = {
-	{ "tasks", SHUNT_PARAM_COUNT, "2", 2, 1000000, NULL, "tasks that take turns" },
-	{ "transfers", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "turns in all" },
-	{ "mode", SHUNT_PARAM_CHOICE, "symmetric", 0, 0, mode_names,
+	{"tasks", SHUNT_PARAM_COUNT, "2", 2, 1000000, NULL, "tasks that take turns"},
+	{"transfers", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "turns in all"},
+	{"mode", SHUNT_PARAM_CHOICE, "symmetric", 0, 0, mode_names,
 		"direct transfer to the next; back through a driver; or wake and park, through the "
-		"run queue" },
-	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one cycle in about so many turns (0: none)" },
-	{ .name = NULL },
+		"run queue"},
+	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"time one cycle in about so many turns (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_handoff = {
 	.name = "handoff",
 	.summary = "tasks hand control to each other by name",
-	.description =
-		"Tasks take turns in a fixed order by symmetric transfer, through a driver as generators "
-		"do, or by wake and park. It tells what it is worth that a task can name its successor: "
-		"one swap instead of two, and no run queue.",
+	.description = "Tasks take turns in a fixed order by symmetric transfer, through a driver "
+		       "as generators "
+		       "do, or by wake and park. It tells what it is worth that a task can name "
+		       "its successor: "
+		       "one swap instead of two, and no run queue.",
 	.operation = "one turn handed over",
 	.cost_metric = "ns_per_transfer",
 	.needs = SHUNT_CAN_BLOCK,
 	.params = handoff_params,
 	.small = "transfers=101 sample=1|tasks=3 transfers=100 mode=asymmetric"
-		"|tasks=4 transfers=50 mode=queued",
+		 "|tasks=4 transfers=50 mode=queued",
 	.footprint = handoff_footprint,
 	.setup = handoff_setup,
 	.body = handoff_body,

@@ -16,7 +16,7 @@
 #include "workloads/crowd.h"
 
 enum give { GIVE_INSIDE, GIVE_OUTSIDE, GIVE_NONE };
-static const char *const give_names[] = { "inside", "outside", "none", NULL };
+static const char *const give_names[] = {"inside", "outside", "none", NULL};
 
 struct contender {
 	_Alignas(64) struct lock *lock;
@@ -26,7 +26,7 @@ struct contender {
 
 struct lock {
 	_Alignas(64) struct shunt_mutex mutex;
-	uint64_t counter; /* guarded by the mutex */
+	uint64_t counter;             /* guarded by the mutex */
 	uint64_t inside, most_inside; /* tasks that own the mutex: 1 at most */
 	bool first_is_through;
 	double fairness;
@@ -107,7 +107,7 @@ static int lock_body(struct shunt_run *run)
 	lock->counter = lock->inside = lock->most_inside = 0;
 	lock->first_is_through = false;
 	for (uint64_t i = 0; i < lock->task_count; i++)
-		lock->contender[i] = (struct contender){ .lock = lock };
+		lock->contender[i] = (struct contender){.lock = lock};
 	shunt_measure_begin(run);
 	int rc = crowd_start(run, &lock->crowd, lock->task_count, contend, lock->contender,
 		sizeof(*lock->contender));
@@ -133,7 +133,8 @@ static void lock_verify(struct shunt_run *run)
 static void lock_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
-	footprint->bytes = footprint->tasks * (sizeof(struct contender) + sizeof(struct shunt_handle));
+	footprint->bytes =
+		footprint->tasks * (sizeof(struct contender) + sizeof(struct shunt_handle));
 }
 
 static int lock_setup(struct shunt_run *run, struct shunt_error *err)
@@ -168,32 +169,33 @@ static void lock_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param lock_params[] = {
-	{ "tasks", SHUNT_PARAM_COUNT, "10", 1, 1000000, NULL, "tasks that contend" },
-	{ "rounds", SHUNT_PARAM_COUNT, "10k", 1, INT64_C(1) << 40, NULL,
-		"how often each takes the mutex" },
-	{ "give", SHUNT_PARAM_CHOICE, "inside", 0, 0, give_names,
-		"where a task yields: while it owns the mutex, between rounds, or nowhere" },
-	{ "hold", SHUNT_PARAM_DURATION, "0", 0, 1000000000, NULL,
-		"computing while it owns the mutex" },
-	{ "outside", SHUNT_PARAM_DURATION, "0", 0, 1000000000, NULL, "computing between rounds" },
-	{ "sample", SHUNT_PARAM_COUNT, "256", 0, INT64_C(1) << 40, NULL,
-		"time one acquisition in so many of each task (0: none)" },
-	{ .name = NULL },
+	{"tasks", SHUNT_PARAM_COUNT, "10", 1, 1000000, NULL, "tasks that contend"},
+	{"rounds", SHUNT_PARAM_COUNT, "10k", 1, INT64_C(1) << 40, NULL,
+		"how often each takes the mutex"},
+	{"give", SHUNT_PARAM_CHOICE, "inside", 0, 0, give_names,
+		"where a task yields: while it owns the mutex, between rounds, or nowhere"},
+	{"hold", SHUNT_PARAM_DURATION, "0", 0, 1000000000, NULL,
+		"computing while it owns the mutex"},
+	{"outside", SHUNT_PARAM_DURATION, "0", 0, 1000000000, NULL, "computing between rounds"},
+	{"sample", SHUNT_PARAM_COUNT, "256", 0, INT64_C(1) << 40, NULL,
+		"time one acquisition in so many of each task (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_lock = {
 	.name = "lock",
 	.summary = "tasks contend for a mutex: cost and fairness",
-	.description =
-		"Every task takes the same mutex again and again, and by default yields while it owns "
-		"it, so that every acquisition is contended. It tells what a contended hand-over costs, "
-		"how long one waits, and whether all get their share.",
+	.description = "Every task takes the same mutex again and again, and by default yields "
+		       "while it owns "
+		       "it, so that every acquisition is contended. It tells what a contended "
+		       "hand-over costs, "
+		       "how long one waits, and whether all get their share.",
 	.operation = "one acquisition",
 	.cost_metric = "ns_per_acquisition",
 	.needs = SHUNT_CAN_BLOCK,
 	.params = lock_params,
 	.small = "tasks=4 rounds=20 sample=3|tasks=3 rounds=20 give=none hold=1us"
-		"|tasks=3 rounds=20 give=outside outside=1us sample=0",
+		 "|tasks=3 rounds=20 give=outside outside=1us sample=0",
 	.footprint = lock_footprint,
 	.setup = lock_setup,
 	.body = lock_body,

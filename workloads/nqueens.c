@@ -13,8 +13,8 @@
 
 enum { MOST = 18 };
 
-static const uint64_t solutions[MOST + 1] = { 1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200,
-	73712, 365596, 2279184, 14772512, 95815104, 666090624 };
+static const uint64_t solutions[MOST + 1] = {1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200,
+	73712, 365596, 2279184, 14772512, 95815104, 666090624};
 
 struct nqueens {
 	unsigned n, depth;
@@ -53,8 +53,8 @@ static uint64_t search(uint32_t all, uint32_t columns, uint32_t left, uint32_t r
 
 static struct board place(const struct board *board, uint32_t square)
 {
-	return (struct board){ board->nqueens, board->columns | square, (board->left | square) << 1,
-		(board->right | square) >> 1, board->row + 1 };
+	return (struct board){board->nqueens, board->columns | square, (board->left | square) << 1,
+		(board->right | square) >> 1, board->row + 1};
 }
 
 static void *nqueens_task(void *arg)
@@ -113,7 +113,7 @@ static uint32_t all_columns(unsigned n)
 static int nqueens_body(struct shunt_run *run)
 {
 	struct nqueens *nqueens = shunt_run_state(run);
-	struct board empty = { .nqueens = nqueens };
+	struct board empty = {.nqueens = nqueens};
 	struct shunt_handle handle;
 	void *result = NULL;
 	nqueens->rc = 0;
@@ -139,7 +139,7 @@ static void nqueens_verify(struct shunt_run *run)
 
 static void nqueens_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
-	struct board empty = { .row = 0 };
+	struct board empty = {.row = 0};
 	uint32_t all = all_columns((unsigned)shunt_run_int(run, "n"));
 	footprint->tasks = count_tasks(all, &empty, (unsigned)shunt_run_int(run, "depth"));
 	footprint->bytes = 0;
@@ -148,7 +148,7 @@ static void nqueens_footprint(const struct shunt_run *run, struct shunt_footprin
 static int nqueens_setup(struct shunt_run *run, struct shunt_error *err)
 {
 	struct nqueens *nqueens = calloc(1, sizeof(*nqueens));
-	struct board empty = { .row = 0 };
+	struct board empty = {.row = 0};
 	shunt_run_set_state(run, nqueens);
 	if (!nqueens)
 		return -ENOMEM;
@@ -167,18 +167,18 @@ static void nqueens_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param nqueens_params[] = {
-	{ "n", SHUNT_PARAM_COUNT, "10", 1, MOST, NULL, "the board's side, and the number of queens" },
-	{ "depth", SHUNT_PARAM_COUNT, "3", 0, 6, NULL,
-		"rows whose squares are tasks; below, a task searches by itself: the grain" },
-	{ .name = NULL },
+	{"n", SHUNT_PARAM_COUNT, "10", 1, MOST, NULL, "the board's side, and the number of queens"},
+	{"depth", SHUNT_PARAM_COUNT, "3", 0, 6, NULL,
+		"rows whose squares are tasks; below, a task searches by itself: the grain"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_nqueens = {
 	.name = "nqueens",
 	.summary = "counts the ways to place n queens, by fork-join",
-	.description =
-		"A task per square in the first rows of the board, a plain search below: fork-join with "
-		"irregular work in the leaves, for load balance and grain.",
+	.description = "A task per square in the first rows of the board, a plain search below: "
+		       "fork-join with "
+		       "irregular work in the leaves, for load balance and grain.",
 	.operation = "one task",
 	.cost_metric = "ns_per_task",
 	.params = nqueens_params,

@@ -21,7 +21,8 @@ enum { SNIFF_BYTES = 4096 };
 
 static int numbers_alloc(struct shunt_numbers *numbers, size_t count)
 {
-	numbers->number = count <= SIZE_MAX / sizeof(int64_t) ? malloc(count * sizeof(int64_t)) : NULL;
+	numbers->number = count <= SIZE_MAX / sizeof(int64_t) ? malloc(count * sizeof(int64_t))
+							      : NULL;
 	numbers->count = count;
 	return numbers->number ? 0 : -ENOMEM;
 }
@@ -29,7 +30,7 @@ static int numbers_alloc(struct shunt_numbers *numbers, size_t count)
 void shunt_numbers_free(struct shunt_numbers *numbers)
 {
 	free(numbers->number);
-	*numbers = (struct shunt_numbers){ NULL, 0 };
+	*numbers = (struct shunt_numbers){NULL, 0};
 }
 
 int shunt_numbers_from_seed(struct shunt_numbers *numbers, size_t count, uint64_t seed)
@@ -82,8 +83,8 @@ static int parse_binary(struct shunt_numbers *numbers, const struct file *file)
 	if (file->bytes % 8)
 		return shunt_fail(file->err, -EINVAL,
 			"input '%s': its %zu bytes are no whole number of 64-bit integers "
-			"(%zu left over); for decimal text name it .txt", file->path, file->bytes,
-			file->bytes % 8);
+			"(%zu left over); for decimal text name it .txt",
+			file->path, file->bytes, file->bytes % 8);
 	int rc = numbers_alloc(numbers, file->bytes / 8);
 	if (rc)
 		return rc;
@@ -107,12 +108,13 @@ static int complain(const struct file *file, const struct cursor *cursor, size_t
 	char shown[16] = "end of file";
 	if (at < file->bytes) {
 		static const char hex[] = "0123456789abcdef";
-		const char printed[] = { '\'', (char)c, '\'', 0 };
-		const char coded[] = { 'b', 'y', 't', 'e', ' ', '0', 'x', hex[c >> 4], hex[c & 15], 0 };
+		const char printed[] = {'\'', (char)c, '\'', 0};
+		const char coded[] = {'b', 'y', 't', 'e', ' ', '0', 'x', hex[c >> 4], hex[c & 15],
+			0};
 		strcpy(shown, c > ' ' && c < 127 ? printed : coded);
 	}
-	return shunt_fail(file->err, code, "input '%s', line %zu, column %zu: %s (at %s)", file->path,
-		cursor->line, at - cursor->line_start + 1, what, shown);
+	return shunt_fail(file->err, code, "input '%s', line %zu, column %zu: %s (at %s)",
+		file->path, cursor->line, at - cursor->line_start + 1, what, shown);
 }
 
 /* Skips white space, counting lines. False at the end. */
@@ -156,15 +158,15 @@ static int parse_text(struct shunt_numbers *numbers, const struct file *file)
 {
 	/* A number needs a digit and a separator, so this is enough; the rest is given back. */
 	int rc = numbers_alloc(numbers, file->bytes / 2 + 1);
-	struct cursor cursor = { .line = 1 };
+	struct cursor cursor = {.line = 1};
 	size_t count = 0;
 	while (!rc && skip_space(file, &cursor))
 		rc = parse_number(file, &cursor, &numbers->number[count++]);
 	if (rc)
 		return rc;
 	if (!count)
-		return shunt_fail(file->err, -EINVAL, "input '%s' holds white space only: no number to sum",
-			file->path);
+		return shunt_fail(file->err, -EINVAL,
+			"input '%s' holds white space only: no number to sum", file->path);
 	int64_t *shrunk = realloc(numbers->number, count * sizeof(int64_t));
 	numbers->number = shrunk ? shrunk : numbers->number;
 	numbers->count = count;
@@ -179,8 +181,8 @@ static int check_total(const struct shunt_numbers *numbers, const struct file *f
 		total += numbers->number[i];
 	if (total > INT64_MAX || total < INT64_MIN)
 		return shunt_fail(file->err, -EOVERFLOW,
-			"input '%s': the sum of its %zu numbers does not fit 64 bits with sign", file->path,
-			numbers->count);
+			"input '%s': the sum of its %zu numbers does not fit 64 bits with sign",
+			file->path, numbers->count);
 	return 0;
 }
 
@@ -192,11 +194,11 @@ static int read_all(int fd, struct file *file)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return shunt_fail(file->err, -errno, "input '%s' cannot be read: %s", file->path,
-				strerror(errno));
+			return shunt_fail(file->err, -errno, "input '%s' cannot be read: %s",
+				file->path, strerror(errno));
 		if (got == 0)
-			return shunt_fail(file->err, -EIO, "input '%s' became shorter while it was read",
-				file->path);
+			return shunt_fail(file->err, -EIO,
+				"input '%s' became shorter while it was read", file->path);
 		done += (size_t)got;
 	}
 	return 0;
@@ -210,12 +212,14 @@ static int load(int fd, struct file *file)
 		return shunt_fail(file->err, -errno, "input '%s' cannot be read: %s", file->path,
 			strerror(errno));
 	if (S_ISDIR(st.st_mode))
-		return shunt_fail(file->err, -EISDIR, "input '%s' is a folder; name a file of numbers",
-			file->path);
+		return shunt_fail(file->err, -EISDIR,
+			"input '%s' is a folder; name a file of numbers", file->path);
 	if (!S_ISREG(st.st_mode))
-		return shunt_fail(file->err, -EINVAL, "input '%s' is not a regular file", file->path);
+		return shunt_fail(file->err, -EINVAL, "input '%s' is not a regular file",
+			file->path);
 	if (st.st_size == 0)
-		return shunt_fail(file->err, -EINVAL, "input '%s' is empty: no number to sum", file->path);
+		return shunt_fail(file->err, -EINVAL, "input '%s' is empty: no number to sum",
+			file->path);
 	file->bytes = (size_t)st.st_size;
 	file->byte = malloc(file->bytes);
 	if (!file->byte)
@@ -227,12 +231,13 @@ static int load(int fd, struct file *file)
 int shunt_numbers_from_file(struct shunt_numbers *numbers, const char *path,
 	struct shunt_error *err)
 {
-	struct file file = { .path = path, .err = err };
-	struct shunt_numbers read = { NULL, 0 };
+	struct file file = {.path = path, .err = err};
+	struct shunt_numbers read = {NULL, 0};
 	/* Non-blocking, so that a named pipe is refused instead of waited for. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return shunt_fail(err, -errno, "input '%s' cannot be opened: %s", path, strerror(errno));
+		return shunt_fail(err, -errno, "input '%s' cannot be opened: %s", path,
+			strerror(errno));
 	int rc = load(fd, &file);
 	if (!rc)
 		rc = is_text(&file) ? parse_text(&read, &file) : parse_binary(&read, &file);

@@ -84,7 +84,7 @@ static void *play_channel(void *arg)
 
 static int pingpong_body(struct shunt_run *run)
 {
-	static shunt_task_fn *const players[] = { play_semaphore, play_park, play_channel };
+	static shunt_task_fn *const players[] = {play_semaphore, play_park, play_channel};
 	struct pingpong *game = shunt_run_state(run);
 	game->player[0].wrong = game->player[1].wrong = 0;
 	shunt_measure_begin(run);
@@ -126,7 +126,7 @@ static int pingpong_setup(struct shunt_run *run, struct shunt_error *err)
 	game->sample = (uint64_t)shunt_run_int(run, "sample");
 	game->over = (enum baton_over)shunt_run_int(run, "over");
 	for (unsigned side = 0; side < 2; side++)
-		game->player[side] = (struct player){ .game = game, .side = side };
+		game->player[side] = (struct player){.game = game, .side = side};
 	if (crowd_init(&game->crowd, 2) || baton_init(&game->place, 2, game->over) ||
 		crowd_series(run, "round_trip", game->sample, &game->round_trip))
 		return shunt_fail(err, -ENOMEM, "no memory for two tasks");
@@ -144,22 +144,23 @@ static void pingpong_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param pingpong_params[] = {
-	{ "rounds", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
-		"how often the ball goes there and back" },
-	{ "over", SHUNT_PARAM_CHOICE, "channel", 0, 0, baton_names,
-		"what carries the ball: a semaphore each, wake and park, or a channel of one each" },
-	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one round in so many (0: none)" },
-	{ .name = NULL },
+	{"rounds", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
+		"how often the ball goes there and back"},
+	{"over", SHUNT_PARAM_CHOICE, "channel", 0, 0, baton_names,
+		"what carries the ball: a semaphore each, wake and park, or a channel of one each"},
+	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"time one round in so many (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_pingpong = {
 	.name = "pingpong",
 	.summary = "two tasks hand a ball to each other and back",
-	.description =
-		"Two tasks pass a value to and fro over channels, semaphores or wake and park. It tells "
-		"the cost of a blocking hand-over, and on many workers whether the pair is kept together "
-		"or pays for a wake-up across cores at every ball.",
+	.description = "Two tasks pass a value to and fro over channels, semaphores or wake and "
+		       "park. It tells "
+		       "the cost of a blocking hand-over, and on many workers whether the pair is "
+		       "kept together "
+		       "or pays for a wake-up across cores at every ball.",
 	.operation = "one round: there and back",
 	.cost_metric = "ns_per_round",
 	.needs = SHUNT_CAN_BLOCK,

@@ -89,7 +89,7 @@ static void pass(struct ring *ring, uint64_t to, uint64_t value)
 
 static int ring_body(struct shunt_run *run)
 {
-	static shunt_task_fn *const members[] = { member_semaphore, member_park, member_channel };
+	static shunt_task_fn *const members[] = {member_semaphore, member_park, member_channel};
 	struct ring *ring = shunt_run_state(run);
 	for (uint64_t i = 0; i < ring->task_count; i++)
 		ring->member[i].wrong = 0;
@@ -125,7 +125,7 @@ static void ring_footprint(const struct shunt_run *run, struct shunt_footprint *
 {
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
 	footprint->bytes = footprint->tasks * (sizeof(struct baton_place) + sizeof(struct member) +
-		sizeof(struct shunt_handle));
+						      sizeof(struct shunt_handle));
 }
 
 static int ring_setup(struct shunt_run *run, struct shunt_error *err)
@@ -146,8 +146,9 @@ static int ring_setup(struct shunt_run *run, struct shunt_error *err)
 		return shunt_fail(err, -ENOMEM, "no memory for a ring of %llu",
 			(unsigned long long)ring->task_count);
 	for (uint64_t i = 0; i < ring->task_count; i++)
-		ring->member[i] = (struct member){ .ring = ring, .index = i,
-			.rounds = crowd_share(ring->hops, ring->task_count, i) };
+		ring->member[i] = (struct member){.ring = ring,
+			.index = i,
+			.rounds = crowd_share(ring->hops, ring->task_count, i)};
 	return 0;
 }
 
@@ -163,24 +164,26 @@ static void ring_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param ring_params[] = {
-	{ "tasks", SHUNT_PARAM_COUNT, "1000", 2, 10000000, NULL,
-		"tasks in the ring; more stacks than fit the cache cost more per hop" },
-	{ "hops", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
-		"how often the token is passed on in all" },
-	{ "over", SHUNT_PARAM_CHOICE, "semaphore", 0, 0, baton_names,
-		"what carries the token: a semaphore each, wake and park, or a channel of one each" },
-	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one lap in about so many hops (0: none)" },
-	{ .name = NULL },
+	{"tasks", SHUNT_PARAM_COUNT, "1000", 2, 10000000, NULL,
+		"tasks in the ring; more stacks than fit the cache cost more per hop"},
+	{"hops", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
+		"how often the token is passed on in all"},
+	{"over", SHUNT_PARAM_CHOICE, "semaphore", 0, 0, baton_names,
+		"what carries the token: a semaphore each, wake and park, or a channel of one "
+		"each"},
+	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"time one lap in about so many hops (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_ring = {
 	.name = "ring",
 	.summary = "tasks in a ring pass a token",
-	.description =
-		"A token goes round a ring of blocked tasks; each hop wakes the next task and blocks "
-		"the last. It tells what one wake-up with one switch costs, with many stacks touched "
-		"in turn and nothing to gain from a second worker.",
+	.description = "A token goes round a ring of blocked tasks; each hop wakes the next task "
+		       "and blocks "
+		       "the last. It tells what one wake-up with one switch costs, with many "
+		       "stacks touched "
+		       "in turn and nothing to gain from a second worker.",
 	.operation = "one hop of the token",
 	.cost_metric = "ns_per_hop",
 	.needs = SHUNT_CAN_BLOCK,

@@ -40,7 +40,8 @@ static int64_t spawn_time(const struct skynet *skynet, uint64_t child, uint64_t 
 		return 0;
 	uint64_t parent = child / skynet->width;
 	return parent % skynet->parents_per_sample == 0 && child == parent * skynet->width
-		? shunt_now_ns() : 0;
+		       ? shunt_now_ns()
+		       : 0;
 }
 
 static void *skynet_node(void *arg);
@@ -54,8 +55,8 @@ static uint64_t skynet_children(const struct node *node)
 	struct shunt_handle *handle = __builtin_alloca(width * sizeof(*handle));
 	for (uint64_t i = 0; i < width; i++) {
 		uint64_t first = node->first + i * size;
-		child[i] = (struct node){ skynet, first, size,
-			i == 0 ? spawn_time(skynet, first, size) : 0 };
+		child[i] = (struct node){skynet, first, size,
+			i == 0 ? spawn_time(skynet, first, size) : 0};
 		int rc = shunt_spawn(&handle[i], skynet_node, &child[i], NULL);
 		if (rc) {
 			refuse(skynet, rc);
@@ -86,7 +87,7 @@ static void *skynet_node(void *arg)
 static int skynet_body(struct shunt_run *run)
 {
 	struct skynet *skynet = shunt_run_state(run);
-	struct node root = { skynet, 0, skynet->leaves, 0 };
+	struct node root = {skynet, 0, skynet->leaves, 0};
 	struct shunt_handle handle;
 	void *result = NULL;
 	skynet->rc = 0;
@@ -99,7 +100,8 @@ static int skynet_body(struct shunt_run *run)
 	if (!rc)
 		rc = skynet->rc;
 	if (rc)
-		shunt_run_explain(run, "a task of the tree could not be started: %s", strerror(-rc));
+		shunt_run_explain(run, "a task of the tree could not be started: %s",
+			strerror(-rc));
 	return rc;
 }
 
@@ -121,8 +123,10 @@ static int skynet_resolve(struct shunt_run *run, struct shunt_error *err)
 		power *= width;
 	if (power == leaves)
 		return 0;
-	return shunt_fail(err, -EINVAL, "leaves=%llu is no power of width=%llu; the nearest are %llu "
-		"and %llu", (unsigned long long)leaves, (unsigned long long)width,
+	return shunt_fail(err, -EINVAL,
+		"leaves=%llu is no power of width=%llu; the nearest are %llu "
+		"and %llu",
+		(unsigned long long)leaves, (unsigned long long)width,
 		(unsigned long long)(power / width), (unsigned long long)power);
 }
 
@@ -155,21 +159,22 @@ static void skynet_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param skynet_params[] = {
-	{ "leaves", SHUNT_PARAM_COUNT, "100k", 1, 1000000000, NULL,
-		"leaves of the tree, a power of the width; 1M is the known test" },
-	{ "width", SHUNT_PARAM_COUNT, "10", 2, 64, NULL, "children of each task that is no leaf" },
-	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time the start of about one leaf in so many (0: none)" },
-	{ .name = NULL },
+	{"leaves", SHUNT_PARAM_COUNT, "100k", 1, 1000000000, NULL,
+		"leaves of the tree, a power of the width; 1M is the known test"},
+	{"width", SHUNT_PARAM_COUNT, "10", 2, 64, NULL, "children of each task that is no leaf"},
+	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"time the start of about one leaf in so many (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_skynet = {
 	.name = "skynet",
 	.summary = "a tree of tasks adds up the numbers of its leaves",
-	.description =
-		"Every task that is no leaf spawns `width` children and adds up their results. It tells "
-		"how a policy treats a fan-out: depth first needs a handful of stacks, breadth first "
-		"one for nearly every leaf.",
+	.description = "Every task that is no leaf spawns `width` children and adds up their "
+		       "results. It tells "
+		       "how a policy treats a fan-out: depth first needs a handful of stacks, "
+		       "breadth first "
+		       "one for nearly every leaf.",
 	.operation = "one leaf",
 	.cost_metric = "ns_per_leaf",
 	.params = skynet_params,

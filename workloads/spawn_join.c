@@ -48,7 +48,8 @@ static uint64_t start_batch(struct spawn_join *state, uint64_t first, uint64_t c
 		shunt_task_fn *fn = empty_task;
 		void *arg = (void *)(uintptr_t)(first + i);
 		if (__builtin_expect(i == timed_index, 0)) {
-			state->timed = (struct timed){ state->start_delay, first + i, shunt_now_ns() };
+			state->timed =
+				(struct timed){state->start_delay, first + i, shunt_now_ns()};
 			fn = timed_task;
 			arg = &state->timed;
 		}
@@ -89,8 +90,8 @@ static int spawn_join_body(struct shunt_run *run)
 	for (uint64_t next = 0, batch = 0; next < state->task_count && !rc; batch++) {
 		uint64_t left = state->task_count - next;
 		uint64_t count = left < state->alive ? left : state->alive;
-		uint64_t started = start_batch(state, next + 1, count,
-			timed_index(state, batch, count), &rc);
+		uint64_t started =
+			start_batch(state, next + 1, count, timed_index(state, batch, count), &rc);
 		if (rc)
 			crowd_refused(run, next + started, state->task_count, rc);
 		int joined = join_batch(state, started);
@@ -146,21 +147,21 @@ static void spawn_join_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param spawn_join_params[] = {
-	{ "tasks", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
-		"tasks created, run and joined in all" },
-	{ "alive", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL,
-		"tasks alive at once: a batch is started, then joined" },
-	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time the start of one task in so many, at most one a batch (0: none)" },
-	{ .name = NULL },
+	{"tasks", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
+		"tasks created, run and joined in all"},
+	{"alive", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL,
+		"tasks alive at once: a batch is started, then joined"},
+	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"time the start of one task in so many, at most one a batch (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_spawn_join = {
 	.name = "spawn_join",
 	.summary = "tasks are created, run and joined",
-	.description =
-		"Batches of empty tasks are started and joined: what a task's whole life costs, its "
-		"stack included, with a bounded number alive at once.",
+	.description = "Batches of empty tasks are started and joined: what a task's whole life "
+		       "costs, its "
+		       "stack included, with a bounded number alive at once.",
 	.operation = "one task created, run and joined",
 	.cost_metric = "ns_per_task",
 	.params = spawn_join_params,

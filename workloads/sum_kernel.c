@@ -22,7 +22,7 @@ typedef uint64_t lanes __attribute__((vector_size(32), aligned(8), may_alias));
 
 uint64_t shunt_sum_vector(const int64_t *numbers, size_t count)
 {
-	lanes sums = { 0 };
+	lanes sums = {0};
 	size_t i = 0;
 	for (; i + 4 <= count; i += 4)
 		sums += *(const lanes *)(const void *)(numbers + i);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum wait_kind { WAIT_PARK, WAIT_SLEEP, WAIT_TIMEOUT };
-static const char *const wait_names[] = { "park", "sleep", "timeout", NULL };
+static const char *const wait_names[] = {"park", "sleep", "timeout", NULL};
 
 struct sleeper {
 	struct suspended *suspended;
@@ -35,7 +35,7 @@ struct suspended {
 	struct shunt_wait_group arriving; /* tasks that do not wait yet */
 	int released; /* [suspended:released] the population was counted; tasks may end */
 	uint64_t ended, alive_at_once; /* [suspended:ended] tasks that have ended */
-	uint64_t early; /* [suspended:early] wakes before their deadline */
+	uint64_t early;                /* [suspended:early] wakes before their deadline */
 	struct shunt_series *wake_delay;
 	int64_t rss_before, rss_after;
 	int64_t start_ns, end_ns; /* how long it took to start them all, and to end them */
@@ -110,8 +110,9 @@ static void *sleeper_run(void *arg)
 	if (suspended->wait == WAIT_SLEEP)
 		wait_asleep(self);
 	else
-		wait_parked(self, suspended->wait == WAIT_PARK ? SHUNT_FOREVER
-			: shunt_now_ns() + INT64_C(3600000000000));
+		wait_parked(self, suspended->wait == WAIT_PARK
+					  ? SHUNT_FOREVER
+					  : shunt_now_ns() + INT64_C(3600000000000));
 	/* Relaxed: a count, compared with nothing else [suspended:ended]. */
 	__atomic_fetch_add(&suspended->ended, 1, __ATOMIC_RELAXED);
 	return NULL;
@@ -143,8 +144,8 @@ static int suspended_body(struct shunt_run *run)
 			(int64_t)suspended->crowd.started - (int64_t)suspended->task_count);
 	shunt_wait_group_wait(&suspended->arriving);
 	/* Relaxed: no task ends before it is released [suspended:ended]. */
-	suspended->alive_at_once = suspended->crowd.started -
-		__atomic_load_n(&suspended->ended, __ATOMIC_RELAXED);
+	suspended->alive_at_once =
+		suspended->crowd.started - __atomic_load_n(&suspended->ended, __ATOMIC_RELAXED);
 	suspended->start_ns = shunt_now_ns() - begin_ns;
 	suspended->rss_after = resident_bytes();
 	begin_ns = shunt_now_ns();
@@ -167,19 +168,20 @@ static void suspended_verify(struct shunt_run *run)
 	shunt_metric(run, "start_ns_per_task", (double)suspended->start_ns / (double)tasks, "ns",
 		"lower");
 	if (suspended->wait != WAIT_SLEEP)
-		shunt_metric(run, "end_ns_per_task", (double)suspended->end_ns / (double)tasks, "ns",
-			"lower");
+		shunt_metric(run, "end_ns_per_task", (double)suspended->end_ns / (double)tasks,
+			"ns", "lower");
 	if (suspended->rss_before >= 0 && suspended->rss_after >= 0)
 		shunt_metric(run, "rss_bytes_per_task",
-			(double)(suspended->rss_after - suspended->rss_before) / (double)tasks, "bytes",
-			"lower");
+			(double)(suspended->rss_after - suspended->rss_before) / (double)tasks,
+			"bytes", "lower");
 }
 
 static int suspended_resolve(struct shunt_run *run, struct shunt_error *err)
 {
 	bool timed = shunt_run_int(run, "wait") != WAIT_PARK;
 	if (timed && !(shunt_run_caps(run) & SHUNT_TIMED))
-		return shunt_fail(err, -ENOTSUP, "wait=%s needs a backend with timers; wait=park does not",
+		return shunt_fail(err, -ENOTSUP,
+			"wait=%s needs a backend with timers; wait=park does not",
 			shunt_run_text(run, "wait"));
 	return 0;
 }
@@ -187,7 +189,8 @@ static int suspended_resolve(struct shunt_run *run, struct shunt_error *err)
 static void suspended_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
-	footprint->bytes = footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle));
+	footprint->bytes =
+		footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle));
 }
 
 static int suspended_setup(struct shunt_run *run, struct shunt_error *err)
@@ -208,7 +211,7 @@ static int suspended_setup(struct shunt_run *run, struct shunt_error *err)
 	/* Written, so that our own memory is resident before the count begins. */
 	memset(suspended->crowd.handle, 0xff, suspended->task_count * sizeof(struct shunt_handle));
 	for (uint64_t i = 0; i < suspended->task_count; i++)
-		suspended->sleeper[i] = (struct sleeper){ .suspended = suspended, .index = i };
+		suspended->sleeper[i] = (struct sleeper){.suspended = suspended, .index = i};
 	suspended->rss_before = resident_bytes();
 	return 0;
 }
@@ -224,24 +227,26 @@ static void suspended_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param suspended_params[] = {
-	{ "tasks", SHUNT_PARAM_COUNT, "10k", 1, 100000000, NULL,
-		"tasks that are alive and wait at once" },
-	{ "wait", SHUNT_PARAM_CHOICE, "park", 0, 0, wait_names,
-		"how they wait: parked; asleep, a timer each; or parked with a timeout that is cancelled" },
-	{ "period", SHUNT_PARAM_DURATION, "1s", 1, INT64_C(3600000000000), NULL,
-		"wait=sleep: how long each sleeps, again and again until all are alive" },
-	{ "sample", SHUNT_PARAM_COUNT, "16", 0, INT64_C(1) << 40, NULL,
-		"time the wake of one task in so many (0: none)" },
-	{ .name = NULL },
+	{"tasks", SHUNT_PARAM_COUNT, "10k", 1, 100000000, NULL,
+		"tasks that are alive and wait at once"},
+	{"wait", SHUNT_PARAM_CHOICE, "park", 0, 0, wait_names,
+		"how they wait: parked; asleep, a timer each; or parked with a timeout that is "
+		"cancelled"},
+	{"period", SHUNT_PARAM_DURATION, "1s", 1, INT64_C(3600000000000), NULL,
+		"wait=sleep: how long each sleeps, again and again until all are alive"},
+	{"sample", SHUNT_PARAM_COUNT, "16", 0, INT64_C(1) << 40, NULL,
+		"time the wake of one task in so many (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_suspended = {
 	.name = "suspended",
 	.summary = "a population of tasks, all alive and waiting at once",
-	.description =
-		"Starts tasks until all are alive and waiting, reads the growth of resident memory, and "
-		"ends them. It tells what a suspended task costs in memory, and what it costs to start "
-		"and end as many as the machine can hold.",
+	.description = "Starts tasks until all are alive and waiting, reads the growth of resident "
+		       "memory, and "
+		       "ends them. It tells what a suspended task costs in memory, and what it "
+		       "costs to start "
+		       "and end as many as the machine can hold.",
 	.operation = "one task started, suspended, woken and joined",
 	.cost_metric = "ns_per_task",
 	.needs = SHUNT_CAN_BLOCK,

@@ -21,14 +21,14 @@
 #include <stdio.h>
 
 enum timers_mode { FIXED, RANDOM };
-static const char *const mode_names[] = { "fixed", "random", NULL };
+static const char *const mode_names[] = {"fixed", "random", NULL};
 
 struct sleeper {
 	struct timers *timers;
 	struct shunt_handle self;
-	uint64_t random;     /* splitmix64's state */
-	uint64_t asked;      /* requests made */
-	uint64_t answered;   /* [timers:answered] of these, by the server */
+	uint64_t random;   /* splitmix64's state */
+	uint64_t asked;    /* requests made */
+	uint64_t answered; /* [timers:answered] of these, by the server */
 	uint64_t done, early, cancelled;
 	int rc;
 };
@@ -107,7 +107,7 @@ static int64_t next_duration(struct sleeper *self)
 	uint64_t width = 2 * (uint64_t)timers->spread_ns + 1;
 	uint64_t draw = shunt_splitmix64(&self->random);
 	return timers->period_ns - timers->spread_ns +
-		(int64_t)(((unsigned __int128)draw * width) >> 64);
+	       (int64_t)(((unsigned __int128)draw * width) >> 64);
 }
 
 static void *sleeper_run(void *arg)
@@ -146,8 +146,8 @@ static void *busy_run(void *arg)
 static void prepare_iteration(struct timers *timers)
 {
 	for (uint64_t i = 0; i < timers->task_count; i++)
-		timers->sleeper[i] = (struct sleeper){ .timers = timers,
-			.random = timers->seed + i * UINT64_C(0x632be59bd9b4e019) };
+		timers->sleeper[i] = (struct sleeper){.timers = timers,
+			.random = timers->seed + i * UINT64_C(0x632be59bd9b4e019)};
 	timers->left = timers->task_count;
 	timers->requests.closed = false;
 }
@@ -213,10 +213,13 @@ static void timers_verify(struct shunt_run *run)
 	shunt_check_int(run, "answers", (int64_t)asked, (int64_t)got);
 	shunt_operations(run, waits);
 	if (asked)
-		shunt_metric(run, "cancelled_of_requests", (double)cancelled / (double)asked, "1", "none");
-	shunt_metric(run, "cpu_ns_per_timer", (double)timers->cpu_ns / (double)waits, "ns", "lower");
+		shunt_metric(run, "cancelled_of_requests", (double)cancelled / (double)asked, "1",
+			"none");
+	shunt_metric(run, "cpu_ns_per_timer", (double)timers->cpu_ns / (double)waits, "ns",
+		"lower");
 	if (!shunt_run_counter(run, "wait_syscalls", &syscalls))
-		shunt_metric(run, "syscalls_per_timer", (double)syscalls / (double)waits, "1", "lower");
+		shunt_metric(run, "syscalls_per_timer", (double)syscalls / (double)waits, "1",
+			"lower");
 }
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
@@ -228,7 +231,8 @@ static int timers_resolve(struct shunt_run *run, struct shunt_error *err)
 	int64_t period_ns = shunt_run_int(run, "period");
 	char half[32];
 	if (shunt_run_int(run, "spread") > period_ns)
-		return shunt_fail(err, -EINVAL, "spread is more than period: a sleep cannot be negative");
+		return shunt_fail(err, -EINVAL,
+			"spread is more than period: a sleep cannot be negative");
 	if (spread && !random && shunt_run_given(run, "mode"))
 		return shunt_fail(err, -EINVAL, "spread belongs to mode=random");
 	if (spread && !random)
@@ -243,7 +247,8 @@ static void timers_footprint(const struct shunt_run *run, struct shunt_footprint
 {
 	uint64_t sleepers = (uint64_t)shunt_run_int(run, "tasks");
 	footprint->tasks = sleepers + (uint64_t)shunt_run_int(run, "busy") + 1;
-	footprint->bytes = footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle)) +
+	footprint->bytes =
+		footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle)) +
 		sleepers * sizeof(void *);
 }
 
@@ -273,7 +278,8 @@ static int timers_setup(struct shunt_run *run, struct shunt_error *err)
 	timers->sleeper = calloc(timers->task_count, sizeof(*timers->sleeper));
 	if (!timers->sleeper || crowd_init(&timers->crowd, timers->task_count) ||
 		crowd_init(&timers->busy, timers->busy_count + 1) ||
-		shunt_channel_init(&timers->requests, timers->cancel_below ? timers->task_count : 1) ||
+		shunt_channel_init(&timers->requests,
+			timers->cancel_below ? timers->task_count : 1) ||
 		crowd_series(run, "lateness", timers->sample, &timers->lateness))
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
 			(unsigned long long)timers->task_count);
@@ -293,42 +299,48 @@ static void timers_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param timers_params[] = {
-	{ "tasks", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL,
-		"sleeping tasks; 10k x 20 sleeps of 10 ms is the usual comparison" },
-	{ "sleeps", SHUNT_PARAM_COUNT, "20", 1, INT64_C(1) << 32, NULL, "waits of each task" },
-	{ "period", SHUNT_PARAM_DURATION, "10ms", 0, INT64_C(3600000000000), NULL,
-		"how long a wait lasts" },
-	{ "mode", SHUNT_PARAM_CHOICE, "fixed", 0, 0, mode_names,
-		"fixed: every wait lasts `period`; random: uniform in period +- spread, from the seed" },
-	{ "spread", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
-		"of mode=random, which it implies; half the period unless set" },
-	{ "cancel", SHUNT_PARAM_REAL, "0", 0, 1, NULL,
-		"the fraction of waits that are requests, whose timeout is cancelled by the answer" },
-	{ "busy", SHUNT_PARAM_COUNT, "0", 0, 100000, NULL,
-		"tasks that compute and yield all the time, beside the sleepers" },
-	{ "busy_slice", SHUNT_PARAM_DURATION, "10us", 0, 1000000000, NULL,
-		"how long a busy task computes before it yields" },
-	{ "sample", SHUNT_PARAM_COUNT, "1", 0, INT64_C(1) << 32, NULL,
-		"record the lateness of each task's every so many-th wait (0: none)" },
-	{ "skip", SHUNT_PARAM_COUNT, "0", 0, INT64_C(1) << 32, NULL,
-		"leave the first waits of each task out of the series: they all start in one burst" },
-	{ .name = NULL },
+	{"tasks", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL,
+		"sleeping tasks; 10k x 20 sleeps of 10 ms is the usual comparison"},
+	{"sleeps", SHUNT_PARAM_COUNT, "20", 1, INT64_C(1) << 32, NULL, "waits of each task"},
+	{"period", SHUNT_PARAM_DURATION, "10ms", 0, INT64_C(3600000000000), NULL,
+		"how long a wait lasts"},
+	{"mode", SHUNT_PARAM_CHOICE, "fixed", 0, 0, mode_names,
+		"fixed: every wait lasts `period`; random: uniform in period +- spread, from the "
+		"seed"},
+	{"spread", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
+		"of mode=random, which it implies; half the period unless set"},
+	{"cancel", SHUNT_PARAM_REAL, "0", 0, 1, NULL,
+		"the fraction of waits that are requests, whose timeout is cancelled by the "
+		"answer"},
+	{"busy", SHUNT_PARAM_COUNT, "0", 0, 100000, NULL,
+		"tasks that compute and yield all the time, beside the sleepers"},
+	{"busy_slice", SHUNT_PARAM_DURATION, "10us", 0, 1000000000, NULL,
+		"how long a busy task computes before it yields"},
+	{"sample", SHUNT_PARAM_COUNT, "1", 0, INT64_C(1) << 32, NULL,
+		"record the lateness of each task's every so many-th wait (0: none)"},
+	{"skip", SHUNT_PARAM_COUNT, "0", 0, INT64_C(1) << 32, NULL,
+		"leave the first waits of each task out of the series: they all start in one "
+		"burst"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_timers = {
 	.name = "timers",
 	.summary = "tasks sleep; how late does each wake",
-	.description =
-		"Many tasks sleep again and again, for a fixed or a random time; the lateness of every "
-		"wake is recorded, and none may come early. cancel=F turns a fraction of the waits into "
-		"requests whose timeout is armed and cancelled, as in servers; busy=N keeps the run "
-		"queue full meanwhile.",
+	.description = "Many tasks sleep again and again, for a fixed or a random time; the "
+		       "lateness of every "
+		       "wake is recorded, and none may come early. cancel=F turns a fraction of "
+		       "the waits into "
+		       "requests whose timeout is armed and cancelled, as in servers; busy=N keeps "
+		       "the run "
+		       "queue full meanwhile.",
 	.operation = "one timed wait",
 	.cost_metric = "ns_per_wait",
 	.needs = SHUNT_CAN_BLOCK | SHUNT_TIMED,
 	.params = timers_params,
-	.small = "tasks=10 sleeps=3 period=500us|tasks=10 sleeps=4 period=500us spread=400us cancel=0.5"
-		"|tasks=5 sleeps=2 period=1ms busy=2",
+	.small = "tasks=10 sleeps=3 period=500us|tasks=10 sleeps=4 period=500us spread=400us "
+		 "cancel=0.5"
+		 "|tasks=5 sleeps=2 period=1ms busy=2",
 	.resolve = timers_resolve,
 	.footprint = timers_footprint,
 	.setup = timers_setup,

@@ -36,13 +36,13 @@ static const struct tree {
 	int seed;
 	uint64_t nodes, leaves, height; /* as published */
 } trees[] = {
-	{ "T1", GEOMETRIC_FIXED, 4, 10, 0, 0, 19, 4130071, 3305118, 10 },
-	{ "T5", GEOMETRIC_LINEAR, 4, 20, 0, 0, 34, 4147582, 2181318, 20 },
-	{ "T3", BINOMIAL, 2000, 0, 0.124875, 8, 42, 4112897, 3599034, 1572 },
-	{ "T1L", GEOMETRIC_FIXED, 4, 13, 0, 0, 29, 102181082, 81746377, 13 },
-	{ "T3L", BINOMIAL, 2000, 0, 0.200014, 5, 7, 111345631, 89076904, 17844 },
+	{"T1", GEOMETRIC_FIXED, 4, 10, 0, 0, 19, 4130071, 3305118, 10},
+	{"T5", GEOMETRIC_LINEAR, 4, 20, 0, 0, 34, 4147582, 2181318, 20},
+	{"T3", BINOMIAL, 2000, 0, 0.124875, 8, 42, 4112897, 3599034, 1572},
+	{"T1L", GEOMETRIC_FIXED, 4, 13, 0, 0, 29, 102181082, 81746377, 13},
+	{"T3L", BINOMIAL, 2000, 0, 0.200014, 5, 7, 111345631, 89076904, 17844},
 };
-static const char *const tree_names[] = { "T1", "T5", "T3", "T1L", "T3L", NULL };
+static const char *const tree_names[] = {"T1", "T5", "T3", "T1L", "T3L", NULL};
 
 struct node {
 	unsigned char digest[DIGEST];
@@ -59,7 +59,7 @@ struct uts {
 	struct shunt_series *subtree;
 	struct count expected, found;
 	bool published;
-	int rc; /* [uts:rc] the first refusal of memory or of a task */
+	int rc;                      /* [uts:rc] the first refusal of memory or of a task */
 	_Alignas(64) uint64_t alive; /* [uts:alive] tasks */
 };
 
@@ -89,7 +89,7 @@ static void put_number(unsigned char *bytes, uint32_t number)
 
 static void make_root(const struct tree *tree, struct node *root)
 {
-	unsigned char bytes[DIGEST] = { 0 };
+	unsigned char bytes[DIGEST] = {0};
 	SHA1_CTX context;
 	put_number(bytes + 16, (uint32_t)tree->seed);
 	SHA1Init(&context);
@@ -114,8 +114,9 @@ static void make_child(const struct node *parent, uint32_t index, struct node *c
 static double chance(const struct node *node)
 {
 	const unsigned char *end = node->digest + DIGEST - 4;
-	uint32_t bits = ((uint32_t)end[0] << 24 | (uint32_t)end[1] << 16 | (uint32_t)end[2] << 8 |
-		end[3]) & 0x7fffffff;
+	uint32_t bits =
+		((uint32_t)end[0] << 24 | (uint32_t)end[1] << 16 | (uint32_t)end[2] << 8 | end[3]) &
+		0x7fffffff;
 	return bits / 2147483648.0;
 }
 
@@ -216,7 +217,7 @@ static int spawn_branch(struct uts *uts, const struct node *node, struct pile *p
 	struct branch *branch = rc ? NULL : malloc(sizeof(*branch));
 	if (!branch)
 		return -ENOMEM;
-	*branch = (struct branch){ .uts = uts, .node = *node };
+	*branch = (struct branch){.uts = uts, .node = *node};
 	rc = shunt_spawn(&branch->handle, uts_task, branch, NULL);
 	if (rc)
 		free(branch);
@@ -260,14 +261,16 @@ static void join_branches(struct uts *uts, struct pile *pile, struct count *coun
 static bool is_sampled(const struct uts *uts, const struct node *node)
 {
 	return uts->subtree && ((unsigned)node->digest[0] << 16 | (unsigned)node->digest[1] << 8 |
-		node->digest[2]) % uts->sample == 0;
+				       node->digest[2]) %
+					       uts->sample ==
+				       0;
 }
 
 static void *uts_task(void *arg)
 {
 	struct branch *branch = arg;
 	struct uts *uts = branch->uts;
-	struct pile pile = { .node = NULL };
+	struct pile pile = {.node = NULL};
 	bool sampled = is_sampled(uts, &branch->node);
 	int64_t before = sampled ? shunt_now_ns() : 0;
 	branch->count.tasks = 1;
@@ -290,7 +293,7 @@ static void *uts_task(void *arg)
 static int uts_body(struct shunt_run *run)
 {
 	struct uts *uts = shunt_run_state(run);
-	struct branch root = { .uts = uts };
+	struct branch root = {.uts = uts};
 	make_root(&uts->tree, &root.node);
 	uts->rc = 0;
 	uts->alive = 1;
@@ -303,7 +306,8 @@ static int uts_body(struct shunt_run *run)
 	if (!rc)
 		rc = uts->rc;
 	if (rc)
-		shunt_run_explain(run, "a task of the tree could not be started: %s", strerror(-rc));
+		shunt_run_explain(run, "a task of the tree could not be started: %s",
+			strerror(-rc));
 	return rc;
 }
 
@@ -314,8 +318,8 @@ static void uts_verify(struct shunt_run *run)
 	shunt_check_int(run, "leaves", (int64_t)uts->expected.leaves, (int64_t)uts->found.leaves);
 	shunt_check_int(run, "height", (int64_t)uts->expected.height, (int64_t)uts->found.height);
 	shunt_operations(run, uts->found.nodes);
-	shunt_metric(run, "nodes_per_task", (double)uts->found.nodes / (double)uts->found.tasks, "1",
-		"none");
+	shunt_metric(run, "nodes_per_task", (double)uts->found.nodes / (double)uts->found.tasks,
+		"1", "none");
 }
 
 static void uts_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
@@ -329,14 +333,15 @@ static int uts_resolve(struct shunt_run *run, struct shunt_error *err)
 {
 	const struct tree *tree = &trees[shunt_run_int(run, "tree")];
 	if (shunt_run_int(run, "depth") && tree->law == BINOMIAL)
-		return shunt_fail(err, -EINVAL, "tree=%s is binomial: it has no depth to set", tree->name);
+		return shunt_fail(err, -EINVAL, "tree=%s is binomial: it has no depth to set",
+			tree->name);
 	return 0;
 }
 
 /* A tree cut at another depth has no published count: it is walked once, without tasks. */
 static int count_alone(struct uts *uts)
 {
-	struct pile pile = { .node = NULL };
+	struct pile pile = {.node = NULL};
 	struct node node;
 	make_root(&uts->tree, &node);
 	int rc = expand(&uts->tree, &node, &pile, &uts->expected);
@@ -361,11 +366,11 @@ static int uts_setup(struct shunt_run *run, struct shunt_error *err)
 	uts->sample = (uint64_t)shunt_run_int(run, "sample");
 	unsigned depth = (unsigned)shunt_run_int(run, "depth");
 	uts->published = depth == 0 || depth == uts->tree.depth;
-	uts->expected = (struct count){ uts->tree.nodes, uts->tree.leaves, uts->tree.height, 0 };
+	uts->expected = (struct count){uts->tree.nodes, uts->tree.leaves, uts->tree.height, 0};
 	int rc = 0;
 	if (!uts->published) {
 		uts->tree.depth = depth;
-		uts->expected = (struct count){ 0 };
+		uts->expected = (struct count){0};
 		rc = count_alone(uts);
 	}
 	if (!rc)
@@ -379,24 +384,26 @@ static void uts_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param uts_params[] = {
-	{ "tree", SHUNT_PARAM_CHOICE, "T1", 0, 0, tree_names,
-		"T1, T5: geometric, 4 million nodes; T3: binomial, 4 million, height 1,572; L: 100 million" },
-	{ "depth", SHUNT_PARAM_COUNT, "0", 0, 30, NULL,
-		"cut a geometric tree at this depth instead of the published one (0)" },
-	{ "grain", SHUNT_PARAM_COUNT, "10", 1, 1000000, NULL,
-		"nodes that a task expands itself for each that it makes a task; 1: a task a node" },
-	{ "alive", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL, "tasks alive at once, at most" },
-	{ "sample", SHUNT_PARAM_COUNT, "256", 0, 1 << 24, NULL,
-		"time the subtree of one task in about so many (0: none)" },
-	{ .name = NULL },
+	{"tree", SHUNT_PARAM_CHOICE, "T1", 0, 0, tree_names,
+		"T1, T5: geometric, 4 million nodes; T3: binomial, 4 million, height 1,572; L: 100 "
+		"million"},
+	{"depth", SHUNT_PARAM_COUNT, "0", 0, 30, NULL,
+		"cut a geometric tree at this depth instead of the published one (0)"},
+	{"grain", SHUNT_PARAM_COUNT, "10", 1, 1000000, NULL,
+		"nodes that a task expands itself for each that it makes a task; 1: a task a node"},
+	{"alive", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL, "tasks alive at once, at most"},
+	{"sample", SHUNT_PARAM_COUNT, "256", 0, 1 << 24, NULL,
+		"time the subtree of one task in about so many (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_uts = {
 	.name = "uts",
 	.summary = "counts the nodes of a published unbalanced tree",
-	.description =
-		"Tasks expand a tree whose shape only SHA-1 knows, and the count is checked against the "
-		"published one. It tells how a scheduler balances work that cannot be divided in advance.",
+	.description = "Tasks expand a tree whose shape only SHA-1 knows, and the count is checked "
+		       "against the "
+		       "published one. It tells how a scheduler balances work that cannot be "
+		       "divided in advance.",
 	.operation = "one node",
 	.cost_metric = "ns_per_node",
 	.params = uts_params,

@@ -63,8 +63,8 @@ SITES(4, depth_4)
 
 typedef void yield_loop(uint64_t count);
 static yield_loop *const loops[2][5] = {
-	{ loop_1_0, loop_1_1, loop_1_2, loop_1_3, loop_1_4 },
-	{ loop_2_0, loop_2_1, loop_2_2, loop_2_3, loop_2_4 },
+	{loop_1_0, loop_1_1, loop_1_2, loop_1_3, loop_1_4},
+	{loop_2_0, loop_2_1, loop_2_2, loop_2_3, loop_2_4},
 };
 
 static void *yielder_run(void *arg)
@@ -102,14 +102,15 @@ static void yield_verify(struct shunt_run *run)
 	shunt_check_int(run, "yields", (int64_t)yield->switches, (int64_t)yield->yields_made);
 	shunt_operations(run, yield->switches);
 	if (!shunt_run_counter(run, "switches", &switches))
-		shunt_metric(run, "switches_per_yield", (double)switches / (double)yield->switches, "1",
-			"none");
+		shunt_metric(run, "switches_per_yield", (double)switches / (double)yield->switches,
+			"1", "none");
 }
 
 static void yield_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
-	footprint->bytes = footprint->tasks * (sizeof(struct yielder) + sizeof(struct shunt_handle));
+	footprint->bytes =
+		footprint->tasks * (sizeof(struct yielder) + sizeof(struct shunt_handle));
 }
 
 static int yield_setup(struct shunt_run *run, struct shunt_error *err)
@@ -129,8 +130,8 @@ static int yield_setup(struct shunt_run *run, struct shunt_error *err)
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
 			(unsigned long long)yield->task_count);
 	for (uint64_t i = 0; i < yield->task_count; i++)
-		yield->yielder[i] = (struct yielder){ yield,
-			crowd_share(yield->switches, yield->task_count, i) };
+		yield->yielder[i] =
+			(struct yielder){yield, crowd_share(yield->switches, yield->task_count, i)};
 	return 0;
 }
 
@@ -145,25 +146,27 @@ static void yield_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param yield_params[] = {
-	{ "tasks", SHUNT_PARAM_COUNT, "2", 1, 10000000, NULL,
-		"tasks that take turns; more stacks than fit the cache cost more per switch" },
-	{ "switches", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "yields in all" },
-	{ "sites", SHUNT_PARAM_COUNT, "1", 1, 2, NULL,
-		"2: odd tasks yield from another place in the program, which upsets return prediction" },
-	{ "depth", SHUNT_PARAM_COUNT, "0", 0, 4, NULL,
-		"C frames between the task's loop and the yield: each may pay after a switch" },
-	{ "sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one yield in so many (0: none)" },
-	{ .name = NULL },
+	{"tasks", SHUNT_PARAM_COUNT, "2", 1, 10000000, NULL,
+		"tasks that take turns; more stacks than fit the cache cost more per switch"},
+	{"switches", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "yields in all"},
+	{"sites", SHUNT_PARAM_COUNT, "1", 1, 2, NULL,
+		"2: odd tasks yield from another place in the program, which upsets return "
+		"prediction"},
+	{"depth", SHUNT_PARAM_COUNT, "0", 0, 4, NULL,
+		"C frames between the task's loop and the yield: each may pay after a switch"},
+	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
+		"time one yield in so many (0: none)"},
+	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_yield = {
 	.name = "yield",
 	.summary = "tasks yield to each other",
-	.description =
-		"Tasks that do nothing but yield: the cost of one trip through the scheduler. sites=2 "
-		"and depth=1..4 make the surroundings of the call harder for return prediction, as they "
-		"are in real programs.",
+	.description = "Tasks that do nothing but yield: the cost of one trip through the "
+		       "scheduler. sites=2 "
+		       "and depth=1..4 make the surroundings of the call harder for return "
+		       "prediction, as they "
+		       "are in real programs.",
 	.operation = "one yield",
 	.cost_metric = "ns_per_switch",
 	.needs = SHUNT_CAN_BLOCK,

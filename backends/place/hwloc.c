@@ -44,8 +44,10 @@ static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_
 		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");
 	if (synthetic && hwloc_topology_set_synthetic(*topology, synthetic)) {
 		hwloc_topology_destroy(*topology);
-		return shunt_fail(err, -EINVAL, "place.topology=%s: hwloc does not understand it; "
-			"an example: pack:2 core:4 pu:2", synthetic);
+		return shunt_fail(err, -EINVAL,
+			"place.topology=%s: hwloc does not understand it; "
+			"an example: pack:2 core:4 pu:2",
+			synthetic);
 	}
 	if (hwloc_topology_load(*topology)) {
 		hwloc_topology_destroy(*topology);
@@ -63,8 +65,10 @@ static int restrict_to_allowed(hwloc_topology_t topology, struct shunt_error *er
 		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");
 	if (hwloc_get_cpubind(topology, allowed, HWLOC_CPUBIND_THREAD) == 0 &&
 		!hwloc_bitmap_iszero(allowed) && hwloc_topology_restrict(topology, allowed, 0))
-		rc = shunt_fail(err, -errno, "hwloc could not restrict the topology to the CPUs "
-			"allowed (%s)", strerror(errno));
+		rc = shunt_fail(err, -errno,
+			"hwloc could not restrict the topology to the CPUs "
+			"allowed (%s)",
+			strerror(errno));
 	hwloc_bitmap_free(allowed);
 	return rc;
 }
@@ -79,7 +83,8 @@ static unsigned quota(void)
 		return least;
 	while (fgets(path, sizeof(path), file))
 		if (!strncmp(path, "0::", 3))
-			snprintf(group, sizeof(group), "%.*s", (int)strcspn(path + 3, "\n"), path + 3);
+			snprintf(group, sizeof(group), "%.*s", (int)strcspn(path + 3, "\n"),
+				path + 3);
 	fclose(file);
 	for (;;) {
 		unsigned long long most, period;
@@ -180,7 +185,8 @@ static bool each_cpu(const char *text, void (*add)(void *arg, unsigned cpu), voi
 		if (*end == '-') {
 			at = end + 1;
 			last = strtoul(at, &end, 10);
-			if (end == at || errno || last > 65535 || last < first || *at < '0' || *at > '9')
+			if (end == at || errno || last > 65535 || last < first || *at < '0' ||
+				*at > '9')
 				return false;
 		}
 		for (unsigned long cpu = first; cpu <= last; cpu++)
@@ -215,12 +221,14 @@ static int plan_list(hwloc_topology_t topology, const struct shunt_values *value
 {
 	(void)want;
 	const char *text = shunt_value_text(values, "cpus");
-	struct listed listed = { NULL, 0 };
+	struct listed listed = {NULL, 0};
 	char allowed[512];
 	*count = 0;
 	if (!each_cpu(text, count_one, count))
-		return shunt_fail(err, -EINVAL, "place=%s: expected CPU numbers and ranges joined by "
-			"+, such as 0+2+4-7", text);
+		return shunt_fail(err, -EINVAL,
+			"place=%s: expected CPU numbers and ranges joined by "
+			"+, such as 0+2+4-7",
+			text);
 	listed.set = *offered = bitmaps(*count);
 	if (!*offered)
 		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
@@ -231,8 +239,10 @@ static int plan_list(hwloc_topology_t topology, const struct shunt_values *value
 		if (!hwloc_bitmap_isincluded((*offered)[i], all)) {
 			int cpu = hwloc_bitmap_first((*offered)[i]);
 			bitmaps_free(*offered, *count);
-			return shunt_fail(err, -ERANGE, "place=%s: CPU %d is not one that this process "
-				"may use (%s)", text, cpu, allowed);
+			return shunt_fail(err, -ERANGE,
+				"place=%s: CPU %d is not one that this process "
+				"may use (%s)",
+				text, cpu, allowed);
 		}
 	return 0;
 }
@@ -249,8 +259,8 @@ static void plan_close(void *state)
 }
 
 /* As many workers as asked for, or as offered; round again where they are more than the CPUs. */
-static int assign(struct plan *plan, hwloc_bitmap_t *offered, unsigned count, unsigned *worker_count,
-	bool *oversubscribed)
+static int assign(struct plan *plan, hwloc_bitmap_t *offered, unsigned count,
+	unsigned *worker_count, bool *oversubscribed)
 {
 	unsigned most = quota();
 	if (!*worker_count)
@@ -320,15 +330,20 @@ static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err
 	char text[128];
 	hwloc_bitmap_list_snprintf(text, sizeof(text), cpu);
 	if (plan->synthetic)
-		return shunt_fail(err, -ENOTSUP, "place.topology is not this machine: such a plan can "
+		return shunt_fail(err, -ENOTSUP,
+			"place.topology is not this machine: such a plan can "
 			"be looked at, not run");
 	hwloc_get_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
 	if (hwloc_set_cpubind(plan->topology, cpu, HWLOC_CPUBIND_THREAD | HWLOC_CPUBIND_STRICT))
-		return shunt_fail(err, -errno, "the kernel refused to bind the worker to CPU %s (%s); "
-			"place=none runs without", text, strerror(errno));
+		return shunt_fail(err, -errno,
+			"the kernel refused to bind the worker to CPU %s (%s); "
+			"place=none runs without",
+			text, strerror(errno));
 	if (!runs_there(plan, cpu))
-		return shunt_fail(err, -EXDEV, "bound to CPU %s, but the kernel runs the worker "
-			"elsewhere; place=none runs without", text);
+		return shunt_fail(err, -EXDEV,
+			"bound to CPU %s, but the kernel runs the worker "
+			"elsewhere; place=none runs without",
+			text);
 	return 0;
 }
 
@@ -383,17 +398,25 @@ static void plan_facts(shunt_fact_fn *fact, void *sink)
 }
 
 static const struct shunt_param plan_params[] = {
-	{ .name = "topology", .type = SHUNT_PARAM_TEXT, .fallback = "none",
-		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); cannot run" },
-	{ .name = NULL },
+	{.name = "topology",
+		.type = SHUNT_PARAM_TEXT,
+		.fallback = "none",
+		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); "
+			"cannot run"},
+	{.name = NULL},
 };
 
 static const struct shunt_param list_params[] = {
-	{ .name = "cpus", .type = SHUNT_PARAM_TEXT, .fallback = "0",
-		.help = "CPU numbers and ranges joined by +, one for each worker: 0+2+4-7" },
-	{ .name = "topology", .type = SHUNT_PARAM_TEXT, .fallback = "none",
-		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); cannot run" },
-	{ .name = NULL },
+	{.name = "cpus",
+		.type = SHUNT_PARAM_TEXT,
+		.fallback = "0",
+		.help = "CPU numbers and ranges joined by +, one for each worker: 0+2+4-7"},
+	{.name = "topology",
+		.type = SHUNT_PARAM_TEXT,
+		.fallback = "none",
+		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); "
+			"cannot run"},
+	{.name = NULL},
 };
 
 /* One exported table a placement; they differ in the plan alone. */
@@ -403,8 +426,7 @@ static const struct shunt_param list_params[] = {
 	{                                                                                          \
 		return plan_open(plan_##NAME, state, values, worker_count, oversubscribed, err);   \
 	}                                                                                          \
-	const struct shunt_place shunt_place_##NAME = {                                            \
-		.name = #NAME,                                                                     \
+	const struct shunt_place shunt_place_##NAME = {.name = #NAME,                              \
 		.summary = SUMMARY,                                                                \
 		.params = PARAMS,                                                                  \
 		.open = NAME##_open,                                                               \
@@ -414,8 +436,7 @@ static const struct shunt_param list_params[] = {
 		.describe = plan_describe,                                                         \
 		.distance = plan_distance,                                                         \
 		.facts = plan_facts,                                                               \
-		__VA_ARGS__                                                                        \
-	}
+		__VA_ARGS__}
 
 PLACEMENT(compact, "neighbouring CPUs first, SMT siblings together", plan_params);
 PLACEMENT(scatter, "as far apart as the machine allows", plan_params);

@@ -48,8 +48,7 @@ static inline void set_count(struct random_queue *queue, size_t count)
 	__atomic_store_n(&queue->count, count, __ATOMIC_RELAXED);
 }
 
-SHUNT_INLINE void random_enqueue(struct shunt_worker *worker, struct shunt_task *task,
-	unsigned why)
+SHUNT_INLINE void random_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	(void)why;
 	struct random_queue *queue = shunt_policy_state(worker);
@@ -59,8 +58,8 @@ SHUNT_INLINE void random_enqueue(struct shunt_worker *worker, struct shunt_task 
 	set_count(queue, queue->count + 1);
 }
 
-SHUNT_INLINE struct shunt_task *random_pick(struct shunt_worker *worker,
-	struct shunt_task *current, unsigned why)
+SHUNT_INLINE struct shunt_task *random_pick(struct shunt_worker *worker, struct shunt_task *current,
+	unsigned why)
 {
 	(void)why;
 	struct random_queue *queue = shunt_policy_state(worker);

@@ -22,7 +22,7 @@ static int shared_open(void **state, const struct shunt_values *values, unsigned
 	struct shared *shared = aligned_alloc(64, sizeof(*shared));
 	if (!shared)
 		return -ENOMEM;
-	*shared = (struct shared){ .lock = 0 };
+	*shared = (struct shared){.lock = 0};
 	*state = shared;
 	return 0;
 }
@@ -32,8 +32,7 @@ static void shared_close(void *state)
 	free(state);
 }
 
-SHUNT_INLINE void shared_enqueue(struct shunt_worker *worker, struct shunt_task *task,
-	unsigned why)
+SHUNT_INLINE void shared_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	(void)why;
 	struct shared *shared = worker->policy_shared;
@@ -42,8 +41,8 @@ SHUNT_INLINE void shared_enqueue(struct shunt_worker *worker, struct shunt_task 
 	shunt_spin_unlock(&shared->lock, worker->ctx.many);
 }
 
-SHUNT_INLINE struct shunt_task *shared_pick(struct shunt_worker *worker,
-	struct shunt_task *current, unsigned why)
+SHUNT_INLINE struct shunt_task *shared_pick(struct shunt_worker *worker, struct shunt_task *current,
+	unsigned why)
 {
 	(void)why;
 	struct shared *shared = worker->policy_shared;

@@ -22,9 +22,13 @@ struct steal_state {
 _Static_assert(sizeof(struct steal_state) <= SHUNT_POLICY_BYTES, "fits the worker");
 
 static const struct shunt_param steal_params[] = {
-	{ .name = "fair", .type = SHUNT_PARAM_COUNT, .fallback = "61", .min = 1, .max = 1000000,
-		.help = "one pick in so many looks first at tasks that yielded; 1: always" },
-	{ .name = NULL },
+	{.name = "fair",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "61",
+		.min = 1,
+		.max = 1000000,
+		.help = "one pick in so many looks first at tasks that yielded; 1: always"},
+	{.name = NULL},
 };
 
 static struct shunt_deque *deque_new(void)
@@ -109,5 +113,5 @@ static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_w
 }
 
 SHUNT_POLICY(steal, .summary = "depth-first on each worker; idle ones steal the oldest",
-	.params = steal_params, .steals = true, .worker_init = steal_init, .worker_fini = steal_fini,
-	.steal = steal_steal);
+	.params = steal_params, .steals = true, .worker_init = steal_init,
+	.worker_fini = steal_fini, .steal = steal_steal);

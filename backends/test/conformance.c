@@ -26,15 +26,15 @@ static struct {
 	pthread_mutex_t lock;
 	bool failed;
 	char text[512];
-} verdict = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} verdict = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void conformance_note(const char *file, int line, const char *what, long long expected,
 	long long actual)
 {
 	pthread_mutex_lock(&verdict.lock);
 	if (!verdict.failed)
-		snprintf(verdict.text, sizeof(verdict.text), "%s:%d: %s: expected %lld, got %lld", file,
-			line, what, expected, actual);
+		snprintf(verdict.text, sizeof(verdict.text), "%s:%d: %s: expected %lld, got %lld",
+			file, line, what, expected, actual);
 	verdict.failed = true;
 	pthread_mutex_unlock(&verdict.lock);
 }
@@ -59,8 +59,8 @@ static void check_outcome(const struct clause *clause, int rc, const struct shun
 	if (verdict.failed)
 		fail_msg("%s: %s: %s", spec, clause->name, verdict.text);
 	if (rc != clause->outcome)
-		fail_msg("%s: %s: the run returned %d (%s), not %d", spec, clause->name, rc, err->text,
-			clause->outcome);
+		fail_msg("%s: %s: the run returned %d (%s), not %d", spec, clause->name, rc,
+			err->text, clause->outcome);
 	if (clause->explained && !strstr(err->text, clause->explained))
 		fail_msg("%s: %s: '%s' does not name '%s'", spec, clause->name, err->text,
 			clause->explained);
@@ -74,7 +74,7 @@ static void check_outcome(const struct clause *clause, int rc, const struct shun
 /* On a scheduler of its own; twice on the same, unless the first run ends it. */
 static bool try_clause(const char *spec, const struct clause *clause)
 {
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	under_test.spec = spec;
 	if (specs_open(&under_test.sched, spec, &err))
 		fail_msg("%s: %s", spec, err.text);
@@ -91,7 +91,8 @@ static bool try_clause(const char *spec, const struct clause *clause)
 		check_outcome(clause, rc, &err);
 		/* Every clause's root returns its argument when it is done. */
 		if (rc == 0 && result != &token)
-			fail_msg("%s: %s: the root task's result did not come back", spec, clause->name);
+			fail_msg("%s: %s: the root task's result did not come back", spec,
+				clause->name);
 	}
 	shunt_close(under_test.sched);
 	return able;
@@ -99,10 +100,10 @@ static bool try_clause(const char *spec, const struct clause *clause)
 
 static void keeps_every_clause(void **state)
 {
-	const struct clause *const lists[] = { conformance_life, conformance_park, conformance_sync,
-		conformance_outside };
+	const struct clause *const lists[] = {conformance_life, conformance_park, conformance_sync,
+		conformance_outside};
 	const char *spec = *state;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	unsigned kept = 0, out_of_reach = 0;
 	if (specs_open(&under_test.sched, spec, &err)) {
 		print_message("%s\n", err.text);
@@ -112,7 +113,8 @@ static void keeps_every_clause(void **state)
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct clause *clause = lists[i]; clause->name; clause++)
 			*(try_clause(spec, clause) ? &kept : &out_of_reach) += 1;
-	print_message("%s: %u clauses kept, %u beyond its capabilities\n", spec, kept, out_of_reach);
+	print_message("%s: %u clauses kept, %u beyond its capabilities\n", spec, kept,
+		out_of_reach);
 	assert_true(kept > 0);
 }
 
@@ -122,7 +124,8 @@ int main(void)
 	signal(SIGALRM, hangs);
 	specs_make(&specs);
 	for (size_t i = 0; i < specs.count; i++)
-		tests[i] = (struct CMUnitTest){ .name = specs.text[i], .test_func = keeps_every_clause,
-			.initial_state = specs.text[i] };
+		tests[i] = (struct CMUnitTest){.name = specs.text[i],
+			.test_func = keeps_every_clause,
+			.initial_state = specs.text[i]};
 	return _cmocka_run_group_tests("conformance", tests, specs.count, NULL, NULL);
 }

@@ -12,8 +12,8 @@
 #include "core/lock.h"
 
 struct clause {
-	const char *name;      /* what holds if it passes */
-	unsigned needs;        /* enum shunt_cap bits; without them it is not tried */
+	const char *name; /* what holds if it passes */
+	unsigned needs;   /* enum shunt_cap bits; without them it is not tried */
 	shunt_task_fn *root;
 	bool (*after)(void);   /* Optional: looked at when the run is over */
 	int outcome;           /* what the run must return */

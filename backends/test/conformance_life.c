@@ -25,7 +25,8 @@ static void *join_gives_results(void *arg)
 {
 	struct shunt_handle handle[CROWD];
 	for (intptr_t i = 0; i < CROWD; i++)
-		EXPECT_INT(0, shunt_spawn(&handle[i], i % 2 ? echo : echo_after_yields, (void *)i, NULL));
+		EXPECT_INT(0,
+			shunt_spawn(&handle[i], i % 2 ? echo : echo_after_yields, (void *)i, NULL));
 	for (intptr_t i = CROWD - 1; i >= 0; i--) {
 		void *result = &result;
 		EXPECT_INT(0, shunt_join(handle[i], &result));
@@ -49,7 +50,7 @@ static void *join_once(void *arg)
 	EXPECT_INT(0, shunt_join(handle, NULL));
 	EXPECT_INT(-ESRCH, shunt_join(handle, NULL));
 	EXPECT_INT(-ESRCH, shunt_detach(handle));
-	EXPECT_INT(-ESRCH, shunt_join((struct shunt_handle){ NULL, 0 }, NULL));
+	EXPECT_INT(-ESRCH, shunt_join((struct shunt_handle){NULL, 0}, NULL));
 	return arg;
 }
 
@@ -174,7 +175,9 @@ static void *a_task_may_detach_itself(void *arg)
 {
 	(void)arg;
 	return (void *)(intptr_t)(shunt_detach(shunt_self()) == 0 &&
-		shunt_detach(shunt_self()) == -ESRCH ? 0 : count_up(&counter));
+						  shunt_detach(shunt_self()) == -ESRCH
+					  ? 0
+					  : count_up(&counter));
 }
 
 static void *detach_from_inside(void *arg)
@@ -226,7 +229,7 @@ static void *handles_name_one_task_for_ever(void *arg)
 	EXPECT_INT(0, shunt_join(first, NULL));
 	EXPECT(seen.task == first.task && seen.generation == first.generation);
 	EXPECT(!shunt_wake(first));
-	EXPECT(!shunt_wake((struct shunt_handle){ NULL, 0 }));
+	EXPECT(!shunt_wake((struct shunt_handle){NULL, 0}));
 	/* Other tasks come and go in the same memory; the old handle stays what it was. */
 	for (int i = 0; i < 1000; i++) {
 		EXPECT_INT(0, shunt_spawn(&other, echo, NULL, NULL));
@@ -248,7 +251,7 @@ static void *ids_count_spawns(void *arg)
 {
 	enum { TASKS = 200 };
 	struct shunt_handle handle[TASKS];
-	bool seen[8 * TASKS] = { false };
+	bool seen[8 * TASKS] = {false};
 	bool in_order = under_test.sched->worker_count == 1;
 	EXPECT_INT(0, shunt_task_id());
 	for (int i = 0; i < TASKS; i++)
@@ -328,7 +331,7 @@ static void *named(void *arg)
 static void *attributes_are_optional(void *arg)
 {
 	struct shunt_handle handle;
-	struct shunt_attr attr = { .name = "a name" };
+	struct shunt_attr attr = {.name = "a name"};
 	EXPECT_INT(0, shunt_spawn(&handle, named, NULL, &attr));
 	EXPECT_INT(0, shunt_join(handle, NULL));
 	attr.name = NULL;
@@ -346,8 +349,8 @@ const struct clause conformance_life[] = {
 		join_gives_up_at_its_deadline),
 	CLAUSE("a join of an ended task is never late", SHUNT_CAN_BLOCK | SHUNT_TIMED,
 		join_of_an_ended_task_is_never_late),
-	CLAUSE("a run ends after its last task, detached ones included", 0, run_ends_after_its_last_task,
-		.after = all_have_ended),
+	CLAUSE("a run ends after its last task, detached ones included", 0,
+		run_ends_after_its_last_task, .after = all_have_ended),
 	CLAUSE("a task may detach itself", 0, detach_from_inside, .after = none_failed),
 	CLAUSE("tasks spawn tasks", 0, tasks_spawn_tasks),
 	CLAUSE("a handle names one task for ever", 0, handles_name_one_task_for_ever),
@@ -355,5 +358,5 @@ const struct clause conformance_life[] = {
 	CLAUSE("errno is each task's own", 0, errno_is_per_task),
 	CLAUSE("a task can tell where it is", 0, where_am_i),
 	CLAUSE("attributes are optional", 0, attributes_are_optional),
-	{ .name = NULL },
+	{.name = NULL},
 };

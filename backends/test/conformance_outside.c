@@ -18,7 +18,7 @@ static void *wake_from_outside(void *arg)
 {
 	struct outsider *outsider = arg;
 	for (int i = 0; i < outsider->rounds; i++) {
-		struct timespec pause = { .tv_nsec = i % 4 * 100000 };
+		struct timespec pause = {.tv_nsec = i % 4 * 100000};
 		nanosleep(&pause, NULL);
 		shunt_wake(outsider->handle);
 		while (count_now(&outsider->woken) <= i)
@@ -30,7 +30,9 @@ static void *wake_from_outside(void *arg)
 
 static void *an_outside_wake_ends_a_park(void *arg)
 {
-	struct outsider outsider = { .sched = under_test.sched, .handle = shunt_self(), .rounds = 50 };
+	struct outsider outsider = {.sched = under_test.sched,
+		.handle = shunt_self(),
+		.rounds = 50};
 	pthread_t thread;
 	shunt_hold(under_test.sched);
 	EXPECT_INT(0, pthread_create(&thread, NULL, wake_from_outside, &outsider));
@@ -54,7 +56,7 @@ static void *count_run(void *arg)
 static void *spawn_from_outside(void *arg)
 {
 	struct shunt_sched *sched = arg;
-	struct timespec pause = { .tv_nsec = 3000000 };
+	struct timespec pause = {.tv_nsec = 3000000};
 	nanosleep(&pause, NULL); /* the root has ended by now: only the hold keeps the run */
 	for (int i = 0; i < 20; i++)
 		if (shunt_spawn_external(sched, NULL, count_run, NULL, NULL))
@@ -87,14 +89,15 @@ static void *echo(void *arg)
 static void *spawn_one_outside(void *arg)
 {
 	struct outsider *outsider = arg;
-	outsider->woken = shunt_spawn_external(outsider->sched, &outsider->handle, echo, outsider, NULL);
+	outsider->woken =
+		shunt_spawn_external(outsider->sched, &outsider->handle, echo, outsider, NULL);
 	shunt_release(outsider->sched);
 	return NULL;
 }
 
 static void *an_outside_task_is_joined(void *arg)
 {
-	struct outsider outsider = { .sched = under_test.sched };
+	struct outsider outsider = {.sched = under_test.sched};
 	pthread_t thread;
 	void *result = NULL;
 	shunt_hold(under_test.sched);
@@ -121,7 +124,7 @@ static void *yield_and_count(void *arg)
 static void *small_root(void *arg)
 {
 	struct shunt_handle handle[10];
-	int count[10] = { 0 }, total = 0;
+	int count[10] = {0}, total = 0;
 	for (int i = 0; i < 10; i++)
 		EXPECT_INT(0, shunt_spawn(&handle[i], yield_and_count, &count[i], NULL));
 	for (int i = 0; i < 10; i++)
@@ -135,7 +138,7 @@ static void *small_root(void *arg)
 static void *run_its_own(void *arg)
 {
 	struct shunt_sched *sched;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	EXPECT_INT(0, shunt_open(&sched, under_test.spec, NULL, &err));
 	for (int i = 0; i < 5; i++) {
 		void *result = NULL;
@@ -174,7 +177,7 @@ static void *schedulers_nest(void *arg)
 {
 	struct shunt_handle self = shunt_self();
 	struct shunt_sched *inner;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	void *result = NULL;
 	uint64_t id = shunt_task_id();
 	EXPECT_INT(0, shunt_open(&inner, under_test.spec, NULL, &err));
@@ -191,7 +194,7 @@ static void *schedulers_nest(void *arg)
 
 static void *a_run_within_its_own_run_is_refused(void *arg)
 {
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	EXPECT(shunt_run(under_test.sched, echo, NULL, NULL, &err) < 0);
 	EXPECT(err.text[0] != '\0');
 	return arg;
@@ -219,8 +222,8 @@ static void *cross(void *arg)
 
 static void *two_locks_in_two_orders(void *arg)
 {
-	static struct crossing crossing[2] = { { &first, &second }, { &second, &first } };
-	const struct shunt_attr attr[2] = { { .name = "left" }, { .name = "right" } };
+	static struct crossing crossing[2] = {{&first, &second}, {&second, &first}};
+	const struct shunt_attr attr[2] = {{.name = "left"}, {.name = "right"}};
 	struct shunt_handle handle[2];
 	memset(&first, 0, sizeof(first));
 	memset(&second, 0, sizeof(second));
@@ -240,7 +243,7 @@ static void *park_for_ever(void *arg)
 
 static void *a_task_left_parked(void *arg)
 {
-	const struct shunt_attr attr = { .name = "forgotten" };
+	const struct shunt_attr attr = {.name = "forgotten"};
 	EXPECT_INT(0, shunt_spawn(NULL, park_for_ever, NULL, &attr));
 	return arg;
 }
@@ -257,7 +260,7 @@ static void *park_after_a_cancelled_timer(void *arg)
 
 static void *a_deadlock_after_a_timeout(void *arg)
 {
-	const struct shunt_attr attr = { .name = "sleeper" };
+	const struct shunt_attr attr = {.name = "sleeper"};
 	struct shunt_handle handle;
 	EXPECT_INT(0, shunt_spawn(&handle, park_after_a_cancelled_timer, NULL, &attr));
 	for (int i = 0; i < 5; i++)
@@ -268,7 +271,7 @@ static void *a_deadlock_after_a_timeout(void *arg)
 
 static void *give_the_hold_back(void *sched)
 {
-	struct timespec pause = { .tv_nsec = 3000000 };
+	struct timespec pause = {.tv_nsec = 3000000};
 	nanosleep(&pause, NULL);
 	shunt_release(sched);
 	return NULL;
@@ -301,15 +304,16 @@ const struct clause conformance_outside[] = {
 	CLAUSE("a run within its own run is refused", 0, a_run_within_its_own_run_is_refused),
 	CLAUSE("a deadlock names its tasks", TELLS, two_locks_in_two_orders, .outcome = -EDEADLK,
 		.explained = "'left'", .explained_too = "'right'"),
-	CLAUSE("a deadlock says what is waited for", TELLS, two_locks_in_two_orders, .outcome = -EDEADLK,
-		.explained = "mutex", .explained_too = "join"),
+	CLAUSE("a deadlock says what is waited for", TELLS, two_locks_in_two_orders,
+		.outcome = -EDEADLK, .explained = "mutex", .explained_too = "join"),
 	CLAUSE("a task left parked is a deadlock", TELLS, a_task_left_parked, .outcome = -EDEADLK,
 		.explained = "'forgotten'", .explained_too = "park"),
-	CLAUSE("a cancelled timer puts off no deadlock", TELLS | SHUNT_TIMED, a_deadlock_after_a_timeout,
-		.outcome = -EDEADLK, .explained = "'sleeper'"),
-	CLAUSE("a hold given back reveals a deadlock", TELLS | OUTSIDE, a_deadlock_when_the_hold_goes,
-		.after = spawner_is_gone, .outcome = -EDEADLK, .explained = "'forgotten'"),
+	CLAUSE("a cancelled timer puts off no deadlock", TELLS | SHUNT_TIMED,
+		a_deadlock_after_a_timeout, .outcome = -EDEADLK, .explained = "'sleeper'"),
+	CLAUSE("a hold given back reveals a deadlock", TELLS | OUTSIDE,
+		a_deadlock_when_the_hold_goes, .after = spawner_is_gone, .outcome = -EDEADLK,
+		.explained = "'forgotten'"),
 	CLAUSE("a park that nobody can end is a deadlock", SHUNT_DEADLOCK, park_for_ever,
 		.outcome = -EDEADLK, .explained = "'root'"),
-	{ .name = NULL },
+	{.name = NULL},
 };

@@ -43,7 +43,8 @@ static void *wakes_end_parks(void *arg)
 	struct shunt_handle handle[20];
 	int told = 0;
 	for (int i = 0; i < 20; i++)
-		EXPECT_INT(0, shunt_spawn(&handle[i], a_parked_task_is_woken_by_another, &told, NULL));
+		EXPECT_INT(0,
+			shunt_spawn(&handle[i], a_parked_task_is_woken_by_another, &told, NULL));
 	shunt_yield();
 	count_up(&told);
 	for (int i = 0; i < 20; i++)
@@ -113,7 +114,8 @@ static void *sleep_randomly(void *arg)
 	struct shunt_rng rng;
 	shunt_rng_init(&rng, (uintptr_t)arg);
 	for (int i = 0; i < 10; i++) {
-		int64_t deadline = shunt_now_ns() + (int64_t)shunt_rng_below(&rng, 2 * (uint64_t)MS);
+		int64_t deadline =
+			shunt_now_ns() + (int64_t)shunt_rng_below(&rng, 2 * (uint64_t)MS);
 		EXPECT_INT(0, shunt_sleep_until(deadline));
 		EXPECT(shunt_now_ns() >= deadline);
 	}
@@ -193,7 +195,7 @@ static void *partner(void *arg)
 
 static void *transfer_passes_control(void *arg)
 {
-	struct pair pair = { .other = shunt_self() };
+	struct pair pair = {.other = shunt_self()};
 	struct shunt_handle handle;
 	EXPECT_INT(0, shunt_spawn(&handle, partner, &pair, NULL));
 	for (int i = 0; i < 10; i++) {
@@ -279,7 +281,7 @@ static void *answer_at_the_last_moment(void *arg)
 
 static void *a_wait_ends_once(void *arg)
 {
-	struct race race = { .parker = shunt_self(), .rounds = 200 };
+	struct race race = {.parker = shunt_self(), .rounds = 200};
 	struct shunt_handle waker;
 	EXPECT_INT(0, shunt_spawn(&waker, answer_at_the_last_moment, &race, NULL));
 	for (int i = 0; i < race.rounds; i++) {
@@ -312,5 +314,5 @@ const struct clause conformance_park[] = {
 	CLAUSE("a transfer to an ended task parks", TIMES, transfer_to_an_ended_task_parks),
 	CLAUSE("a transfer leaves a permit", BLOCKS, transfer_leaves_a_permit),
 	CLAUSE("of a deadline and a wake one ends the wait", TIMES, a_wait_ends_once),
-	{ .name = NULL },
+	{.name = NULL},
 };

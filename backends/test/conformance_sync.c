@@ -446,5 +446,5 @@ const struct clause conformance_sync[] = {
 	CLAUSE("closing ends every receive", TIMES, closing_ends_every_receive),
 	CLAUSE("a wait group waits", TIMES, a_wait_group_waits),
 	CLAUSE("stale wakes break no other wait", TIMES, stale_wakes_break_nothing),
-	{ .name = NULL },
+	{.name = NULL},
 };

@@ -82,17 +82,49 @@ static const struct misuse {
 	const char *name, *told;
 	void (*call)(void);
 } misuses[] = {
-#define ROW(name) { "shunt_" #name, "shunt_" #name, call_##name }
-#define BY(name, other) { "shunt_" #name, "shunt_" #other, call_##name }
-	ROW(spawn), ROW(join), ROW(join_until), ROW(detach), ROW(self), ROW(task_id), ROW(yield),
-	ROW(transfer), ROW(checkpoint), ROW(sleep_until), BY(sleep_for, sleep_until), ROW(park),
-	ROW(park_until), ROW(worker_index), ROW(worker_count), ROW(mutex_lock),
-	ROW(mutex_lock_until), ROW(mutex_try_lock), ROW(mutex_unlock), ROW(semaphore_wait),
-	ROW(semaphore_wait_until), ROW(semaphore_try_wait), ROW(semaphore_post),
-	BY(condition_wait, condition_wait), ROW(condition_wait_until), ROW(condition_signal),
-	ROW(condition_broadcast), BY(channel_send, channel_send), ROW(channel_send_until),
-	BY(channel_receive, channel_receive), ROW(channel_receive_until), ROW(channel_close),
-	ROW(wait_group_add), BY(wait_group_done, wait_group), ROW(wait_group_wait),
+#define ROW(name)                                                                                  \
+	{                                                                                          \
+		"shunt_" #name, "shunt_" #name, call_##name                                        \
+	}
+#define BY(name, other)                                                                            \
+	{                                                                                          \
+		"shunt_" #name, "shunt_" #other, call_##name                                       \
+	}
+	ROW(spawn),
+	ROW(join),
+	ROW(join_until),
+	ROW(detach),
+	ROW(self),
+	ROW(task_id),
+	ROW(yield),
+	ROW(transfer),
+	ROW(checkpoint),
+	ROW(sleep_until),
+	BY(sleep_for, sleep_until),
+	ROW(park),
+	ROW(park_until),
+	ROW(worker_index),
+	ROW(worker_count),
+	ROW(mutex_lock),
+	ROW(mutex_lock_until),
+	ROW(mutex_try_lock),
+	ROW(mutex_unlock),
+	ROW(semaphore_wait),
+	ROW(semaphore_wait_until),
+	ROW(semaphore_try_wait),
+	ROW(semaphore_post),
+	BY(condition_wait, condition_wait),
+	ROW(condition_wait_until),
+	ROW(condition_signal),
+	ROW(condition_broadcast),
+	BY(channel_send, channel_send),
+	ROW(channel_send_until),
+	BY(channel_receive, channel_receive),
+	ROW(channel_receive_until),
+	ROW(channel_close),
+	ROW(wait_group_add),
+	BY(wait_group_done, wait_group),
+	ROW(wait_group_wait),
 	ROW(wait_group_wait_until),
 };
 
@@ -105,7 +137,7 @@ static int ask(const struct misuse *misuse, char *text, size_t bytes)
 	pid_t child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		struct rlimit none = { 0, 0 };
+		struct rlimit none = {0, 0};
 		setrlimit(RLIMIT_CORE, &none);
 		signal(SIGABRT, SIG_DFL);
 		dup2(ends[1], STDERR_FILENO);

@@ -28,8 +28,16 @@ enum { TASKS_MOST = 20000, ROOM_BYTES = 512 << 20, NOT_ENFORCED = 77 };
 static struct specs specs;
 
 /* Exit statuses of the child, so that the parent can tell what went wrong. */
-enum { FINE, NO_OPEN = 10, NO_REASON, HANDLE_TOUCHED, NONE_STARTED, NOT_JOINED, STILL_REFUSED,
-	RUN_FAILED };
+enum {
+	FINE,
+	NO_OPEN = 10,
+	NO_REASON,
+	HANDLE_TOUCHED,
+	NONE_STARTED,
+	NOT_JOINED,
+	STILL_REFUSED,
+	RUN_FAILED
+};
 
 static struct shunt_handle handle[TASKS_MOST];
 static int told;
@@ -50,7 +58,7 @@ static int fill_and_empty(void)
 {
 	int count = 0, rc = 0;
 	for (; count < TASKS_MOST; count++) {
-		struct shunt_handle before = { NULL, 4711 };
+		struct shunt_handle before = {NULL, 4711};
 		handle[count] = before;
 		rc = shunt_spawn(&handle[count], park_until_told, NULL, NULL);
 		if (rc && (handle[count].task || handle[count].generation != 4711))
@@ -106,11 +114,11 @@ static size_t size_now(void)
 static int in_little_room(const char *spec)
 {
 	struct shunt_sched *sched;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	int outcome = RUN_FAILED;
 	if (shunt_open(&sched, spec, NULL, &err))
 		return NO_OPEN;
-	struct rlimit limit = { size_now() + ROOM_BYTES, RLIM_INFINITY };
+	struct rlimit limit = {size_now() + ROOM_BYTES, RLIM_INFINITY};
 	setrlimit(RLIMIT_AS, &limit);
 	int rc = shunt_run(sched, root, &outcome, NULL, &err);
 	if (rc)
@@ -123,7 +131,7 @@ static void a_full_machine_refuses_one_task(void **state)
 {
 	const char *spec = *state;
 	struct shunt_sched *sched;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	int status;
 #ifdef SANITIZED
 	skip(); /* their shadows are address space too */
@@ -154,11 +162,11 @@ static void limits_come_with_a_remedy(void **state)
 	(void)state;
 	for (size_t i = 0; i < specs.count; i++) {
 		struct shunt_sched *sched;
-		struct shunt_error err, why = { "" };
+		struct shunt_error err, why = {""};
 		if (specs_open(&sched, specs.text[i], &err))
 			continue;
-		uint64_t limit = sched->backend->task_limit
-			? sched->backend->task_limit(sched, &why) : 0;
+		uint64_t limit =
+			sched->backend->task_limit ? sched->backend->task_limit(sched, &why) : 0;
 		shunt_close(sched);
 		if (limit && (strlen(why.text) < 20 || !strpbrk(why.text, ";:")))
 			fail_msg("%s: a limit of %llu because of '%s'", specs.text[i],
@@ -173,9 +181,9 @@ int main(void)
 	specs_make(&specs);
 	for (const struct shunt_plugin *p = shunt_registry_backends; p->name; p++)
 		if (p->object)
-			tests[count++] = (struct CMUnitTest){ .name = p->name,
+			tests[count++] = (struct CMUnitTest){.name = p->name,
 				.test_func = a_full_machine_refuses_one_task,
-				.initial_state = (void *)(uintptr_t)p->name };
+				.initial_state = (void *)(uintptr_t)p->name};
 	tests[count++] = (struct CMUnitTest)cmocka_unit_test(limits_come_with_a_remedy);
 	return _cmocka_run_group_tests("refusals", tests, count, NULL, NULL);
 }

@@ -63,7 +63,8 @@ static inline void specs_add_product(struct specs *specs, const char *base)
 		for (const struct shunt_plugin *w = shunt_registry_waits; w->name; w++)
 			for (const struct shunt_plugin *t = shunt_registry_timers; t->name; t++)
 				for (int n = 1; s->object && w->object && t->object && n <= 2; n++)
-					specs_add(specs, "%s:switch=%s,wait=%s,timers=%s,workers=%d", base,
+					specs_add(specs,
+						"%s:switch=%s,wait=%s,timers=%s,workers=%d", base,
 						s->name, w->name, t->name, n);
 }
 

@@ -22,10 +22,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define ARITY 4
-#define CAPACITY_MIN 64
+#define ARITY         4
+#define CAPACITY_MIN  64
 #define CAPACITY_KEPT 16384 /* entries an empty heap may keep: 384 KiB */
-#define SWEEP_MIN 64        /* tombstones worth a sweep */
+#define SWEEP_MIN     64    /* tombstones worth a sweep */
 
 struct heap {
 	struct shunt_timer *entry;
@@ -218,7 +218,8 @@ static size_t heap_count(const void *queue)
 
 const struct shunt_timers shunt_timers_heap = {
 	.name = "heap",
-	.summary = "4-ary heap: exact, O(log n); cancelled timers are swept when they outnumber the rest",
+	.summary = "4-ary heap: exact, O(log n); cancelled timers are swept when they outnumber "
+		   "the rest",
 	.open = heap_open,
 	.close = heap_close,
 	.arm = heap_arm,

@@ -62,7 +62,10 @@ struct wheel {
 };
 
 static const struct shunt_param wheel_params[] = {
-	{.name = "tick", .type = SHUNT_PARAM_DURATION, .fallback = "1024ns", .min = 1,
+	{.name = "tick",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "1024ns",
+		.min = 1,
 		.max = 1000000000,
 		.help = "order is kept down to this, a power of two ns (rounded up); lateness is "
 			"not affected"},
@@ -145,8 +148,9 @@ static void place(struct wheel *wheel, uint32_t index)
 
 	if (tick < wheel->tick)
 		tick = wheel->tick; /* overdue */
-	level = tick == wheel->tick ? 0
-		: (63 - (unsigned)__builtin_clzll(tick ^ wheel->tick)) / DIGIT_BITS;
+	level = tick == wheel->tick
+			? 0
+			: (63 - (unsigned)__builtin_clzll(tick ^ wheel->tick)) / DIGIT_BITS;
 	digit = (unsigned)(tick >> (level * DIGIT_BITS)) % SLOTS;
 	list = &wheel->slot[level][digit];
 	node->next = NONE;

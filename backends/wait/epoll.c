@@ -51,7 +51,9 @@ struct epoll_wait {
 static const char *const timer_choices[] = {"timerfd", "pwait2", NULL};
 
 static const struct shunt_param epoll_params[] = {
-	{.name = "timer", .type = SHUNT_PARAM_CHOICE, .fallback = "timerfd",
+	{.name = "timer",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "timerfd",
 		.choices = timer_choices,
 		.help = "what ends a sleep: a timerfd, or epoll_pwait2's timeout (Linux 5.11), "
 			"which takes one call less and is later by the slack"},
@@ -219,8 +221,8 @@ static int sleep_on_timeout(struct epoll_slot *self, int64_t deadline_ns)
 		timeout = shunt_wait_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
 	}
 	shunt_wait_called(&self->calls);
-	if (wait_relative(self->epoll_fd, &event, 1,
-		    deadline_ns != SHUNT_NEVER ? &timeout : NULL) < 0)
+	if (wait_relative(self->epoll_fd, &event, 1, deadline_ns != SHUNT_NEVER ? &timeout : NULL) <
+		0)
 		return -errno;
 	return 0;
 }
@@ -232,7 +234,7 @@ static int epoll_commit(void *slot, int64_t deadline_ns)
 
 	if (shunt_wait_word_sleep(&self->word))
 		code = self->timer_fd >= 0 ? sleep_on_timerfd(self, deadline_ns)
-			: sleep_on_timeout(self, deadline_ns);
+					   : sleep_on_timeout(self, deadline_ns);
 	shunt_wait_word_awake(&self->word);
 	return code == -EINTR ? 0 : code;
 }

@@ -31,8 +31,8 @@ struct futex_wait {
 static long futex_call(struct futex_slot *slot, int operation, uint32_t value,
 	const struct timespec *deadline)
 {
-	return syscall(SYS_futex, &slot->word.state, operation | FUTEX_PRIVATE_FLAG, value, deadline,
-		NULL, FUTEX_BITSET_MATCH_ANY);
+	return syscall(SYS_futex, &slot->word.state, operation | FUTEX_PRIVATE_FLAG, value,
+		deadline, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 static int futex_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)

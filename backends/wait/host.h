@@ -99,7 +99,7 @@ static inline uint64_t shunt_wait_calls_sum(const struct shunt_wait_calls *calls
 {
 	/* Relaxed: two counts; the sum is exact once nobody counts any more. */
 	return atomic_load_explicit(&calls->own, memory_order_relaxed) +
-		atomic_load_explicit(&calls->outside, memory_order_relaxed);
+	       atomic_load_explicit(&calls->outside, memory_order_relaxed);
 }
 
 /* ---- the word of a sleeper ------------------------------------------------------------------- */
@@ -129,8 +129,8 @@ static inline bool shunt_wait_word_sleep(struct shunt_wait_word *word)
 
 	/* [wait:word] release: a waker that finds SLEEPING sees what was done before. Relaxed on
 	 * failure: shunt_wait_word_awake() acquires. */
-	return atomic_compare_exchange_strong_explicit(&word->state, &expected,
-		SHUNT_WAIT_SLEEPING, memory_order_release, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&word->state, &expected, SHUNT_WAIT_SLEEPING,
+		memory_order_release, memory_order_relaxed);
 }
 
 /* The sleeper, whether it has slept or not. */
@@ -145,7 +145,7 @@ static inline bool shunt_wait_word_notify(struct shunt_wait_word *word)
 {
 	/* [wait:word] releases what the waker wrote to shunt_wait_word_awake(). */
 	return atomic_exchange_explicit(&word->state, SHUNT_WAIT_NOTIFIED, memory_order_acq_rel) ==
-		SHUNT_WAIT_SLEEPING;
+	       SHUNT_WAIT_SLEEPING;
 }
 
 #endif

@@ -63,11 +63,11 @@ int shunt_ring_room(struct shunt_ring *ring, unsigned count);
  * result unless it fails; it needs plan.skips_success. */
 void shunt_ring_add_timeout(struct shunt_ring *ring, int64_t deadline_ns, uint64_t user_data);
 void shunt_ring_add_update(struct shunt_ring *ring, uint64_t target, int64_t deadline_ns,
-	uint64_t user_data);                                                        /* quiet */
+	uint64_t user_data); /* quiet */
 void shunt_ring_add_remove(struct shunt_ring *ring, uint64_t target, uint64_t user_data);
 void shunt_ring_add_read(struct shunt_ring *ring, int fd, uint64_t *buffer, uint64_t user_data);
 void shunt_ring_add_message(struct shunt_ring *ring, int target_fd, uint64_t target_user_data,
-	uint64_t user_data);                                                        /* quiet */
+	uint64_t user_data); /* quiet */
 
 /* Added and not yet taken by the kernel. */
 unsigned shunt_ring_unsubmitted(const struct shunt_ring *ring);

@@ -8,8 +8,7 @@
 
 #include <stdio.h>
 
-#define FEATURES_NEEDED \
-	(IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG)
+#define FEATURES_NEEDED (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG)
 
 static long read_number(const char *path)
 {
@@ -53,15 +52,19 @@ int shunt_ring_refused(int code, struct shunt_error *err)
 	case -EACCES:
 		if (disabled > 0)
 			return shunt_fail(err, code,
-				"io_uring is switched off (kernel.io_uring_disabled = %ld; sysctl -w "
-				"kernel.io_uring_disabled=0 allows it)", disabled);
+				"io_uring is switched off (kernel.io_uring_disabled = %ld; sysctl "
+				"-w "
+				"kernel.io_uring_disabled=0 allows it)",
+				disabled);
 		return shunt_fail(err, code, "io_uring is forbidden here%s",
-			under_seccomp() ? " by a seccomp filter, as many containers have one; allow "
-					  "io_uring_setup, io_uring_enter and io_uring_register"
-					: "");
+			under_seccomp()
+				? " by a seccomp filter, as many containers have one; allow "
+				  "io_uring_setup, io_uring_enter and io_uring_register"
+				: "");
 	case -ENOMEM:
 		return shunt_fail(err, code,
-			"no memory for a ring: raise RLIMIT_MEMLOCK (ulimit -l) or the memory limit, "
+			"no memory for a ring: raise RLIMIT_MEMLOCK (ulimit -l) or the memory "
+			"limit, "
 			"or ask for smaller rings");
 	default:
 		return shunt_fail(err, code, "io_uring_setup: %s", strerror(-code));
@@ -73,7 +76,7 @@ static unsigned flags_of(enum shunt_ring_setup setup)
 	switch (setup) {
 	case SHUNT_RING_DEFER:
 		return IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			IORING_SETUP_TASKRUN_FLAG;
+		       IORING_SETUP_TASKRUN_FLAG;
 	case SHUNT_RING_COOP:
 		return IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 	default:
@@ -135,7 +138,7 @@ static bool operations_known(struct io_uring *ring, struct shunt_ring_plan *plan
 		io_uring_opcode_supported(probe, IORING_OP_TIMEOUT_REMOVE) &&
 		io_uring_opcode_supported(probe, IORING_OP_READ);
 	plan->messages = plan->skips_success &&
-		io_uring_opcode_supported(probe, IORING_OP_MSG_RING);
+			 io_uring_opcode_supported(probe, IORING_OP_MSG_RING);
 	io_uring_free_probe(probe);
 	return known;
 }
@@ -152,7 +155,8 @@ int shunt_ring_plan(struct shunt_ring_plan *plan, enum shunt_ring_setup setup, u
 		return code;
 	if ((plan->features & FEATURES_NEEDED) != FEATURES_NEEDED) {
 		code = shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring lacks features that are needed (has %#x, needs %#x: "
+			"this kernel's io_uring lacks features that are needed (has %#x, needs "
+			"%#x: "
 			"NODROP, SUBMIT_STABLE, EXT_ARG); Linux 5.11 has them",
 			plan->features, (unsigned)FEATURES_NEEDED);
 		goto out;

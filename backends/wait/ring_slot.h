@@ -57,16 +57,21 @@ struct shunt_ring_slot {
 };
 
 /* The parameters that both slots take, for their tables. */
-#define SHUNT_RING_PARAM_WAKE \
-	{.name = "wake", .type = SHUNT_PARAM_CHOICE, .fallback = "eventfd", \
-		.choices = shunt_ring_wake_choices, \
-		.help = "how a worker wakes another: an eventfd read by its ring, or a message " \
-			"posted into its ring (Linux 5.18)"}
-#define SHUNT_RING_PARAM_SETUP \
-	{.name = "setup", .type = SHUNT_PARAM_CHOICE, .fallback = "auto", \
-		.choices = shunt_ring_setup_choices, \
-		.help = "when completions are posted: as the owner asks (defer), as it enters the " \
-			"kernel (coop), by interrupting it (plain)"}
+#define SHUNT_RING_PARAM_WAKE                                                                      \
+	{                                                                                          \
+		.name = "wake", .type = SHUNT_PARAM_CHOICE, .fallback = "eventfd",                 \
+		.choices = shunt_ring_wake_choices,                                                \
+		.help = "how a worker wakes another: an eventfd read by its ring, or a message "   \
+			"posted into its ring (Linux 5.18)"                                        \
+	}
+#define SHUNT_RING_PARAM_SETUP                                                                     \
+	{                                                                                          \
+		.name = "setup", .type = SHUNT_PARAM_CHOICE, .fallback = "auto",                   \
+		.choices = shunt_ring_setup_choices,                                               \
+		.help = "when completions are posted: as the owner asks (defer), as it enters "    \
+			"the "                                                                     \
+			"kernel (coop), by interrupting it (plain)"                                \
+	}
 extern const char *const shunt_ring_wake_choices[];
 extern const char *const shunt_ring_setup_choices[];
 

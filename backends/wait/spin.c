@@ -28,7 +28,11 @@ struct spin_wait {
 };
 
 static const struct shunt_param spin_params[] = {
-	{.name = "pause", .type = SHUNT_PARAM_COUNT, .fallback = "1", .min = 0, .max = 10000,
+	{.name = "pause",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "1",
+		.min = 0,
+		.max = 10000,
 		.help = "pause instructions between two looks; more leave a sibling thread more"},
 	{.name = NULL},
 };

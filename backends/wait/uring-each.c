@@ -63,13 +63,27 @@ struct each_slot {
 static const struct shunt_param each_params[] = {
 	SHUNT_RING_PARAM_WAKE,
 	SHUNT_RING_PARAM_SETUP,
-	{.name = "entries", .type = SHUNT_PARAM_COUNT, .fallback = "1024", .min = 8, .max = 32768,
+	{.name = "entries",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "1024",
+		.min = 8,
+		.max = 32768,
 		.help = "places for submissions: the largest batch of one system call"},
-	{.name = "results", .type = SHUNT_PARAM_COUNT, .fallback = "8192", .min = 16, .max = 65536,
+	{.name = "results",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "8192",
+		.min = 16,
+		.max = 65536,
 		.help = "places for results; what comes beyond them waits in the kernel's memory"},
-	{.name = "cancel", .type = SHUNT_PARAM_DURATION, .fallback = "1ms", .max = 3600000000000,
+	{.name = "cancel",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "1ms",
+		.max = 3600000000000,
 		.help = "a cancelled timer with longer to go is taken back from the kernel"},
-	{.name = "walk", .type = SHUNT_PARAM_COUNT, .fallback = "500", .max = 1000000000,
+	{.name = "walk",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "500",
+		.max = 1000000000,
 		.help = "but not if more timers than this are before it in the kernel's list"},
 	{.name = NULL},
 };
@@ -110,7 +124,8 @@ static int hand_over(struct each_slot *self, int64_t now_ns, bool submit)
 		} else if (timer.deadline_ns <= now_ns) {
 			shunt_each_free(table, index);
 			self->fired(self->arg, &timer);
-		} else if (submit && code == 0 && (code = shunt_ring_room(self->base.ring, 1)) == 0) {
+		} else if (submit && code == 0 &&
+			   (code = shunt_ring_room(self->base.ring, 1)) == 0) {
 			shunt_ring_add_timeout(self->base.ring, timer.deadline_ns,
 				data_of(self, index));
 			shunt_each_arm(table, index);
@@ -126,8 +141,8 @@ static int hand_over(struct each_slot *self, int64_t now_ns, bool submit)
 static void take_back(struct each_slot *self, uint32_t index, int64_t far_ns, size_t before)
 {
 	bool left = self->table.entry[index].timer.deadline_ns <= far_ns ||
-		before + self->table.left > self->walk_count ||
-		shunt_ring_room(self->base.ring, 1) != 0;
+		    before + self->table.left > self->walk_count ||
+		    shunt_ring_room(self->base.ring, 1) != 0;
 
 	shunt_each_bury(&self->table, index, left);
 	if (!left)
@@ -144,7 +159,8 @@ static void sweep(struct each_slot *self, uint64_t cancels)
 	uint32_t next;
 
 	hand_over(self, INT64_MIN, true); /* drops those that the kernel does not know yet */
-	for (uint32_t i = table->armed.head, left = table->armed.count; left > 0; left--, i = next) {
+	for (uint32_t i = table->armed.head, left = table->armed.count; left > 0;
+		left--, i = next) {
 		next = table->entry[i].next;
 		if (shunt_timer_is_live(&table->entry[i].timer))
 			before++;

@@ -35,10 +35,16 @@ static const char *const timeout_choices[] = {"enter", "op", NULL};
 static const struct shunt_param uring_params[] = {
 	SHUNT_RING_PARAM_WAKE,
 	SHUNT_RING_PARAM_SETUP,
-	{.name = "timeout", .type = SHUNT_PARAM_CHOICE, .fallback = "enter",
+	{.name = "timeout",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "enter",
 		.choices = timeout_choices,
 		.help = "what ends a sleep: the wait's own timeout, or one timeout operation"},
-	{.name = "entries", .type = SHUNT_PARAM_COUNT, .fallback = "32", .min = 8, .max = 32768,
+	{.name = "entries",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "32",
+		.min = 8,
+		.max = 32768,
 		.help = "places for submissions; completions have twice as many"},
 	{.name = NULL},
 };
@@ -57,7 +63,8 @@ static int uring_open(void **wait, const struct shunt_wait_config *config, struc
 	if (code == 0 && self->op && !self->base.plan.skips_success) {
 		shunt_ring_wait_fini(&self->base);
 		code = shunt_fail(err, -EOPNOTSUPP,
-			"timeout=op needs operations that are silent when they succeed (Linux 5.17); "
+			"timeout=op needs operations that are silent when they succeed (Linux "
+			"5.17); "
 			"use timeout=enter");
 	}
 	if (code != 0) {

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define STACK_BYTES 16384
-#define ALIVE 1000
+#define ALIVE       1000
 
 struct co {
 	void *sp;
@@ -220,7 +220,7 @@ double shunt_floor_ring(const struct shunt_switch_ops *ops, uint64_t operations)
 	for (int i = 0; i < ALIVE; i++)
 		join(ring[i]);
 	double ns = (now_ns() - start) * (double)operations /
-		(double)((operations / ALIVE + 1) * ALIVE);
+		    (double)((operations / ALIVE + 1) * ALIVE);
 	end();
 	return ns;
 }

@@ -123,7 +123,7 @@ static double wake_park_body(uint64_t operations)
 
 static double mutex_body(uint64_t operations)
 {
-	struct shunt_mutex mutex = { .owner = NULL };
+	struct shunt_mutex mutex = {.owner = NULL};
 	int64_t start = shunt_now_ns();
 	for (uint64_t i = operations; i; i--) {
 		shunt_mutex_lock(&mutex);
@@ -166,19 +166,19 @@ struct primitive {
 };
 
 static const struct primitive primitives[] = {
-	{ "yield", yield_body, shunt_floor_swap },
-	{ "yield_queue", yield_body, shunt_floor_yield },
-	{ "spawn_join_1000", spawn_join_body, shunt_floor_spawn_join },
-	{ "ring_1000", ring_body, shunt_floor_ring },
-	{ "transfer", transfer_body, shunt_floor_swap },
-	{ "wake_park", wake_park_body, NULL },
-	{ "mutex", mutex_body, NULL },
-	{ "arm_cancel", arm_cancel_body, NULL },
+	{"yield", yield_body, shunt_floor_swap},
+	{"yield_queue", yield_body, shunt_floor_yield},
+	{"spawn_join_1000", spawn_join_body, shunt_floor_spawn_join},
+	{"ring_1000", ring_body, shunt_floor_ring},
+	{"transfer", transfer_body, shunt_floor_swap},
+	{"wake_park", wake_park_body, NULL},
+	{"mutex", mutex_body, NULL},
+	{"arm_cancel", arm_cancel_body, NULL},
 };
 #define PRIMITIVES (sizeof(primitives) / sizeof(primitives[0]))
 
 /* Which compositions: backends/CMakeLists.txt says, as the plug-ins are named there. */
-static const char *const specs[] = { SHUNT_BENCH_SPECS };
+static const char *const specs[] = {SHUNT_BENCH_SPECS};
 #define SPECS (sizeof(specs) / sizeof(specs[0]))
 
 struct point {
@@ -216,7 +216,7 @@ static void on_setting(void *sink, const char *key, const char *value)
 /* The switch of an open scheduler's composition, resolved once more; false: it has none. */
 static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *ops)
 {
-	struct switch_choice choice = { "", "" };
+	struct switch_choice choice = {"", ""};
 	struct shunt_error err;
 	if (sched->backend->composition)
 		sched->backend->composition(sched, on_setting, &choice);
@@ -224,7 +224,7 @@ static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *
 		const struct shunt_switch *slot = p->object;
 		if (!slot || strcmp(p->name, choice.name))
 			continue;
-		struct shunt_values values = { NULL, NULL };
+		struct shunt_values values = {NULL, NULL};
 		if (slot->params && shunt_values_init(&values, slot->params, &err))
 			return false;
 		if (slot->params && *choice.fp)
@@ -241,7 +241,7 @@ static int run_point(const void *arg, uint64_t operations, struct shunt_bench_re
 	struct shunt_error *err)
 {
 	const struct point *point = arg;
-	struct timing timing = { point, operations, 0 };
+	struct timing timing = {point, operations, 0};
 	struct shunt_switch_ops ops;
 	struct shunt_sched *sched;
 	int rc = shunt_open(&sched, point->spec, NULL, err);
@@ -264,7 +264,7 @@ static int run_swap(const void *arg, uint64_t operations, struct shunt_bench_res
 {
 	const struct shunt_switch *slot = arg;
 	struct shunt_switch_ops ops;
-	struct shunt_values values = { NULL, NULL };
+	struct shunt_values values = {NULL, NULL};
 	int rc = slot->params ? shunt_values_init(&values, slot->params, err) : 0;
 	if (!rc)
 		rc = slot->resolve(&values, &ops, err);
@@ -278,7 +278,7 @@ static int run_swap(const void *arg, uint64_t operations, struct shunt_bench_res
 int shunt_bench_run(shunt_bench_fn *fn, const void *arg, uint64_t operations,
 	struct shunt_bench_result *result, char *why, size_t bytes)
 {
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	int rc = fn(arg, operations, result, &err);
 	snprintf(why, bytes, "%s", err.text[0] ? err.text : strerror(-rc));
 	return rc;

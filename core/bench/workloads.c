@@ -35,7 +35,7 @@ static size_t split(char *text, struct shunt_setting *settings)
 		if (!equals)
 			continue;
 		*equals = '\0';
-		settings[count++] = (struct shunt_setting){ word, equals + 1, true };
+		settings[count++] = (struct shunt_setting){word, equals + 1, true};
 	}
 	return count;
 }
@@ -48,9 +48,13 @@ static int run_work(const void *arg, uint64_t operations, struct shunt_bench_res
 	char small[512];
 	const char *all = work->workload->small ? work->workload->small : "";
 	snprintf(small, sizeof(small), "%.*s", (int)strcspn(all, "|"), all);
-	struct shunt_request request = { .spec = work->backend, .workload = work->workload,
-		.params = settings, .param_count = split(small, settings), .seed = 1, .warmup = 1,
-		.iterations = 1 };
+	struct shunt_request request = {.spec = work->backend,
+		.workload = work->workload,
+		.params = settings,
+		.param_count = split(small, settings),
+		.seed = 1,
+		.warmup = 1,
+		.iterations = 1};
 	struct shunt_run *run;
 	int rc = shunt_run_prepare(&run, &request, err);
 	if (rc)
@@ -61,7 +65,7 @@ static int run_work(const void *arg, uint64_t operations, struct shunt_bench_res
 		rc = shunt_fail(err, -EIO, "%s", outcome->reason);
 	else
 		result->ns = (double)outcome->iterations[0].wall_ns * (double)operations /
-			(double)outcome->iterations[0].ops;
+			     (double)outcome->iterations[0].ops;
 	shunt_run_free(run);
 	return rc;
 }
@@ -91,7 +95,8 @@ void shunt_bench_add_workloads(void)
 			works = work;
 			work->workload = w->object;
 			work->backend = b->name;
-			snprintf(work->name, sizeof(work->name), "workload/%s/%s", w->name, b->name);
+			snprintf(work->name, sizeof(work->name), "workload/%s/%s", w->name,
+				b->name);
 			shunt_bench_add(work->name, run_work, work);
 		}
 }

@@ -13,38 +13,75 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const mt_choices[] = { "auto", "0", "1", NULL };
-static const char *const dispatch_choices[] = { "inline", "vtable", NULL };
-static const char *const guard_choices[] = { "auto", "madvise", "mprotect", "none", NULL };
-static const char *const reclaim_choices[] = { "keep", "dontneed", NULL };
+static const char *const mt_choices[] = {"auto", "0", "1", NULL};
+static const char *const dispatch_choices[] = {"inline", "vtable", NULL};
+static const char *const guard_choices[] = {"auto", "madvise", "mprotect", "none", NULL};
+static const char *const reclaim_choices[] = {"keep", "dontneed", NULL};
 
 const struct shunt_param shunt_engine_params[] = {
-	{ .name = "workers", .type = SHUNT_PARAM_TEXT, .fallback = "1",
-		.help = "kernel threads that run tasks, 1 to 1024; all: as many as the placement offers" },
-	{ .name = "mt", .type = SHUNT_PARAM_CHOICE, .fallback = "auto", .choices = mt_choices,
-		.help = "1: the hooks for many workers, also with one, to tell what their atomics cost" },
-	{ .name = "dispatch", .type = SHUNT_PARAM_CHOICE, .fallback = "inline",
+	{.name = "workers",
+		.type = SHUNT_PARAM_TEXT,
+		.fallback = "1",
+		.help = "kernel threads that run tasks, 1 to 1024; all: as many as the placement "
+			"offers"},
+	{.name = "mt",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "auto",
+		.choices = mt_choices,
+		.help = "1: the hooks for many workers, also with one, to tell what their atomics "
+			"cost"},
+	{.name = "dispatch",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "inline",
 		.choices = dispatch_choices,
-		.help = "how the hot hooks reach the policy: compiled into them, or through its table" },
-	{ .name = "interval", .type = SHUNT_PARAM_COUNT, .fallback = "61", .min = 1, .max = 1000000,
-		.help = "picks between two looks at timers, the inbox and the wait slot, at most" },
-	{ .name = "tick", .type = SHUNT_PARAM_DURATION, .fallback = "1ms", .max = 1000000000,
-		.help = "while timers are armed, how often a busy worker is made to look; 0: never" },
-	{ .name = "wait.slack", .type = SHUNT_PARAM_DURATION, .fallback = "1ns", .max = 1000000000,
-		.help = "timer slack of the workers' threads (the kernel's default is 50us); 0: leave alone" },
-	{ .name = "wait.spin", .type = SHUNT_PARAM_DURATION, .fallback = "0", .max = 1000000000,
-		.help = "how long an idle worker looks for work before it sleeps" },
-	{ .name = "stack.size", .type = SHUNT_PARAM_SIZE, .fallback = "64k", .min = 16384,
-		.max = INT64_C(1) << 30, .help = "usable bytes of a task's stack" },
-	{ .name = "stack.guard", .type = SHUNT_PARAM_CHOICE, .fallback = "auto",
+		.help = "how the hot hooks reach the policy: compiled into them, or through its "
+			"table"},
+	{.name = "interval",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "61",
+		.min = 1,
+		.max = 1000000,
+		.help = "picks between two looks at timers, the inbox and the wait slot, at most"},
+	{.name = "tick",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "1ms",
+		.max = 1000000000,
+		.help = "while timers are armed, how often a busy worker is made to look; 0: "
+			"never"},
+	{.name = "wait.slack",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "1ns",
+		.max = 1000000000,
+		.help = "timer slack of the workers' threads (the kernel's default is 50us); 0: "
+			"leave alone"},
+	{.name = "wait.spin",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "0",
+		.max = 1000000000,
+		.help = "how long an idle worker looks for work before it sleeps"},
+	{.name = "stack.size",
+		.type = SHUNT_PARAM_SIZE,
+		.fallback = "64k",
+		.min = 16384,
+		.max = INT64_C(1) << 30,
+		.help = "usable bytes of a task's stack"},
+	{.name = "stack.guard",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "auto",
 		.choices = guard_choices,
-		.help = "what faults below a stack: madvise (Linux 6.13), mprotect (two mappings each), none" },
-	{ .name = "stack.reclaim", .type = SHUNT_PARAM_CHOICE, .fallback = "keep",
+		.help = "what faults below a stack: madvise (Linux 6.13), mprotect (two mappings "
+			"each), none"},
+	{.name = "stack.reclaim",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "keep",
 		.choices = reclaim_choices,
-		.help = "dontneed: give the pages of idle stacks back when the cache sheds them" },
-	{ .name = "stack.colours", .type = SHUNT_PARAM_COUNT, .fallback = "16", .max = 64,
-		.help = "cache lines over which the tops of stacks are spread; 0: all alike" },
-	{ .name = NULL },
+		.help = "dontneed: give the pages of idle stacks back when the cache sheds them"},
+	{.name = "stack.colours",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "16",
+		.max = 64,
+		.help = "cache lines over which the tops of stacks are spread; 0: all alike"},
+	{.name = NULL},
 };
 
 /* Where the plug-ins of a slot are listed, and what of the engine belongs to it. */
@@ -71,8 +108,9 @@ static int find(struct slot *slot, struct shunt_error *err)
 	for (const struct shunt_plugin *p = slot->registry; p->name && count < 64; p++) {
 		if (!strcmp(p->name, slot->chosen)) {
 			slot->object = p->object;
-			return p->object ? 0 : shunt_fail(err, -ENOSYS, "%s=%s: %s", slot->name,
-				slot->chosen, p->absent_why);
+			return p->object ? 0
+					 : shunt_fail(err, -ENOSYS, "%s=%s: %s", slot->name,
+						   slot->chosen, p->absent_why);
 		}
 		names[count++] = p->name;
 	}
@@ -112,15 +150,18 @@ static int unknown_key(const char *where, struct slot *slots, const char *key,
 		names[count++] = p->name;
 	for (int i = 0; i < SLOTS; i++) {
 		names[count++] = slots[i].name;
-		for (const struct shunt_param *p = slots[i].params; p && p->name && texts < 64; p++) {
-			snprintf(dotted[texts], sizeof(dotted[texts]), "%s.%s", slots[i].name, p->name);
+		for (const struct shunt_param *p = slots[i].params; p && p->name && texts < 64;
+			p++) {
+			snprintf(dotted[texts], sizeof(dotted[texts]), "%s.%s", slots[i].name,
+				p->name);
 			names[count++] = dotted[texts++];
 		}
 	}
 	const char *nearest = shunt_nearest(key, names, count);
-	return shunt_fail(err, -ENOENT, "%s has no setting '%s'%s%s%s `shunt describe %s` lists them",
-		where, key, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-		nearest ? "'?" : ";", where);
+	return shunt_fail(err, -ENOENT,
+		"%s has no setting '%s'%s%s%s `shunt describe %s` lists them", where, key,
+		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : ";",
+		where);
 }
 
 /* place=0+2: the placement that takes numbers, with them as its parameter. */
@@ -134,7 +175,7 @@ static void choose_numbered_place(struct slot *slot, struct shunt_setting *setti
 			continue;
 		static _Thread_local char key[64];
 		snprintf(key, sizeof(key), "%s.%s", slot->name, place->numbers_are);
-		settings[(*count)++] = (struct shunt_setting){ key, slot->chosen, true };
+		settings[(*count)++] = (struct shunt_setting){key, slot->chosen, true};
 		slot->chosen = p->name;
 		return;
 	}
@@ -152,9 +193,12 @@ static int choose_slots(struct slot *slots, struct shunt_setting *settings, size
 		if (slot && !*rest) {
 			slot->chosen = settings[i].value;
 			timers_by_user |= slot == &slots[TIMERS] && settings[i].by_user;
-		} else if (!strcmp(settings[i].key, "stack") && strcmp(settings[i].value, STACK_POOL)) {
-			return shunt_fail(err, -ENOENT, "stack=%s: there is no such stack; the only one "
-				"is " STACK_POOL, settings[i].value);
+		} else if (!strcmp(settings[i].key, "stack") &&
+			   strcmp(settings[i].value, STACK_POOL)) {
+			return shunt_fail(err, -ENOENT,
+				"stack=%s: there is no such stack; the only one "
+				"is " STACK_POOL,
+				settings[i].value);
 		}
 	}
 	choose_numbered_place(&slots[PLACE], settings, setting_count);
@@ -163,11 +207,15 @@ static int choose_slots(struct slot *slots, struct shunt_setting *settings, size
 			const struct shunt_wait *wait = slots[WAIT].object;
 			bool own = !strcmp(slots[TIMERS].chosen, OWN_TIMERS);
 			if (wait->own_timers && timers_by_user && !own)
-				return shunt_fail(err, -EINVAL, "wait=%s keeps its own timers: leave "
-					"timers=%s out", wait->name, slots[TIMERS].chosen);
+				return shunt_fail(err, -EINVAL,
+					"wait=%s keeps its own timers: leave "
+					"timers=%s out",
+					wait->name, slots[TIMERS].chosen);
 			if (!wait->own_timers && own)
-				return shunt_fail(err, -EINVAL, "timers=" OWN_TIMERS " needs a wait slot "
-					"that keeps its own timers, which wait=%s does not", wait->name);
+				return shunt_fail(err, -EINVAL,
+					"timers=" OWN_TIMERS " needs a wait slot "
+					"that keeps its own timers, which wait=%s does not",
+					wait->name);
 			if (wait->own_timers)
 				continue;
 		}
@@ -214,7 +262,7 @@ static size_t split_preset(char *text, struct shunt_setting *settings, size_t mo
 		char *equals = strchr(word, '=');
 		SHUNT_ASSERT(equals);
 		*equals = '\0';
-		settings[count++] = (struct shunt_setting){ word, equals + 1, false };
+		settings[count++] = (struct shunt_setting){word, equals + 1, false};
 	}
 	return count;
 }
@@ -226,8 +274,8 @@ static int init_values(struct shunt_engine *engine, struct slot *slots, struct s
 	const struct shunt_timers *timers = slots[TIMERS].object;
 	const struct shunt_policy *policy = slots[POLICY].object;
 	const struct shunt_place *place = slots[PLACE].object;
-	const struct shunt_param *params[SLOTS] = { sw->params, wait->params,
-		timers ? timers->params : NULL, policy->params, place->params };
+	const struct shunt_param *params[SLOTS] = {sw->params, wait->params,
+		timers ? timers->params : NULL, policy->params, place->params};
 	engine->switch_slot = sw;
 	engine->wait_slot = wait;
 	engine->timers_slot = timers;
@@ -246,15 +294,16 @@ int shunt_compose(struct shunt_engine *engine, const struct shunt_backend *backe
 	const struct shunt_config *config, struct shunt_error *err)
 {
 	struct slot slots[SLOTS] = {
-		[SWITCH] = { "switch", shunt_registry_switches, NULL, NULL, NULL,
-			&engine->switch_values, NULL },
-		[WAIT] = { "wait", shunt_registry_waits, NULL, NULL, NULL, &engine->wait_values, NULL },
-		[TIMERS] = { "timers", shunt_registry_timers, NULL, NULL, NULL,
-			&engine->timers_values, NULL },
-		[POLICY] = { "policy", shunt_registry_policies, NULL, NULL, NULL,
-			&engine->policy_values, NULL },
-		[PLACE] = { "place", shunt_registry_places, NULL, NULL, NULL, &engine->place_values,
-			NULL },
+		[SWITCH] = {"switch", shunt_registry_switches, NULL, NULL, NULL,
+			&engine->switch_values, NULL},
+		[WAIT] = {"wait", shunt_registry_waits, NULL, NULL, NULL, &engine->wait_values,
+			NULL},
+		[TIMERS] = {"timers", shunt_registry_timers, NULL, NULL, NULL,
+			&engine->timers_values, NULL},
+		[POLICY] = {"policy", shunt_registry_policies, NULL, NULL, NULL,
+			&engine->policy_values, NULL},
+		[PLACE] = {"place", shunt_registry_places, NULL, NULL, NULL, &engine->place_values,
+			NULL},
 	};
 	/* The first of each list is the default: the order of the CMake lines. */
 	for (int i = 0; i < SLOTS; i++)

@@ -38,9 +38,9 @@ struct shunt_deque_buffer {
 };
 
 struct shunt_deque {
-	_Atomic int64_t bottom; /* [deque:bottom] */
+	_Atomic int64_t bottom;                      /* [deque:bottom] */
 	_Atomic(struct shunt_deque_buffer *) buffer; /* [deque:buffer] */
-	_Alignas(64) _Atomic int64_t top; /* [deque:top] */
+	_Alignas(64) _Atomic int64_t top;            /* [deque:top] */
 };
 
 static inline struct shunt_deque_buffer *shunt_deque_buffer_new(size_t capacity)
@@ -79,8 +79,9 @@ static inline void shunt_deque_fini(struct shunt_deque *deque)
 }
 
 /* A buffer twice as large; the elements keep their indices. Owner only. NULL: no memory. */
-static __attribute__((noinline, cold, unused)) struct shunt_deque_buffer *shunt_deque_grow(
-	struct shunt_deque *deque, struct shunt_deque_buffer *old, int64_t top, int64_t bottom)
+static __attribute__((noinline, cold, unused)) struct shunt_deque_buffer *
+shunt_deque_grow(struct shunt_deque *deque, struct shunt_deque_buffer *old, int64_t top,
+	int64_t bottom)
 {
 	struct shunt_deque_buffer *buffer = shunt_deque_buffer_new((old->mask + 1) * 2);
 	if (!buffer)
@@ -89,7 +90,8 @@ static __attribute__((noinline, cold, unused)) struct shunt_deque_buffer *shunt_
 	for (int64_t i = top; i < bottom; i++)
 		atomic_store_explicit(&buffer->element[(size_t)i & buffer->mask],
 			atomic_load_explicit(&old->element[(size_t)i & old->mask],
-				memory_order_relaxed), memory_order_relaxed);
+				memory_order_relaxed),
+			memory_order_relaxed);
 	buffer->older = old;
 	/* Release pairs with the acquire in steal [deque:buffer]: a thief that sees the new buffer
 	 * sees its elements. */
@@ -153,7 +155,7 @@ static inline void *shunt_deque_take(struct shunt_deque *deque, bool thieves)
 		/* Sequentially consistent: decides against the thieves of the last element
 		 * [deque:top]. */
 		if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
-			memory_order_seq_cst, memory_order_relaxed))
+			    memory_order_seq_cst, memory_order_relaxed))
 			element = NULL;
 		/* Relaxed: empty; nothing is published. */
 		atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);
@@ -178,7 +180,7 @@ static inline void *shunt_deque_steal(struct shunt_deque *deque, bool *lost)
 		memory_order_relaxed);
 	/* Sequentially consistent: decides against the owner and other thieves [deque:top]. */
 	if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
-		memory_order_seq_cst, memory_order_relaxed)) {
+		    memory_order_seq_cst, memory_order_relaxed)) {
 		*lost = true;
 		return NULL;
 	}

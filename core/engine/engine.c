@@ -60,11 +60,14 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 	engine->worker_count = engine->sched.worker_count = count;
 	const char *mt = shunt_value_text(&engine->own, "mt");
 	if (count > 1 && !strcmp(mt, "0"))
-		return shunt_fail(err, -EINVAL, "mt=0 with workers=%u: several workers need mt=1", count);
+		return shunt_fail(err, -EINVAL, "mt=0 with workers=%u: several workers need mt=1",
+			count);
 	engine->sched.many = count > 1 || !strcmp(mt, "1");
 	int64_t slack = shunt_value_int(&engine->own, "wait.slack");
-	struct shunt_wait_config wait = { .values = &engine->wait_values, .worker_count = count,
-		.slack_ns = slack ? slack : -1, .fired = shunt_worker_fired };
+	struct shunt_wait_config wait = {.values = &engine->wait_values,
+		.worker_count = count,
+		.slack_ns = slack ? slack : -1,
+		.fired = shunt_worker_fired};
 	rc = engine->wait_slot->open(&engine->wait, &wait, err);
 	if (!rc && engine->policy->open)
 		rc = engine->policy->open(&engine->policy_shared, &engine->policy_values, count);
@@ -90,15 +93,17 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->swap_post = (shunt_status_swap_post_fn *)(void (*)(void))engine->swap.swap_post;
 	worker->policy_shared = engine->policy_shared;
 	worker->others_may_take = engine->worker_count > 1 &&
-		(engine->policy->steals || engine->policy->shared);
+				  (engine->policy->steals || engine->policy->shared);
 	worker->next_deadline_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
 	worker->env.index = index;
 	worker->env.worker_count = engine->worker_count;
 	uint64_t seed = engine->seed + index;
 	shunt_rng_init(&worker->env.rng, shunt_splitmix64(&seed));
-	worker->ctx = (struct shunt_ctx){ .hooks = engine->hooks, .sched = &engine->sched,
-		.many = engine->sched.many, .index = index };
+	worker->ctx = (struct shunt_ctx){.hooks = engine->hooks,
+		.sched = &engine->sched,
+		.many = engine->sched.many,
+		.index = index};
 	worker->loop.sched = worker->dying.sched = &engine->sched;
 	int rc = 0;
 	if (engine->timers_slot)
@@ -208,9 +213,10 @@ static unsigned start_threads(struct shunt_engine *engine)
 		int rc = pthread_create(&engine->workers[i]->thread, NULL, thread_main,
 			engine->workers[i]);
 		if (rc) {
-			shunt_engine_fail(engine, -rc, "the kernel refused worker thread %u of %u (%s): "
-				"use fewer workers, or raise the limit on processes (ulimit -u)", i + 1,
-				engine->worker_count, strerror(rc));
+			shunt_engine_fail(engine, -rc,
+				"the kernel refused worker thread %u of %u (%s): "
+				"use fewer workers, or raise the limit on processes (ulimit -u)",
+				i + 1, engine->worker_count, strerror(rc));
 			expect(engine, i);
 			return i;
 		}
@@ -239,7 +245,7 @@ static int spawn_root(struct root *root)
 {
 	struct shunt_engine *engine = root->engine;
 	struct shunt_worker *first = engine->workers[0];
-	static const struct shunt_attr attr = { .name = "root" };
+	static const struct shunt_attr attr = {.name = "root"};
 	if (engine->trace && !first->trace)
 		first->trace = shunt_trace_ring(engine->trace, 0);
 	shunt_probe_worker(first, true);
@@ -258,15 +264,18 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
 	if (engine->running || engine->broken)
-		return shunt_fail(err, -EBUSY, engine->broken ? "an earlier run of this scheduler failed"
-			: "this scheduler is running already");
-	struct root root = { engine, fn, arg };
+		return shunt_fail(err, -EBUSY,
+			engine->broken ? "an earlier run of this scheduler failed"
+				       : "this scheduler is running already");
+	struct root root = {engine, fn, arg};
 	engine->running = true;
 	reset_for_run(engine, err);
 	int rc = engine->tick_ns ? shunt_ticker_start(engine) : 0;
 	if (rc)
-		shunt_engine_fail(engine, rc, "the kernel refused the ticker's thread (%s); "
-			"tick=0 runs without it", strerror(-rc));
+		shunt_engine_fail(engine, rc,
+			"the kernel refused the ticker's thread (%s); "
+			"tick=0 runs without it",
+			strerror(-rc));
 	unsigned started = 1;
 	if (!rc && (rc = spawn_root(&root)))
 		shunt_engine_fail(engine, rc, "the root task could not be spawned: %s",

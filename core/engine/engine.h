@@ -15,10 +15,11 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, 
 	struct shunt_error *err);
 void shunt_engine_close(struct shunt_sched *sched);
 void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink);
-void shunt_engine_composition(const struct shunt_sched *sched, void (*setting)(void *sink,
-	const char *key, const char *value), void *sink);
-void shunt_engine_facts(const struct shunt_sched *sched, void (*fact)(void *sink, const char *name,
-	const char *value, const char *source), void *sink);
+void shunt_engine_composition(const struct shunt_sched *sched,
+	void (*setting)(void *sink, const char *key, const char *value), void *sink);
+void shunt_engine_facts(const struct shunt_sched *sched,
+	void (*fact)(void *sink, const char *name, const char *value, const char *source),
+	void *sink);
 uint64_t shunt_engine_task_limit(const struct shunt_sched *sched, struct shunt_error *reason);
 bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle);
 int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,

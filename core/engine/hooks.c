@@ -60,7 +60,7 @@ void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, un
 
 int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t generation)
 {
-	shunt_wake((struct shunt_handle){ to, generation });
+	shunt_wake((struct shunt_handle){to, generation});
 	ctx->count.transfers_plain++;
 	return ctx->hooks->park(ctx, SHUNT_FOREVER);
 }

@@ -22,8 +22,8 @@
 #include "core/engine/sanitize.h"
 #include "core/engine/worker.h"
 
-#define SHUNT_INLINE   static inline __attribute__((always_inline))
-#define SHUNT_SLOW     __attribute__((noinline, cold))
+#define SHUNT_INLINE              static inline __attribute__((always_inline))
+#define SHUNT_SLOW                __attribute__((noinline, cold))
 #define SHUNT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 typedef void shunt_enqueue_fn(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
@@ -31,8 +31,8 @@ typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shu
 	unsigned why);
 
 /* engine/switch.c: the same as shunt_switch for a task that has no stack yet. */
-int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, shunt_post_fn *post);
+int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
+	shunt_post_fn *post);
 /* engine/switch.c: every switch of a sanitizer build. */
 int shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, shunt_post_fn *post);
@@ -61,7 +61,7 @@ SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *fr
 	return shunt_switch_sanitized(worker, from, to, post);
 #else
 	return post ? worker->swap_post(&from->sp, to->sp, to->value, post, from)
-		: worker->swap(&from->sp, to->sp, to->value);
+		    : worker->swap(&from->sp, to->sp, to->value);
 #endif
 }
 
@@ -100,8 +100,8 @@ SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool 
  * or a wake came from outside): the task is then in the queue like any other, and if it is picked
  * it just goes on. With many it is still BLOCKING then, and commit takes care of it.
  */
-SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool probe,
-	bool serviced, shunt_pick_fn *pick)
+SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool probe, bool serviced,
+	shunt_pick_fn *pick)
 {
 	struct shunt_task *current = worker->ctx.current;
 	struct shunt_task *next = pick(worker, NULL, SHUNT_WHY_BLOCK);
@@ -145,11 +145,12 @@ SHUNT_INLINE int shunt_hook_transfer(struct shunt_worker *worker, struct shunt_t
 {
 	struct shunt_task *current = worker->ctx.current;
 	to->value = 0;
-	shunt_word_store(to, shunt_word_with_state(shunt_word_load(to, false),
-		SHUNT_TASK_RUNNABLE));
+	shunt_word_store(to,
+		shunt_word_with_state(shunt_word_load(to, false), SHUNT_TASK_RUNNABLE));
 	(void)generation;
 	uint64_t word = shunt_word_load(current, false);
-	shunt_word_store(current, word + SHUNT_EPOCH_ONE + (SHUNT_TASK_PARKED - SHUNT_TASK_RUNNABLE));
+	shunt_word_store(current,
+		word + SHUNT_EPOCH_ONE + (SHUNT_TASK_PARKED - SHUNT_TASK_RUNNABLE));
 	worker->ctx.count.transfers_direct++;
 	worker->blocked++;
 	if (probe) {
@@ -165,9 +166,9 @@ SHUNT_INLINE bool shunt_transfer_direct(struct shunt_worker *worker, struct shun
 {
 	uint64_t word = shunt_word_load(to, false);
 	return (word & (SHUNT_WORD_GENERATION | SHUNT_WORD_STATE)) ==
-			(generation | SHUNT_TASK_PARKED) &&
-		!to->timer_ticket &&
-		!(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
+		       (generation | SHUNT_TASK_PARKED) &&
+	       !to->timer_ticket &&
+	       !(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
 }
 
 /* Where a policy that neither steals nor shares keeps a new task: the workers in turn. */
@@ -205,7 +206,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker) : 0, __ATOMIC_RELAXED);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
 	if (handle)
-		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
+		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	if (probe)
 		shunt_probe_spawn(worker, task);
 	if (many) {
@@ -234,7 +235,8 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	static SHUNT_SLOW void P##_yield_slow_##TAG(struct shunt_ctx *ctx)                         \
 	{                                                                                          \
 		shunt_worker_service(shunt_worker_of(ctx));                                        \
-		shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, ENQUEUE, PICK, P##_post_##TAG);\
+		shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, ENQUEUE, PICK,                 \
+			P##_post_##TAG);                                                           \
 	}                                                                                          \
 	static void P##_yield_##TAG(struct shunt_ctx *ctx)                                         \
 	{                                                                                          \
@@ -321,14 +323,12 @@ bool shunt_worker_checkpoint(struct shunt_ctx *ctx);
 #define SHUNT_POLICY(P, ...)                                                                       \
 	SHUNT_HOOKS(P, single, false, false, P##_enqueue, P##_pick);                               \
 	SHUNT_HOOKS(P, many, true, false, P##_enqueue, P##_pick);                                  \
-	const struct shunt_policy shunt_policy_##P = {                                             \
-		.name = #P,                                                                        \
+	const struct shunt_policy shunt_policy_##P = {.name = #P,                                  \
 		.enqueue = P##_enqueue,                                                            \
 		.pick = P##_pick,                                                                  \
 		.has_ready = P##_has_ready,                                                        \
 		.inlined_single = &P##_hooks_single,                                               \
 		.inlined_many = &P##_hooks_many,                                                   \
-		__VA_ARGS__                                                                        \
-	}
+		__VA_ARGS__}
 
 #endif

@@ -84,7 +84,7 @@ static struct shunt_task *steal(struct shunt_worker *thief)
 	struct shunt_worker *victim = NULL;
 	for (unsigned attempt = 0; !task; attempt++) {
 		victim = policy->victim ? policy->victim(thief, attempt)
-			: rotate(thief, start, attempt);
+					: rotate(thief, start, attempt);
 		if (!victim)
 			break;
 		if (victim == thief)
@@ -214,7 +214,7 @@ static void name_stuck(void *arg, const struct shunt_task *task)
 
 static void fail_deadlock(struct shunt_engine *engine, int64_t live)
 {
-	struct shunt_stuck stuck = { .used = 0 };
+	struct shunt_stuck stuck = {.used = 0};
 	struct shunt_error err;
 	shunt_tasks_each(engine, name_stuck, &stuck);
 	shunt_engine_fail(engine, shunt_stuck_fail(&stuck, (uint64_t)live, &err), "%s", err.text);
@@ -238,7 +238,7 @@ static enum verdict judge(struct shunt_engine *engine, int64_t *live)
 	enum verdict verdict = GO_ON;
 	pthread_mutex_lock(&engine->idle_lock);
 	bool quiet = engine->idle_workers == engine->worker_count && no_timer(engine) &&
-		waits_in_flight(engine) == 0 && engine->holds == 0;
+		     waits_in_flight(engine) == 0 && engine->holds == 0;
 	for (unsigned i = 0; quiet && i < engine->worker_count; i++)
 		quiet = inbox_empty(engine->workers[i]) &&
 			!engine->policy->has_ready(engine->workers[i]);
@@ -323,8 +323,8 @@ struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
 		else if (verdict == FINISHED)
 			shunt_engine_stop(engine);
 		else if (rc)
-			shunt_engine_fail(engine, rc, "the kernel refused to let a worker sleep: %s",
-				strerror(-rc));
+			shunt_engine_fail(engine, rc,
+				"the kernel refused to let a worker sleep: %s", strerror(-rc));
 	}
 	shunt_probe_idle(worker, false);
 	return task;

@@ -39,7 +39,8 @@ void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
 	do
 		task->injected_next = head;
 	while (!atomic_compare_exchange_weak_explicit(&target->inbox, &head, task,
-		memory_order_release, memory_order_relaxed)); /* release pairs with drain [worker:inbox] */
+		memory_order_release,
+		memory_order_relaxed)); /* release pairs with drain [worker:inbox] */
 	shunt_worker_poke(target, from);
 }
 
@@ -48,7 +49,7 @@ static void deliver(struct shunt_worker *worker, struct shunt_task *task, unsign
 {
 	if (what & SHUNT_INJECT_READY) {
 		unsigned why = what & SHUNT_INJECT_NEW ? SHUNT_WHY_NEW | SHUNT_FROM_EXTERNAL
-			: SHUNT_WHY_WAKE | SHUNT_FROM_REMOTE;
+						       : SHUNT_WHY_WAKE | SHUNT_FROM_REMOTE;
 		if (what & SHUNT_INJECT_NEW && worker->engine->probing) {
 			shunt_probe_spawn(worker, task);
 			shunt_probe_ready(worker, task, why, true);
@@ -57,8 +58,8 @@ static void deliver(struct shunt_worker *worker, struct shunt_task *task, unsign
 	}
 	if (what & SHUNT_INJECT_WAKE) {
 		worker->ctx.count.wakes++;
-		enum shunt_claim claim = shunt_task_claim_park(task, shunt_task_generation(task),
-			worker->ctx.many);
+		enum shunt_claim claim =
+			shunt_task_claim_park(task, shunt_task_generation(task), worker->ctx.many);
 		if (claim == SHUNT_CLAIM_MINE)
 			shunt_worker_ready(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_EXTERNAL);
 		else if (claim == SHUNT_CLAIM_STALE)
@@ -129,7 +130,7 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 	task->home = (unsigned)(id % engine->worker_count);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
 	if (handle)
-		*handle = (struct shunt_handle){ task, shunt_task_generation(task) };
+		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before it
 	 * can end. */
 	atomic_fetch_add_explicit(&engine->external_spawns, 1, memory_order_release);

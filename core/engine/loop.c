@@ -22,7 +22,8 @@
 void shunt_worker_service(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
-	int before = *worker->errno_at; /* the running task's: our system calls must not change it */
+	int before =
+		*worker->errno_at; /* the running task's: our system calls must not change it */
 	/* Relaxed: see worker.h on requests that this store overwrites. */
 	atomic_store_explicit(&worker->limit, worker->switches + engine->interval,
 		memory_order_relaxed);
@@ -161,7 +162,8 @@ void shunt_engine_fail(struct shunt_engine *engine, int error, const char *forma
 		engine->run_error = error;
 		if (engine->run_err) {
 			va_start(args, format);
-			vsnprintf(engine->run_err->text, sizeof(engine->run_err->text), format, args);
+			vsnprintf(engine->run_err->text, sizeof(engine->run_err->text), format,
+				args);
 			va_end(args);
 		}
 	}

@@ -32,10 +32,13 @@ static _Noreturn void overflow(const struct shunt_worker *worker, const struct s
 {
 	char text[400];
 	size_t bytes = worker->engine->stacks.bytes;
-	int n = snprintf(text, sizeof(text), "stack overflow in task %llu%s%s%s: it needs more than "
-		"the %zu bytes of its stack; raise the setting stack.size, for example %s:stack.size=%zuk",
+	int n = snprintf(text, sizeof(text),
+		"stack overflow in task %llu%s%s%s: it needs more than "
+		"the %zu bytes of its stack; raise the setting stack.size, for example "
+		"%s:stack.size=%zuk",
 		(unsigned long long)task->id, task->name ? " ('" : "", task->name ? task->name : "",
-		task->name ? "')" : "", bytes, worker->engine->sched.backend->name, bytes * 4 / 1024);
+		task->name ? "')" : "", bytes, worker->engine->sched.backend->name,
+		bytes * 4 / 1024);
 	if (write(STDERR_FILENO, "shunt: ", 7) != 7 || write(STDERR_FILENO, text, (size_t)n) != n ||
 		write(STDERR_FILENO, "\n", 1) != 1)
 		_exit(3);
@@ -63,7 +66,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 
 static void install(void)
 {
-	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGSEGV, &action, &before);
 }
@@ -77,7 +80,7 @@ int shunt_overflow_watch(struct shunt_worker *worker)
 	worker->signal_stack = malloc(SIGNAL_STACK_BYTES);
 	if (!worker->signal_stack)
 		return -ENOMEM;
-	stack_t stack = { .ss_sp = worker->signal_stack, .ss_size = SIGNAL_STACK_BYTES };
+	stack_t stack = {.ss_sp = worker->signal_stack, .ss_size = SIGNAL_STACK_BYTES};
 	sigaltstack(&stack, &worker->signal_stack_before);
 	worker->watched_before = watched;
 	watched = worker;

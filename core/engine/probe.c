@@ -53,7 +53,8 @@ static void delay_end(struct shunt_worker *worker, struct shunt_task *task)
 static unsigned queue_of(const struct shunt_worker *worker, const struct shunt_task *task)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
-	return policy->steals || policy->shared || !worker->ctx.many ? worker->ctx.index : task->home;
+	return policy->steals || policy->shared || !worker->ctx.many ? worker->ctx.index
+								     : task->home;
 }
 
 static void emit_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)

@@ -26,8 +26,8 @@ enum shunt_probe_timer_event {
 };
 
 /* A switch; from may be NULL, to may be the worker's loop. */
-void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, enum shunt_probe_reason reason);
+void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
+	enum shunt_probe_reason reason);
 /* The running task is about to wait. Before the slow path, which may end that very wait. */
 void shunt_probe_leave(struct shunt_worker *worker);
 void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task);

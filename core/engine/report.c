@@ -29,23 +29,34 @@ void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 		const char *name;
 		uint64_t value;
 	} list[] = {
-		{ "switches", sum.switches }, { "spawns", sum.spawned }, { "ended", sum.ended },
-		{ "blocked", sum.blocked }, { "wakes", sum.ctx.count.wakes },
+		{"switches", sum.switches},
+		{"spawns", sum.spawned},
+		{"ended", sum.ended},
+		{"blocked", sum.blocked},
+		{"wakes", sum.ctx.count.wakes},
 		/* Relaxed: a count, read when the run is over. */
-		{ "wakes_stale", sum.ctx.count.wakes_stale +
-			atomic_load_explicit(&engine->external_stale, memory_order_relaxed) },
-		{ "permits", sum.ctx.count.permits }, { "parks", sum.ctx.count.parks },
-		{ "sleeps", sum.ctx.count.sleeps }, { "sync_waits", sum.ctx.count.blocks },
-		{ "joins_waited", sum.ctx.count.joins },
-		{ "transfers_direct", sum.ctx.count.transfers_direct },
-		{ "transfers_plain", sum.ctx.count.transfers_plain },
-		{ "timers_armed", sum.timers_armed }, { "timers_fired", sum.timers_fired },
-		{ "timers_cancelled", sum.timers_cancelled }, { "slow_visits", sum.slow_visits },
-		{ "woken_before_saved", sum.commits }, { "injected", sum.injected_drained },
-		{ "steals_tried", sum.steals_tried }, { "steals_won", sum.steals_won },
-		{ "remote_wakes", sum.remote_wakes },
-		{ "timers_fired_for_others", sum.expired_for_others },
-		{ "worker_sleeps", sum.sleeps }, { "wait_syscalls", sum.wait_syscalls },
+		{"wakes_stale",
+			sum.ctx.count.wakes_stale + atomic_load_explicit(&engine->external_stale,
+							    memory_order_relaxed)},
+		{"permits", sum.ctx.count.permits},
+		{"parks", sum.ctx.count.parks},
+		{"sleeps", sum.ctx.count.sleeps},
+		{"sync_waits", sum.ctx.count.blocks},
+		{"joins_waited", sum.ctx.count.joins},
+		{"transfers_direct", sum.ctx.count.transfers_direct},
+		{"transfers_plain", sum.ctx.count.transfers_plain},
+		{"timers_armed", sum.timers_armed},
+		{"timers_fired", sum.timers_fired},
+		{"timers_cancelled", sum.timers_cancelled},
+		{"slow_visits", sum.slow_visits},
+		{"woken_before_saved", sum.commits},
+		{"injected", sum.injected_drained},
+		{"steals_tried", sum.steals_tried},
+		{"steals_won", sum.steals_won},
+		{"remote_wakes", sum.remote_wakes},
+		{"timers_fired_for_others", sum.expired_for_others},
+		{"worker_sleeps", sum.sleeps},
+		{"wait_syscalls", sum.wait_syscalls},
 	};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		counter(sink, list[i].name, list[i].value);
@@ -60,8 +71,9 @@ static void list_values(const struct shunt_values *values, const char *prefix, s
 		char key[96], text[256];
 		snprintf(key, sizeof(key), "%s%s%s", prefix, *prefix ? "." : "",
 			values->params[i].name);
-		setting(sink, key, shunt_value_format(&values->params[i], &values->value[i], text,
-			sizeof(text)));
+		setting(sink, key,
+			shunt_value_format(&values->params[i], &values->value[i], text,
+				sizeof(text)));
 	}
 }
 

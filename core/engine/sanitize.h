@@ -42,8 +42,9 @@
 #if defined(SHUNT_ASAN) || defined(SHUNT_TSAN)
 #define SHUNT_SANITIZED 1
 
-__attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanitize_leave(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, bool dying)
+__attribute__((no_sanitize("address", "thread"))) static inline void
+shunt_sanitize_leave(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
+	bool dying)
 {
 	(void)worker, (void)from, (void)to, (void)dying;
 #ifdef SHUNT_ASAN

@@ -121,16 +121,16 @@ struct shunt_timers {
 struct shunt_wait_config {
 	const struct shunt_values *values;
 	unsigned worker_count;
-	int64_t slack_ns;     /* timer slack to set on the worker's thread; -1: leave alone */
+	int64_t slack_ns;      /* timer slack to set on the worker's thread; -1: leave alone */
 	shunt_fired_fn *fired; /* for slots with their own timers */
 };
 
 struct shunt_wait {
 	const char *name;
 	const char *summary;
-	const struct shunt_param *params; /* Optional */
-	bool own_timers;                  /* brings arm(); the timers slot must be `own` */
-	bool spins;                       /* commit() burns its CPU: caveat in the report */
+	const struct shunt_param *params;      /* Optional */
+	bool own_timers;                       /* brings arm(); the timers slot must be `own` */
+	bool spins;                            /* commit() burns its CPU: caveat in the report */
 	int (*probe)(struct shunt_error *why); /* Optional */
 
 	/* One per scheduler, on the opening thread. */
@@ -199,7 +199,7 @@ struct shunt_policy {
 	const char *name;
 	const char *summary;
 	const struct shunt_param *params; /* Optional */
-	bool steals;     /* has steal() */
+	bool steals;                      /* has steal() */
 	bool shared;     /* one queue for all workers: has_ready answers for every worker */
 	bool needs_time; /* env.now_ns must be fresh at every switch; recorded, costs 10-24 ns */
 
@@ -215,16 +215,16 @@ struct shunt_policy {
 	void (*enqueue)(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 	/* Required. Removes and returns the task to run next; NULL: none. For a yield `current` is
 	 * the running task, not enqueued yet: returning it means that it goes on. Else NULL. */
-	struct shunt_task *(*pick)(struct shunt_worker *worker, struct shunt_task *current,
-		unsigned why);
+	struct shunt_task *(
+		*pick)(struct shunt_worker *worker, struct shunt_task *current, unsigned why);
 	/* Required. Is anything queued that this worker could pick? Any thread; may be stale, but
 	 * must see what was enqueued before the caller's last full fence. */
 	bool (*has_ready)(const struct shunt_worker *worker);
 
 	/* Optional: the worker that should get a task woken or spawned on `worker`. NULL: `worker`
 	 * if the policy steals or is shared, else the task's home. */
-	struct shunt_worker *(*place)(struct shunt_worker *worker, struct shunt_task *task,
-		unsigned why);
+	struct shunt_worker *(
+		*place)(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 	/* Optional: takes ready work of `victim` for `thief`; returns one task to run at once (others
 	 * it may enqueue), or NULL. */
 	struct shunt_task *(*steal)(struct shunt_worker *thief, struct shunt_worker *victim);

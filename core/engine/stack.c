@@ -26,8 +26,8 @@
 #define ADVICE_OF_NO_KERNEL 0x7ffe /* no kernel knows it */
 
 #define CHUNK_FIRST 64u
-#define CHUNK_MOST 4096u
-#define CACHE_MOST 256u /* stacks a worker keeps; half go back to the pool beyond */
+#define CHUNK_MOST  4096u
+#define CACHE_MOST  256u /* stacks a worker keeps; half go back to the pool beyond */
 #define CACHE_BATCH 8
 
 _Static_assert(CACHE_MOST + CACHE_BATCH <= SHUNT_STACK_SLACK, "reserved stacks can be had");
@@ -43,7 +43,7 @@ _Static_assert(sizeof(struct shunt_stack) <= HEADER_BYTES, "the header fits its 
 
 const char *shunt_guard_name(enum shunt_guard guard)
 {
-	static const char *const names[] = { "none", "mprotect", "madvise" };
+	static const char *const names[] = {"none", "mprotect", "madvise"};
 	return names[guard];
 }
 
@@ -56,7 +56,7 @@ static bool guard_install_works(void)
 	if (probe == MAP_FAILED)
 		return false;
 	bool works = madvise(probe, page, ADVICE_OF_NO_KERNEL) != 0 &&
-		madvise(probe, page, MADV_GUARD_INSTALL) == 0;
+		     madvise(probe, page, MADV_GUARD_INSTALL) == 0;
 	munmap(probe, page);
 	return works;
 }
@@ -91,14 +91,16 @@ static int choose_guard(struct shunt_stack_pool *pool, const char *guard, struct
 	} else if (guard_install_works()) {
 		pool->guard = SHUNT_GUARD_INSTALL;
 	} else if (!strcmp(guard, "madvise")) {
-		return shunt_fail(err, -ENOSYS, "stack.guard=madvise needs Linux 6.13 or later; use "
+		return shunt_fail(err, -ENOSYS,
+			"stack.guard=madvise needs Linux 6.13 or later; use "
 			"stack.guard=mprotect, or auto to choose");
 	} else {
 		pool->guard = SHUNT_GUARD_MPROTECT;
 	}
 	if (pool->guard == SHUNT_GUARD_MPROTECT) {
 		pool->limit = mappings_left() / 2;
-		pool->limit_why = "each guarded stack takes two of the vm.max_map_count mappings: "
+		pool->limit_why =
+			"each guarded stack takes two of the vm.max_map_count mappings: "
 			"raise it (sysctl -w vm.max_map_count=N), use Linux 6.13 or later, or run "
 			"with stack.guard=none";
 	}
@@ -109,7 +111,7 @@ int shunt_stack_pool_init(struct shunt_stack_pool *pool, size_t bytes, const cha
 	bool dontneed, unsigned colours, unsigned workers, struct shunt_error *err)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	*pool = (struct shunt_stack_pool){ .dontneed = dontneed, .colours = colours };
+	*pool = (struct shunt_stack_pool){.dontneed = dontneed, .colours = colours};
 	pool->slack = workers > 1 ? workers * (uint64_t)SHUNT_STACK_SLACK : 0;
 	int rc = choose_guard(pool, guard, err);
 	if (rc)
@@ -212,7 +214,7 @@ static struct shunt_stack *take_fresh(struct shunt_stack_pool *pool)
 		return NULL;
 	if (++chunk->used == chunk->count)
 		pool->fresh = chunk->next;
-	*stack = (struct shunt_stack){ .low = low };
+	*stack = (struct shunt_stack){.low = low};
 	return stack;
 }
 
@@ -224,8 +226,7 @@ static void move(struct shunt_stack **from, struct shunt_stack **to)
 	*to = stack;
 }
 
-struct shunt_stack *shunt_stack_take(struct shunt_stack_pool *pool,
-	struct shunt_stack_cache *cache)
+struct shunt_stack *shunt_stack_take(struct shunt_stack_pool *pool, struct shunt_stack_cache *cache)
 {
 	struct shunt_stack *stack = cache->free;
 	if (!stack) {

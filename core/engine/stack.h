@@ -40,18 +40,18 @@ struct shunt_stack_pool {
 	size_t usable; /* of these: all but struct shunt_stack */
 	size_t guard_bytes, stride;
 	enum shunt_guard guard;
-	bool dontneed;        /* give the pages of idle stacks back to the system */
-	unsigned colours;     /* cache lines by which tops are spread */
-	uint64_t limit;       /* stacks that may be reserved; 0: none known */
+	bool dontneed;    /* give the pages of idle stacks back to the system */
+	unsigned colours; /* cache lines by which tops are spread */
+	uint64_t limit;   /* stacks that may be reserved; 0: none known */
 	const char *limit_why;
-	uint64_t slack;       /* stacks that other workers' caches may hold back */
+	uint64_t slack; /* stacks that other workers' caches may hold back */
 
-	pthread_mutex_t lock; /* guards all below */
+	pthread_mutex_t lock;                      /* guards all below */
 	struct shunt_stack_chunk *chunks, *newest; /* in order of mapping */
-	struct shunt_stack_chunk *fresh; /* the first with stacks never taken */
+	struct shunt_stack_chunk *fresh;           /* the first with stacks never taken */
 	struct shunt_stack *free;
-	uint64_t capacity;    /* stacks in chunks */
-	uint64_t reserved;    /* promised to tasks */
+	uint64_t capacity; /* stacks in chunks */
+	uint64_t reserved; /* promised to tasks */
 };
 
 /* A worker's own stacks: no lock. */

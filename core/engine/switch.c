@@ -24,8 +24,9 @@ __attribute__((no_sanitize("address", "thread"))) static void arrive(void *arg)
 }
 
 /* Not instrumented: its entry would be noted on one fibre and its exit on the other. */
-__attribute__((no_sanitize("address", "thread"))) int shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, shunt_post_fn *post)
+__attribute__((no_sanitize("address", "thread"))) int
+shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
+	shunt_post_fn *post)
 {
 	from->worker = worker;
 	worker->pending_post = post;
@@ -44,20 +45,23 @@ static int begin(struct shunt_worker *worker, struct shunt_task *to)
 	shunt_sanitize_stack(stack, engine->stacks.usable);
 	size_t colour = 0;
 	if (engine->stacks.colours)
-		colour = ((uintptr_t)stack->low / engine->stacks.stride) % engine->stacks.colours * 64;
+		colour = ((uintptr_t)stack->low / engine->stacks.stride) % engine->stacks.colours *
+			 64;
 	to->stack = stack;
 	to->sp = engine->swap.make(stack->low, engine->stacks.usable - colour, shunt_task_entry);
 	return 0;
 }
 
-int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, shunt_post_fn *post)
+int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
+	shunt_post_fn *post)
 {
 	int rc = begin(worker, to);
 	if (SHUNT_UNLIKELY(rc)) {
-		shunt_engine_fail(worker->engine, rc, "out of memory for stacks: the guard or the "
+		shunt_engine_fail(worker->engine, rc,
+			"out of memory for stacks: the guard or the "
 			"first page of one more could not be had (%s); use fewer tasks or a "
-			"smaller stack.size", strerror(-rc));
+			"smaller stack.size",
+			strerror(-rc));
 		to = &worker->loop;
 		worker->ctx.current = to;
 		if (from == to)
@@ -67,7 +71,7 @@ int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from,
 	return shunt_switch_sanitized(worker, from, to, post);
 #else
 	return post ? worker->swap_post(&from->sp, to->sp, to->value, post, from)
-		: worker->swap(&from->sp, to->sp, to->value);
+		    : worker->swap(&from->sp, to->sp, to->value);
 #endif
 }
 

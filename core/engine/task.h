@@ -13,7 +13,7 @@ static inline bool shunt_timer_is_live(const struct shunt_timer *timer)
 	uint64_t word = shunt_word_load(timer->task, true);
 	uint64_t state = shunt_word_state(word);
 	return (word & SHUNT_WORD_TICKET) == timer->ticket && state >= SHUNT_TASK_PARKING &&
-		state <= SHUNT_TASK_BLOCKED;
+	       state <= SHUNT_TASK_BLOCKED;
 }
 
 #endif

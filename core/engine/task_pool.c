@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLAB_TASKS 256u
+#define SLAB_TASKS    256u
 #define CREDITS_BATCH 64u
-#define IDS_BATCH 1024u
-#define FREE_MOST (2 * SLAB_TASKS) /* descriptors a worker of many keeps */
+#define IDS_BATCH     1024u
+#define FREE_MOST     (2 * SLAB_TASKS) /* descriptors a worker of many keeps */
 
 struct shunt_task_slab {
 	struct shunt_task_slab *next;
@@ -145,8 +145,8 @@ void shunt_task_release(struct shunt_ctx *ctx, struct shunt_task *task)
 		shed_tasks(worker);
 }
 
-void shunt_tasks_each(struct shunt_engine *engine, void (*visit)(void *arg,
-	const struct shunt_task *task), void *arg)
+void shunt_tasks_each(struct shunt_engine *engine,
+	void (*visit)(void *arg, const struct shunt_task *task), void *arg)
 {
 	for (struct shunt_task_slab *slab = engine->slabs; slab; slab = slab->next)
 		for (unsigned i = 0; i < SLAB_TASKS; i++)

@@ -66,8 +66,8 @@ static void sleep_for_good(struct shunt_ticker *ticker)
 static void *ticker_main(void *arg)
 {
 	struct shunt_ticker *ticker = arg;
-	struct timespec pause = { .tv_sec = ticker->engine->tick_ns / 1000000000,
-		.tv_nsec = ticker->engine->tick_ns % 1000000000 };
+	struct timespec pause = {.tv_sec = ticker->engine->tick_ns / 1000000000,
+		.tv_nsec = ticker->engine->tick_ns % 1000000000};
 	unsigned quiet = QUIET_TICKS + 1;
 	/* Acquire pairs with the release in shunt_ticker_stop [ticker:stop]. */
 	while (!atomic_load_explicit(&ticker->stop, memory_order_acquire)) {

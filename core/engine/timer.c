@@ -19,7 +19,7 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 {
 	struct shunt_engine *engine = worker->engine;
 	uint64_t ticket = shunt_word_load(task, worker->ctx.many) & SHUNT_WORD_TICKET;
-	struct shunt_timer timer = { deadline_ns, task, ticket };
+	struct shunt_timer timer = {deadline_ns, task, ticket};
 	int rc;
 	/* Before it is armed: from then on another worker may fire it and make the task ready. */
 	task->timer_ticket = ticket;
@@ -32,8 +32,8 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 		shunt_spin_lock(&worker->timers_lock, worker->ctx.many);
 		rc = engine->timers_slot->arm(worker->timers, &timer);
 		/* Relaxed: only this lock's holders change it. */
-		bool earliest = !rc && deadline_ns < atomic_load_explicit(
-						&worker->next_deadline_ns, memory_order_relaxed);
+		bool earliest = !rc && deadline_ns < atomic_load_explicit(&worker->next_deadline_ns,
+							     memory_order_relaxed);
 		if (earliest)
 			publish_deadline(worker, deadline_ns);
 		shunt_spin_unlock(&worker->timers_lock, worker->ctx.many);
@@ -54,7 +54,7 @@ void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task)
 {
 	struct shunt_engine *engine = worker->engine;
 	struct shunt_worker *owner = task->worker;
-	struct shunt_timer timer = { 0, task, task->timer_ticket };
+	struct shunt_timer timer = {0, task, task->timer_ticket};
 	task->timer_ticket = 0;
 	if ((intptr_t)task->value == -ETIMEDOUT) /* it is the timer that made the task ready */
 		return;
@@ -72,8 +72,7 @@ void shunt_worker_fired(void *arg, const struct shunt_timer *timer)
 {
 	struct shunt_worker *worker = arg;
 	struct shunt_task *task = timer->task;
-	if (shunt_task_claim(task, timer->ticket, -ETIMEDOUT, worker->ctx.many) !=
-		SHUNT_CLAIM_MINE)
+	if (shunt_task_claim(task, timer->ticket, -ETIMEDOUT, worker->ctx.many) != SHUNT_CLAIM_MINE)
 		return;
 	worker->timers_fired++;
 	task->next = NULL;

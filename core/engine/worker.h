@@ -70,8 +70,8 @@ struct shunt_worker {
 	struct shunt_task *fired, **fired_tail; /* claimed by their timers, to be made ready */
 	struct shunt_stack_cache stacks;
 	uint64_t next_id, ids_left;
-	unsigned free_count; /* of free_tasks; many workers only */
-	unsigned spawn_turn; /* the next task's home; many workers only */
+	unsigned free_count;         /* of free_tasks; many workers only */
+	unsigned spawn_turn;         /* the next task's home; many workers only */
 	shunt_post_fn *pending_post; /* sanitizer builds: what follows the arrival on a stack */
 	uint64_t blocked, spawned, ended, timers_armed, timers_fired, timers_cancelled;
 	uint64_t slow_visits, commits, injected_drained, steals_tried, steals_won, tasks_stolen;
@@ -85,17 +85,18 @@ struct shunt_worker {
 	void *signal_stack;
 	stack_t signal_stack_before;
 	struct shunt_worker *watched_before;
-	void *fiber;          /* ThreadSanitizer's fibre of the worker's own stack */
+	void *fiber;           /* ThreadSanitizer's fibre of the worker's own stack */
 	void *fake_stack;      /* AddressSanitizer's, while a task runs */
 	const void *stack_low; /* of the worker's own stack, for AddressSanitizer */
 	size_t stack_bytes;
 
 	/* Shared: others look, or hand something over. */
-	_Alignas(64) int timers_lock; /* [waiters:lock] guards the queue and next_deadline's change */
+	_Alignas(
+		64) int timers_lock; /* [waiters:lock] guards the queue and next_deadline's change */
 	void *timers;
 	_Atomic int64_t next_deadline_ns; /* [worker:deadline] earliest of timers, or SHUNT_NEVER */
 	_Alignas(64) _Atomic(struct shunt_task *) inbox; /* [worker:inbox] a stack, newest first */
-	_Atomic int idle; /* [worker:idle] announced, or asleep */
+	_Atomic int idle;                                /* [worker:idle] announced, or asleep */
 	struct shunt_worker *idle_next;
 };
 
@@ -124,7 +125,7 @@ struct shunt_engine {
 	struct shunt_trace *trace;
 	struct shunt_hist *sched_delay;
 	unsigned sched_delay_every;
-	bool probing; /* trace or sched_delay */
+	bool probing;         /* trace or sched_delay */
 	int sched_delay_lock; /* [waiters:lock] */
 
 	struct shunt_worker **workers;
@@ -143,16 +144,16 @@ struct shunt_engine {
 	pthread_mutex_t idle_lock;
 	struct shunt_worker *idle_list;
 	unsigned idle_workers;
-	_Atomic unsigned idle_count;     /* [engine:idle] */
-	_Atomic unsigned searching;      /* [engine:searching] */
-	int64_t holds;                   /* outside sources announced */
-	pthread_cond_t gate;             /* a worker came to, or will never come to, a gate */
+	_Atomic unsigned idle_count;          /* [engine:idle] */
+	_Atomic unsigned searching;           /* [engine:searching] */
+	int64_t holds;                        /* outside sources announced */
+	pthread_cond_t gate;                  /* a worker came to, or will never come to, a gate */
 	unsigned expected, started, finished; /* workers: that will come, at either gate */
-	_Atomic int64_t external_spawns; /* [engine:external] */
+	_Atomic int64_t external_spawns;      /* [engine:external] */
 	_Atomic uint64_t external_stale;
-	_Atomic int stopping;            /* [engine:stopping] 1: no task is left, or the run failed */
-	int run_error;                   /* what run returns */
-	struct shunt_error *run_err;     /* and says */
+	_Atomic int stopping;        /* [engine:stopping] 1: no task is left, or the run failed */
+	int run_error;               /* what run returns */
+	struct shunt_error *run_err; /* and says */
 	bool running, broken;
 
 	struct shunt_ticker *ticker;
@@ -182,8 +183,8 @@ void shunt_credits_shed(struct shunt_worker *worker);
 #define SHUNT_CREDITS_MOST 256u
 void shunt_tasks_fini(struct shunt_engine *engine);
 /* Calls visit for every descriptor that is not FREE. Context: no worker runs. */
-void shunt_tasks_each(struct shunt_engine *engine, void (*visit)(void *arg,
-	const struct shunt_task *task), void *arg);
+void shunt_tasks_each(struct shunt_engine *engine,
+	void (*visit)(void *arg, const struct shunt_task *task), void *arg);
 
 /* ---- engine/loop.c --------------------------------------------------------------------------- */
 

@@ -12,7 +12,7 @@
 
 int shunt_channel_init(struct shunt_channel *channel, size_t capacity)
 {
-	*channel = (struct shunt_channel){ .capacity = capacity };
+	*channel = (struct shunt_channel){.capacity = capacity};
 	if (capacity) {
 		channel->ring = calloc(capacity, sizeof(*channel->ring));
 		if (!channel->ring)
@@ -66,7 +66,7 @@ int shunt_channel_send_until(struct shunt_channel *channel, void *value, int64_t
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
 	struct shunt_task *self = ctx->current;
-	struct shunt_granted granted = { .task = NULL };
+	struct shunt_granted granted = {.task = NULL};
 	shunt_spin_lock(&channel->senders.lock, ctx->many);
 	int rc = send_or_join(channel, ctx, value, &granted);
 	shunt_spin_unlock(&channel->senders.lock, ctx->many);
@@ -108,7 +108,7 @@ int shunt_channel_receive_until(struct shunt_channel *channel, void **value, int
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
 	struct shunt_task *self = ctx->current;
-	struct shunt_granted granted = { .task = NULL };
+	struct shunt_granted granted = {.task = NULL};
 	void *received = NULL;
 	shunt_spin_lock(&channel->senders.lock, ctx->many);
 	int rc = receive_or_join(channel, ctx, &received, &granted);

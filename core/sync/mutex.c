@@ -33,8 +33,9 @@ int shunt_mutex_lock_until(struct shunt_mutex *mutex, int64_t deadline_ns)
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
 	int rc = own_or_join(mutex, ctx);
-	return rc <= 0 ? rc : shunt_waiters_block_until(&mutex->waiters, ctx, &mutex->waiters.lock,
-		deadline_ns);
+	return rc <= 0 ? rc
+		       : shunt_waiters_block_until(&mutex->waiters, ctx, &mutex->waiters.lock,
+				 deadline_ns);
 }
 
 bool shunt_mutex_try_lock(struct shunt_mutex *mutex)
@@ -51,7 +52,7 @@ bool shunt_mutex_try_lock(struct shunt_mutex *mutex)
 int shunt_mutex_unlock(struct shunt_mutex *mutex)
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
-	struct shunt_granted granted = { NULL, NULL, false };
+	struct shunt_granted granted = {NULL, NULL, false};
 	int rc = -EPERM;
 	shunt_spin_lock(&mutex->waiters.lock, ctx->many);
 	if (mutex->owner == ctx->current) {

@@ -7,7 +7,7 @@
 
 void shunt_semaphore_init(struct shunt_semaphore *semaphore, int64_t count)
 {
-	*semaphore = (struct shunt_semaphore){ .count = count };
+	*semaphore = (struct shunt_semaphore){.count = count};
 }
 
 /* True: a unit was taken. False: the caller has joined the waiters and must block. */

@@ -9,7 +9,8 @@ void shunt_wait_group_add(struct shunt_wait_group *group, int64_t delta)
 	shunt_spin_lock(&group->waiters.lock, ctx->many);
 	group->count += delta;
 	if (group->count < 0)
-		shunt_panic("shunt_wait_group_add: the count fell to %lld", (long long)group->count);
+		shunt_panic("shunt_wait_group_add: the count fell to %lld",
+			(long long)group->count);
 	if (group->count == 0)
 		ready = shunt_waiters_claim_all(&group->waiters, ctx->many, false, 0);
 	shunt_spin_unlock(&group->waiters.lock, ctx->many);

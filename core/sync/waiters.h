@@ -19,7 +19,8 @@ static inline struct shunt_ctx *shunt_sync_ctx(const char *call)
 {
 	struct shunt_ctx *ctx = shunt_ctx_get();
 	if (__builtin_expect(!ctx, 0))
-		shunt_panic("%s called outside a task: only tasks of a running scheduler may call it",
+		shunt_panic("%s called outside a task: only tasks of a running scheduler may call "
+			    "it",
 			call);
 	return ctx;
 }
@@ -77,9 +78,9 @@ static inline struct shunt_granted shunt_waiters_claim(struct shunt_waiters *wai
 		task->wait_result = result;
 		enum shunt_claim claim = shunt_task_claim(task, task->wait_ticket, 0, many);
 		if (claim != SHUNT_CLAIM_STALE)
-			return (struct shunt_granted){ task, offered, claim == SHUNT_CLAIM_MINE };
+			return (struct shunt_granted){task, offered, claim == SHUNT_CLAIM_MINE};
 	}
-	return (struct shunt_granted){ NULL, NULL, false };
+	return (struct shunt_granted){NULL, NULL, false};
 }
 
 static inline void shunt_grant(struct shunt_ctx *ctx, struct shunt_granted granted)

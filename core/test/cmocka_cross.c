@@ -115,8 +115,8 @@ void _assert_int_not_equal(const LargestIntegralType a, const LargestIntegralTyp
 		failed(file, line, "%#" PRIx64 " == %#" PRIx64, (uint64_t)a, (uint64_t)b);
 }
 
-void _assert_float_equal(
-	const float a, const float n, const float epsilon, const char *const file, const int line)
+void _assert_float_equal(const float a, const float n, const float epsilon, const char *const file,
+	const int line)
 {
 	float gap = a > n ? a - n : n - a;
 
@@ -124,15 +124,15 @@ void _assert_float_equal(
 		failed(file, line, "%g != %g", (double)a, (double)n);
 }
 
-void _assert_string_equal(
-	const char *const a, const char *const b, const char *const file, const int line)
+void _assert_string_equal(const char *const a, const char *const b, const char *const file,
+	const int line)
 {
 	if (!a || !b || strcmp(a, b) != 0)
 		failed(file, line, "\"%s\" != \"%s\"", a ? a : "NULL", b ? b : "NULL");
 }
 
-void _assert_string_not_equal(
-	const char *const a, const char *const b, const char *file, const int line)
+void _assert_string_not_equal(const char *const a, const char *const b, const char *file,
+	const int line)
 {
 	if (a == b || (a && b && strcmp(a, b) == 0))
 		failed(file, line, "\"%s\" == \"%s\"", a ? a : "NULL", b ? b : "NULL");
@@ -192,8 +192,8 @@ static enum outcome run_one(const struct CMUnitTest *test, void **state)
 int _cmocka_run_group_tests(const char *group_name, const struct CMUnitTest *const tests,
 	const size_t num_tests, CMFixtureFunction group_setup, CMFixtureFunction group_teardown)
 {
-	static const char *const words[] = {
-		[PASSED] = "[       OK ]", [FAILED] = "[  FAILED  ]", [SKIPPED] = "[  SKIPPED ]"};
+	static const char *const words[] =
+		{[PASSED] = "[       OK ]", [FAILED] = "[  FAILED  ]", [SKIPPED] = "[  SKIPPED ]"};
 	size_t count[3] = {0};
 	void *group_state = NULL;
 

@@ -27,7 +27,7 @@ static size_t split_settings(char *text, struct shunt_setting *settings)
 		assert_non_null(equals);
 		assert_true(count < SETTINGS_MOST);
 		*equals = '\0';
-		settings[count++] = (struct shunt_setting){ word, equals + 1, true };
+		settings[count++] = (struct shunt_setting){word, equals + 1, true};
 	}
 	return count;
 }
@@ -47,7 +47,8 @@ static void every_sample_is_in_order(const struct shunt_outcome *outcome, const 
 {
 	for (size_t i = 0; i < outcome->series_count; i++)
 		if (outcome->series[i].hist.negative)
-			fail_msg("%s: series %s has %llu negative samples", what, outcome->series[i].name,
+			fail_msg("%s: series %s has %llu negative samples", what,
+				outcome->series[i].name,
 				(unsigned long long)outcome->series[i].hist.negative);
 }
 
@@ -64,16 +65,22 @@ static void stuck(void *arg, const struct shunt_outcome *outcome, int signal)
 static bool run_one(const char *spec, const struct shunt_workload *workload, const char *small)
 {
 	struct shunt_setting settings[SETTINGS_MOST];
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	struct shunt_run *run;
 	char text[256], what[512], check[256];
 	assert_true(strlen(small) < sizeof(text));
 	strcpy(text, small);
 	snprintf(what, sizeof(what), "%s %s %s", spec, workload->name, small);
-	struct shunt_request request = { .spec = spec, .workload = workload, .params = settings,
-		.param_count = split_settings(text, settings), .seed = 42, .warmup = 1,
-		.iterations = 1, .timeout_ns = UINT64_C(30000000000), .abandoned = stuck,
-		.arg = what };
+	struct shunt_request request = {.spec = spec,
+		.workload = workload,
+		.params = settings,
+		.param_count = split_settings(text, settings),
+		.seed = 42,
+		.warmup = 1,
+		.iterations = 1,
+		.timeout_ns = UINT64_C(30000000000),
+		.abandoned = stuck,
+		.arg = what};
 	int rc = shunt_run_prepare(&run, &request, &err);
 	if (rc)
 		fail_msg("%s: %s", what, err.text);
@@ -105,7 +112,7 @@ static void runs_every_workload(void **state)
 {
 	const char *spec = *state;
 	struct shunt_sched *sched;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	unsigned ran = 0, skipped = 0;
 	if (specs_open(&sched, spec, &err)) {
 		print_message("%s\n", err.text);
@@ -122,7 +129,8 @@ static void runs_every_workload(void **state)
 			fail_msg("workload %s has no `small` settings", workload->name);
 		assert_true(strlen(workload->small) < sizeof(text));
 		strcpy(text, workload->small);
-		for (char *one = strtok_r(text, "|", &save); one; one = strtok_r(NULL, "|", &save)) {
+		for (char *one = strtok_r(text, "|", &save); one;
+			one = strtok_r(NULL, "|", &save)) {
 			bool did = run_one(spec, workload, one);
 			if (!did && must_run(workload, caps))
 				fail_msg("%s must be able to run %s %s", spec, workload->name, one);
@@ -139,7 +147,8 @@ int main(void)
 	static struct CMUnitTest tests[SPECS_MOST];
 	specs_make(&specs);
 	for (size_t i = 0; i < specs.count; i++)
-		tests[i] = (struct CMUnitTest){ .name = specs.text[i], .test_func = runs_every_workload,
-			.initial_state = specs.text[i] };
+		tests[i] = (struct CMUnitTest){.name = specs.text[i],
+			.test_func = runs_every_workload,
+			.initial_state = specs.text[i]};
 	return _cmocka_run_group_tests("matrix", tests, specs.count, NULL, NULL);
 }

@@ -30,7 +30,8 @@ static uint64_t hash_of(const struct shunt_numbers *numbers)
 	uint64_t hash = 0xcbf29ce484222325u;
 	for (size_t i = 0; i < numbers->count; i++)
 		for (int shift = 0; shift < 64; shift += 8)
-			hash = (hash ^ ((uint64_t)numbers->number[i] >> shift & 0xff)) * 0x100000001b3u;
+			hash = (hash ^ ((uint64_t)numbers->number[i] >> shift & 0xff)) *
+			       0x100000001b3u;
 	return hash;
 }
 
@@ -40,12 +41,12 @@ static const struct {
 	int64_t first[4], last, sum;
 	uint64_t hash;
 } golden[] = {
-	{ 1, { -1861603860, -1091859039, -124542226, 1908508304 }, -24167786, 75386577804,
-		0xf7fa8438f9bc263au },
-	{ 42, { -1109970394, 686809907, 1196582743, 1478287871 }, 1258007797, -186600861676,
-		0xe300cc82d2346828u },
-	{ UINT64_MAX, { -455511689, -375392153, 942667852, 1830663020 }, 488748628, -24121537530,
-		0xd75e95209248e746u },
+	{1, {-1861603860, -1091859039, -124542226, 1908508304}, -24167786, 75386577804,
+		0xf7fa8438f9bc263au},
+	{42, {-1109970394, 686809907, 1196582743, 1478287871}, 1258007797, -186600861676,
+		0xe300cc82d2346828u},
+	{UINT64_MAX, {-455511689, -375392153, 942667852, 1830663020}, 488748628, -24121537530,
+		0xd75e95209248e746u},
 };
 
 static void a_seed_makes_the_documented_numbers(void **state)
@@ -111,7 +112,7 @@ static void expect_numbers(const char *name, const void *bytes, size_t count,
 	const int64_t *expected, size_t expected_count)
 {
 	struct shunt_numbers numbers;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	int rc = shunt_numbers_from_file(&numbers, file_of(name, bytes, count), &err);
 	if (rc)
 		fail_msg("%s: %s", name, err.text);
@@ -124,13 +125,14 @@ static void expect_numbers(const char *name, const void *bytes, size_t count,
 static void expect_refusal(const char *name, const void *bytes, size_t count, int code,
 	const char *word, const char *word_too)
 {
-	struct shunt_numbers numbers = { NULL, 4711 };
-	struct shunt_error err = { "" };
+	struct shunt_numbers numbers = {NULL, 4711};
+	struct shunt_error err = {""};
 	int rc = shunt_numbers_from_file(&numbers, file_of(name, bytes, count), &err);
 	if (rc != code)
 		fail_msg("%s: %d (%s), not %d", name, rc, err.text, code);
 	if (!strstr(err.text, path) || !strstr(err.text, word) || !strstr(err.text, word_too))
-		fail_msg("%s: '%s' should name the file, '%s' and '%s'", name, err.text, word, word_too);
+		fail_msg("%s: '%s' should name the file, '%s' and '%s'", name, err.text, word,
+			word_too);
 	assert_null(numbers.number); /* out-pointers are written on success alone */
 	assert_int_equal(numbers.count, 4711);
 	unlink(path);
@@ -138,7 +140,7 @@ static void expect_refusal(const char *name, const void *bytes, size_t count, in
 
 #define TEXT(name, text, ...)                                                                      \
 	do {                                                                                       \
-		const int64_t expected_[] = { __VA_ARGS__ };                                       \
+		const int64_t expected_[] = {__VA_ARGS__};                                         \
 		expect_numbers(name, text, strlen(text), expected_,                                \
 			sizeof(expected_) / sizeof(expected_[0]));                                 \
 	} while (0)
@@ -158,9 +160,9 @@ static void text_is_read(void **state)
 
 static void binary_is_read(void **state)
 {
-	const unsigned char bytes[] = { 1, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff,
-		0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0x40 };
-	const int64_t expected[] = { 1, -2, INT64_C(1) << 62 };
+	const unsigned char bytes[] = {1, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0x40};
+	const int64_t expected[] = {1, -2, INT64_C(1) << 62};
 	(void)state;
 	expect_numbers("a.bin", bytes, sizeof(bytes), expected, 3);
 	expect_numbers("a.i64", bytes, sizeof(bytes), expected, 3);
@@ -214,7 +216,7 @@ static int open_it(const char *name, struct shunt_error *err)
 
 static void what_is_no_file_is_refused(void **state)
 {
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	(void)state;
 	assert_int_equal(open_it("/no/such/file", &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/no/such/file"));
@@ -239,7 +241,7 @@ static void an_unreadable_file_is_refused(void **state)
 	fflush(NULL);
 	pid_t child = fork();
 	if (child == 0) {
-		struct shunt_error err = { "" };
+		struct shunt_error err = {""};
 		if (geteuid() == 0 && setuid(65534))
 			_exit(77);
 		_exit(open_it(path, &err) == -EACCES && strstr(err.text, "secret.txt") ? 0 : 1);

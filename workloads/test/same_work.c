@@ -51,11 +51,12 @@ static void read_outcome(const struct shunt_outcome *outcome, struct told *told)
 {
 	size_t used = 0;
 	told->comparable = (outcome->caps & SHUNT_DETERMINISTIC) && outcome->worker_count == 1 &&
-		(outcome->caps & SHUNT_CAN_BLOCK);
+			   (outcome->caps & SHUNT_CAN_BLOCK);
 	told->direct = outcome->caps & SHUNT_DIRECT_TRANSFER;
 	for (size_t i = 0; i < outcome->composition_count; i++)
 		if (!strcmp(outcome->composition[i].key, "policy"))
-			snprintf(told->policy, sizeof(told->policy), "%s", outcome->composition[i].value);
+			snprintf(told->policy, sizeof(told->policy), "%s",
+				outcome->composition[i].value);
 	for (size_t i = 0; i < outcome->counter_count; i++)
 		if (!strcmp(outcome->counters[i].name, "switches"))
 			told->switches = outcome->counters[i].value;
@@ -67,8 +68,8 @@ static void read_outcome(const struct shunt_outcome *outcome, struct told *told)
 static struct told tell(const char *spec, const char *work, uint64_t seed)
 {
 	struct shunt_setting settings[SETTINGS_MOST];
-	struct shunt_error err = { "" };
-	struct told told = { .ran = false };
+	struct shunt_error err = {""};
+	struct told told = {.ran = false};
 	struct shunt_run *run;
 	char text[128], *save = NULL;
 	size_t count = 0;
@@ -78,10 +79,14 @@ static struct told tell(const char *spec, const char *work, uint64_t seed)
 		char *equals = strchr(word, '=');
 		assert_non_null(equals);
 		*equals = '\0';
-		settings[count] = (struct shunt_setting){ word, equals + 1, true };
+		settings[count] = (struct shunt_setting){word, equals + 1, true};
 	}
-	struct shunt_request request = { .spec = spec, .workload = workload, .params = settings,
-		.param_count = count, .seed = seed, .iterations = 1 };
+	struct shunt_request request = {.spec = spec,
+		.workload = workload,
+		.params = settings,
+		.param_count = count,
+		.seed = seed,
+		.iterations = 1};
 	int rc = shunt_run_prepare(&run, &request, &err);
 	if (rc)
 		fail_msg("%s %s: %s", spec, work, err.text);
@@ -108,8 +113,8 @@ static void one_work_is_the_same_everywhere(void **state)
 		if (!other.ran)
 			continue;
 		if (strcmp(first.checks, other.checks))
-			fail_msg("%s: %s did %s, %s did %s", work, base, first.checks, specs.text[i],
-				other.checks);
+			fail_msg("%s: %s did %s, %s did %s", work, base, first.checks,
+				specs.text[i], other.checks);
 		if (!other.comparable || strcmp(first.policy, other.policy))
 			continue;
 		if (!strncmp(work, "handoff", 7) && first.direct != other.direct)
@@ -128,10 +133,12 @@ static void a_seed_repeats_its_schedule(void **state)
 {
 	const char *work = *state;
 	for (size_t i = 0; i < specs.count; i++) {
-		struct told once = tell(specs.text[i], work, 7), again = tell(specs.text[i], work, 7);
+		struct told once = tell(specs.text[i], work, 7),
+			    again = tell(specs.text[i], work, 7);
 		if (once.ran && once.comparable && once.switches != again.switches)
 			fail_msg("%s on %s: %llu switches, then %llu", work, specs.text[i],
-				(unsigned long long)once.switches, (unsigned long long)again.switches);
+				(unsigned long long)once.switches,
+				(unsigned long long)again.switches);
 	}
 }
 
@@ -157,9 +164,11 @@ int main(void)
 	specs_make(&specs);
 	keep_what_opens();
 	for (size_t i = 0; i < WORKS; i++)
-		tests[i] = (struct CMUnitTest){ .name = works[i],
-			.test_func = one_work_is_the_same_everywhere, .initial_state = (void *)works[i] };
-	tests[WORKS] = (struct CMUnitTest){ .name = "a seed repeats its schedule",
-		.test_func = a_seed_repeats_its_schedule, .initial_state = (void *)works[1] };
+		tests[i] = (struct CMUnitTest){.name = works[i],
+			.test_func = one_work_is_the_same_everywhere,
+			.initial_state = (void *)works[i]};
+	tests[WORKS] = (struct CMUnitTest){.name = "a seed repeats its schedule",
+		.test_func = a_seed_repeats_its_schedule,
+		.initial_state = (void *)works[1]};
 	return _cmocka_run_group_tests("same_work", tests, WORKS + 1, NULL, NULL);
 }

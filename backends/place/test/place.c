@@ -22,7 +22,7 @@
 static struct shunt_error err;
 
 struct facts {
-	char cpus[256];      /* of worker 0, 1, …, separated by spaces */
+	char cpus[256]; /* of worker 0, 1, …, separated by spaces */
 	char oversubscribed[8];
 };
 
@@ -49,7 +49,7 @@ static bool have(const char *name)
 
 static struct facts plan(const char *spec)
 {
-	struct facts facts = { "", "" };
+	struct facts facts = {"", ""};
 	struct shunt_sched *sched;
 	if (shunt_open(&sched, spec, NULL, &err))
 		fail_msg("%s: %s", spec, err.text);
@@ -73,7 +73,8 @@ static void plans_follow_the_machine(void **state)
 	assert_string_equal(plan("ucontext:workers=3,place=1+4-5," SMT).cpus, "1 4 5");
 	/* One package with two fast cores of two siblings and four slow ones of one each. */
 	assert_string_equal(plan("ucontext:workers=2,place=core,place.topology=pack:1 core:6 pu:1")
-		.cpus, "0 1");
+				    .cpus,
+		"0 1");
 }
 
 static void more_workers_than_cpus_are_said(void **state)

@@ -82,8 +82,8 @@ void __wrap_free(void *old)
 struct armed {
 	int64_t deadline_ns;
 	int64_t order_ns; /* its place in the order: an overdue one comes when it was armed */
-	bool live;  /* armed and not cancelled */
-	bool fired; /* during the present expire() */
+	bool live;        /* armed and not cancelled */
+	bool fired;       /* during the present expire() */
 };
 
 struct model {
@@ -114,7 +114,8 @@ static void task_runs(struct shunt_task *task)
 
 static struct shunt_timer timer_of(struct shunt_task *task, int64_t deadline_ns)
 {
-	return (struct shunt_timer){.deadline_ns = deadline_ns, .task = task,
+	return (struct shunt_timer){.deadline_ns = deadline_ns,
+		.task = task,
 		.ticket = atomic_load(&task->word) & SHUNT_WORD_TICKET};
 }
 
@@ -185,7 +186,8 @@ static void note_armed(struct model *m, size_t i, int64_t deadline_ns)
 	bool overdue = m->resolution_ns > 0 && deadline_ns < m->now_ns;
 
 	m->armed[i] = (struct armed){.deadline_ns = deadline_ns,
-		.order_ns = overdue ? m->now_ns : deadline_ns, .live = true};
+		.order_ns = overdue ? m->now_ns : deadline_ns,
+		.live = true};
 	m->live_count++;
 }
 
@@ -357,8 +359,8 @@ static void an_empty_queue_is_small(void **state)
 		assert_int_equal(s->ops->arm(m->queue, &timer), 0);
 	}
 	assert_true(held_bytes - before > 300000 * (int64_t)sizeof(timer));
-	assert_int_equal(
-		s->ops->expire(m->queue, m->now_ns + 1000 * MS, ignore_fired, NULL), 300000);
+	assert_int_equal(s->ops->expire(m->queue, m->now_ns + 1000 * MS, ignore_fired, NULL),
+		300000);
 	assert_int_equal(s->ops->count(m->queue), 0);
 	assert_true(s->ops->earliest(m->queue) == SHUNT_NEVER);
 	assert_true(held_bytes - before < (2 << 20));

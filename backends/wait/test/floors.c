@@ -36,9 +36,9 @@ struct floor_run {
 	struct io_uring ring;
 	uint32_t count, alive, periods;
 	int64_t period_ns;
-	uint32_t *left;         /* periods to go, of each timer */
-	int64_t *deadline_ns;   /* of each timer */
-	int32_t *lateness_ns;   /* of each wake */
+	uint32_t *left;       /* periods to go, of each timer */
+	int64_t *deadline_ns; /* of each timer */
+	int32_t *lateness_ns; /* of each wake */
 	size_t wakes, early, calls;
 };
 
@@ -56,7 +56,7 @@ static int64_t cpu_ns(void)
 
 	getrusage(RUSAGE_SELF, &use);
 	return ((int64_t)use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000000 +
-		((int64_t)use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000;
+	       ((int64_t)use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000;
 }
 
 static struct __kernel_timespec timespec_of(int64_t time_ns)
@@ -180,7 +180,8 @@ static void run_each(struct floor_run *run)
 		run->calls++;
 		if (io_uring_submit_and_wait(&run->ring, 1) < 0 && errno != EINTR)
 			continue;
-		io_uring_for_each_cqe(&run->ring, head, cqe) {
+		io_uring_for_each_cqe(&run->ring, head, cqe)
+		{
 			uint32_t i = (uint32_t)cqe->user_data;
 
 			seen++;
@@ -212,8 +213,9 @@ static void report(const char *name, struct floor_run *run, int64_t spent_ns)
 
 int main(int argc, char **argv)
 {
-	struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE |
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, .cq_entries = 8 * BATCH};
+	struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER |
+						  IORING_SETUP_DEFER_TASKRUN,
+		.cq_entries = 8 * BATCH};
 	bool each = argc > 1 && strcmp(argv[1], "each") == 0;
 	struct floor_run run = {.count = argc > 2 ? (uint32_t)atoi(argv[2]) : 0};
 	int64_t spent_ns;

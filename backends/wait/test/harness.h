@@ -58,7 +58,8 @@ static inline void task_runs(struct shunt_task *task)
 
 static inline struct shunt_timer timer_of(struct shunt_task *task, int64_t deadline_ns)
 {
-	return (struct shunt_timer){.deadline_ns = deadline_ns, .task = task,
+	return (struct shunt_timer){.deadline_ns = deadline_ns,
+		.task = task,
 		.ticket = atomic_load(&task->word) & SHUNT_WORD_TICKET};
 }
 
@@ -121,8 +122,10 @@ static void own_fired(void *arg, const struct shunt_timer *timer);
 
 static inline struct harness *harness_open_with(struct subject *s, int64_t slack_ns)
 {
-	struct shunt_wait_config config = {.values = &s->values, .worker_count = 2,
-		.slack_ns = slack_ns, .fired = own_fired};
+	struct shunt_wait_config config = {.values = &s->values,
+		.worker_count = 2,
+		.slack_ns = slack_ns,
+		.fired = own_fired};
 	struct harness *h = calloc(1, sizeof(*h));
 	struct shunt_error err = {""};
 
@@ -137,8 +140,10 @@ static inline struct harness *harness_open_with(struct subject *s, int64_t slack
 /* Does this machine lack what the choice asks for? Then says what. */
 static inline bool subject_refused(struct subject *s)
 {
-	struct shunt_wait_config config = {.values = &s->values, .worker_count = 1,
-		.slack_ns = -1, .fired = own_fired};
+	struct shunt_wait_config config = {.values = &s->values,
+		.worker_count = 1,
+		.slack_ns = -1,
+		.fired = own_fired};
 	struct shunt_error err = {""};
 	void *wait, *slot;
 	int code = s->ops->open(&wait, &config, &err);
@@ -196,7 +201,8 @@ static inline int each_subject(const char *only, int (*check)(struct subject *s)
 		struct shunt_error why;
 		struct subject s;
 
-		if (ops == NULL || ops->open == NULL || (only != NULL && strcmp(only, p->name) != 0))
+		if (ops == NULL || ops->open == NULL ||
+			(only != NULL && strcmp(only, p->name) != 0))
 			continue;
 		if (ops->probe != NULL && ops->probe(&why) != 0) {
 			print_message("%s: skipped: %s\n", p->name, why.text);

@@ -52,12 +52,12 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 
 static __thread struct {
 	struct shunt_rng rng;
-	unsigned percent;      /* of the calls or results that are hit */
-	int enter_error;       /* instead of entering */
-	bool lose;             /* results vanish, and the kernel says so */
-	int result_error;      /* instead of -ETIME, before its time */
-	int setup_countdown;   /* the n-th ring cannot be had */
-	int memory_countdown;  /* the n-th allocation fails */
+	unsigned percent;     /* of the calls or results that are hit */
+	int enter_error;      /* instead of entering */
+	bool lose;            /* results vanish, and the kernel says so */
+	int result_error;     /* instead of -ETIME, before its time */
+	int setup_countdown;  /* the n-th ring cannot be had */
+	int memory_countdown; /* the n-th allocation fails */
 	unsigned hits;
 	bool losing;
 	uint64_t overflows; /* of the ring closed last */
@@ -206,8 +206,8 @@ static void all_fire(struct subject *s, size_t count, int64_t spread_ns)
 	for (size_t i = 0; i < count; i++) {
 		struct shunt_timer timer;
 
-		own.deadline_ns[i] = base + (int64_t)shunt_rng_below(&fault.rng,
-			(uint64_t)spread_ns);
+		own.deadline_ns[i] =
+			base + (int64_t)shunt_rng_below(&fault.rng, (uint64_t)spread_ns);
 		task_blocks(&own.task[i]);
 		timer = timer_of(&own.task[i], own.deadline_ns[i]);
 		assert_int_equal(h->ops->arm(slot, &timer), 0);
@@ -493,7 +493,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(storms_of_errors_lose_nothing, no_more_faults),
 		cmocka_unit_test_teardown(a_full_submission_ring_is_submitted, no_more_faults),
-		cmocka_unit_test_teardown(an_overflowing_completion_ring_is_flushed, no_more_faults),
+		cmocka_unit_test_teardown(an_overflowing_completion_ring_is_flushed,
+			no_more_faults),
 		cmocka_unit_test_teardown(lost_results_are_made_good, no_more_faults),
 		cmocka_unit_test_teardown(a_refused_timeout_is_armed_again, no_more_faults),
 		cmocka_unit_test_teardown(a_deadline_survives_storms, no_more_faults),

@@ -128,8 +128,9 @@ static void cancelled_own_timers_never_fire(void **state)
 		/* Every other one far ahead, and those are all cancelled. */
 		bool far = i % 2 != 0;
 
-		own_arm(h, slot, own, i, now_ns() + (far ? 3600000 * MS
-			: 20 * MS + (int64_t)shunt_rng_below(&rng, 40 * MS)));
+		own_arm(h, slot, own, i,
+			now_ns() + (far ? 3600000 * MS
+					: 20 * MS + (int64_t)shunt_rng_below(&rng, 40 * MS)));
 		if (i >= 100 && (far || shunt_rng_below(&rng, 2) == 0)) {
 			size_t victim = i - 1 - shunt_rng_below(&rng, 50);
 

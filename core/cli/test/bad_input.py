@@ -59,7 +59,7 @@ class BadWords(CommandTest):
                 self.assertIn(word, called.err)
 
         refuses("ucontext:wat=futex", "no setting 'wat'", "did you mean 'wait'")
-        refuses("ucontext:wait=futx", "wait=futx", "did you mean futex")
+        refuses("ucontext:wait=futx", "wait=futx", "did you mean 'futex'")
         refuses("ucontext:stack.sise=64k", "'stack.sise'", "did you mean 'stack.size'")
         refuses("ucontext:stack.size=1k", "stack.size=1k is out of range", "16k to 1G")
         refuses("ucontext:stack.size=64q", "has an unknown unit", "64k")

@@ -45,7 +45,7 @@ static void runs_to_the_end(void **state)
 {
 	(void)state;
 	struct shunt_sched *sched;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	int rc = shunt_open(&sched, "asm", NULL, &err);
 	if (rc)
 		fail_msg("%s", err.text);
@@ -70,7 +70,7 @@ static void a_deadlock_is_named(void **state)
 {
 	(void)state;
 	struct shunt_sched *sched;
-	struct shunt_error err = { "" };
+	struct shunt_error err = {""};
 	assert_int_equal(shunt_open(&sched, "asm", NULL, &err), 0);
 	assert_int_equal(shunt_run(sched, stuck, NULL, NULL, &err), -EDEADLK);
 	assert_non_null(strstr(err.text, "'root', task 0 in park"));

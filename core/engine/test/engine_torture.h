@@ -64,8 +64,8 @@ static inline int64_t torture_slice_ns(void)
 /* Opens `spec`, runs root, closes. */
 static inline void torture_run(const char *spec, uint64_t seed, shunt_task_fn *root, void *arg)
 {
-	struct shunt_config base = { .seed = seed };
-	struct shunt_error err = { "" };
+	struct shunt_config base = {.seed = seed};
+	struct shunt_error err = {""};
 	struct shunt_sched *sched;
 	if (shunt_open(&sched, spec, &base, &err))
 		fail_msg("%s: %s", spec, err.text);

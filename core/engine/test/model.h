@@ -155,7 +155,7 @@ static inline void model_visit(struct model_search *search, const struct model_s
 /* From all zero, through every state that can be reached. */
 static inline struct model_search model_explore(const struct model *model)
 {
-	struct model_search search = { .model = model };
+	struct model_search search = {.model = model};
 	struct model_state start;
 	memset(&start, 0, sizeof(start));
 	model_visit(&search, &start);

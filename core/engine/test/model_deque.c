@@ -23,10 +23,19 @@ enum { B, T, FOUND, TASK, PUSHED };
 
 /* What the owner does, in order. */
 enum { PUSH = 1, TAKE };
-static const int8_t owner_does[] = { PUSH, PUSH, TAKE, TAKE, PUSH, TAKE, 0 };
+static const int8_t owner_does[] = {PUSH, PUSH, TAKE, TAKE, PUSH, TAKE, 0};
 
-enum { NEXT, PUSH_ELEMENT, PUSH_BOTTOM, TAKE_LOOK, TAKE_CLAIM, TAKE_TOP, TAKE_GET, TAKE_LAST,
-	TAKE_RESTORE };
+enum {
+	NEXT,
+	PUSH_ELEMENT,
+	PUSH_BOTTOM,
+	TAKE_LOOK,
+	TAKE_CLAIM,
+	TAKE_TOP,
+	TAKE_GET,
+	TAKE_LAST,
+	TAKE_RESTORE
+};
 
 static void go(struct model_thread *self, int at)
 {
@@ -160,7 +169,7 @@ static bool step_thief(struct model_state *state, struct model_thread *self, int
 static bool step(struct model_state *state, struct model_thread *self, int mistake)
 {
 	return self == state->thread ? step_owner(state, self, mistake)
-		: step_thief(state, self, mistake);
+				     : step_thief(state, self, mistake);
 }
 
 /* Nothing taken twice, or that was never there; in the end nothing lost. */
@@ -179,8 +188,10 @@ static bool lost_or_doubled(const struct model_state *state, bool ended)
 
 static struct model_search explore(int mistake)
 {
-	struct model model = { .threads = 3, .step = step, .broken = lost_or_doubled,
-		.mistake = mistake };
+	struct model model = {.threads = 3,
+		.step = step,
+		.broken = lost_or_doubled,
+		.mistake = mistake};
 	struct model_search search = model_explore(&model);
 	print_message("mistake %d: %zu states, %zu ends, %zu broken\n", mistake, search.states,
 		search.ends, search.broken);

@@ -31,7 +31,7 @@ enum { LOOK, ANNOUNCE, PREPARE, FENCE, RECHECK, COMMIT, RETRACT };
 static bool work_waits(const struct model_state *state, const struct model_thread *self)
 {
 	return model_load(state, self, WORK_0) != self->reg[DONE_0] ||
-		model_load(state, self, WORK_1) != self->reg[DONE_1];
+	       model_load(state, self, WORK_1) != self->reg[DONE_1];
 }
 
 static bool step_sleeper(struct model_state *state, struct model_thread *self, int mistake)
@@ -81,7 +81,8 @@ static bool step_sleeper(struct model_state *state, struct model_thread *self, i
 
 enum { PUBLISH, PRODUCER_FENCE, READ_IDLE, WAKE };
 
-static bool step_producer(struct model_state *state, struct model_thread *self, int work, int mistake)
+static bool step_producer(struct model_state *state, struct model_thread *self, int work,
+	int mistake)
 {
 	switch (self->at) {
 	case PUBLISH:
@@ -111,7 +112,7 @@ static bool step(struct model_state *state, struct model_thread *self, int mista
 {
 	int index = (int)(self - state->thread);
 	return index == SLEEPER ? step_sleeper(state, self, mistake)
-		: step_producer(state, self, index == 1 ? WORK_0 : WORK_1, mistake);
+				: step_producer(state, self, index == 1 ? WORK_0 : WORK_1, mistake);
 }
 
 static bool left_asleep(const struct model_state *state, bool ended)
@@ -122,7 +123,10 @@ static bool left_asleep(const struct model_state *state, bool ended)
 
 static struct model_search explore(int mistake)
 {
-	struct model model = { .threads = 3, .step = step, .broken = left_asleep, .mistake = mistake };
+	struct model model = {.threads = 3,
+		.step = step,
+		.broken = left_asleep,
+		.mistake = mistake};
 	struct model_search search = model_explore(&model);
 	print_message("mistake %d: %zu states, %zu ends, %zu leave the worker asleep\n", mistake,
 		search.states, search.ends, search.broken);

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -188,15 +189,24 @@ def outcome(program: Path, spec: str, scratch: Path) -> str:
     return f"fails with {done.returncode}" if done.returncode else ""
 
 
+def places(text: str, old: str) -> list[tuple[int, int]]:
+    """Where `old` is in `text`, from and to, whatever the layout of either."""
+    kept = [at for at, char in enumerate(text) if not char.isspace()]
+    bare, wanted = "".join(text[at] for at in kept), "".join(old.split())
+    return [(kept[found.start()], kept[found.start() + len(wanted) - 1] + 1)
+            for found in re.finditer(re.escape(wanted), bare)]
+
+
 def mutate(mutant: Mutant, scratch: Path) -> str:
     """Writes the mutated files below `scratch`. What is wrong with the list, if anything."""
     for file, old, new in filter(None, ((mutant.file, mutant.old, mutant.new), mutant.also)):
         text = (ROOT / file).read_text()
-        if text.count(old) != 1:
-            return f"the list is out of date: its text is in {file} {text.count(old)} times, not once"
+        found = places(text, old)
+        if len(found) != 1:
+            return f"the list is out of date: its text is in {file} {len(found)} times, not once"
         copy = scratch / file
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(text.replace(old, new))
+        copy.write_text(text[:found[0][0]] + new + text[found[0][1]:])
     return ""
 
 

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static long mmaps_left = -1;   /* -1: never fails */
+static long mmaps_left = -1; /* -1: never fails */
 static long threads_left = -1;
 
 void *__real_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
@@ -69,7 +69,7 @@ static int run_on(const char *spec, shunt_task_fn *root, void *arg)
 static void guard_faults(const char *mode)
 {
 	struct shunt_stack_pool pool;
-	struct shunt_stack_cache cache = { NULL, 0 };
+	struct shunt_stack_cache cache = {NULL, 0};
 	int rc = shunt_stack_pool_init(&pool, 65536, mode, false, 0, 1, &err);
 	if (rc == -ENOSYS) {
 		print_message("%s: %s\n", mode, err.text);
@@ -111,7 +111,7 @@ static void what_is_reserved_can_be_taken(void **state)
 {
 	(void)state;
 	struct shunt_stack_pool pool;
-	struct shunt_stack_cache one = { NULL, 0 }, other = { NULL, 0 };
+	struct shunt_stack_cache one = {NULL, 0}, other = {NULL, 0};
 	assert_int_equal(shunt_stack_pool_init(&pool, 16384, "none", true, 0, 2, &err), 0);
 	assert_int_equal(shunt_stack_reserve(&pool, 1000), 0);
 	struct shunt_stack *taken[1000];
@@ -193,7 +193,7 @@ struct crowd {
 static void *gather(void *arg)
 {
 	struct crowd *crowd = arg;
-	struct shunt_wait_group gate = { .count = 1 };
+	struct shunt_wait_group gate = {.count = 1};
 	struct shunt_handle *task = calloc((size_t)crowd->want, sizeof(*task));
 	assert_non_null(task);
 	for (crowd->got = 0; crowd->got < crowd->want; crowd->got++) {
@@ -219,7 +219,7 @@ static void a_hundred_thousand_live(void **state)
 #ifdef SHUNT_TSAN
 	skip(); /* its fibres are limited to some thousands */
 #endif
-	struct crowd crowd = { .want = 100000 };
+	struct crowd crowd = {.want = 100000};
 	assert_int_equal(run_on("ucontext:stack.size=16k,stack.guard=none", gather, &crowd), 0);
 	assert_int_equal(crowd.got, 100000);
 }
@@ -230,7 +230,7 @@ static void mappings_run_out_with_a_reason(void **state)
 #ifdef SHUNT_TSAN
 	skip();
 #endif
-	struct crowd crowd = { .want = 100000 };
+	struct crowd crowd = {.want = 100000};
 	assert_int_equal(run_on("ucontext:stack.size=16k,stack.guard=mprotect", gather, &crowd), 0);
 	if (crowd.got == crowd.want)
 		return; /* vm.max_map_count is raised here */
@@ -239,7 +239,7 @@ static void mappings_run_out_with_a_reason(void **state)
 
 	struct shunt_sched *sched;
 	assert_int_equal(shunt_open(&sched, "ucontext:stack.guard=mprotect", NULL, &err), 0);
-	struct shunt_error why = { "" };
+	struct shunt_error why = {""};
 	uint64_t limit = sched->backend->task_limit(sched, &why);
 	assert_true(limit > 1000 && limit < 100000);
 	assert_non_null(strstr(why.text, "vm.max_map_count"));
@@ -250,13 +250,13 @@ static void no_memory_for_stacks_is_refused_at_spawn(void **state)
 {
 	(void)state;
 	for (long chunks = 1; chunks < 5; chunks++) {
-		struct crowd crowd = { .want = 5000 };
+		struct crowd crowd = {.want = 5000};
 		mmaps_left = chunks;
 		assert_int_equal(run_on("ucontext:stack.guard=none", gather, &crowd), 0);
 		assert_int_equal(crowd.refusal, -ENOMEM);
 		assert_true(crowd.got > 0 && crowd.got < crowd.want);
 	}
-	struct crowd crowd = { .want = 10 };
+	struct crowd crowd = {.want = 10};
 	mmaps_left = 0;
 	assert_int_equal(run_on("ucontext:stack.guard=none", gather, &crowd), -ENOMEM);
 	assert_non_null(strstr(err.text, "root task"));

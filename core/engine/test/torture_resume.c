@@ -12,8 +12,8 @@
 
 #include <pthread.h>
 
-#define TASKS 32
-#define STEPS TORTURE_SCALE(300)
+#define TASKS   32
+#define STEPS   TORTURE_SCALE(300)
 #define HANDLES 256
 
 static struct shunt_mutex mutex;
@@ -74,7 +74,8 @@ static void step(struct shunt_rng *rng)
 		break;
 	default:
 		assert_int_equal(shunt_spawn(NULL, short_life,
-			(void *)(uintptr_t)shunt_rng_below(rng, HANDLES), NULL), 0);
+					 (void *)(uintptr_t)shunt_rng_below(rng, HANDLES), NULL),
+			0);
 	}
 }
 
@@ -129,14 +130,14 @@ static void *root(void *arg)
 		struct walker walker[TASKS];
 		struct shunt_handle waker;
 		pthread_t outside;
-		uint64_t seed[2] = { shunt_rng_next(&rng), shunt_rng_next(&rng) };
+		uint64_t seed[2] = {shunt_rng_next(&rng), shunt_rng_next(&rng)};
 		stop = 0;
 		for (int i = 0; i < TASKS; i++) {
 			shared_steps[i] = permits[i] = 0;
-			walker[i] = (struct walker){ i, shunt_rng_next(&rng) };
+			walker[i] = (struct walker){i, shunt_rng_next(&rng)};
 		}
 		/* All handles are known before any task goes on: they start behind this gate. */
-		gate = (struct shunt_wait_group){ .count = 1 };
+		gate = (struct shunt_wait_group){.count = 1};
 		for (int i = 0; i < TASKS; i++)
 			assert_int_equal(shunt_spawn(&partner[i], walk, &walker[i], NULL), 0);
 		shunt_wait_group_done(&gate);
@@ -161,6 +162,6 @@ static void no_step_is_lost_or_repeated(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(no_step_is_lost_or_repeated) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(no_step_is_lost_or_repeated)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #include "core/engine/test/engine_torture.h"
 
 #define TAKERS 24
-#define POSTS TORTURE_SCALE(400)
+#define POSTS  TORTURE_SCALE(400)
 
 static struct shunt_semaphore semaphore;
 static _Atomic long taken, expired;
@@ -71,8 +71,8 @@ static void join_with_deadlines(struct shunt_rng *rng)
 		int rc;
 		assert_int_equal(shunt_spawn(&handle, nap, (void *)ns, NULL), 0);
 		do
-			rc = shunt_join_until(handle, shunt_now_ns() +
-				(int64_t)shunt_rng_below(rng, 20000), &result);
+			rc = shunt_join_until(handle,
+				shunt_now_ns() + (int64_t)shunt_rng_below(rng, 20000), &result);
 		while (rc == -ETIMEDOUT);
 		assert_int_equal(rc, 0);
 		assert_ptr_equal(result, (void *)ns);
@@ -88,7 +88,7 @@ static void *root(void *arg)
 	do {
 		struct taker taker[TAKERS];
 		struct shunt_handle task[TAKERS], poster[2];
-		uint64_t seed[2] = { shunt_rng_next(&rng), shunt_rng_next(&rng) };
+		uint64_t seed[2] = {shunt_rng_next(&rng), shunt_rng_next(&rng)};
 		shunt_semaphore_init(&semaphore, 0);
 		taken = expired = 0;
 		posting = 1;
@@ -118,6 +118,6 @@ static void exactly_one_wins(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(exactly_one_wins) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(exactly_one_wins)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,10 +92,10 @@ static void *call(void *arg)
 
 static void play_inside(struct shunt_rng *rng)
 {
-	struct player side[2] = { { .seed = shunt_rng_next(rng), .opponent = &side[1] },
-		{ .seed = shunt_rng_next(rng), .opponent = &side[0] } };
+	struct player side[2] = {{.seed = shunt_rng_next(rng), .opponent = &side[1]},
+		{.seed = shunt_rng_next(rng), .opponent = &side[0]}};
 	struct shunt_handle task[2];
-	gate = (struct shunt_wait_group){ .count = 1 };
+	gate = (struct shunt_wait_group){.count = 1};
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(shunt_spawn(&task[i], play, &side[i], NULL), 0);
 	side[0].other = task[1];
@@ -107,8 +107,8 @@ static void play_inside(struct shunt_rng *rng)
 
 static void play_outside(struct shunt_rng *rng)
 {
-	struct player side[2] = { { .seed = shunt_rng_next(rng), .opponent = &side[1] },
-		{ .seed = shunt_rng_next(rng), .opponent = &side[0] } };
+	struct player side[2] = {{.seed = shunt_rng_next(rng), .opponent = &side[1]},
+		{.seed = shunt_rng_next(rng), .opponent = &side[0]}};
 	struct shunt_sched *sched = shunt_self().task->sched;
 	struct shunt_handle task;
 	pthread_t thread;
@@ -141,6 +141,6 @@ static void no_wake_is_lost(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(no_wake_is_lost) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(no_wake_is_lost)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
