@@ -179,7 +179,9 @@ void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	task->timer_ticket = 0;
 	task->name = attr ? attr->name : NULL;
 	task->id = id;
-	task->joiner = detached ? SHUNT_JOINER_DETACHED : SHUNT_JOINER_NONE;
+	/* Release pairs with the acquire in joiner_look [task:joiner]: the new generation first. */
+	__atomic_store_n(&task->joiner, detached ? SHUNT_JOINER_DETACHED : SHUNT_JOINER_NONE,
+		__ATOMIC_RELEASE);
 	/* Relaxed: nobody else knows the task yet. */
 	shunt_word_store(task,
 		(atomic_load_explicit(&task->word, memory_order_relaxed) & SHUNT_WORD_TICKET) |
@@ -188,9 +190,20 @@ void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 
 /*
  * Who joins whom. task->joiner changes under task->join_lock, and the end claims its joiner under it
- * too: a joiner whose deadline has passed therefore finds either itself (and withdraws) or ENDED,
- * and then nobody holds on to its ticket any more.
+ * too: a joiner whose deadline has passed therefore finds either itself (and withdraws) or that the
+ * task has ended, and then nobody holds on to its ticket any more. Of all who find it ended exactly
+ * one takes it, by leaving DETACHED there; only who took it may release it.
+ *
+ * A handle's generation is looked at after the joiner: if it is still the same, the joiner was that
+ * task's, because a task that is released and used again was taken first, and a new generation is
+ * written before its new joiner.
  */
+static void joiner_set(struct shunt_task *task, uintptr_t joiner)
+{
+	/* Release pairs with the acquire in joiner_look [task:joiner]. */
+	__atomic_store_n(&task->joiner, joiner, __ATOMIC_RELEASE);
+}
+
 void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
 {
 	bool many = ctx->many;
@@ -202,8 +215,9 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
 			;
 	shunt_spin_lock(&task->join_lock, many);
 	uintptr_t joiner = task->joiner;
-	task->joiner = SHUNT_JOINER_ENDED;
 	if (joiner <= SHUNT_JOINER_DETACHED) {
+		if (joiner == SHUNT_JOINER_NONE)
+			joiner_set(task, SHUNT_JOINER_ENDED);
 		shunt_spin_unlock(&task->join_lock, many);
 		if (joiner == SHUNT_JOINER_DETACHED)
 			ctx->hooks->release(ctx, task);
@@ -215,6 +229,7 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
 	if (direct && waiter->join_result)
 		*waiter->join_result = task->result;
 	enum shunt_claim claim = shunt_task_claim(waiter, waiter->wait_ticket, 0, many);
+	joiner_set(task, claim == SHUNT_CLAIM_STALE ? SHUNT_JOINER_ENDED : SHUNT_JOINER_DETACHED);
 	shunt_spin_unlock(&task->join_lock, many);
 	if (direct)
 		ctx->hooks->release(ctx, task);
@@ -244,27 +259,37 @@ static int join_check(struct shunt_ctx *ctx, struct shunt_handle handle)
 	return handle.task == ctx->current ? -EDEADLK : 0;
 }
 
-/* What a joiner or detacher finds instead of SHUNT_JOINER_NONE: 1 ended, else an error. */
-static int joiner_found(uintptr_t joiner)
+/* What a joiner or detacher finds, the lock held: 0: a task that runs; 1: it has ended, and is now the
+ * caller's to release; else an error. */
+static int joiner_look(struct shunt_handle handle, bool many)
 {
-	return joiner == SHUNT_JOINER_ENDED ? 1 : joiner == SHUNT_JOINER_DETACHED ? -ESRCH : -EBUSY;
+	struct shunt_task *task = handle.task;
+	/* Acquire pairs with the release in joiner_set [task:joiner]. */
+	uintptr_t joiner = __atomic_load_n(&task->joiner, __ATOMIC_ACQUIRE);
+	uint64_t word = shunt_word_load(task, many);
+	if ((word & SHUNT_WORD_GENERATION) != handle.generation || joiner == SHUNT_JOINER_DETACHED)
+		return -ESRCH;
+	if (joiner == SHUNT_JOINER_NONE)
+		return 0;
+	if (joiner != SHUNT_JOINER_ENDED)
+		return -EBUSY;
+	joiner_set(task, SHUNT_JOINER_DETACHED);
+	return 1;
 }
 
-/* Makes the caller the task's joiner. 0: it must block now. 1: the task had ended. */
-static int join_begin(struct shunt_ctx *ctx, struct shunt_task *task, void **result, bool direct)
+/* Makes the caller the task's joiner. 0: it must block now. 1: the task had ended, and is taken. */
+static int join_begin(struct shunt_ctx *ctx, struct shunt_handle handle, void **result, bool direct)
 {
 	struct shunt_task *self = ctx->current;
-	int rc = 0;
-	shunt_spin_lock(&task->join_lock, ctx->many);
-	if (task->joiner != SHUNT_JOINER_NONE) {
-		rc = joiner_found(task->joiner);
-	} else {
+	shunt_spin_lock(&handle.task->join_lock, ctx->many);
+	int rc = joiner_look(handle, ctx->many);
+	if (rc == 0) {
 		self->join_result = result;
 		self->join_direct = direct;
 		self->wait_ticket = shunt_task_prepare(self, ctx->many);
-		task->joiner = (uintptr_t)self;
+		joiner_set(handle.task, (uintptr_t)self);
 	}
-	shunt_spin_unlock(&task->join_lock, ctx->many);
+	shunt_spin_unlock(&handle.task->join_lock, ctx->many);
 	return rc;
 }
 
@@ -274,7 +299,7 @@ int shunt_join(struct shunt_handle handle, void **result)
 	int rc = join_check(ctx, handle);
 	if (rc)
 		return rc;
-	rc = join_begin(ctx, handle.task, result, true);
+	rc = join_begin(ctx, handle, result, true);
 	if (rc == 0) {
 		count(&ctx->count.joins);
 		ctx->current->wait_what = "join";
@@ -283,15 +308,17 @@ int shunt_join(struct shunt_handle handle, void **result)
 	return rc < 0 ? rc : join_ended(ctx, handle.task, result);
 }
 
-/* The deadline has passed: true if the task has not ended, and is joinable again. */
-static bool join_withdraw(struct shunt_ctx *ctx, struct shunt_task *task, struct shunt_task *self)
+/* The deadline has passed. 0: withdrawn, the task is joinable again; else as joiner_look. */
+static int join_withdraw(struct shunt_ctx *ctx, struct shunt_handle handle, struct shunt_task *self)
 {
-	shunt_spin_lock(&task->join_lock, ctx->many);
-	bool mine = task->joiner == (uintptr_t)self;
-	if (mine)
-		task->joiner = SHUNT_JOINER_NONE;
-	shunt_spin_unlock(&task->join_lock, ctx->many);
-	return mine;
+	int rc = 0;
+	shunt_spin_lock(&handle.task->join_lock, ctx->many);
+	if (handle.task->joiner == (uintptr_t)self)
+		joiner_set(handle.task, SHUNT_JOINER_NONE);
+	else
+		rc = joiner_look(handle, ctx->many);
+	shunt_spin_unlock(&handle.task->join_lock, ctx->many);
+	return rc;
 }
 
 int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **result)
@@ -301,7 +328,7 @@ int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **res
 	if (rc)
 		return rc;
 	struct shunt_task *self = ctx->current;
-	rc = join_begin(ctx, handle.task, result, false);
+	rc = join_begin(ctx, handle, result, false);
 	if (rc < 0)
 		return rc;
 	if (rc == 0) {
@@ -309,8 +336,11 @@ int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **res
 		self->wait_what = "join";
 		rc = ctx->hooks->block(ctx, deadline_ns);
 		ctx = shunt_ctx_get();
-		if (rc && join_withdraw(ctx, handle.task, self))
-			return rc;
+		if (rc) {
+			int found = join_withdraw(ctx, handle, self);
+			if (found <= 0)
+				return found ? found : rc;
+		}
 	}
 	return join_ended(ctx, handle.task, result);
 }
@@ -321,15 +351,12 @@ int shunt_detach(struct shunt_handle handle)
 	int rc = join_check(ctx, handle);
 	if (rc && rc != -EDEADLK)
 		return rc;
-	struct shunt_task *task = handle.task;
-	shunt_spin_lock(&task->join_lock, ctx->many);
-	rc = 0;
-	if (task->joiner == SHUNT_JOINER_NONE)
-		task->joiner = SHUNT_JOINER_DETACHED;
-	else
-		rc = joiner_found(task->joiner);
-	shunt_spin_unlock(&task->join_lock, ctx->many);
-	return rc == 1 ? join_ended(ctx, task, NULL) : rc;
+	shunt_spin_lock(&handle.task->join_lock, ctx->many);
+	rc = joiner_look(handle, ctx->many);
+	if (rc == 0)
+		joiner_set(handle.task, SHUNT_JOINER_DETACHED);
+	shunt_spin_unlock(&handle.task->join_lock, ctx->many);
+	return rc == 1 ? join_ended(ctx, handle.task, NULL) : rc;
 }
 
 /* ---- where am I ----------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@ enum shunt_task_state {
 /* wait_what of a sleep, which only its timer ends; compared by address. */
 extern const char shunt_wait_sleep[];
 
-/* Values of joiner that are no task. */
+/* Values of joiner that are no task. DETACHED also stands for a task that somebody has taken. */
 #define SHUNT_JOINER_NONE     ((uintptr_t)0)
 #define SHUNT_JOINER_DETACHED ((uintptr_t)1)
 #define SHUNT_JOINER_ENDED    ((uintptr_t)2)
@@ -83,7 +83,7 @@ struct shunt_task {
 	struct shunt_sched *sched; /* constant */
 	uint64_t id;
 	const char *name;
-	uintptr_t joiner; /* a SHUNT_JOINER_ or the joining task; guarded by join_lock */
+	uintptr_t joiner; /* a SHUNT_JOINER_ or the joiner; guarded by join_lock [task:joiner] */
 	int join_lock;    /* [waiters:lock] */
 	int wait_result;  /* of a wait on a sync object that can end in more than one way */
 	union {

@@ -275,8 +275,11 @@ void shunt_engine_notify(struct shunt_worker *from)
 	if (sleeper)
 		unlist(engine, sleeper);
 	pthread_mutex_unlock(&engine->idle_lock);
-	if (sleeper)
+	if (sleeper) {
+		int before = *from->errno_at; /* the running task's */
 		engine->wait_slot->wake(sleeper->wait, from->wait);
+		*from->errno_at = before;
+	}
 }
 
 static bool spin(struct shunt_worker *worker)
