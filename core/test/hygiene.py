@@ -10,6 +10,7 @@ One rule a call: `hygiene.py RULE [ROOT]`, RULE being one of
   layers   no file includes or names what its folder must not know
   heads    every source begins with its licence, and says what it is
   words    no unfinished business is left in the text
+  docs     what is registered is named in backends/README.md, workloads in README.md
 
 It reads the text alone and parses no C: comments are told from code, strings from names, no more.
 """
@@ -269,7 +270,19 @@ def check_words(root: Path) -> list[str]:
     return problems
 
 
-RULES = {"tags": check_tags, "layers": check_layers, "heads": check_heads, "words": check_words}
+def check_docs(root: Path) -> list[str]:
+    problems = []
+    for kind, names in sorted(plugin_names(root).items()):
+        place = root / ("README.md" if kind == "workload" else "backends/README.md")
+        text = place.read_text() if place.exists() else ""
+        for name in sorted(names):
+            if f"`{name}`" not in text:
+                problems.append(f"{place.relative_to(root)}: the {kind} `{name}` is not in it")
+    return problems
+
+
+RULES = {"tags": check_tags, "layers": check_layers, "heads": check_heads, "words": check_words,
+         "docs": check_docs}
 
 
 def main(argv: list[str]) -> int:

@@ -91,6 +91,10 @@ int get(void) { return __atomic_exchange_n(&x, 1, __ATOMIC_ACQ_REL); }
         self.assertEqual(1, len(self.problems("heads", "core/a.c", "/* A file. */\n")))
         self.assertEqual(1, len(self.problems("heads", "core/a.c", "/* SPDX-License-Identifier: MIT */\n#include <x.h>\n")))
 
+    def test_docs(self) -> None:
+        self.assertEqual([], self.problems("docs", "backends/README.md", "`fifo`\n"))
+        self.assertEqual(1, len(self.problems("docs", "backends/README.md", "fifo\n")))
+
     def test_words(self) -> None:
         self.assertEqual([], self.problems("words", "core/a.c", HEAD))
         self.assertEqual(1, len(self.problems("words", "core/a.c", HEAD + "/* FIX" "ME */\n")))
