@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #define STACK_BYTES 16384
@@ -223,4 +224,26 @@ double shunt_floor_ring(const struct shunt_switch_ops *ops, uint64_t operations)
 		    (double)((operations / ALIVE + 1) * ALIVE);
 	end();
 	return ns;
+}
+
+/* ---- sleep ---------------------------------------------------------------------------------------
+ */
+
+double shunt_floor_sleep(const struct shunt_switch_ops *ops, uint64_t operations)
+{
+	(void)ops;
+	int slack_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	double late_ns = 0;
+	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+	for (uint64_t i = operations; i; i--) {
+		struct timespec at;
+		clock_gettime(CLOCK_MONOTONIC, &at);
+		at.tv_nsec += SHUNT_FLOOR_SLEEP_NS;
+		at.tv_sec += at.tv_nsec / 1000000000;
+		at.tv_nsec %= 1000000000;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+		late_ns += now_ns() - ((double)at.tv_sec * 1e9 + (double)at.tv_nsec);
+	}
+	prctl(PR_SET_TIMERSLACK, slack_ns < 1 ? 1 : slack_ns, 0, 0, 0);
+	return late_ns;
 }

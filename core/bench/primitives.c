@@ -157,6 +157,18 @@ static double arm_cancel_body(uint64_t operations)
 	return (double)(shunt_now_ns() - start);
 }
 
+/* Not how long a sleep takes, but how late it ends. */
+static double sleep_late_body(uint64_t operations)
+{
+	double late_ns = 0;
+	for (uint64_t i = operations; i; i--) {
+		int64_t deadline = shunt_now_ns() + SHUNT_FLOOR_SLEEP_NS;
+		SHUNT_ASSERT(!shunt_sleep_until(deadline));
+		late_ns += (double)(shunt_now_ns() - deadline);
+	}
+	return late_ns;
+}
+
 /* ---- running one --------------------------------------------------------------------------------- */
 
 struct primitive {
@@ -174,6 +186,7 @@ static const struct primitive primitives[] = {
 	{"wake_park", wake_park_body, NULL},
 	{"mutex", mutex_body, NULL},
 	{"arm_cancel", arm_cancel_body, NULL},
+	{"sleep_late", sleep_late_body, shunt_floor_sleep},
 };
 #define PRIMITIVES (sizeof(primitives) / sizeof(primitives[0]))
 
@@ -248,7 +261,7 @@ static int run_point(const void *arg, uint64_t operations, struct shunt_bench_re
 	if (rc)
 		return rc;
 	shunt_floor_fn *floor = point->primitive->floor;
-	bool floored = floor && switch_of(sched, &ops);
+	bool floored = floor == shunt_floor_sleep || (floor && switch_of(sched, &ops));
 	double before = floored ? floor(&ops, operations) : 0;
 	rc = shunt_run(sched, root, &timing, NULL, err);
 	double after = floored ? floor(&ops, operations) : 0;
