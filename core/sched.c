@@ -228,8 +228,13 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
 	bool direct = waiter->join_direct;
 	if (direct && waiter->join_result)
 		*waiter->join_result = task->result;
+	/* Taken before the claim: a joiner that was claimed may release the task, and it may be another
+	 * one by the time that we look again. One that was not (its deadline came first) waits for the
+	 * lock to withdraw. */
+	joiner_set(task, SHUNT_JOINER_DETACHED);
 	enum shunt_claim claim = shunt_task_claim(waiter, waiter->wait_ticket, 0, many);
-	joiner_set(task, claim == SHUNT_CLAIM_STALE ? SHUNT_JOINER_ENDED : SHUNT_JOINER_DETACHED);
+	if (claim == SHUNT_CLAIM_STALE)
+		joiner_set(task, SHUNT_JOINER_ENDED);
 	shunt_spin_unlock(&task->join_lock, many);
 	if (direct)
 		ctx->hooks->release(ctx, task);
