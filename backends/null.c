@@ -163,7 +163,7 @@ static int null_open(struct shunt_sched **sched, const struct shunt_backend *bac
 	 * for ever. `many` false: core may use plain loads and stores on task words. */
 	null->sched = (struct shunt_sched){.backend = backend,
 		.worker_count = 1,
-		.caps = SHUNT_DETERMINISTIC | SHUNT_DEADLOCK};
+		.caps = SHUNT_DETERMINISTIC | SHUNT_DEADLOCK | SHUNT_PINS};
 	null->ctx = (struct shunt_ctx){.hooks = &null_hooks, .sched = &null->sched};
 	shunt_descriptors_init(&null->descriptors, &null->sched, sizeof(struct shunt_task));
 	*sched = &null->sched;

@@ -17,6 +17,8 @@
  * post; so it comes to zero only when nobody is left who could post. Then every thread is called
  * back to its first frame (longjmp) and ends, and the run reports who waited for what.
  *
+ * "Worker n" is the n-th CPU that this process may use: a task put on it is a thread bound to it.
+ *
  * What it does not do: traces (the kernel has better ones: perf sched), direct transfer.
  */
 #include "backends/threads_limit.h"
@@ -43,6 +45,7 @@ struct thread_task {
 	_Atomic uint32_t posted; /* [thread:posted] 1: claimed, go on */
 	bool for_ever; /* its wait has no deadline; written before the commit, read after a claim */
 	int64_t ready_ns; /* for sched_delay; 0: not sampled */
+	unsigned worker;  /* as in its attributes */
 };
 
 struct thread_counts {
@@ -60,6 +63,7 @@ struct threads {
 	struct shunt_sched sched;
 	struct shunt_values values;
 	pthread_attr_t attr;
+	cpu_set_t cpus; /* that this process may use */
 	int64_t slack_ns;
 	unsigned delay_every;
 	struct shunt_hist *delay;       /* NULL: off */
@@ -315,7 +319,9 @@ static void *thread_main(void *arg)
 			.current = task,
 			.sched = &threads->sched,
 			.many = true,
-			.index = (unsigned)(task->id % threads->sched.worker_count)}};
+			.index = self->worker
+					 ? self->worker - 1
+					 : (unsigned)(task->id % threads->sched.worker_count)}};
 	if (threads->slack_ns)
 		prctl(PR_SET_TIMERSLACK, (unsigned long)threads->slack_ns, 0, 0, 0);
 	shunt_ctx_set(&thread.ctx);
@@ -358,6 +364,44 @@ static void expel(struct threads *threads, struct shunt_task *task)
 	pthread_mutex_unlock(&threads->lock);
 }
 
+/* 0, or a positive errno: the C library refuses stack.size. */
+static int set_attributes(const struct threads *threads, pthread_attr_t *attr)
+{
+	pthread_attr_setdetachstate(attr, PTHREAD_CREATE_DETACHED);
+	return pthread_attr_setstacksize(attr,
+		(size_t)shunt_value_int(&threads->values, "stack.size"));
+}
+
+/* The CPU that stands for a worker: the n-th of the set. */
+static int cpu_of(const struct threads *threads, unsigned worker_index)
+{
+	int cpu = -1;
+	for (unsigned left = worker_index + 1; left; left -= CPU_ISSET(cpu, &threads->cpus) != 0)
+		cpu++;
+	return cpu;
+}
+
+/* A thread of its own for `task`, bound to a CPU if it was put on one. 0, or a positive errno. */
+static int create_thread(struct threads *threads, struct shunt_task *task)
+{
+	pthread_t thread;
+	pthread_attr_t bound;
+	cpu_set_t one;
+	unsigned worker = of_task(task)->worker;
+	if (!worker)
+		return pthread_create(&thread, &threads->attr, thread_main, task);
+	CPU_ZERO(&one);
+	CPU_SET(cpu_of(threads, worker - 1), &one);
+	pthread_attr_init(&bound);
+	int rc = set_attributes(threads, &bound);
+	if (!rc)
+		rc = pthread_attr_setaffinity_np(&bound, sizeof(one), &one);
+	if (!rc)
+		rc = pthread_create(&thread, &bound, thread_main, task);
+	pthread_attr_destroy(&bound);
+	return rc;
+}
+
 static int start(struct threads *threads, struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr, bool sample)
 {
@@ -370,14 +414,14 @@ static int start(struct threads *threads, struct shunt_handle *handle, shunt_tas
 	/* Relaxed: the new thread is created after this, and nobody else knows the task. */
 	atomic_store_explicit(&of_task(task)->posted, 0, memory_order_relaxed);
 	of_task(task)->ready_ns = sample ? shunt_now_ns() : 0;
+	of_task(task)->worker = attr ? attr->worker : 0;
 	/* Before the thread is, which may look for its own handle there; put back on a failure. */
 	struct shunt_handle before = {NULL, 0};
 	if (handle) {
 		before = *handle;
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	}
-	pthread_t thread;
-	rc = pthread_create(&thread, &threads->attr, thread_main, task);
+	rc = create_thread(threads, task);
 	if (!rc)
 		return 0;
 	if (handle)
@@ -494,23 +538,15 @@ static const struct shunt_param threads_params[] = {
 	{.name = NULL},
 };
 
-static unsigned cpu_count(void)
+/* How many CPUs there are for tasks; where the set of them can be read, tasks can be put on one. */
+static void count_cpus(struct threads *threads)
 {
-	cpu_set_t cpus;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-		return (unsigned)CPU_COUNT(&cpus);
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	return online > 0 ? (unsigned)online : 1;
-}
-
-static int set_attributes(struct threads *threads, struct shunt_error *err)
-{
-	size_t stack = (size_t)shunt_value_int(&threads->values, "stack.size");
-	int rc = pthread_attr_setstacksize(&threads->attr, stack);
-	pthread_attr_setdetachstate(&threads->attr, PTHREAD_CREATE_DETACHED);
-	return rc ? shunt_fail(err, -rc, "stack.size=%zu: the C library refuses it: %s", stack,
-			    strerror(rc))
-		  : 0;
+	threads->sched.worker_count = online > 0 ? (unsigned)online : 1;
+	if (sched_getaffinity(0, sizeof(threads->cpus), &threads->cpus) == 0) {
+		threads->sched.worker_count = (unsigned)CPU_COUNT(&threads->cpus);
+		threads->sched.caps |= SHUNT_PINS;
+	}
 }
 
 static void threads_close(struct shunt_sched *sched)
@@ -536,10 +572,10 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 	if (!threads)
 		return shunt_fail(err, -ENOMEM, "out of memory for the scheduler");
 	threads->sched = (struct shunt_sched){.backend = backend,
-		.worker_count = cpu_count(),
 		.many = true,
 		.caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_PARALLEL |
 			SHUNT_DEADLOCK};
+	count_cpus(threads);
 	pthread_mutex_init(&threads->lock, NULL);
 	pthread_cond_init(&threads->changed, NULL);
 	pthread_attr_init(&threads->attr);
@@ -547,8 +583,9 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 	threads->delay = config->sched_delay;
 	threads->delay_every = config->sched_delay_every ? config->sched_delay_every : 1;
 	int rc = shunt_config_values(&threads->values, threads_params, config, err);
-	if (!rc)
-		rc = set_attributes(threads, err);
+	if (!rc && (rc = -set_attributes(threads, &threads->attr)))
+		shunt_fail(err, rc, "stack.size=%lld: the C library refuses it: %s",
+			(long long)shunt_value_int(&threads->values, "stack.size"), strerror(-rc));
 	if (rc) {
 		threads_close(&threads->sched);
 		return rc;

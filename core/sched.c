@@ -162,10 +162,25 @@ int shunt_transfer(struct shunt_handle handle)
 
 /* ---- a task's life -------------------------------------------------------------------------- */
 
+/* May a task be put where its attributes say? */
+static int check_attr(const struct shunt_sched *sched, const struct shunt_attr *attr)
+{
+	if (!attr || !attr->worker)
+		return 0;
+	if (attr->worker > sched->worker_count)
+		return -EINVAL;
+	return sched->caps & SHUNT_PINS ? 0 : -ENOTSUP;
+}
+
 int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
+	if (__builtin_expect(attr != NULL, 0)) {
+		int rc = check_attr(ctx->sched, attr);
+		if (rc)
+			return rc;
+	}
 	return ctx->hooks->spawn(ctx, handle, fn, arg, attr);
 }
 
@@ -409,8 +424,8 @@ void shunt_close(struct shunt_sched *sched)
 int shunt_spawn_external(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr)
 {
-	return sched->backend->spawn ? sched->backend->spawn(sched, handle, fn, arg, attr)
-				     : -ENOTSUP;
+	int rc = sched->backend->spawn ? check_attr(sched, attr) : -ENOTSUP;
+	return rc ? rc : sched->backend->spawn(sched, handle, fn, arg, attr);
 }
 
 void shunt_hold(struct shunt_sched *sched)

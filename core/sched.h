@@ -38,6 +38,9 @@ struct shunt_handle {
 
 struct shunt_attr {
 	const char *name; /* for reports; not copied, must outlive the task; NULL: none */
+	/* 0: any worker. n: the task belongs to worker n - 1 and runs there alone, where the backend
+	 * pins tasks (SHUNT_PINS): not under a policy that steals or shares. */
+	unsigned worker;
 };
 
 /* ---- a task's life ------------------------------------------------------------------------ */
@@ -46,7 +49,8 @@ struct shunt_attr {
  * Starts a task that will run fn(arg). *handle (may be NULL: then it is detached at once) must be
  * joined or detached. attr may be NULL.
  * 0; -ENOMEM, -EAGAIN: no memory, or a limit of the machine reached (nothing was started);
- * -ECANCELED: the run is ending.
+ * -ECANCELED: the run is ending; -EINVAL: attr names a worker that there is not; -ENOTSUP: it names
+ * one, and this backend does not pin tasks.
  * Context: task; does not switch (but `null` runs fn at once).
  */
 int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *arg,

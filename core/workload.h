@@ -28,6 +28,7 @@ enum shunt_cap {
 	SHUNT_DETERMINISTIC = 1 << 6,   /* same seed, same schedule (without timers) */
 	SHUNT_VIRTUAL_TIME = 1 << 7,
 	SHUNT_DEADLOCK = 1 << 8, /* notices and reports a deadlock */
+	SHUNT_PINS = 1 << 9,     /* shunt_attr.worker holds: a task stays where it was put */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */
@@ -48,7 +49,9 @@ struct shunt_workload {
 	unsigned needs;          /* enum shunt_cap bits */
 	const struct shunt_param *params;
 	const char *small; /* settings for a run of some milliseconds on any backend, for tests:
-				    "tasks=4 switches=100". Several such runs are divided by `|` */
+				    "tasks=4 switches=100". Several such runs are divided by `|`; one
+				    that begins with `~` needs more than `needs` says, and every
+				    backend with many workers that pins tasks has it */
 
 	/* Optional: checks parameters against each other and lets one imply others. -EINVAL;
 	 * -ENOTSUP: these parameters need more than the backend can (err says what), a run to skip. */

@@ -118,11 +118,12 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 	unsigned caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_DEADLOCK;
 	if (!engine->sched.many)
 		caps |= SHUNT_DIRECT_TRANSFER;
+	bool stay = !engine->policy->steals && !engine->policy->shared;
 	if (engine->worker_count == 1)
-		caps |= SHUNT_DETERMINISTIC;
+		caps |= SHUNT_DETERMINISTIC | SHUNT_PINS;
 	else
-		caps |= SHUNT_PARALLEL |
-			(engine->policy->steals || engine->policy->shared ? SHUNT_MIGRATES : 0);
+		caps |= SHUNT_PARALLEL | (stay ? 0 : SHUNT_MIGRATES) |
+			(stay && !engine->policy->place ? SHUNT_PINS : 0);
 	return caps;
 }
 

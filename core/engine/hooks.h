@@ -171,9 +171,12 @@ SHUNT_INLINE bool shunt_transfer_direct(struct shunt_worker *worker, struct shun
 	       !(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
 }
 
-/* Where a policy that neither steals nor shares keeps a new task: the workers in turn. */
-SHUNT_INLINE unsigned shunt_spawn_home(struct shunt_worker *worker)
+/* Where a policy that neither steals nor shares keeps a new task: on the worker that its attributes
+ * name, which core has checked, else the workers in turn. */
+SHUNT_INLINE unsigned shunt_spawn_home(struct shunt_worker *worker, const struct shunt_attr *attr)
 {
+	if (SHUNT_UNLIKELY(attr != NULL) && attr->worker)
+		return attr->worker - 1;
 	unsigned turn = worker->spawn_turn++;
 	if (worker->spawn_turn == worker->env.worker_count)
 		worker->spawn_turn = 0;
@@ -203,7 +206,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		worker->free_count--;
 	task->sp = NULL;
 	/* Relaxed: read by threads that hold a stale handle (inbox.c). */
-	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker) : 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker, attr) : 0, __ATOMIC_RELAXED);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};

@@ -127,7 +127,8 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 		return rc;
 	uint64_t id = task->id;
 	task->sp = NULL;
-	task->home = (unsigned)(id % engine->worker_count);
+	task->home = attr && attr->worker ? attr->worker - 1
+					  : (unsigned)(id % engine->worker_count);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};

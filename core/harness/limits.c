@@ -27,6 +27,7 @@ static const struct {
 	{SHUNT_DETERMINISTIC, "the same schedule for the same seed"},
 	{SHUNT_VIRTUAL_TIME, "virtual time"},
 	{SHUNT_DEADLOCK, "deadlock reports"},
+	{SHUNT_PINS, "tasks that stay on the worker they are put on"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)

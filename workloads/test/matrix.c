@@ -101,10 +101,10 @@ static bool run_one(const char *spec, const struct shunt_workload *workload, con
 	return ran;
 }
 
-/* What a workload that runs to completion asks of nobody. */
-static bool must_run(const struct shunt_workload *workload, unsigned caps)
+/* What a workload that runs to completion asks of nobody; a run marked `~` asks for more. */
+static bool must_run(const struct shunt_workload *workload, unsigned caps, bool more)
 {
-	unsigned full = SHUNT_CAN_BLOCK | SHUNT_TIMED;
+	unsigned full = SHUNT_CAN_BLOCK | SHUNT_TIMED | (more ? SHUNT_PARALLEL | SHUNT_PINS : 0);
 	return (caps & full) == full && (workload->needs & ~caps) == 0;
 }
 
@@ -131,8 +131,9 @@ static void runs_every_workload(void **state)
 		strcpy(text, workload->small);
 		for (char *one = strtok_r(text, "|", &save); one;
 			one = strtok_r(NULL, "|", &save)) {
-			bool did = run_one(spec, workload, one);
-			if (!did && must_run(workload, caps))
+			bool more = *one == '~';
+			bool did = run_one(spec, workload, one + more);
+			if (!did && must_run(workload, caps, more))
 				fail_msg("%s must be able to run %s %s", spec, workload->name, one);
 			ran += did;
 			skipped += !did;
