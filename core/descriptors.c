@@ -96,9 +96,7 @@ void shunt_stuck_add(struct shunt_stuck *stuck, const struct shunt_task *task)
 	if (state < SHUNT_TASK_PARKING || state > SHUNT_TASK_BLOCKED ||
 		stuck->named >= NAMES_MOST || stuck->used >= sizeof(stuck->text))
 		return;
-	const char *what = state <= SHUNT_TASK_PARKED ? "park"
-			   : task->wait_what          ? task->wait_what
-						      : "a wait";
+	const char *what = state <= SHUNT_TASK_PARKED ? "park" : shunt_wait_name(task->wait_what);
 	int n = snprintf(stuck->text + stuck->used, sizeof(stuck->text) - stuck->used,
 		"%s%s%s%stask %llu in %s", stuck->named ? "; " : ": ", task->name ? "'" : "",
 		task->name ? task->name : "", task->name ? "', " : "", (unsigned long long)task->id,

@@ -91,13 +91,27 @@ int64_t shunt_now_ns(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-const char shunt_wait_sleep[] = "sleep";
+const char *shunt_wait_name(enum shunt_wait_what what)
+{
+	static const char *const names[] = {
+		[SHUNT_WAIT_SOMETHING] = "a wait",
+		[SHUNT_WAIT_SLEEP] = "sleep",
+		[SHUNT_WAIT_JOIN] = "join",
+		[SHUNT_WAIT_MUTEX] = "mutex",
+		[SHUNT_WAIT_SEMAPHORE] = "semaphore",
+		[SHUNT_WAIT_CONDITION] = "condition",
+		[SHUNT_WAIT_SEND] = "channel send",
+		[SHUNT_WAIT_RECEIVE] = "channel receive",
+		[SHUNT_WAIT_GROUP] = "wait group",
+	};
+	return names[what];
+}
 
 int shunt_sleep_until(int64_t deadline_ns)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	count(&ctx->count.sleeps);
-	ctx->current->wait_what = shunt_wait_sleep;
+	ctx->current->wait_what = SHUNT_WAIT_SLEEP;
 	shunt_task_prepare(ctx->current, ctx->many);
 	int rc = ctx->hooks->block(ctx, deadline_ns);
 	return rc == -ETIMEDOUT ? 0 : rc;
@@ -322,7 +336,7 @@ int shunt_join(struct shunt_handle handle, void **result)
 	rc = join_begin(ctx, handle, result, true);
 	if (rc == 0) {
 		count(&ctx->count.joins);
-		ctx->current->wait_what = "join";
+		ctx->current->wait_what = SHUNT_WAIT_JOIN;
 		return ctx->hooks->block(ctx, SHUNT_FOREVER);
 	}
 	return rc < 0 ? rc : join_ended(ctx, handle.task, result);
@@ -353,7 +367,7 @@ int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **res
 		return rc;
 	if (rc == 0) {
 		count(&ctx->count.joins);
-		self->wait_what = "join";
+		self->wait_what = SHUNT_WAIT_JOIN;
 		rc = ctx->hooks->block(ctx, deadline_ns);
 		ctx = shunt_ctx_get();
 		if (rc) {

@@ -36,8 +36,13 @@ struct shunt_handle {
 	uint64_t generation;
 };
 
+/* What is known of a task when it is spawned; read then and not kept. Zero is a valid one. What the
+ * policy has no use for is ignored: `edf` reads the deadline, `srpt` the service, `prio` the class. */
 struct shunt_attr {
-	const char *name; /* for reports; not copied, must outlive the task; NULL: none */
+	const char *name;    /* for reports; not copied, must outlive the task; NULL: none */
+	int64_t deadline_ns; /* when it should have ended, on CLOCK_MONOTONIC; 0: no deadline */
+	int64_t service_ns;  /* processor time that it is expected to need; 0: unknown */
+	unsigned priority;   /* its class: 0, the default, is the most urgent, 63 the least */
 	/* 0: any worker. n: the task belongs to worker n - 1 and runs there alone, where the backend
 	 * pins tasks (SHUNT_PINS): not under a policy that steals or shares. */
 	unsigned worker;
@@ -88,7 +93,13 @@ void shunt_yield(void);
  */
 int shunt_transfer(struct shunt_handle handle);
 
-/* May a quantum end here, or does somebody wait for the scheduler? One load. Context: task. */
+/*
+ * Should the caller give way here, by shunt_yield? True when it has used up its quantum since it was
+ * last resumed (`quantum` of the composition) and another task is ready, or when the policy has a
+ * more urgent one; false for ever on backends that the kernel preempts. Collects what came from
+ * outside and the timers that are due. One load where there is no quantum and nothing to collect.
+ * Context: task; does not switch.
+ */
 bool shunt_checkpoint(void);
 
 /* ---- time --------------------------------------------------------------------------------- */

@@ -50,8 +50,20 @@ enum shunt_task_state {
 #define SHUNT_GENERATION_ONE  UINT64_C(0x20)
 #define SHUNT_EPOCH_ONE       (UINT64_C(1) << 32)
 
-/* wait_what of a sleep, which only its timer ends; compared by address. */
-extern const char shunt_wait_sleep[];
+/* What a task waits for, for reports; a sleep is what only its timer ends. */
+enum shunt_wait_what {
+	SHUNT_WAIT_SOMETHING,
+	SHUNT_WAIT_SLEEP,
+	SHUNT_WAIT_JOIN,
+	SHUNT_WAIT_MUTEX,
+	SHUNT_WAIT_SEMAPHORE,
+	SHUNT_WAIT_CONDITION,
+	SHUNT_WAIT_SEND,
+	SHUNT_WAIT_RECEIVE,
+	SHUNT_WAIT_GROUP,
+};
+/* "a wait", "sleep", "channel send", … */
+const char *shunt_wait_name(enum shunt_wait_what what);
 
 /* Values of joiner that are no task. DETACHED also stands for a task that somebody has taken. */
 #define SHUNT_JOINER_NONE     ((uintptr_t)0)
@@ -97,11 +109,12 @@ struct shunt_task {
 	struct shunt_waiters *wait_on; /* NULL: not in a list */
 	uint64_t wait_ticket;          /* of the wait on a sync object or the join in progress */
 	void *wait_value;              /* handed over with the wake */
-	const char *wait_what;         /* "mutex", "join", …: for the deadlock report */
+	int64_t key; /* the policy's own: made of the attributes at the spawn, then changed by it */
 
 	struct shunt_task *injected_next;
 	_Atomic uint32_t injected; /* [task:injected] in an inbox already */
 	bool join_direct;          /* the task it joins may hand over and release (no deadline) */
+	uint8_t wait_what;         /* a SHUNT_WAIT_ */
 };
 
 _Static_assert(sizeof(struct shunt_task) == 192, "three cache lines");

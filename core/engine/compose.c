@@ -48,6 +48,12 @@ const struct shunt_param shunt_engine_params[] = {
 		.max = 1000000000,
 		.help = "while timers are armed, how often a busy worker is made to look; 0: "
 			"never"},
+	{.name = "quantum",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "0",
+		.max = 1000000000,
+		.help = "how long a task may run before shunt_checkpoint asks it to yield; 0: no "
+			"limit"},
 	{.name = "wait.slack",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ns",

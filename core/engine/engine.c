@@ -140,8 +140,12 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->spin_ns = shunt_value_int(&engine->own, "wait.spin");
 	engine->interval = (unsigned)shunt_value_int(&engine->own, "interval");
 	engine->dispatch = shunt_value_text(&engine->own, "dispatch");
+	engine->quantum_ns = shunt_value_int(&engine->own, "quantum");
+	engine->stamped = engine->quantum_ns || engine->policy->needs_time;
+	if (engine->stamped)
+		shunt_clock_init(&engine->clock, true, 0);
 	engine->hooks = shunt_hooks_choose(engine->policy, !strcmp(engine->dispatch, "inline"),
-		engine->sched.many, engine->probing);
+		engine->sched.many, engine->probing, engine->stamped);
 	engine->sched.caps = resolved_caps(engine);
 }
 

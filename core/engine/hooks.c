@@ -16,19 +16,37 @@ static inline struct shunt_task *table_pick(struct shunt_worker *worker, struct 
 	return worker->engine->policy->pick(worker, current, why);
 }
 
-SHUNT_HOOKS(table, single, false, false, table_enqueue, table_pick);
-SHUNT_HOOKS(table, many, true, false, table_enqueue, table_pick);
-SHUNT_HOOKS(table, single_probe, false, true, table_enqueue, table_pick);
-SHUNT_HOOKS(table, many_probe, true, true, table_enqueue, table_pick);
+static inline void table_set_key(struct shunt_worker *worker, struct shunt_task *task,
+	const struct shunt_attr *attr)
+{
+	if (worker->engine->policy->key)
+		task->key = worker->engine->policy->key(attr);
+}
+
+#define TABLE_HOOKS(TAG, MANY, PROBE, STAMPED)                                                     \
+	SHUNT_HOOKS(table, TAG, MANY, PROBE, STAMPED, table_enqueue, table_pick, table_set_key)
+
+TABLE_HOOKS(single, false, false, false);
+TABLE_HOOKS(many, true, false, false);
+TABLE_HOOKS(single_stamped, false, false, true);
+TABLE_HOOKS(many_stamped, true, false, true);
+TABLE_HOOKS(single_probe, false, true, false);
+TABLE_HOOKS(many_probe, true, true, false);
+TABLE_HOOKS(single_probe_stamped, false, true, true);
+TABLE_HOOKS(many_probe_stamped, true, true, true);
 
 const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, bool inlined,
-	bool many, bool probe)
+	bool many, bool probe, bool stamped)
 {
-	if (probe)
-		return many ? &table_hooks_many_probe : &table_hooks_single_probe;
-	if (inlined)
-		return many ? policy->inlined_many : policy->inlined_single;
-	return many ? &table_hooks_many : &table_hooks_single;
+	static const struct shunt_hooks *const tables[2][2][2] = {
+		{{&table_hooks_single, &table_hooks_single_stamped},
+			{&table_hooks_many, &table_hooks_many_stamped}},
+		{{&table_hooks_single_probe, &table_hooks_single_probe_stamped},
+			{&table_hooks_many_probe, &table_hooks_many_probe_stamped}},
+	};
+	if (inlined && !probe)
+		return policy->inlined[many][stamped];
+	return tables[probe][many][stamped];
 }
 
 void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
@@ -63,11 +81,4 @@ int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t 
 	shunt_wake((struct shunt_handle){to, generation});
 	ctx->count.transfers_plain++;
 	return ctx->hooks->park(ctx, SHUNT_FOREVER);
-}
-
-bool shunt_worker_checkpoint(struct shunt_ctx *ctx)
-{
-	struct shunt_worker *worker = shunt_worker_of(ctx);
-	/* Relaxed: a hint; the slow path that follows looks for itself. */
-	return worker->switches >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
 }

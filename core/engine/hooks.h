@@ -29,6 +29,8 @@
 typedef void shunt_enqueue_fn(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why);
+typedef void shunt_key_fn(struct shunt_worker *worker, struct shunt_task *task,
+	const struct shunt_attr *attr);
 
 /* engine/switch.c: the same as shunt_switch for a task that has no stack yet. */
 int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
@@ -41,7 +43,7 @@ shunt_post_fn shunt_post_commit;
 
 /* The instance for a composition. */
 const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, bool inlined,
-	bool many, bool probe);
+	bool many, bool probe, bool stamped);
 
 /* Makes `task` ready to run on `worker` or where the policy places it: not inlined, with a policy
  * behind its table. For the slow paths; the hooks have their own. */
@@ -74,11 +76,13 @@ SHUNT_INLINE bool shunt_due(struct shunt_worker *worker)
 
 /* ---- yield ---------------------------------------------------------------------------------- */
 
-SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool probe,
+SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool probe, bool stamped,
 	shunt_enqueue_fn *enqueue, shunt_pick_fn *pick, shunt_post_fn *post)
 {
 	struct shunt_task *current = worker->ctx.current;
 	struct shunt_task *next = pick(worker, current, SHUNT_WHY_YIELD);
+	if (stamped)
+		shunt_slice_begin(worker, next);
 	if (next == current)
 		return;
 	if (probe)
@@ -100,11 +104,13 @@ SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool 
  * or a wake came from outside): the task is then in the queue like any other, and if it is picked
  * it just goes on. With many it is still BLOCKING then, and commit takes care of it.
  */
-SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool probe, bool serviced,
-	shunt_pick_fn *pick)
+SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool probe, bool stamped,
+	bool serviced, shunt_pick_fn *pick)
 {
 	struct shunt_task *current = worker->ctx.current;
 	struct shunt_task *next = pick(worker, NULL, SHUNT_WHY_BLOCK);
+	if (stamped && next)
+		shunt_slice_begin(worker, next);
 	worker->blocked++;
 	if (serviced && next == current) {
 		if (probe)
@@ -141,9 +147,13 @@ SHUNT_INLINE void shunt_hook_ready(struct shunt_worker *worker, struct shunt_tas
 /* Wakes `to` and parks: one swap if it is parked and there is nothing to service. -EAGAIN: the
  * caller must go the ordinary way. */
 SHUNT_INLINE int shunt_hook_transfer(struct shunt_worker *worker, struct shunt_task *to,
-	uint64_t generation, bool probe)
+	uint64_t generation, bool probe, bool stamped)
 {
 	struct shunt_task *current = worker->ctx.current;
+	if (stamped) {
+		shunt_slice_end(worker);
+		shunt_slice_begin(worker, to);
+	}
 	to->value = 0;
 	shunt_word_store(to,
 		shunt_word_with_state(shunt_word_load(to, false), SHUNT_TASK_RUNNABLE));
@@ -183,11 +193,18 @@ SHUNT_INLINE unsigned shunt_spawn_home(struct shunt_worker *worker, const struct
 	return turn;
 }
 
+/* The key of a task under a policy that has none. */
+SHUNT_INLINE void shunt_keyless(struct shunt_worker *worker, struct shunt_task *task,
+	const struct shunt_attr *attr)
+{
+	(void)worker, (void)task, (void)attr;
+}
+
 /* ---- spawn ----------------------------------------------------------------------------------- */
 
 SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_handle *handle,
 	shunt_task_fn *fn, void *arg, const struct shunt_attr *attr, bool many, bool probe,
-	shunt_enqueue_fn *enqueue)
+	shunt_enqueue_fn *enqueue, shunt_key_fn *key)
 {
 	struct shunt_task *task = worker->free_tasks;
 	if (SHUNT_UNLIKELY(!task || !worker->credits)) {
@@ -208,6 +225,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	/* Relaxed: read by threads that hold a stale handle (inbox.c). */
 	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker, attr) : 0, __ATOMIC_RELAXED);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
+	key(worker, task, attr);
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	if (probe)
@@ -224,9 +242,9 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 
 /* ---- instantiation --------------------------------------------------------------------------- */
 
-/* park and block for one (tag, MANY, PROBE); arming a timer and the slow path are calls of their
+/* The hooks for one (tag, MANY, PROBE, STAMPED); arming a timer and the slow path are calls of their
  * own, each ending in the same tail. */
-#define SHUNT_HOOKS(P, TAG, MANY, PROBE, ENQUEUE, PICK)                                            \
+#define SHUNT_HOOKS(P, TAG, MANY, PROBE, STAMPED, ENQUEUE, PICK, KEY)                              \
 	static void P##_post_##TAG(void *arg)                                                      \
 	{                                                                                          \
 		struct shunt_task *task_ = arg;                                                    \
@@ -238,29 +256,34 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	static SHUNT_SLOW void P##_yield_slow_##TAG(struct shunt_ctx *ctx)                         \
 	{                                                                                          \
 		shunt_worker_service(shunt_worker_of(ctx));                                        \
-		shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, ENQUEUE, PICK,                 \
+		shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, STAMPED, ENQUEUE, PICK,        \
 			P##_post_##TAG);                                                           \
 	}                                                                                          \
 	static void P##_yield_##TAG(struct shunt_ctx *ctx)                                         \
 	{                                                                                          \
+		if (STAMPED)                                                                       \
+			shunt_slice_end(shunt_worker_of(ctx));                                     \
 		if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx))))                               \
 			P##_yield_slow_##TAG(ctx);                                                 \
 		else                                                                               \
-			shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, ENQUEUE, PICK,         \
-				P##_post_##TAG);                                                   \
+			shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, STAMPED, ENQUEUE,      \
+				PICK, P##_post_##TAG);                                             \
 	}                                                                                          \
 	static SHUNT_SLOW int P##_leave_slow_##TAG(struct shunt_ctx *ctx)                          \
 	{                                                                                          \
 		shunt_worker_service(shunt_worker_of(ctx));                                        \
-		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, !(MANY), PICK);         \
+		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, STAMPED, !(MANY),       \
+			PICK);                                                                     \
 	}                                                                                          \
 	SHUNT_INLINE int P##_leave_##TAG(struct shunt_ctx *ctx)                                    \
 	{                                                                                          \
 		if (PROBE)                                                                         \
 			shunt_probe_leave(shunt_worker_of(ctx));                                   \
+		if (STAMPED)                                                                       \
+			shunt_slice_end(shunt_worker_of(ctx));                                     \
 		if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx))))                               \
 			return P##_leave_slow_##TAG(ctx);                                          \
-		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, false, PICK);           \
+		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, STAMPED, false, PICK);  \
 	}                                                                                          \
 	static __attribute__((noinline)) int P##_timed_##TAG(struct shunt_ctx *ctx,                \
 		int64_t deadline_ns)                                                               \
@@ -293,14 +316,15 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		shunt_task_fn *fn, void *arg, const struct shunt_attr *attr)                       \
 	{                                                                                          \
 		return shunt_hook_spawn(shunt_worker_of(ctx), handle, fn, arg, attr, MANY, PROBE,  \
-			ENQUEUE);                                                                  \
+			ENQUEUE, KEY);                                                             \
 	}                                                                                          \
 	static int P##_transfer_##TAG(struct shunt_ctx *ctx, struct shunt_task *to,                \
 		uint64_t generation)                                                               \
 	{                                                                                          \
 		if (!(MANY) && !shunt_due(shunt_worker_of(ctx)) &&                                 \
 			shunt_transfer_direct(shunt_worker_of(ctx), to, generation))               \
-			return shunt_hook_transfer(shunt_worker_of(ctx), to, generation, PROBE);   \
+			return shunt_hook_transfer(shunt_worker_of(ctx), to, generation, PROBE,    \
+				STAMPED);                                                          \
 		return shunt_transfer_plain(ctx, to, generation);                                  \
 	}                                                                                          \
 	static const struct shunt_hooks P##_hooks_##TAG = {                                        \
@@ -311,27 +335,39 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		.ready = P##_ready_##TAG,                                                          \
 		.transfer = P##_transfer_##TAG,                                                    \
 		.release = shunt_task_release,                                                     \
-		.checkpoint = shunt_worker_checkpoint,                                             \
+		.checkpoint = (STAMPED) ? shunt_worker_checkpoint_stamped                          \
+					: shunt_worker_checkpoint,                                 \
 	}
 
 /* Wake, then park, through the worker's own hooks. */
 int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t generation);
-bool shunt_worker_checkpoint(struct shunt_ctx *ctx);
 
 /*
  * The last statement of a policy's file: SHUNT_POLICY(fifo, .summary = "…", …) exports
  * `const struct shunt_policy shunt_policy_fifo` with fifo_enqueue, fifo_pick and fifo_has_ready, and
- * the hooks with the first two inlined.
+ * the hooks with the first two inlined. SHUNT_POLICY_KEYED is for one that also has fifo_key.
  */
-#define SHUNT_POLICY(P, ...)                                                                       \
-	SHUNT_HOOKS(P, single, false, false, P##_enqueue, P##_pick);                               \
-	SHUNT_HOOKS(P, many, true, false, P##_enqueue, P##_pick);                                  \
+#define SHUNT_POLICY(P, ...) SHUNT_POLICY_OF(P, shunt_keyless, __VA_ARGS__)
+#define SHUNT_POLICY_KEYED(P, ...)                                                                 \
+	static inline void P##_set_key(struct shunt_worker *worker, struct shunt_task *task,       \
+		const struct shunt_attr *attr)                                                     \
+	{                                                                                          \
+		(void)worker;                                                                      \
+		task->key = P##_key(attr);                                                         \
+	}                                                                                          \
+	SHUNT_POLICY_OF(P, P##_set_key, .key = P##_key, __VA_ARGS__)
+
+#define SHUNT_POLICY_OF(P, KEY, ...)                                                               \
+	SHUNT_HOOKS(P, single, false, false, false, P##_enqueue, P##_pick, KEY);                   \
+	SHUNT_HOOKS(P, many, true, false, false, P##_enqueue, P##_pick, KEY);                      \
+	SHUNT_HOOKS(P, single_stamped, false, false, true, P##_enqueue, P##_pick, KEY);            \
+	SHUNT_HOOKS(P, many_stamped, true, false, true, P##_enqueue, P##_pick, KEY);               \
 	const struct shunt_policy shunt_policy_##P = {.name = #P,                                  \
 		.enqueue = P##_enqueue,                                                            \
 		.pick = P##_pick,                                                                  \
 		.has_ready = P##_has_ready,                                                        \
-		.inlined_single = &P##_hooks_single,                                               \
-		.inlined_many = &P##_hooks_many,                                                   \
+		.inlined = {{&P##_hooks_single, &P##_hooks_single_stamped},                        \
+			{&P##_hooks_many, &P##_hooks_many_stamped}},                               \
 		__VA_ARGS__}
 
 #endif

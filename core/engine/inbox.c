@@ -130,6 +130,8 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 	task->home = attr && attr->worker ? attr->worker - 1
 					  : (unsigned)(id % engine->worker_count);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
+	if (engine->policy->key)
+		task->key = engine->policy->key(attr);
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before it

@@ -62,6 +62,8 @@ static void run_tasks(struct shunt_worker *worker)
 			next = shunt_worker_idle(worker);
 		if (!next)
 			break;
+		if (worker->engine->stamped)
+			shunt_slice_start(worker, next);
 		if (worker->engine->probing)
 			shunt_probe_switch(worker, NULL, next, SHUNT_PROBE_LOOP);
 		shunt_switch(worker, &worker->loop, next, NULL);

@@ -68,7 +68,7 @@ static enum shunt_trace_end end_of(const struct shunt_task *from)
 	uint64_t state = shunt_word_state(shunt_word_load(from, true));
 	if (state == SHUNT_TASK_PARKING || state == SHUNT_TASK_PARKED)
 		return SHUNT_TRACE_END_PARK;
-	return from->wait_what == shunt_wait_sleep ? SHUNT_TRACE_END_SLEEP : SHUNT_TRACE_END_BLOCK;
+	return from->wait_what == SHUNT_WAIT_SLEEP ? SHUNT_TRACE_END_SLEEP : SHUNT_TRACE_END_BLOCK;
 }
 
 void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,

@@ -23,6 +23,7 @@ void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 		ADD(slow_visits), ADD(commits), ADD(injected_drained);
 		ADD(steals_tried), ADD(steals_won), ADD(remote_wakes);
 		ADD(expired_for_others), ADD(sleeps), ADD(wait_syscalls);
+		ADD(quanta), ADD(preemptions);
 	}
 #undef ADD
 	const struct {
@@ -55,6 +56,8 @@ void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 		{"steals_won", sum.steals_won},
 		{"remote_wakes", sum.remote_wakes},
 		{"timers_fired_for_others", sum.expired_for_others},
+		{"quanta_used_up", sum.quanta},
+		{"preemptions", sum.preemptions},
 		{"worker_sleeps", sum.sleeps},
 		{"wait_syscalls", sum.wait_syscalls},
 	};
@@ -113,6 +116,8 @@ void shunt_engine_composition(const struct shunt_sched *sched, setting_fn *setti
 	list_values(&engine->place_values, "place", setting, sink);
 	setting(sink, "stack", "pool");
 	list_own(engine, setting, sink);
+	if (engine->stamped)
+		setting(sink, "stamped", "1");
 	if (engine->probing)
 		setting(sink, "probe", engine->trace ? "trace" : "sched_delay");
 }
@@ -134,6 +139,11 @@ void shunt_engine_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, vo
 	fact(sink, "place.oversubscribed", engine->oversubscribed ? "yes" : "no", "place");
 	snprintf(text, sizeof(text), "%s", engine->wait_slot->spins ? "yes" : "no");
 	fact(sink, "wait.spins", text, "engine");
+	if (engine->stamped) {
+		snprintf(text, sizeof(text), "%s, %.1f ns a reading",
+			shunt_clock_name(&engine->clock), engine->clock.read_cost_ns);
+		fact(sink, "switch.stamp", text, "engine");
+	}
 	if (engine->wait_slot->facts)
 		engine->wait_slot->facts(engine->wait, fact, sink);
 	if (engine->place_slot->facts)

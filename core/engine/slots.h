@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct shunt_attr;
 struct shunt_task;
 struct shunt_worker;
 struct shunt_hooks;
@@ -201,7 +202,8 @@ struct shunt_policy {
 	const struct shunt_param *params; /* Optional */
 	bool steals;                      /* has steal() */
 	bool shared;     /* one queue for all workers: has_ready answers for every worker */
-	bool needs_time; /* env.now_ns must be fresh at every switch; recorded, costs 10-24 ns */
+	bool needs_time; /* running() and stopping() are called, with env.now_ns and env.ran_ns fresh:
+			  * a clock reading at every switch, 10-24 ns, which the record tells */
 
 	/* Optional: once per scheduler, before and after all workers. *shared reaches each worker as
 	 * worker->policy_shared. */
@@ -210,6 +212,14 @@ struct shunt_policy {
 	/* Optional: prepares worker->policy (zeroed). NULL: zero is the empty state. */
 	int (*worker_init)(struct shunt_worker *worker, const struct shunt_values *values);
 	void (*worker_fini)(struct shunt_worker *worker);
+
+	/* Optional (SHUNT_POLICY_KEYED): what task->key is at the spawn, from any thread; attr may be
+	 * NULL. The policy alone changes it afterwards. NULL: the key is the last task's. */
+	int64_t (*key)(const struct shunt_attr *attr);
+	/* Optional: so many tasks may live from now on, before any of the new ones does. The time to
+	 * make room in what is open()ed. 0, or -ENOMEM: their spawn is refused. One call at a time;
+	 * the other hooks may run meanwhile. */
+	int (*reserve)(void *shared, uint64_t tasks);
 
 	/* Required. Takes a ready task. May not fail: queues are intrusive or grow beforehand. */
 	void (*enqueue)(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
@@ -231,15 +241,19 @@ struct shunt_policy {
 	/* Optional: the next worker to try, for attempt 0, 1, …; NULL ends the search. NULL hook: the
 	 * others in a random rotation. */
 	struct shunt_worker *(*victim)(struct shunt_worker *thief, unsigned attempt);
-	/* Optional: the task starts or stops running (needs_time policies charge it here). */
+	/* Optional, and called where switches are stamped: needs_time, or a quantum. The task, which is
+	 * in no queue, starts running; it stops, or is looked at, after env.ran_ns since the last such
+	 * call. For one that yields, stopping comes before pick, and is for it to charge the task. */
 	void (*running)(struct shunt_worker *worker, struct shunt_task *task);
 	void (*stopping)(struct shunt_worker *worker, struct shunt_task *task);
+	/* Optional: is a task ready that should run instead of `current`? Asked by shunt_checkpoint
+	 * when something may have become ready. NULL: never, before its quantum is over. */
+	bool (*preempts)(struct shunt_worker *worker, const struct shunt_task *current);
 	/* Optional: called from the slow path, about every 61 picks. */
 	void (*tick)(struct shunt_worker *worker);
 
 	/* The hot hooks with this policy inlined; filled by SHUNT_POLICY (engine/hooks.h). */
-	const struct shunt_hooks *inlined_single;
-	const struct shunt_hooks *inlined_many;
+	const struct shunt_hooks *inlined[2][2]; /* many workers; stamped switches */
 };
 
 /* ------------------------------------------------------------------------------------------- */

@@ -82,6 +82,8 @@ static __attribute__((noinline)) struct shunt_task *end_and_go_on(void)
 	struct shunt_engine *engine = worker->engine;
 	struct shunt_task *task = worker->ctx.current;
 	struct shunt_stack *stack = task->stack;
+	if (engine->stamped)
+		shunt_slice_end(worker);
 	task->stack = NULL;
 	worker->ctx.current = &worker->dying;
 	worker->dying.stack = stack;
@@ -95,6 +97,8 @@ static __attribute__((noinline)) struct shunt_task *end_and_go_on(void)
 	if (SHUNT_UNLIKELY(shunt_due(worker)))
 		shunt_worker_service(worker);
 	struct shunt_task *next = engine->policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+	if (engine->stamped && next)
+		shunt_slice_begin(worker, next);
 	if (next && !next->sp) {
 		next->stack = stack;
 		worker->ctx.current = next;

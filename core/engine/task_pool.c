@@ -30,6 +30,12 @@ static int grow(struct shunt_engine *engine)
 	struct shunt_task_slab *slab = aligned_alloc(64, sizeof(*slab));
 	if (!slab)
 		return -ENOMEM;
+	if (engine->policy->reserve &&
+		engine->policy->reserve(engine->policy_shared, engine->descriptors + SLAB_TASKS)) {
+		free(slab);
+		return -ENOMEM;
+	}
+	engine->descriptors += SLAB_TASKS;
 	memset(slab, 0, sizeof(*slab));
 	for (unsigned i = SLAB_TASKS; i-- > 0;) {
 		slab->tasks[i].sched = &engine->sched;

@@ -18,6 +18,7 @@
 #include "core/engine/slots.h"
 #include "core/engine/stack.h"
 #include "core/lock.h"
+#include "core/measure/clock.h"
 #include "core/rng.h"
 
 #include <pthread.h>
@@ -31,7 +32,8 @@ struct shunt_trace_ring;
 
 /* All that a policy may read besides its own state. */
 struct shunt_env {
-	int64_t now_ns; /* coarse: of the last visit to the slow path, or of the switch if needs_time */
+	int64_t now_ns;       /* coarse: of the last visit to the slow path, or of the last stamp */
+	int64_t ran_ns;       /* in stopping(): how long the task ran since it was last charged */
 	struct shunt_rng rng; /* seeded from the run's seed and the worker's index */
 	unsigned index, worker_count;
 };
@@ -77,7 +79,10 @@ struct shunt_worker {
 	uint64_t slow_visits, commits, injected_drained, steals_tried, steals_won, tasks_stolen;
 	uint64_t remote_wakes, expired_for_others, sleeps, wait_syscalls;
 	void *wait; /* the wait slot's part */
-	int failed; /* negative errno that ends the run */
+	int64_t stamp_ns,
+		slice_ns; /* stamped switches: the last one, and the running task's first */
+	uint64_t quanta, preemptions; /* checkpoints that said so */
+	int failed;                   /* negative errno that ends the run */
 	int64_t last_slow_ns;
 	struct shunt_trace_ring *trace;
 	unsigned sched_delay_countdown;
@@ -120,6 +125,9 @@ struct shunt_engine {
 	const char *dispatch;
 	bool oversubscribed;
 	int64_t tick_ns, spin_ns, slack_ns;
+	int64_t quantum_ns;       /* 0: none */
+	bool stamped;             /* every switch is: a quantum, or the policy needs the time */
+	struct shunt_clock clock; /* of the stamps; made only if there are any */
 	unsigned interval;
 	uint64_t seed;
 	struct shunt_trace *trace;
@@ -137,7 +145,7 @@ struct shunt_engine {
 	pthread_mutex_t lock;
 	struct shunt_task *free_tasks;
 	struct shunt_task_slab *slabs;
-	uint64_t next_id;
+	uint64_t next_id, descriptors;
 	uint64_t credits_given; /* to workers: never more than stacks.capacity */
 
 	/* Idleness: guarded by idle_lock but where tagged. */
@@ -197,6 +205,18 @@ void shunt_task_entry(uintptr_t value) __attribute__((noreturn));
 /* Ends the run with an error: the first one wins. Any worker's thread. */
 void shunt_engine_fail(struct shunt_engine *engine, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* ---- engine/slice.c -------------------------------------------------------------------------- */
+
+/* The running task stops: stamps the moment and has the policy charge it. */
+void shunt_slice_end(struct shunt_worker *worker);
+/* `next` runs from the last stamp on; the worker's own stack is no task. */
+void shunt_slice_begin(struct shunt_worker *worker, struct shunt_task *next);
+/* The same from now on: what the worker's own stack calls. */
+void shunt_slice_start(struct shunt_worker *worker, struct shunt_task *next);
+/* shunt_checkpoint without and with stamps. */
+bool shunt_worker_checkpoint(struct shunt_ctx *ctx);
+bool shunt_worker_checkpoint_stamped(struct shunt_ctx *ctx);
 
 /* ---- engine/timer.c -------------------------------------------------------------------------- */
 

@@ -58,7 +58,7 @@ static int send_or_join(struct shunt_channel *channel, struct shunt_ctx *ctx, vo
 		return DONE;
 	}
 	ctx->current->wait_value = value;
-	shunt_waiters_join(&channel->senders, ctx, "channel send");
+	shunt_waiters_join(&channel->senders, ctx, SHUNT_WAIT_SEND);
 	return MUST_BLOCK;
 }
 
@@ -100,7 +100,7 @@ static int receive_or_join(struct shunt_channel *channel, struct shunt_ctx *ctx,
 	}
 	if (channel->closed)
 		return -EPIPE;
-	shunt_waiters_join(&channel->receivers, ctx, "channel receive");
+	shunt_waiters_join(&channel->receivers, ctx, SHUNT_WAIT_RECEIVE);
 	return MUST_BLOCK;
 }
 

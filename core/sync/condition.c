@@ -12,7 +12,7 @@ int shunt_condition_wait_until(struct shunt_condition *condition, struct shunt_m
 	if (mutex->owner != ctx->current)
 		return -EPERM;
 	shunt_spin_lock(&condition->waiters.lock, ctx->many);
-	shunt_waiters_join(&condition->waiters, ctx, "condition");
+	shunt_waiters_join(&condition->waiters, ctx, SHUNT_WAIT_CONDITION);
 	shunt_spin_unlock(&condition->waiters.lock, ctx->many);
 	shunt_mutex_unlock(mutex);
 	int rc = shunt_waiters_block_until(&condition->waiters, ctx, &condition->waiters.lock,

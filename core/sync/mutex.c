@@ -15,7 +15,7 @@ static inline int own_or_join(struct shunt_mutex *mutex, struct shunt_ctx *ctx)
 	} else if (mutex->owner == ctx->current) {
 		rc = -EDEADLK;
 	} else {
-		shunt_waiters_join(&mutex->waiters, ctx, "mutex");
+		shunt_waiters_join(&mutex->waiters, ctx, SHUNT_WAIT_MUTEX);
 		rc = 1;
 	}
 	shunt_spin_unlock(&mutex->waiters.lock, ctx->many);

@@ -18,7 +18,7 @@ static inline bool take_or_join(struct shunt_semaphore *semaphore, struct shunt_
 	if (taken)
 		semaphore->count--;
 	else
-		shunt_waiters_join(&semaphore->waiters, ctx, "semaphore");
+		shunt_waiters_join(&semaphore->waiters, ctx, SHUNT_WAIT_SEMAPHORE);
 	shunt_spin_unlock(&semaphore->waiters.lock, ctx->many);
 	return taken;
 }

@@ -28,7 +28,7 @@ static inline bool zero_or_join(struct shunt_wait_group *group, struct shunt_ctx
 	shunt_spin_lock(&group->waiters.lock, ctx->many);
 	bool zero = group->count == 0;
 	if (!zero)
-		shunt_waiters_join(&group->waiters, ctx, "wait group");
+		shunt_waiters_join(&group->waiters, ctx, SHUNT_WAIT_GROUP);
 	shunt_spin_unlock(&group->waiters.lock, ctx->many);
 	return zero;
 }

@@ -27,10 +27,10 @@ static inline struct shunt_ctx *shunt_sync_ctx(const char *call)
 
 /* Appends the running task, its wait prepared. Context: task; the lock is held. */
 static inline void shunt_waiters_join(struct shunt_waiters *waiters, struct shunt_ctx *ctx,
-	const char *what)
+	enum shunt_wait_what what)
 {
 	struct shunt_task *self = ctx->current;
-	self->wait_what = what;
+	self->wait_what = (uint8_t)what;
 	self->wait_result = 0;
 	self->wait_ticket = shunt_task_prepare(self, ctx->many);
 	self->wait_on = waiters;

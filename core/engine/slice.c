@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slices: how long the running task has run, for a quantum and for policies that charge run times.
+ *
+ * Every switch of a stamped composition reads the clock once: what one task's slice ends with, the
+ * next one's begins with. The cost is that reading, from the processor's counter where it can be had;
+ * a composition that is not stamped has none of this in its hooks. A quantum is judged against the
+ * slice's first stamp at each checkpoint, so it is late by at most the time to the next checkpoint.
+ *
+ * Rejected: a thread that ticks at the quantum. It costs its wake-ups whether or not anybody runs for
+ * that long, some 20 us of processor time each on a virtual machine, and comes 50 us late and more:
+ * it cannot tell quanta of 5 to 50 us apart.
+ *
+ * It does not interrupt: a task that makes no checkpoint keeps its worker.
+ */
+#include "core/engine/hooks.h"
+
+static inline void stamp(struct shunt_worker *worker)
+{
+	int64_t now = (int64_t)shunt_clock_ns(&worker->engine->clock);
+	worker->env.ran_ns = now - worker->stamp_ns;
+	worker->stamp_ns = now;
+	worker->env.now_ns = now;
+}
+
+void shunt_slice_end(struct shunt_worker *worker)
+{
+	const struct shunt_policy *policy = worker->engine->policy;
+	stamp(worker);
+	if (policy->stopping)
+		policy->stopping(worker, worker->ctx.current);
+}
+
+void shunt_slice_begin(struct shunt_worker *worker, struct shunt_task *next)
+{
+	const struct shunt_policy *policy = worker->engine->policy;
+	worker->slice_ns = worker->stamp_ns;
+	if (policy->running)
+		policy->running(worker, next);
+}
+
+void shunt_slice_start(struct shunt_worker *worker, struct shunt_task *next)
+{
+	stamp(worker);
+	shunt_slice_begin(worker, next);
+}
+
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
+static bool asked_to_look(struct shunt_worker *worker)
+{
+	/* Relaxed: a hint; the slow path that follows looks for itself [worker:limit]. */
+	return worker->switches >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
+}
+
+static bool more_urgent(struct shunt_worker *worker)
+{
+	const struct shunt_policy *policy = worker->engine->policy;
+	bool preempts = policy->preempts && policy->preempts(worker, worker->ctx.current);
+	worker->preemptions += preempts;
+	return preempts;
+}
+
+static SHUNT_SLOW bool look(struct shunt_worker *worker)
+{
+	shunt_worker_service(worker);
+	return more_urgent(worker);
+}
+
+bool shunt_worker_checkpoint(struct shunt_ctx *ctx)
+{
+	struct shunt_worker *worker = shunt_worker_of(ctx);
+	return SHUNT_UNLIKELY(asked_to_look(worker)) && look(worker);
+}
+
+/* The quantum is used up: is anybody else there? What came from outside counts, and timers. */
+static bool others_ready(struct shunt_worker *worker, int64_t now_ns)
+{
+	/* Relaxed: our own queue; one that another worker fires for us comes to us all the same. */
+	int64_t deadline = atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
+	if (deadline <= now_ns || asked_to_look(worker))
+		shunt_worker_service(worker);
+	return worker->engine->policy->has_ready(worker);
+}
+
+bool shunt_worker_checkpoint_stamped(struct shunt_ctx *ctx)
+{
+	struct shunt_worker *worker = shunt_worker_of(ctx);
+	struct shunt_engine *engine = worker->engine;
+	if (SHUNT_UNLIKELY(asked_to_look(worker))) {
+		shunt_slice_end(worker);
+		if (look(worker))
+			return true;
+	}
+	if (!engine->quantum_ns)
+		return false;
+	int64_t now = (int64_t)shunt_clock_ns(&engine->clock);
+	if (now - worker->slice_ns < engine->quantum_ns || !others_ready(worker, now))
+		return false;
+	worker->quanta++;
+	return true;
+}
