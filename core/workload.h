@@ -29,6 +29,7 @@ enum shunt_cap {
 	SHUNT_VIRTUAL_TIME = 1 << 7,
 	SHUNT_DEADLOCK = 1 << 8, /* notices and reports a deadlock */
 	SHUNT_PINS = 1 << 9,     /* shunt_attr.worker holds: a task stays where it was put */
+	SHUNT_PARTS = 1 << 10,   /* its switch can be measured part by part (core/parts.h) */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */

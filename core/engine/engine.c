@@ -116,6 +116,9 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 static unsigned resolved_caps(const struct shunt_engine *engine)
 {
 	unsigned caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_DEADLOCK;
+#ifndef SHUNT_SANITIZED
+	caps |= SHUNT_PARTS;
+#endif
 	if (!engine->sched.many)
 		caps |= SHUNT_DIRECT_TRANSFER;
 	bool stay = !engine->policy->steals && !engine->policy->shared;

@@ -49,14 +49,21 @@ const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, 
  * behind its table. For the slow paths; the hooks have their own. */
 void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 
-/* Leaves `from` for `to`; returns when somebody resumes `from`, with what that left. */
-SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, shunt_post_fn *post)
+/* What a switch exchanges beside the stacks. */
+SHUNT_INLINE void shunt_switch_account(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to)
 {
 	int *errno_at = worker->errno_at;
 	from->saved_errno = *errno_at;
 	*errno_at = to->saved_errno;
 	worker->ctx.current = to;
+}
+
+/* Leaves `from` for `to`; returns when somebody resumes `from`, with what that left. */
+SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to, shunt_post_fn *post)
+{
+	shunt_switch_account(worker, from, to);
 	if (SHUNT_UNLIKELY(!to->sp))
 		return shunt_switch_first(worker, from, to, post);
 #ifdef SHUNT_SANITIZED

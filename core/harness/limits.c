@@ -28,6 +28,7 @@ static const struct {
 	{SHUNT_VIRTUAL_TIME, "virtual time"},
 	{SHUNT_DEADLOCK, "deadlock reports"},
 	{SHUNT_PINS, "tasks that stay on the worker they are put on"},
+	{SHUNT_PARTS, "a switch made of parts"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)

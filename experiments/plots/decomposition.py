@@ -8,7 +8,7 @@
     series = ["bare swap = bare",               # a part is an arm, or a difference of two
               "FP words = asm - asm-nofp",
               "signal mask = ucontext - ucontext-nosigmask",
-              "call = ns_per_call(asm)"]        # another metric of an arm
+              "call = ns_per_call(asm)"]        # another metric of an arm, of any workload
 
 Without series the arms are a ladder, each with one thing more than the one before: the first is
 the first part, every step the next, and the last is the whole. Values are subtracted within a
@@ -68,9 +68,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     every = parts + ([] if ladder else [rest]) + [whole]
     rows = [dict(zip(columns, (p.label, len(p.values), p.median, p.low, p.high,
                                p.median / whole.median, unit))) for p in every]
-    shown = [f"What {_figure.pretty(metric)} of {arms[-1]} is made of; every part is a difference "
-             "within a round of runs" + ("" if ladder else
-                                         ", the residual what the parts leave unexplained")]
+    shown = [f"What {_figure.pretty(metric)} of {arms[-1]} is made of; " + told(written, ladder)]
     return _figure.Drawing(columns, rows, shown, [], [len(p.values) for p in every],
                            all(p.exact for p in every),
                            {"parts": parts, "rest": None if ladder else rest, "whole": whole,
@@ -79,6 +77,18 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
                             [[p.label, f"{p.median:.2f} [{p.low:.2f}, {p.high:.2f}]",
                               f"{100 * p.median / whole.median:.0f} %"] for p in every]),
                            height=0.5 + 0.19 * len(every))
+
+
+def told(written: list[str], ladder: bool) -> str:
+    """How the parts were come by."""
+    if ladder:
+        return "every step is a difference within a round of runs"
+    terms = [w for text in written for w in text.partition("=")[2].split()[::2]]
+    rest = ("the residual is what they leave unexplained, and below zero where the processor does "
+            "several of them at once")
+    if all("(" in t for t in terms):
+        return "every part was measured by itself, in the same rounds of runs; " + rest
+    return "parts are differences within a round of runs; " + rest
 
 
 class Lookup:
@@ -141,7 +151,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     room = max(ends) - min(0, *ends)
     for row, p in enumerate(everything):
         end = p.high if p is whole else sum(q.median for q in steps[:row]) + max(p.high, 0)
-        axis.annotate(f"{p.median:.3g}", (end, row), xytext=(3, 0), textcoords="offset points",
+        axis.annotate(f"{p.median:.3g}".replace("-", "\N{MINUS SIGN}"), (end, row), xytext=(3, 0), textcoords="offset points",
                       va="center", fontsize=6.5)
     axis.set_xlim(min(0, *ends) - (0.02 * room if min(ends) < 0 else 0), max(ends) + 0.13 * room)
     _style.scale_axis(axis, "x", [0, max(ends)], unit, False)

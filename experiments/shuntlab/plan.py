@@ -242,6 +242,8 @@ class _Freezer:
             point["arms"].append(arm.name)
             if control and arm.name == self.e.baseline:
                 point["arms"].append(control)
+        if point["arms"] == [self.e.baseline, control]:
+            point["arms"].pop()     # nothing here is compared, so nothing needs a control
 
     def excluded(self, w: Workload, arm: Arm, chosen: dict[str, str]) -> str:
         for index, x in enumerate(self.e.exclude):
