@@ -148,7 +148,8 @@ bool shunt_in_task(void);          /* Context: any. */
  * Context of all: task, of one scheduler only. Waits are first in, first out, and ownership is
  * handed over directly: a woken task has what it waited for. `_until` forms return -ETIMEDOUT at
  * the deadline and have then taken nothing. Objects are the caller's memory, zero is a valid
- * initial state unless an _init is given, and none may be waited on when it goes.
+ * initial state unless an _init is given. None may be waited on when it goes; whoever had to wait on
+ * it may take it away on return: who ended that wait touches it no more.
  */
 
 struct shunt_waiters { /* private */

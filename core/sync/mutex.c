@@ -52,7 +52,7 @@ bool shunt_mutex_try_lock(struct shunt_mutex *mutex)
 int shunt_mutex_unlock(struct shunt_mutex *mutex)
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
-	struct shunt_granted granted = {NULL, NULL, false};
+	struct shunt_granted granted = {NULL, NULL};
 	int rc = -EPERM;
 	shunt_spin_lock(&mutex->waiters.lock, ctx->many);
 	if (mutex->owner == ctx->current) {

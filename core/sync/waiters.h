@@ -5,8 +5,14 @@
  * A task waits in three steps: under the object's lock it prepares its wait and appends itself
  * (shunt_waiters_join), unlocks, and blocks by a tail call to the backend's hook. Whoever grants it
  * something writes that under the same lock, then claims it; a task whose deadline came first
- * cannot be claimed and is passed over. After a deadline the task takes itself off the list
- * (shunt_waiters_leave) if nobody has.
+ * cannot be claimed and is passed over. After a deadline the task takes itself off the list if nobody
+ * has.
+ *
+ * Lifetime. A task that goes on may take the object with it, on its own stack or the heap. So it must
+ * not go on before its claimer has unlocked: it is claimed only once its registers are saved, and made
+ * ready (shunt_grant) after the unlock. The claimer waits for the save, some dozen instructions of a
+ * task that holds no lock of this object any more; it may only need that of the mutex it gives up
+ * (condition.c), whose holder waits for a task that needs none.
  */
 #ifndef SHUNT_CORE_SYNC_WAITERS_H
 #define SHUNT_CORE_SYNC_WAITERS_H
@@ -57,11 +63,26 @@ static inline void shunt_waiters_unlink(struct shunt_waiters *waiters, struct sh
 	task->wait_on = NULL;
 }
 
-/* One waiter that was claimed. */
+/* Claims a waiter once its registers are saved: it goes on only by shunt_grant, never by itself.
+ * Context: the lock is held. */
+static inline bool shunt_waiter_claim(struct shunt_task *task, bool many)
+{
+	unsigned spins = 0;
+	for (uint64_t word; many; shunt_cpu_relax()) {
+		word = shunt_word_load(task, true);
+		if (shunt_word_state(word) != SHUNT_TASK_BLOCKING ||
+			(word & SHUNT_WORD_TICKET) != task->wait_ticket)
+			break;
+		if (++spins % 128 == 0)
+			sched_yield();
+	}
+	return shunt_task_claim(task, task->wait_ticket, 0, many) == SHUNT_CLAIM_MINE;
+}
+
+/* One waiter that was claimed, for shunt_grant once the caller has unlocked. */
 struct shunt_granted {
 	struct shunt_task *task; /* NULL: nobody waits */
 	void *value;             /* its wait_value before the claim */
-	bool ready;              /* the caller must pass it to shunt_grant once it has unlocked */
 };
 
 /* Claims the first waiter that can be claimed, after handing it `value` and `result` if `hand`.
@@ -76,16 +97,15 @@ static inline struct shunt_granted shunt_waiters_claim(struct shunt_waiters *wai
 		if (hand)
 			task->wait_value = value;
 		task->wait_result = result;
-		enum shunt_claim claim = shunt_task_claim(task, task->wait_ticket, 0, many);
-		if (claim != SHUNT_CLAIM_STALE)
-			return (struct shunt_granted){task, offered, claim == SHUNT_CLAIM_MINE};
+		if (shunt_waiter_claim(task, many))
+			return (struct shunt_granted){task, offered};
 	}
-	return (struct shunt_granted){NULL, NULL, false};
+	return (struct shunt_granted){NULL, NULL};
 }
 
 static inline void shunt_grant(struct shunt_ctx *ctx, struct shunt_granted granted)
 {
-	if (granted.ready)
+	if (granted.task)
 		ctx->hooks->ready(ctx, granted.task);
 }
 
@@ -97,8 +117,6 @@ static inline struct shunt_task *shunt_waiters_claim_all(struct shunt_waiters *w
 	struct shunt_task *ready = NULL, **tail = &ready;
 	struct shunt_granted granted;
 	while ((granted = shunt_waiters_claim(waiters, many, hand, NULL, result)).task) {
-		if (!granted.ready)
-			continue;
 		granted.task->wait_next = NULL;
 		*tail = granted.task;
 		tail = &granted.task->wait_next;
