@@ -336,8 +336,21 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Takes a descriptor for a task and counts it. Context: takes the lock. */
-static int admit(struct threads *threads, struct shunt_task **task, uint64_t *id)
+struct root {
+	shunt_task_fn *fn;
+	void *arg, *result;
+};
+
+static void *root_main(void *arg)
+{
+	struct root *root = arg;
+	root->result = root->fn(root->arg);
+	return NULL;
+}
+
+/* Takes a descriptor for a task and counts it. The root is number 0 of every run, also when others
+ * were there before it. Context: takes the lock. */
+static int admit(struct threads *threads, bool root, struct shunt_task **task, uint64_t *id)
 {
 	pthread_mutex_lock(&threads->lock);
 	int rc = threads->failure ? -ECANCELED : 0;
@@ -346,7 +359,7 @@ static int admit(struct threads *threads, struct shunt_task **task, uint64_t *id
 		rc = *task ? 0 : -ENOMEM;
 	}
 	if (!rc) {
-		*id = threads->next_id++;
+		*id = root ? 0 : threads->next_id++;
 		threads->task_count++;
 		count_in(threads);
 	}
@@ -407,7 +420,7 @@ static int start(struct threads *threads, struct shunt_handle *handle, shunt_tas
 {
 	struct shunt_task *task;
 	uint64_t id;
-	int rc = admit(threads, &task, &id);
+	int rc = admit(threads, fn == root_main, &task, &id);
 	if (rc)
 		return rc;
 	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
@@ -474,18 +487,6 @@ static void threads_hold(struct shunt_sched *sched, int delta)
 	pthread_mutex_unlock(&threads->lock);
 }
 
-struct root {
-	shunt_task_fn *fn;
-	void *arg, *result;
-};
-
-static void *root_main(void *arg)
-{
-	struct root *root = arg;
-	root->result = root->fn(root->arg);
-	return NULL;
-}
-
 static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
 	struct shunt_error *err)
 {
@@ -497,7 +498,6 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	if (!busy) {
 		threads->running = true;
 		threads->err = err;
-		threads->next_id = 0;
 	}
 	pthread_mutex_unlock(&threads->lock);
 	if (busy)
@@ -512,6 +512,7 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	while (threads->task_count || (threads->holds && !threads->failure))
 		pthread_cond_wait(&threads->changed, &threads->lock);
 	threads->running = false;
+	threads->next_id = 1;
 	rc = rc ? rc : threads->failure;
 	pthread_mutex_unlock(&threads->lock);
 	if (!rc && result)
@@ -590,6 +591,7 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 		threads_close(&threads->sched);
 		return rc;
 	}
+	threads->next_id = 1;
 	threads->slack_ns = shunt_value_int(&threads->values, "wait.slack");
 	*sched = &threads->sched;
 	return 0;

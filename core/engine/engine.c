@@ -152,6 +152,16 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->sched.caps = resolved_caps(engine);
 }
 
+/* Numbers begin with the root's 0 in every run; tasks spawned from outside before it come after. */
+static void reset_ids(struct shunt_engine *engine)
+{
+	pthread_mutex_lock(&engine->lock);
+	engine->next_id = 1;
+	pthread_mutex_unlock(&engine->lock);
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		engine->workers[i]->ids_left = 0;
+}
+
 int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *backend,
 	const struct shunt_config *config, struct shunt_error *err)
 {
@@ -178,6 +188,7 @@ int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *ba
 		shunt_engine_close(&engine->sched);
 		return rc;
 	}
+	reset_ids(engine);
 	*sched = &engine->sched;
 	return 0;
 }
@@ -258,8 +269,8 @@ static int spawn_root(struct root *root)
 		first->trace = shunt_trace_ring(engine->trace, 0);
 	shunt_probe_worker(first, true);
 	struct shunt_ctx *outer = shunt_ctx_set(&first->ctx);
-	first->ids_left = 0;
-	engine->next_id = 0;
+	first->next_id = 0;
+	first->ids_left = 1;
 	first->ctx.current = &first->loop;
 	int rc = engine->hooks->spawn(&first->ctx, NULL, root_main, root, &attr);
 	shunt_ctx_set(outer);
@@ -296,6 +307,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	for (unsigned i = 1; i < started; i++)
 		pthread_join(engine->workers[i]->thread, NULL);
 	shunt_ticker_stop(engine);
+	reset_ids(engine);
 	engine->running = false;
 	engine->broken = engine->run_error != 0;
 	if (!engine->run_error && result)
