@@ -134,6 +134,9 @@ void shunt_ticker_stop(struct shunt_engine *engine)
 	engine->ticker = NULL;
 	/* Release pairs with the acquire in ticker_main [ticker:stop]. */
 	atomic_store_explicit(&ticker->stop, 1, memory_order_release);
+	/* Sequentially consistent: forbids that rouse's clearing of asleep is seen before stop is, and
+	 * undone by a ticker that has not seen stop; pairs with sleep_for_good [ticker:asleep]. */
+	shunt_full_fence();
 	rouse(ticker);
 	pthread_join(ticker->thread, NULL);
 	free(ticker);
