@@ -50,6 +50,7 @@ static bool grow(struct shunt_descriptors *set)
 	for (unsigned i = SLAB_TASKS; i-- > 0;) {
 		struct shunt_task *task = task_at(set, slab, i);
 		task->sched = set->sched;
+		shunt_word_store(task, SHUNT_GENERATION_FIRST | SHUNT_TASK_FREE);
 		task->next = set->free;
 		set->free = task;
 	}

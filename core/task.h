@@ -7,8 +7,10 @@
  *   - A task that will wait makes a new epoch and says so (prepare), tells whoever is to end the
  *     wait the *ticket* {epoch, generation}, and then blocks.
  *   - Whoever ends it claims: compare-and-swap from (blocked, ticket). Of a waker and a timer
- *     exactly one wins; the other sees another epoch or state and does nothing. Tickets are never
- *     reused, descriptors are type-stable, so a late claim is harmless for ever.
+ *     exactly one wins; the other sees another epoch or state and does nothing. Descriptors are
+ *     type-stable, so a late claim is harmless for ever. Generations are never reused; epochs come
+ *     round after 2^32 waits of one task, and only a cancelled timer keeps a ticket for that long: it
+ *     would have to come due during the one wait in four milliards that has the same.
  *   - With many workers a task is claimable before its registers are saved (PARKING, BLOCKING). A
  *     claim then only leaves word (WOKEN, LATE); the code that runs after the switch, on the next
  *     stack (commit), finds it and makes the task ready itself. So no task is ever resumed twice.
@@ -48,7 +50,9 @@ enum shunt_task_state {
 #define SHUNT_WORD_EPOCH      (UINT64_MAX << 32)
 #define SHUNT_WORD_TICKET     (SHUNT_WORD_EPOCH | SHUNT_WORD_GENERATION)
 #define SHUNT_GENERATION_ONE  UINT64_C(0x20)
-#define SHUNT_EPOCH_ONE       (UINT64_C(1) << 32)
+/* Of a descriptor's first task. 0 is none's: a ticket is never 0, and {task, 0} no handle. */
+#define SHUNT_GENERATION_FIRST SHUNT_GENERATION_ONE
+#define SHUNT_EPOCH_ONE        (UINT64_C(1) << 32)
 
 /* What a task waits for, for reports; a sleep is what only its timer ends. */
 enum shunt_wait_what {

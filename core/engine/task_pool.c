@@ -39,6 +39,7 @@ static int grow(struct shunt_engine *engine)
 	memset(slab, 0, sizeof(*slab));
 	for (unsigned i = SLAB_TASKS; i-- > 0;) {
 		slab->tasks[i].sched = &engine->sched;
+		slab->tasks[i].word = SHUNT_GENERATION_FIRST | SHUNT_TASK_FREE;
 		slab->tasks[i].next = engine->free_tasks;
 		engine->free_tasks = &slab->tasks[i];
 	}
@@ -121,6 +122,8 @@ int shunt_task_take_external(struct shunt_engine *engine, struct shunt_task **ta
 		(*task)->id = engine->next_id++;
 	}
 	pthread_mutex_unlock(&engine->lock);
+	if (rc)
+		shunt_stack_unreserve(&engine->stacks, 1);
 	return rc;
 }
 
