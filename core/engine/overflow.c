@@ -39,6 +39,8 @@ static _Noreturn void overflow(const struct shunt_worker *worker, const struct s
 		(unsigned long long)task->id, task->name ? " ('" : "", task->name ? task->name : "",
 		task->name ? "')" : "", bytes, worker->engine->sched.backend->name,
 		bytes * 4 / 1024);
+	if (n >= (int)sizeof(text)) /* a long name */
+		n = sizeof(text) - 1;
 	if (write(STDERR_FILENO, "shunt: ", 7) != 7 || write(STDERR_FILENO, text, (size_t)n) != n ||
 		write(STDERR_FILENO, "\n", 1) != 1)
 		_exit(3);

@@ -99,6 +99,8 @@ static int choose_guard(struct shunt_stack_pool *pool, const char *guard, struct
 	}
 	if (pool->guard == SHUNT_GUARD_MPROTECT) {
 		pool->limit = mappings_left() / 2;
+		if (!pool->limit) /* which would mean none known */
+			pool->limit = 1;
 		pool->limit_why =
 			"each guarded stack takes two of the vm.max_map_count mappings: "
 			"raise it (sysctl -w vm.max_map_count=N), use Linux 6.13 or later, or run "
