@@ -62,6 +62,15 @@ static inline uint64_t shunt_clock_cpu_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/** CPU time of the calling thread, in nanoseconds: a system call. */
+static inline uint64_t shunt_clock_thread_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /*
  * The counter, as it is; 0 on a processor without one. No barrier: the processor may move the
  * reading by some tens of instructions, which is less than a reading costs.
