@@ -81,7 +81,7 @@ struct shunt_outcome_counter {
 };
 
 struct shunt_outcome_series {
-	char name[48];
+	char name[48], unit[16];
 	struct shunt_hist hist;
 };
 

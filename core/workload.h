@@ -11,6 +11,7 @@
 #define SHUNT_CORE_WORKLOAD_H
 
 #include "core/param.h"
+#include "core/sched.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,6 +66,10 @@ struct shunt_workload {
 	int (*body)(struct shunt_run *run);
 	/* Required. Calls shunt_check* for each fact about the iteration's answer; outside a task. */
 	void (*verify)(struct shunt_run *run);
+	/* Optional. May the numbers be believed? Called once, when every iteration was right, outside
+	 * a task; asks shunt_run_median. Non-zero, with err: no. The run is then skipped, its reason
+	 * "invalid: " and err: it keeps iterations, series and checks, and has no metric. */
+	int (*judge)(const struct shunt_run *run, struct shunt_error *err);
 	/* Optional. Frees what setup made; called also when setup failed half-way. */
 	void (*teardown)(struct shunt_run *run);
 };
@@ -102,6 +107,8 @@ void shunt_metric(struct shunt_run *run, const char *name, double value, const c
  * they are merged. Context: setup makes them, tasks record through shunt_series_record. */
 struct shunt_series;
 struct shunt_series *shunt_series(struct shunt_run *run, const char *name);
+/* The same for another quantity than nanoseconds: unit "1/1000" is a ratio in thousandths. */
+struct shunt_series *shunt_series_in(struct shunt_run *run, const char *name, const char *unit);
 void shunt_series_record(struct shunt_series *series, int64_t value_ns); /* Context: task. */
 
 /* An exact check; a run with a failed one is a failed run. */
@@ -112,11 +119,42 @@ void shunt_check_true(struct shunt_run *run, const char *name, bool holds);
  * name. Context: verify. */
 int shunt_run_counter(const struct shunt_run *run, const char *name, uint64_t *growth);
 
+/* The median of a metric over the measured iterations; NAN: none gave it. Context: judge. */
+double shunt_run_median(const struct shunt_run *run, const char *metric);
+
+/* A fact for the record, beside those of the backend; the last value of a name stays. Context: any
+ * but a task of a parallel backend. */
+void shunt_run_fact(struct shunt_run *run, const char *name, const char *value);
+
 /* A line of the workload's own story, printed only under --narrate (stdout), in order.
  * Context: any; takes a lock, does not switch. */
 void shunt_narrate(struct shunt_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 bool shunt_narrating(const struct shunt_run *run);
+
+/* ---- a source of work outside the scheduler (core/harness/outside.c) -------------------------- */
+
+/*
+ * Starts one kernel thread that runs fn(arg) beside the scheduler, as clients do: bound to the last
+ * CPU that the process may use (the fact outside.cpu), and announced to the scheduler, which takes
+ * idleness for no deadlock until it is joined. Tests shunt_run_caps for SHUNT_EXTERNAL_WAKE first.
+ * 0; -ENOTSUP: the backend takes nothing from outside; -EBUSY: there is one already; -EAGAIN …: no
+ * thread to be had. Context: body; once an iteration.
+ */
+int shunt_outside_start(struct shunt_run *run, void (*fn)(struct shunt_run *run, void *arg),
+	void *arg);
+
+/* As shunt_spawn, for that thread. Context: fn of shunt_outside_start. */
+int shunt_outside_spawn(struct shunt_run *run, struct shunt_handle *handle, shunt_task_fn *fn,
+	void *arg, const struct shunt_attr *attr);
+
+/* Waits for a time without the lateness of a sleep: computes through the last part of the wait,
+ * unless the process has one CPU only. Context: fn of shunt_outside_start. */
+void shunt_outside_wait_until(int64_t deadline_ns);
+
+/* Waits until fn has returned, which must be near; returns the processor time that it used, 0 if
+ * none was started. Context: body; blocks the worker. */
+uint64_t shunt_outside_join(struct shunt_run *run);
 
 /* Says why setup or body failed. */
 void shunt_run_explain(struct shunt_run *run, const char *format, ...)

@@ -298,6 +298,16 @@ static const struct {
 } quantiles[] = {{"p50", 500000}, {"p90", 900000}, {"p99", 990000}, {"p99.9", 999000}};
 #define QUANTILES (sizeof(quantiles) / sizeof(quantiles[0]))
 
+/* A sample of the series: a time, or a ratio in thousandths. */
+static const char *sample(const struct shunt_outcome_series *series, uint64_t value, char *text,
+	size_t bytes)
+{
+	if (strcmp(series->unit, "ns") == 0)
+		return cli_ns((double)value, text, bytes);
+	snprintf(text, bytes, "%.4gx", (double)value / 1000);
+	return text;
+}
+
 static void latencies(const struct shunt_outcome *outcome)
 {
 	bool unknown = false, any = false;
@@ -322,12 +332,12 @@ static void latencies(const struct shunt_outcome *outcome)
 			bool known = shunt_hist_quantile_known(hist, quantiles[q].ppm);
 
 			unknown |= !known;
-			printf(" %9s",
-				known ? cli_ns((double)shunt_hist_quantile(hist, quantiles[q].ppm),
-						text, sizeof(text))
-				      : "n/a");
+			printf(" %9s", known ? sample(&outcome->series[i],
+						       shunt_hist_quantile(hist, quantiles[q].ppm),
+						       text, sizeof(text))
+					     : "n/a");
 		}
-		printf(" %9s\n", cli_ns((double)hist->max, text, sizeof(text)));
+		printf(" %9s\n", sample(&outcome->series[i], hist->max, text, sizeof(text)));
 	}
 	if (unknown)
 		printf("  n/a: too few samples to bound it (p99 takes 368, p99.9 takes 3,688)\n");

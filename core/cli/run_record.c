@@ -48,7 +48,7 @@ static void add_results(struct shunt_record *record, const struct shunt_outcome 
 				metric->better);
 	}
 	for (size_t i = 0; i < outcome->series_count; i++)
-		shunt_record_series(record, outcome->series[i].name, "ns",
+		shunt_record_series(record, outcome->series[i].name, outcome->series[i].unit,
 			&outcome->series[i].hist);
 	for (size_t i = 0; i < outcome->counter_count; i++)
 		shunt_record_counter(record, outcome->counters[i].name, outcome->counters[i].value);

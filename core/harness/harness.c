@@ -7,6 +7,7 @@
 #include "core/harness/run.h"
 #include "core/work.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,16 @@ static void read_facts(struct shunt_run *run)
 	pthread_mutex_lock(&run->lock);
 	if (!run->over && run->sched->backend->facts)
 		run->sched->backend->facts(run->sched, add_fact, &sink);
+	pthread_mutex_unlock(&run->lock);
+}
+
+void shunt_run_fact(struct shunt_run *run, const char *name, const char *value)
+{
+	struct pair_sink sink = {&run->outcome.facts, &run->outcome.fact_count};
+
+	pthread_mutex_lock(&run->lock);
+	if (!run->over)
+		add_pair(&sink, name, value);
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -405,6 +416,24 @@ static void open_to_measure(struct shunt_run *run)
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s", err.text);
 }
 
+double shunt_run_median(const struct shunt_run *run, const char *metric)
+{
+	const struct shunt_outcome *outcome = &run->outcome;
+
+	for (size_t i = 0; i < outcome->metric_count; i++)
+		if (strcmp(outcome->metrics[i].name, metric) == 0)
+			return outcome->metrics[i].value;
+	return NAN;
+}
+
+static void judge(struct shunt_run *run)
+{
+	struct shunt_error err = {""};
+
+	if (run->workload->judge && run->workload->judge(run, &err))
+		shunt_run_end(run, SHUNT_RECORD_SKIPPED, "invalid: %s", err.text);
+}
+
 static void measure(struct shunt_run *run)
 {
 	const struct shunt_request *request = run->request;
@@ -420,6 +449,8 @@ static void measure(struct shunt_run *run)
 		shunt_run_traced_iteration(run);
 	if (!run->over && shunt_history_finish(run) != 0)
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "out of memory for the results");
+	if (!run->over)
+		judge(run);
 }
 
 void shunt_run_execute(struct shunt_run *run)

@@ -16,6 +16,7 @@
 
 struct shunt_trace;
 struct shunt_watch;
+struct shunt_outside;
 
 struct metric_value {
 	char name[64], unit[16], better[8];
@@ -67,8 +68,9 @@ struct shunt_run {
 	struct shunt_hist sched_delay;
 
 	struct shunt_watch *watch;
-	pthread_mutex_t lock; /* guards outcome and where */
-	char where[64];       /* "warm-up iteration 1 of 1" */
+	struct shunt_outside *outside; /* NULL: none runs */
+	pthread_mutex_t lock;          /* guards outcome and where */
+	char where[64];                /* "warm-up iteration 1 of 1" */
 	struct shunt_outcome outcome;
 };
 

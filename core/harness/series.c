@@ -22,7 +22,7 @@ struct shard {
 
 struct shunt_series {
 	struct shunt_series *next;
-	char name[48];
+	char name[48], unit[16];
 	bool parallel;
 	unsigned shard_count;
 	struct shard shard[SHARDS_MAX];
@@ -44,7 +44,7 @@ static void free_one(struct shunt_series *series)
 	free(series);
 }
 
-static struct shunt_series *make(const struct shunt_run *run, const char *name)
+static struct shunt_series *make(const struct shunt_run *run, const char *name, const char *unit)
 {
 	struct shunt_series *series = aligned_alloc(128, sizeof(*series));
 	unsigned count = shards_of(run);
@@ -53,6 +53,7 @@ static struct shunt_series *make(const struct shunt_run *run, const char *name)
 		return NULL;
 	memset(series, 0, sizeof(*series));
 	snprintf(series->name, sizeof(series->name), "%s", name);
+	snprintf(series->unit, sizeof(series->unit), "%s", unit);
 	series->parallel = run->outcome.caps & SHUNT_PARALLEL;
 	for (; series->shard_count < count; series->shard_count++) {
 		if (shunt_hist_init(&series->shard[series->shard_count].hist) == 0)
@@ -65,6 +66,11 @@ static struct shunt_series *make(const struct shunt_run *run, const char *name)
 
 struct shunt_series *shunt_series(struct shunt_run *run, const char *name)
 {
+	return shunt_series_in(run, name, "ns");
+}
+
+struct shunt_series *shunt_series_in(struct shunt_run *run, const char *name, const char *unit)
+{
 	struct shunt_series *series, **end = &run->series;
 
 	pthread_mutex_lock(&run->now_lock);
@@ -72,7 +78,7 @@ struct shunt_series *shunt_series(struct shunt_run *run, const char *name)
 		if (strcmp(series->name, name) == 0)
 			break;
 	if (!series)
-		series = *end = make(run, name);
+		series = *end = make(run, name, unit);
 	pthread_mutex_unlock(&run->now_lock);
 	return series;
 }
@@ -102,7 +108,7 @@ void shunt_series_drop(struct shunt_run *run)
 }
 
 /* The outcome's histogram of that name, made if need be. Under run->lock. */
-static struct shunt_hist *kept(struct shunt_run *run, const char *name)
+static struct shunt_hist *kept(struct shunt_run *run, const char *name, const char *unit)
 {
 	struct shunt_outcome *outcome = &run->outcome;
 	struct shunt_outcome_series *series;
@@ -114,6 +120,7 @@ static struct shunt_hist *kept(struct shunt_run *run, const char *name)
 	if (!series)
 		return NULL;
 	snprintf(series->name, sizeof(series->name), "%s", name);
+	snprintf(series->unit, sizeof(series->unit), "%s", unit);
 	if (shunt_hist_init(&series->hist) == 0)
 		return &series->hist;
 	outcome->series_count--;
@@ -126,14 +133,14 @@ int shunt_series_keep(struct shunt_run *run)
 	struct shunt_hist *into;
 
 	for (struct shunt_series *series = run->series; series; series = series->next) {
-		into = kept(run, series->name);
+		into = kept(run, series->name, series->unit);
 		if (!into)
 			return -ENOMEM;
 		for (unsigned i = 0; i < series->shard_count; i++)
 			shunt_hist_merge(into, &series->shard[i].hist);
 	}
 	if (run->request->sched_delay_every) {
-		into = kept(run, "sched_delay");
+		into = kept(run, "sched_delay", "ns");
 		if (!into)
 			return -ENOMEM;
 		shunt_hist_merge(into, &run->sched_delay);

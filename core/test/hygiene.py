@@ -165,7 +165,7 @@ COMMON_WORDS = {"none", "yield", "list", "lock", "steal", "timers", "random", "s
 
 WORKLOAD_MAY = re.compile(
     r'"core/(sched|workload|parts|param|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'
-    r"|<(assert|errno|fcntl|inttypes|limits|math|stdalign|stdbool|stddef|stdint|stdio|stdlib|string|"
+    r"|<(assert|errno|fcntl|inttypes|limits|math|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|"
     r"unistd|ctype|sha1|sys/mman|sys/stat|sys/types)\.h>")
 
 

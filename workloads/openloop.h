@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An open loop in progress: what openloop.c (the requests) and openloop_report.c (what is told of
+ * them) share.
+ */
+#ifndef SHUNT_WORKLOADS_OPENLOOP_H
+#define SHUNT_WORKLOADS_OPENLOOP_H
+
+#include "core/sched.h"
+#include "core/workload.h"
+#include "workloads/arrivals.h"
+
+#include <stdbool.h>
+
+struct openloop;
+
+/* What became of a request. Its place in the array is its number; times are of shunt_now_ns. */
+struct request {
+	struct openloop *loop;
+	int64_t injected_ns; /* its task was spawned */
+	int64_t lag_ns;      /* by how much the injection was late of its own fault */
+	int64_t started_ns;  /* its task ran first */
+	int64_t ended_ns;
+	uint32_t runs;
+	bool dropped;
+};
+
+enum openloop_injection { INJECT_TIMER, INJECT_OUTSIDE };
+
+struct openloop {
+	/* Constant after set-up. */
+	struct shunt_arrivals table;
+	struct request *request;
+	uint64_t table_hash, backlog_limit, skip, stall_at;
+	int64_t slice_ns, block_ns, stall_ns, deadline_ns;
+	enum openloop_injection injection;
+	struct shunt_run *run;
+	struct openloop_gauges *gauges;
+
+	/* Of the iteration; constant while requests run. */
+	int64_t start_ns;
+	struct shunt_handle root;
+	unsigned worker_count;
+
+	/* The injector: whoever holds `injecting` moves `next` on. */
+	int injecting;  /* [openloop:injecting] */
+	size_t next;    /* the first request that has not arrived */
+	int64_t due_ns; /* [openloop:due] its intended arrival; SHUNT_FOREVER: all have arrived */
+	int64_t chance_ns; /* [openloop:chance] when a request last gave the injector a chance */
+	uint64_t backlog_max;
+	int rc;          /* of a spawn that failed */
+	int64_t pending; /* [openloop:pending] requests in the system, and one for the injector */
+
+	/* Of the iteration, after it. */
+	uint64_t cpu_ns;
+	int64_t end_ns;
+};
+
+/* When the request was meant to arrive. */
+static inline int64_t openloop_intended(const struct openloop *loop, size_t index)
+{
+	return loop->start_ns + (int64_t)loop->table.arrival[index].at_ns;
+}
+
+/* Makes the series; 0, -ENOMEM. Context: setup; teardown. */
+int openloop_gauges_init(struct openloop *loop);
+void openloop_gauges_fini(struct openloop *loop);
+
+/* Records the iteration's samples and metrics. Context: the root task, after the last request,
+ * outside the timed region. */
+void openloop_report(struct openloop *loop);
+
+/* The checks. Context: verify. */
+void openloop_check(const struct openloop *loop);
+
+/* Whether the generator kept up: struct shunt_workload's judge. */
+int openloop_judge(const struct shunt_run *run, struct shunt_error *err);
+
+#endif

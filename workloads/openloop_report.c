@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an open loop tells: series, metrics, checks, and whether they may be believed.
+ *
+ * Tasks only note times; everything is worked out here, after the last request, so that measuring
+ * costs a request two or three readings of the clock and no more. Metrics are of one iteration (the
+ * harness takes their medians), a quantile only where there are enough samples for it:
+ *
+ *   offered_per_s, achieved_per_s    arrivals by the table's span; completions by the time they took
+ *   offered_load, utilisation        the table's work by its span; work completed by the time taken
+ *                                    and the number of workers
+ *   response_mean_ns, response_p50_ns, _p99_ns, _p999_ns    and response_p99_ns.classN
+ *   slowdown_p50, _p99, _p999        and slowdown_p99.classN
+ *   queueing_mean_ns, queueing_p99_ns, lag_p99_ns, lag_mean_ns, injection_mean_ns
+ *   backlog_max, dropped, deadline_missed (the part of the requests that took longer)
+ *   overhead_ns    processor time but for service, per request: of requests in one piece alone, as
+ *                  only their service is known
+ *
+ * All but backlog_max, dropped, rates and loads leave out the first `skip` requests.
+ */
+#include "workloads/openloop.h"
+
+#include "core/measure/hist.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LAG, INJECTION, QUEUEING, SERVICE, RESPONSE, SLOWDOWN, PLAIN_GAUGES };
+
+/* More than this part of the response's p99 must not be the generator's. */
+#define LAG_PART 0.1
+
+/* A quantity: the run's series of it, and the iteration's own histogram. */
+struct gauge {
+	struct shunt_series *series;
+	struct shunt_hist hist;
+};
+
+struct openloop_gauges {
+	struct gauge plain[PLAIN_GAUGES];
+	struct gauge response[SHUNT_CLASSES], slowdown[SHUNT_CLASSES]; /* of each class */
+};
+
+static const char *const gauge_names[PLAIN_GAUGES] = {"lag", "injection", "queueing", "service",
+	"response", "slowdown"};
+
+/* ---- gauges ---------------------------------------------------------------------------------- */
+
+static int gauge_init(struct shunt_run *run, struct gauge *gauge, const char *name,
+	const char *unit)
+{
+	gauge->series = shunt_series_in(run, name, unit);
+	return gauge->series ? shunt_hist_init(&gauge->hist) : -ENOMEM;
+}
+
+static int class_init(struct openloop *loop, unsigned class)
+{
+	struct openloop_gauges *gauges = loop->gauges;
+	char name[32];
+
+	snprintf(name, sizeof(name), "response.class%u", class);
+	int rc = gauge_init(loop->run, &gauges->response[class], name, "ns");
+
+	snprintf(name, sizeof(name), "slowdown.class%u", class);
+	return rc ? rc : gauge_init(loop->run, &gauges->slowdown[class], name, "1/1000");
+}
+
+int openloop_gauges_init(struct openloop *loop)
+{
+	loop->gauges = calloc(1, sizeof(*loop->gauges));
+	int rc = loop->gauges ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; i < PLAIN_GAUGES && !rc; i++)
+		rc = gauge_init(loop->run, &loop->gauges->plain[i], gauge_names[i],
+			i == SLOWDOWN ? "1/1000" : "ns");
+	for (unsigned c = 0; loop->table.classes > 1 && c < loop->table.classes && !rc; c++)
+		rc = class_init(loop, c);
+	return rc;
+}
+
+void openloop_gauges_fini(struct openloop *loop)
+{
+	struct openloop_gauges *gauges = loop->gauges;
+
+	for (unsigned i = 0; gauges && i < PLAIN_GAUGES; i++)
+		shunt_hist_fini(&gauges->plain[i].hist);
+	for (unsigned c = 0; gauges && c < SHUNT_CLASSES; c++) {
+		shunt_hist_fini(&gauges->response[c].hist);
+		shunt_hist_fini(&gauges->slowdown[c].hist);
+	}
+	free(gauges);
+	loop->gauges = NULL;
+}
+
+static void gauge_record(struct gauge *gauge, int64_t value)
+{
+	if (!gauge->series)
+		return;
+	shunt_series_record(gauge->series, value);
+	shunt_hist_record(&gauge->hist, value);
+}
+
+static void reset(struct openloop_gauges *gauges)
+{
+	for (unsigned i = 0; i < PLAIN_GAUGES; i++)
+		shunt_hist_reset(&gauges->plain[i].hist);
+	for (unsigned c = 0; c < SHUNT_CLASSES; c++) {
+		if (!gauges->response[c].series)
+			continue;
+		shunt_hist_reset(&gauges->response[c].hist);
+		shunt_hist_reset(&gauges->slowdown[c].hist);
+	}
+}
+
+/* ---- one iteration --------------------------------------------------------------------------- */
+
+struct totals {
+	uint64_t done, dropped, measured, missed;
+	uint64_t work_ns;  /* that the table gives to those done */
+	int64_t served_ns; /* from first run to end, of those done */
+};
+
+static void measure(struct openloop *loop, size_t index, struct totals *totals)
+{
+	struct openloop_gauges *gauges = loop->gauges;
+	const struct request *request = &loop->request[index];
+	const struct shunt_arrival *arrival = &loop->table.arrival[index];
+	int64_t intended_ns = openloop_intended(loop, index);
+	int64_t response_ns = request->ended_ns - intended_ns;
+	int64_t slowdown = (int64_t)((__int128)response_ns * 1000 / (int64_t)arrival->service_ns);
+
+	gauge_record(&gauges->plain[LAG], request->lag_ns);
+	gauge_record(&gauges->plain[INJECTION], request->injected_ns - intended_ns);
+	gauge_record(&gauges->plain[QUEUEING], request->started_ns - intended_ns);
+	gauge_record(&gauges->plain[SERVICE], request->ended_ns - request->started_ns);
+	gauge_record(&gauges->plain[RESPONSE], response_ns);
+	gauge_record(&gauges->plain[SLOWDOWN], slowdown);
+	gauge_record(&gauges->response[arrival->class], response_ns);
+	gauge_record(&gauges->slowdown[arrival->class], slowdown);
+	totals->measured++;
+	totals->missed += response_ns > loop->deadline_ns;
+}
+
+static struct totals walk(struct openloop *loop)
+{
+	struct totals totals = {0};
+
+	for (size_t i = 0; i < loop->table.count; i++) {
+		const struct request *request = &loop->request[i];
+
+		totals.dropped += request->dropped;
+		if (request->dropped)
+			continue;
+		totals.done++;
+		totals.work_ns += loop->table.arrival[i].service_ns;
+		totals.served_ns += request->ended_ns - request->started_ns;
+		if (i >= loop->skip)
+			measure(loop, i, &totals);
+	}
+	return totals;
+}
+
+static void quantile(struct openloop *loop, const char *name, const struct shunt_hist *hist,
+	unsigned ppm, const char *unit)
+{
+	double scale = *unit == '1' ? 1000 : 1;
+
+	if (shunt_hist_quantile_known(hist, ppm))
+		shunt_metric(loop->run, name, (double)shunt_hist_quantile(hist, ppm) / scale, unit,
+			"lower");
+}
+
+static void quantiles(struct openloop *loop)
+{
+	const struct openloop_gauges *gauges = loop->gauges;
+	const struct shunt_hist *response = &gauges->plain[RESPONSE].hist;
+	const struct shunt_hist *slowdown = &gauges->plain[SLOWDOWN].hist;
+	char name[32];
+
+	quantile(loop, "response_p50_ns", response, 500000, "ns");
+	quantile(loop, "response_p99_ns", response, 990000, "ns");
+	quantile(loop, "response_p999_ns", response, 999000, "ns");
+	quantile(loop, "slowdown_p50", slowdown, 500000, "1");
+	quantile(loop, "slowdown_p99", slowdown, 990000, "1");
+	quantile(loop, "slowdown_p999", slowdown, 999000, "1");
+	quantile(loop, "queueing_p99_ns", &gauges->plain[QUEUEING].hist, 990000, "ns");
+	quantile(loop, "lag_p99_ns", &gauges->plain[LAG].hist, 990000, "ns");
+	for (unsigned c = 0; c < SHUNT_CLASSES; c++) {
+		if (!gauges->response[c].series)
+			continue;
+		snprintf(name, sizeof(name), "response_p99_ns.class%u", c);
+		quantile(loop, name, &gauges->response[c].hist, 990000, "ns");
+		snprintf(name, sizeof(name), "slowdown_p99.class%u", c);
+		quantile(loop, name, &gauges->slowdown[c].hist, 990000, "1");
+	}
+}
+
+static void means(struct openloop *loop)
+{
+	const struct gauge *plain = loop->gauges->plain;
+	struct shunt_run *run = loop->run;
+
+	shunt_metric(run, "response_mean_ns", shunt_hist_mean(&plain[RESPONSE].hist), "ns",
+		"lower");
+	shunt_metric(run, "queueing_mean_ns", shunt_hist_mean(&plain[QUEUEING].hist), "ns",
+		"lower");
+	shunt_metric(run, "lag_mean_ns", shunt_hist_mean(&plain[LAG].hist), "ns", "lower");
+	shunt_metric(run, "injection_mean_ns", shunt_hist_mean(&plain[INJECTION].hist), "ns",
+		"lower");
+}
+
+static void rates(struct openloop *loop, const struct totals *totals)
+{
+	struct shunt_run *run = loop->run;
+	double span_ns = (double)loop->table.arrival[loop->table.count - 1].at_ns + 1;
+	double took_ns = (double)(loop->end_ns - loop->start_ns);
+	double workers = loop->worker_count;
+
+	shunt_metric(run, "offered_per_s", (double)loop->table.count * 1e9 / span_ns, "1/s",
+		"none");
+	shunt_metric(run, "achieved_per_s", (double)totals->done * 1e9 / took_ns, "1/s", "higher");
+	shunt_metric(run, "offered_load", (double)shunt_arrivals_work(&loop->table) / span_ns, "1",
+		"none");
+	shunt_metric(run, "utilisation", (double)totals->work_ns / took_ns / workers, "1", "none");
+	shunt_metric(run, "backlog_max", (double)loop->backlog_max, "1", "lower");
+	shunt_metric(run, "dropped", (double)totals->dropped, "1", "lower");
+}
+
+void openloop_report(struct openloop *loop)
+{
+	char text[32];
+
+	reset(loop->gauges);
+	struct totals totals = walk(loop);
+
+	rates(loop, &totals);
+	if (totals.measured) {
+		means(loop);
+		quantiles(loop);
+		shunt_metric(loop->run, "deadline_missed",
+			(double)totals.missed / (double)totals.measured, "1", "lower");
+	}
+	if (totals.done && !loop->slice_ns && !loop->block_ns)
+		shunt_metric(loop->run, "overhead_ns",
+			((double)loop->cpu_ns - (double)totals.served_ns) / (double)totals.done,
+			"ns", "lower");
+	if (totals.dropped) {
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)totals.dropped);
+		shunt_run_fact(loop->run, "requests.dropped", text);
+	}
+}
+
+void openloop_check(const struct openloop *loop)
+{
+	struct shunt_run *run = loop->run;
+	int64_t runs = 0, dropped = 0, ids = 0, expected_ids = 0, early = 0;
+
+	for (size_t i = 0; i < loop->table.count; i++) {
+		const struct request *request = &loop->request[i];
+		int64_t id = (int64_t)i + 1;
+
+		runs += request->runs;
+		dropped += request->dropped;
+		expected_ids += id;
+		ids += id * (request->runs + (int64_t)request->dropped);
+		early += request->runs && (request->injected_ns < openloop_intended(loop, i) ||
+						  request->started_ns < request->injected_ns ||
+						  request->ended_ns < request->started_ns);
+	}
+	shunt_check_int(run, "requests", (int64_t)loop->table.count, runs + dropped);
+	shunt_check_int(run, "sum_of_ids", expected_ids, ids);
+	shunt_check_int(run, "before_their_time", 0, early);
+	shunt_check_int(run, "arrivals_hash", (int64_t)loop->table_hash,
+		(int64_t)shunt_arrivals_hash(&loop->table));
+	shunt_operations(run, (uint64_t)runs ? (uint64_t)runs : 1);
+}
+
+int openloop_judge(const struct shunt_run *run, struct shunt_error *err)
+{
+	double lag = shunt_run_median(run, "lag_p99_ns");
+	double response = shunt_run_median(run, "response_p99_ns");
+
+	if (isnan(lag) || isnan(response) || lag <= LAG_PART * response)
+		return 0;
+	return shunt_fail(err, -EINVAL,
+		"the generator lagged: its p99 is %.1f us, more than a tenth of the response's "
+		"%.1f us. Sleeping workers wake too late for so short a service "
+		"(wait=spin), the CPU of injection=outside is not free, or others use the machine",
+		lag / 1000, response / 1000);
+}
