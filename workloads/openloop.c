@@ -65,11 +65,13 @@ static int64_t due(const struct openloop *loop)
 	return __atomic_load_n(&loop->due_ns, __ATOMIC_ACQUIRE);
 }
 
+/* What a policy may know of a request: its deadline, its service time and its class. */
 static struct shunt_attr attr_of(const struct openloop *loop, size_t index)
 {
-	(void)loop;
-	(void)index;
-	return (struct shunt_attr){.name = "request"};
+	return (struct shunt_attr){.name = "request",
+		.deadline_ns = openloop_intended(loop, index) + loop->deadline_ns,
+		.service_ns = (int64_t)loop->table.arrival[index].service_ns,
+		.priority = (unsigned)loop->table.arrival[index].class};
 }
 
 /* One request leaves the system, or the injector is done; the last one wakes the root. */
@@ -257,7 +259,7 @@ static void prepare_iteration(struct openloop *loop)
 static int start_generator(struct openloop *loop)
 {
 	/* First in every order, or a policy would make the requests wait twice. */
-	struct shunt_attr attr = {.name = "generator"};
+	struct shunt_attr attr = {.name = "generator", .deadline_ns = 1, .service_ns = 1};
 
 	if (loop->injection == INJECT_OUTSIDE)
 		return shunt_outside_start(loop->run, generate_outside, loop);
