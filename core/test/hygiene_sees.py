@@ -80,7 +80,9 @@ int get(void) { return __atomic_exchange_n(&x, 1, __ATOMIC_ACQ_REL); }
         for name, header, count in (
                 ("backends/wait/futex.c", "<liburing.h>", 1), ("backends/wait/ring_plan.h", "<liburing.h>", 0),
                 ("core/a.c", "<hwloc.h>", 1), ("workloads/a.c", "<pthread.h>", 1), ("workloads/a.c", "<time.h>", 1),
-                ("workloads/a.c", '"core/sched.h"', 0), ("backends/policy/fifo.c", '"backends/wait/host.h"', 1)):
+                ("workloads/a.c", '"core/sched.h"', 0), ("backends/policy/fifo.c", '"backends/wait/host.h"', 1),
+                ("backends/threads.c", '"backends/threads/threads.h"', 0),
+                ("backends/null.c", '"backends/threads/threads.h"', 1)):
             with self.subTest(name=name, header=header):
                 found = self.problems("layers", name, HEAD + f"#include {header}\n")
                 self.assertEqual(count, len(found), found)

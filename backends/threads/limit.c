@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The limits on threads, of which the tightest counts, each with what raises it. */
-#include "backends/threads_limit.h"
+#include "backends/threads/threads.h"
 
 #include "core/measure/proc.h"
 

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* A task's thread: admitted, created, run, counted out. */
+#include "backends/threads/threads.h"
+
+#include <sys/prctl.h>
+
+static void add_counts(struct threads *threads, const struct thread *thread)
+{
+	struct shunt_ctx *total = &threads->total;
+	struct thread_counts *sum = &threads->total_count;
+#define ADD(field) total->count.field += thread->ctx.count.field
+	ADD(wakes), ADD(wakes_stale), ADD(permits), ADD(parks), ADD(sleeps), ADD(blocks);
+	ADD(joins), ADD(yields), ADD(transfers_plain);
+#undef ADD
+#define ADD(field) sum->field += thread->count.field
+	ADD(spawned), ADD(ended), ADD(blocked), ADD(timers_armed), ADD(timers_fired);
+	ADD(futex_calls);
+#undef ADD
+}
+
+/* The thread's last act; it may not touch the scheduler afterwards. */
+static void thread_ends(struct threads *threads, const struct thread *thread)
+{
+	pthread_mutex_lock(&threads->lock);
+	add_counts(threads, thread);
+	threads->task_count--;
+	if (!threads->failure)
+		shunt_threads_count_out(threads, true);
+	if (threads->task_count == 0)
+		pthread_cond_broadcast(&threads->changed);
+	pthread_mutex_unlock(&threads->lock);
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread_task *self = arg;
+	struct shunt_task *task = &self->task;
+	struct threads *threads = (struct threads *)task->sched;
+	/* The threads of many tasks share an index, where an index is needed to spread something. */
+	struct thread thread = {
+		.ctx = {.hooks = &shunt_threads_hooks,
+			.current = task,
+			.sched = &threads->sched,
+			.many = true,
+			.index = self->worker
+					 ? self->worker - 1
+					 : (unsigned)(task->id % threads->sched.worker_count)}};
+	if (threads->slack_ns)
+		prctl(PR_SET_TIMERSLACK, (unsigned long)threads->slack_ns, 0, 0, 0);
+	shunt_ctx_set(&thread.ctx);
+	shunt_threads_sample_delay(threads, self);
+	if (setjmp(thread.out) == 0) {
+		task->result = task->fn(task->arg);
+		thread.count.ended++;
+		shunt_task_end(&thread.ctx, task);
+	}
+	shunt_ctx_set(NULL);
+	thread_ends(threads, &thread);
+	return NULL;
+}
+
+/* Takes a descriptor for a task and counts it. Context: takes the lock. */
+static int admit(struct threads *threads, bool root, struct shunt_task **task, uint64_t *id)
+{
+	pthread_mutex_lock(&threads->lock);
+	int rc = threads->failure ? -ECANCELED : 0;
+	if (!rc) {
+		*task = shunt_descriptor_take(&threads->descriptors);
+		rc = *task ? 0 : -ENOMEM;
+	}
+	if (!rc) {
+		*id = root ? 0 : threads->next_id++;
+		threads->task_count++;
+		shunt_threads_count_in(threads);
+	}
+	pthread_mutex_unlock(&threads->lock);
+	return rc;
+}
+
+/* Undoes admit. */
+static void expel(struct threads *threads, struct shunt_task *task)
+{
+	pthread_mutex_lock(&threads->lock);
+	shunt_descriptor_give(&threads->descriptors, task);
+	threads->task_count--;
+	shunt_threads_count_out(threads, true);
+	pthread_mutex_unlock(&threads->lock);
+}
+
+int shunt_threads_set_attributes(const struct threads *threads, pthread_attr_t *attr)
+{
+	pthread_attr_setdetachstate(attr, PTHREAD_CREATE_DETACHED);
+	return pthread_attr_setstacksize(attr,
+		(size_t)shunt_value_int(&threads->values, "stack.size"));
+}
+
+/* The CPU that stands for a worker: the n-th of the set. */
+static int cpu_of(const struct threads *threads, unsigned worker_index)
+{
+	int cpu = -1;
+	for (unsigned left = worker_index + 1; left; left -= CPU_ISSET(cpu, &threads->cpus) != 0)
+		cpu++;
+	return cpu;
+}
+
+/* A thread of its own for `task`, bound to a CPU if it was put on one. 0, or a positive errno. */
+static int create_thread(struct threads *threads, struct shunt_task *task)
+{
+	pthread_t thread;
+	pthread_attr_t bound;
+	cpu_set_t one;
+	unsigned worker = shunt_thread_task_of(task)->worker;
+	if (!worker)
+		return pthread_create(&thread, &threads->attr, thread_main, task);
+	CPU_ZERO(&one);
+	CPU_SET(cpu_of(threads, worker - 1), &one);
+	pthread_attr_init(&bound);
+	int rc = shunt_threads_set_attributes(threads, &bound);
+	if (!rc)
+		rc = pthread_attr_setaffinity_np(&bound, sizeof(one), &one);
+	if (!rc)
+		rc = pthread_create(&thread, &bound, thread_main, task);
+	pthread_attr_destroy(&bound);
+	return rc;
+}
+
+int shunt_threads_start(struct threads *threads, struct shunt_handle *handle, shunt_task_fn *fn,
+	void *arg, const struct shunt_attr *attr, bool root, bool sample)
+{
+	struct shunt_task *task;
+	uint64_t id;
+	int rc = admit(threads, root, &task, &id);
+	if (rc)
+		return rc;
+	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
+	/* Relaxed: the new thread is created after this, and nobody else knows the task. */
+	atomic_store_explicit(&shunt_thread_task_of(task)->posted, 0, memory_order_relaxed);
+	shunt_thread_task_of(task)->ready_ns = sample ? shunt_now_ns() : 0;
+	shunt_thread_task_of(task)->worker = attr ? attr->worker : 0;
+	/* Before the thread is, which may look for its own handle there; put back on a failure. */
+	struct shunt_handle before = {NULL, 0};
+	if (handle) {
+		before = *handle;
+		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
+	}
+	rc = create_thread(threads, task);
+	if (!rc)
+		return 0;
+	if (handle)
+		*handle = before;
+	expel(threads, task);
+	return -rc;
+}
+
+static void threads_yield(struct shunt_ctx *ctx)
+{
+	ctx->count.yields++;
+	sched_yield();
+}
+
+static void threads_release(struct shunt_ctx *ctx, struct shunt_task *task)
+{
+	struct threads *threads = shunt_threads_of(ctx);
+	pthread_mutex_lock(&threads->lock);
+	shunt_descriptor_give(&threads->descriptors, task);
+	pthread_mutex_unlock(&threads->lock);
+}
+
+static int threads_spawn(struct shunt_ctx *ctx, struct shunt_handle *handle, shunt_task_fn *fn,
+	void *arg, const struct shunt_attr *attr)
+{
+	struct threads *threads = shunt_threads_of(ctx);
+	struct thread *thread = shunt_thread_of(ctx);
+	bool sample = threads->delay && thread->count.sampled++ % threads->delay_every == 0;
+	int rc = shunt_threads_start(threads, handle, fn, arg, attr, false, sample);
+	thread->count.spawned += rc == 0;
+	return rc;
+}
+
+const struct shunt_hooks shunt_threads_hooks = {
+	.spawn = threads_spawn,
+	.yield = threads_yield,
+	.park = shunt_threads_park,
+	.block = shunt_threads_block,
+	.ready = shunt_threads_ready,
+	.release = threads_release,
+};
