@@ -78,4 +78,12 @@ static inline struct shunt_task *shunt_queue_pop(void *state)
 	return task;
 }
 
+/* To be called when a task that is more urgent than the running one was enqueued: the next checkpoint
+ * asks preempts(). The running task's key may be older than what it ran. */
+SHUNT_INLINE void shunt_more_urgent(struct shunt_worker *worker)
+{
+	/* Relaxed: our own next look is all that it is about [worker:limit]. */
+	atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
+}
+
 #endif

@@ -49,6 +49,10 @@ STEAL = "backends/policy/steal.c"
 SHARED = "backends/policy/shared.c"
 TASK = "core/task.h"
 DEQUE = "core/engine/deque.h"
+KEYED = "core/engine/keyed.h"
+EDF = "backends/policy/edf.c"
+SRPT = "backends/policy/srpt.c"
+SLICE = "core/engine/slice.c"
 HEAP = "backends/timers/heap.c"
 # A queue that does not ask whether an entry's wait is over leaves that to the claim.
 HEAP_FIRES_ALL = (HEAP, "if (shunt_timer_is_live(&timer)) {", "if (true) {")
@@ -127,6 +131,54 @@ MUTANTS = [
            CAS_ON_TOP.format("\t\t") + "{\n\t\t*lost = true;\n\t\treturn NULL;\n\t}",
            "(void)lost;\n\tatomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst);",
            "torture_resume", "asm:workers=4,policy=steal,interval=1", (STEAL,)),
+    # ---- policies with keys, and slices
+    Mutant("equal keys are not in order of arrival", KEYED,
+           "a->key != b->key ? a->key < b->key : a->arrival < b->arrival",
+           "a->key < b->key",
+           "policy_order", "", (EDF,)),
+    Mutant("the heap sinks into the larger child", KEYED,
+           "shunt_keyed_before(&heap[child + 1], &heap[child])",
+           "shunt_keyed_before(&heap[child], &heap[child + 1])",
+           "policy_order", "", (SRPT,)),
+    Mutant("a yielding task goes on before its equals", KEYED,
+           "keyed->heap[0].key <= current->key", "keyed->heap[0].key < current->key",
+           "policy_order", "", (EDF,)),
+    Mutant("the least urgent class first", "backends/policy/prio.c",
+           "int class = ready ? __builtin_ctzll(ready) : PRIO_CLASSES;",
+           "int class = ready ? 63 - __builtin_clzll(ready) : PRIO_CLASSES;",
+           "policy_order", ""),
+    Mutant("a class beyond the last is an index", "backends/policy/prio.c",
+           "return class < PRIO_CLASSES ? class : PRIO_CLASSES - 1;", "return class % PRIO_CLASSES;",
+           "policy_order", ""),
+    Mutant("no deadline is the earliest", EDF,
+           "attr && attr->deadline_ns ? attr->deadline_ns : SHUNT_KEY_LAST",
+           "attr ? attr->deadline_ns : SHUNT_KEY_LAST",
+           "policy_order", ""),
+    Mutant("what a task ran is not taken off", SRPT,
+           "int64_t left = task->key - worker->env.ran_ns;", "int64_t left = task->key;",
+           "policy_charge", ""),
+    Mutant("a wait is charged", SLICE,
+           "stamp(worker);\n\tshunt_slice_begin(worker, next);", "shunt_slice_begin(worker, next);",
+           "policy_charge", ""),
+    Mutant("a task that blocks is not charged", "core/engine/hooks.h",
+           "if (STAMPED) \\ shunt_slice_end(shunt_worker_of(ctx)); \\"
+           "if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx)))) \\ return P##_leave_slow",
+           "if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx)))) \\\n\t\t\treturn P##_leave_slow",
+           "policy_charge", "", (SRPT,)),
+    Mutant("a less urgent task preempts", KEYED,
+           "keyed->count && keyed->heap[0].key < current->key",
+           "keyed->count && keyed->heap[0].key <= current->key",
+           "policy_charge", "", (EDF,)),
+    Mutant("a quantum goes on over a yield", SLICE,
+           "worker->slice_ns = worker->stamp_ns;",
+           "if (!worker->slice_ns)\n\t\tworker->slice_ns = worker->stamp_ns;",
+           "quantum", ""),
+    Mutant("a quantum ends with nobody else there", SLICE,
+           "return worker->engine->policy->has_ready(worker);", "return true;",
+           "quantum", ""),
+    Mutant("the end of a quantum does not look at timers", SLICE,
+           "if (deadline <= now_ns || asked_to_look(worker))", "(void)deadline, (void)now_ns;\n\tif (asked_to_look(worker))",
+           "quantum", ""),
 ]
 
 
