@@ -198,9 +198,38 @@ int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
 	return ctx->hooks->spawn(ctx, handle, fn, arg, attr);
 }
 
+static uintptr_t joiner_load(const struct shunt_task *task)
+{
+	/* Acquire pairs with the release of whoever changed it [task:joiner]. */
+	return __atomic_load_n(&task->joiner, __ATOMIC_ACQUIRE);
+}
+
+static void joiner_set(struct shunt_task *task, uintptr_t joiner)
+{
+	/* Release pairs with the acquire in joiner_load [task:joiner]. */
+	__atomic_store_n(&task->joiner, joiner, __ATOMIC_RELEASE);
+}
+
+/* From *joiner to `next`; false: it was another value, which is now in *joiner. */
+static inline bool joiner_cas(struct shunt_task *task, uintptr_t *joiner, uintptr_t next, bool many)
+{
+	if (many)
+		/* Acquire-release pairs with itself [task:joiner]: the joiner sees the task's result, and
+		 * the end sees where the joiner wants it and which wait it is to end. */
+		return __atomic_compare_exchange_n(&task->joiner, joiner, next, false,
+			__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	bool same = task->joiner == *joiner;
+	*joiner = task->joiner;
+	if (same)
+		task->joiner = next;
+	return same;
+}
+
 void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr, bool detached, uint64_t id)
 {
+	/* Relaxed: nobody else knows the task yet. */
+	uint64_t word = atomic_load_explicit(&task->word, memory_order_relaxed);
 	task->fn = fn;
 	task->arg = arg;
 	task->value = (uintptr_t)task;
@@ -208,65 +237,84 @@ void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	task->timer_ticket = 0;
 	task->name = attr ? attr->name : NULL;
 	task->id = id;
-	/* Release pairs with the acquire in joiner_look [task:joiner]: the new generation first. */
-	__atomic_store_n(&task->joiner, detached ? SHUNT_JOINER_DETACHED : SHUNT_JOINER_NONE,
-		__ATOMIC_RELEASE);
-	/* Relaxed: nobody else knows the task yet. */
-	shunt_word_store(task,
-		(atomic_load_explicit(&task->word, memory_order_relaxed) & SHUNT_WORD_TICKET) |
-			SHUNT_TASK_RUNNABLE);
+	joiner_set(task, (word & SHUNT_WORD_GENERATION) |
+				 (detached ? SHUNT_JOINER_DETACHED : SHUNT_JOINER_NONE));
+	shunt_word_store(task, (word & SHUNT_WORD_TICKET) | SHUNT_TASK_RUNNABLE);
 }
 
 /*
- * Who joins whom. task->joiner changes under task->join_lock, and the end claims its joiner under it
- * too: a joiner whose deadline has passed therefore finds either itself (and withdraws) or that the
- * task has ended, and then nobody holds on to its ticket any more. Of all who find it ended exactly
- * one takes it, by leaving DETACHED there; only who took it may release it.
+ * Who joins whom: a state machine in one word, task->joiner.
  *
- * A handle's generation is looked at after the joiner: if it is still the same, the joiner was that
- * task's, because a task that is released and used again was taken first, and a new generation is
- * written before its new joiner.
+ *   NONE -> the joiner -> DETACHED   the end hands over, or a joiner with a deadline takes it
+ *   NONE -> ENDED -> DETACHED        of all who find it ended one takes it, and alone may release it
+ *   NONE -> DETACHED                 nobody will join; the end releases it
+ *   the joiner, TIMED -> NONE        it gave up
+ *
+ * A joiner without a deadline waits for nothing but the end: the end may write its result, release the
+ * task and claim it. One with a deadline may stop waiting, and wait for something else, at any time.
+ * Therefore the end claims it under join_lock, which it takes to withdraw: it finds either itself, or
+ * that the task has ended, and then nobody holds on to its ticket any more. Only the lock's holder
+ * changes the word while a TIMED joiner is there.
+ *
+ * NONE, ENDED and DETACHED carry the generation: a handle that has outlived its task meets another
+ * value, whenever it looks.
  */
-static void joiner_set(struct shunt_task *task, uintptr_t joiner)
+
+static inline bool joiner_is_task(uintptr_t joiner)
 {
-	/* Release pairs with the acquire in joiner_look [task:joiner]. */
-	__atomic_store_n(&task->joiner, joiner, __ATOMIC_RELEASE);
+	return !(joiner & SHUNT_JOINER_KIND & ~SHUNT_JOINER_TIMED);
+}
+
+/* The end of a task with a joiner that may give up. False: it has; look again. */
+static __attribute__((noinline)) bool end_timed(struct shunt_ctx *ctx, struct shunt_task *task,
+	uintptr_t generation)
+{
+	shunt_spin_lock(&task->join_lock, ctx->many);
+	uintptr_t joiner = joiner_load(task);
+	bool waits = joiner_is_task(joiner) && joiner & SHUNT_JOINER_TIMED;
+	struct shunt_task *waiter = (struct shunt_task *)(joiner & ~SHUNT_JOINER_TIMED);
+	enum shunt_claim claim = SHUNT_CLAIM_STALE;
+	if (waits) {
+		/* Taken before the claim: a joiner that was claimed may release the task, and it may be
+		 * another one by the time that we look again. One that was not (its deadline came first)
+		 * waits for the lock to withdraw. */
+		joiner_set(task, generation | SHUNT_JOINER_DETACHED);
+		claim = shunt_task_claim(waiter, waiter->wait_ticket, 0, ctx->many);
+		if (claim == SHUNT_CLAIM_STALE)
+			joiner_set(task, generation | SHUNT_JOINER_ENDED);
+	}
+	shunt_spin_unlock(&task->join_lock, ctx->many);
+	if (claim == SHUNT_CLAIM_MINE)
+		ctx->hooks->ready(ctx, waiter);
+	return waits;
 }
 
 void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
 {
-	bool many = ctx->many;
-	uint64_t word = shunt_word_load(task, many);
-	if (!many)
-		shunt_word_store(task, shunt_word_with_state(word, SHUNT_TASK_ENDED));
-	else
-		while (!shunt_word_cas(task, &word, shunt_word_with_state(word, SHUNT_TASK_ENDED)))
-			;
-	shunt_spin_lock(&task->join_lock, many);
-	uintptr_t joiner = task->joiner;
-	if (joiner <= SHUNT_JOINER_DETACHED) {
-		if (joiner == SHUNT_JOINER_NONE)
-			joiner_set(task, SHUNT_JOINER_ENDED);
-		shunt_spin_unlock(&task->join_lock, many);
-		if (joiner == SHUNT_JOINER_DETACHED)
+	uint64_t word = shunt_word_load(task, ctx->many);
+	uintptr_t generation = word & SHUNT_WORD_GENERATION, joiner;
+	/* A plain store: of a running task others change nothing but its permit, which is of no use any
+	 * more; their compare-and-swap comes before, or fails. */
+	shunt_word_store(task, shunt_word_with_state(word, SHUNT_TASK_ENDED));
+	do {
+		joiner = joiner_load(task);
+		if (joiner == (generation | SHUNT_JOINER_NONE) &&
+			joiner_cas(task, &joiner, generation | SHUNT_JOINER_ENDED, ctx->many))
+			return;
+		if (joiner == (generation | SHUNT_JOINER_DETACHED)) {
 			ctx->hooks->release(ctx, task);
-		return;
-	}
+			return;
+		}
+		if (joiner & SHUNT_JOINER_TIMED && end_timed(ctx, task, generation))
+			return;
+	} while (joiner & SHUNT_JOINER_KIND);
+	/* Nothing but this end can end the joiner's wait: hand over and let it return at once. */
 	struct shunt_task *waiter = (struct shunt_task *)joiner;
-	/* Direct: nothing but this end can end the wait, so hand over and let it return at once. */
-	bool direct = waiter->join_direct;
-	if (direct && waiter->join_result)
+	if (waiter->join_result)
 		*waiter->join_result = task->result;
-	/* Taken before the claim: a joiner that was claimed may release the task, and it may be another
-	 * one by the time that we look again. One that was not (its deadline came first) waits for the
-	 * lock to withdraw. */
-	joiner_set(task, SHUNT_JOINER_DETACHED);
-	enum shunt_claim claim = shunt_task_claim(waiter, waiter->wait_ticket, 0, many);
-	if (claim == SHUNT_CLAIM_STALE)
-		joiner_set(task, SHUNT_JOINER_ENDED);
-	shunt_spin_unlock(&task->join_lock, many);
-	if (direct)
-		ctx->hooks->release(ctx, task);
+	joiner_set(task, generation | SHUNT_JOINER_DETACHED);
+	enum shunt_claim claim = shunt_task_claim(waiter, waiter->wait_ticket, 0, ctx->many);
+	ctx->hooks->release(ctx, task);
 	if (claim == SHUNT_CLAIM_MINE)
 		ctx->hooks->ready(ctx, waiter);
 }
@@ -286,45 +334,42 @@ static int join_check(struct shunt_ctx *ctx, struct shunt_handle handle)
 		return -ESRCH;
 	if (handle.task->sched != ctx->sched)
 		return -EXDEV;
-	uint64_t word = shunt_word_load(handle.task, ctx->many);
-	if ((word & SHUNT_WORD_GENERATION) != handle.generation ||
-		shunt_word_state(word) == SHUNT_TASK_FREE)
-		return -ESRCH;
-	return handle.task == ctx->current ? -EDEADLK : 0;
+	bool self = handle.task == ctx->current &&
+		    shunt_task_generation(handle.task) == handle.generation;
+	return self ? -EDEADLK : 0;
 }
 
-/* What a joiner or detacher finds, the lock held: 0: a task that runs; 1: it has ended, and is now the
- * caller's to release; else an error. */
-static int joiner_look(struct shunt_handle handle, bool many)
+/* Takes a task that has ended: 1, the caller is to release it; or says why not. `joiner` is what was
+ * found instead of NONE. */
+static int joiner_take(struct shunt_handle handle, uintptr_t joiner, bool many)
 {
-	struct shunt_task *task = handle.task;
-	/* Acquire pairs with the release in joiner_set [task:joiner]. */
-	uintptr_t joiner = __atomic_load_n(&task->joiner, __ATOMIC_ACQUIRE);
-	uint64_t word = shunt_word_load(task, many);
-	if ((word & SHUNT_WORD_GENERATION) != handle.generation || joiner == SHUNT_JOINER_DETACHED)
-		return -ESRCH;
-	if (joiner == SHUNT_JOINER_NONE)
-		return 0;
-	if (joiner != SHUNT_JOINER_ENDED)
-		return -EBUSY;
-	joiner_set(task, SHUNT_JOINER_DETACHED);
-	return 1;
+	if (joiner == (handle.generation | SHUNT_JOINER_ENDED))
+		return joiner_cas(handle.task, &joiner, handle.generation | SHUNT_JOINER_DETACHED,
+			       many)
+			       ? 1
+			       : -ESRCH;
+	uint64_t word = shunt_word_load(handle.task, many);
+	return joiner_is_task(joiner) && (word & SHUNT_WORD_GENERATION) == handle.generation
+		       ? -EBUSY
+		       : -ESRCH;
 }
 
 /* Makes the caller the task's joiner. 0: it must block now. 1: the task had ended, and is taken. */
-static int join_begin(struct shunt_ctx *ctx, struct shunt_handle handle, void **result, bool direct)
+static inline int join_begin(struct shunt_ctx *ctx, struct shunt_handle handle, void **result,
+	uintptr_t timed)
 {
 	struct shunt_task *self = ctx->current;
-	shunt_spin_lock(&handle.task->join_lock, ctx->many);
-	int rc = joiner_look(handle, ctx->many);
-	if (rc == 0) {
+	uintptr_t joiner = joiner_load(handle.task);
+	if (joiner == (handle.generation | SHUNT_JOINER_NONE)) {
+		int claimed = 0;
 		self->join_result = result;
-		self->join_direct = direct;
 		self->wait_ticket = shunt_task_prepare(self, ctx->many);
-		joiner_set(handle.task, (uintptr_t)self);
+		if (joiner_cas(handle.task, &joiner, (uintptr_t)self | timed, ctx->many))
+			return 0;
+		/* Nobody was told the ticket. */
+		shunt_task_unprepare(self, ctx->many, &claimed);
 	}
-	shunt_spin_unlock(&handle.task->join_lock, ctx->many);
-	return rc;
+	return joiner_take(handle, joiner, ctx->many);
 }
 
 int shunt_join(struct shunt_handle handle, void **result)
@@ -333,7 +378,7 @@ int shunt_join(struct shunt_handle handle, void **result)
 	int rc = join_check(ctx, handle);
 	if (rc)
 		return rc;
-	rc = join_begin(ctx, handle, result, true);
+	rc = join_begin(ctx, handle, result, 0);
 	if (rc == 0) {
 		count(&ctx->count.joins);
 		ctx->current->wait_what = SHUNT_WAIT_JOIN;
@@ -342,17 +387,16 @@ int shunt_join(struct shunt_handle handle, void **result)
 	return rc < 0 ? rc : join_ended(ctx, handle.task, result);
 }
 
-/* The deadline has passed. 0: withdrawn, the task is joinable again; else as joiner_look. */
+/* The deadline has passed. 0: withdrawn, the task is joinable again; else as joiner_take. */
 static int join_withdraw(struct shunt_ctx *ctx, struct shunt_handle handle, struct shunt_task *self)
 {
-	int rc = 0;
 	shunt_spin_lock(&handle.task->join_lock, ctx->many);
-	if (handle.task->joiner == (uintptr_t)self)
-		joiner_set(handle.task, SHUNT_JOINER_NONE);
-	else
-		rc = joiner_look(handle, ctx->many);
+	uintptr_t joiner = joiner_load(handle.task);
+	bool waits = joiner == ((uintptr_t)self | SHUNT_JOINER_TIMED);
+	if (waits)
+		joiner_set(handle.task, handle.generation | SHUNT_JOINER_NONE);
 	shunt_spin_unlock(&handle.task->join_lock, ctx->many);
-	return rc;
+	return waits ? 0 : joiner_take(handle, joiner, ctx->many);
 }
 
 int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **result)
@@ -362,7 +406,7 @@ int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **res
 	if (rc)
 		return rc;
 	struct shunt_task *self = ctx->current;
-	rc = join_begin(ctx, handle, result, false);
+	rc = join_begin(ctx, handle, result, SHUNT_JOINER_TIMED);
 	if (rc < 0)
 		return rc;
 	if (rc == 0) {
@@ -385,11 +429,10 @@ int shunt_detach(struct shunt_handle handle)
 	int rc = join_check(ctx, handle);
 	if (rc && rc != -EDEADLK)
 		return rc;
-	shunt_spin_lock(&handle.task->join_lock, ctx->many);
-	rc = joiner_look(handle, ctx->many);
-	if (rc == 0)
-		joiner_set(handle.task, SHUNT_JOINER_DETACHED);
-	shunt_spin_unlock(&handle.task->join_lock, ctx->many);
+	uintptr_t joiner = handle.generation | SHUNT_JOINER_NONE;
+	if (joiner_cas(handle.task, &joiner, handle.generation | SHUNT_JOINER_DETACHED, ctx->many))
+		return 0;
+	rc = joiner_take(handle, joiner, ctx->many);
 	return rc == 1 ? join_ended(ctx, handle.task, NULL) : rc;
 }
 

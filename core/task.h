@@ -69,10 +69,16 @@ enum shunt_wait_what {
 /* "a wait", "sleep", "channel send", … */
 const char *shunt_wait_name(enum shunt_wait_what what);
 
-/* Values of joiner that are no task. DETACHED also stands for a task that somebody has taken. */
-#define SHUNT_JOINER_NONE     ((uintptr_t)0)
-#define SHUNT_JOINER_DETACHED ((uintptr_t)1)
-#define SHUNT_JOINER_ENDED    ((uintptr_t)2)
+/*
+ * The joiner: the task that joins, with TIMED added if it may give up; or one of the others beside the
+ * generation that it is said of, so that an old handle's joiner finds another value. DETACHED also
+ * stands for a task that somebody has taken. A descriptor's address leaves these bits free.
+ */
+#define SHUNT_JOINER_NONE     ((uintptr_t)1)
+#define SHUNT_JOINER_DETACHED ((uintptr_t)2)
+#define SHUNT_JOINER_ENDED    ((uintptr_t)3)
+#define SHUNT_JOINER_TIMED    ((uintptr_t)4)
+#define SHUNT_JOINER_KIND     ((uintptr_t)7)
 
 /*
  * Three cache lines, because a hundred thousand suspended tasks are a hundred thousand of these. What
@@ -99,8 +105,8 @@ struct shunt_task {
 	struct shunt_sched *sched; /* constant */
 	uint64_t id;
 	const char *name;
-	uintptr_t joiner; /* a SHUNT_JOINER_ or the joiner; guarded by join_lock [task:joiner] */
-	int join_lock;    /* [waiters:lock] */
+	uintptr_t joiner; /* [task:joiner] see SHUNT_JOINER_ */
+	int join_lock;    /* [waiters:lock] of a joiner that may give up */
 	int wait_result;  /* of a wait on a sync object that can end in more than one way */
 	union {
 		void **join_result; /* while it joins: where it wants the result */
@@ -117,7 +123,6 @@ struct shunt_task {
 
 	struct shunt_task *injected_next;
 	_Atomic uint32_t injected; /* [task:injected] in an inbox already */
-	bool join_direct;          /* the task it joins may hand over and release (no deadline) */
 	uint8_t wait_what;         /* a SHUNT_WAIT_ */
 };
 
@@ -134,7 +139,8 @@ static inline uint64_t shunt_word_load(const struct shunt_task *task, bool many)
 
 static inline void shunt_word_store(struct shunt_task *task, uint64_t word)
 {
-	/* Relaxed: one worker, no other thread reads the word. */
+	/* Relaxed: there is one worker; or the task has ended, and who still looks at its word by an old
+	 * handle does nothing with what it finds. */
 	atomic_store_explicit(&task->word, word, memory_order_relaxed);
 }
 

@@ -86,10 +86,9 @@ static void *join_it(void *handle)
 
 static bool is_being_joined(struct shunt_task *task)
 {
-	shunt_spin_lock(&task->join_lock, under_test.sched->many);
-	uintptr_t joiner = task->joiner;
-	shunt_spin_unlock(&task->join_lock, under_test.sched->many);
-	return joiner != SHUNT_JOINER_NONE;
+	/* Relaxed: asked again until it is so. */
+	uintptr_t joiner = __atomic_load_n(&task->joiner, __ATOMIC_RELAXED);
+	return (joiner & SHUNT_JOINER_KIND) != SHUNT_JOINER_NONE;
 }
 
 static void *only_one_may_join(void *arg)
