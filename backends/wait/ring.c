@@ -31,7 +31,6 @@ struct shunt_ring {
 	bool lost;
 	bool overflowing;
 	bool gather; /* much came the last time that the kernel was asked */
-	unsigned gather_count;
 	uint64_t overflows;
 };
 
@@ -85,7 +84,6 @@ int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan
 	for (unsigned i = 0; i < entries; i++)
 		self->ring.sq.array[i] = i;
 	self->calls = calls;
-	self->gather_count = *self->ring.cq.kring_entries / 2;
 	self->absolute_wait = plan->absolute_wait;
 	self->silent = plan->skips_success;
 	self->enter_fd = self->ring.ring_fd;
@@ -286,15 +284,16 @@ static unsigned take_ready(struct shunt_ring *ring, struct shunt_ring_result *re
 }
 
 /*
- * Has the kernel post what it holds back. With DEFER_TASKRUN one call posts 20 results, or as many
- * as it is told to wait for; so where many came, the next call waits for half a ring, for no time.
+ * Has the kernel post what it holds back, and submits with the same call. With DEFER_TASKRUN one
+ * call posts 20 results, or as many as it is told to wait for; so where many came, the next call
+ * waits for all that there is room for, for no time.
  */
-static void ask(struct shunt_ring *ring)
+static void ask(struct shunt_ring *ring, unsigned room)
 {
 	static const struct __kernel_timespec no_time;
 
 	/* Refused, it does nothing, and the next look asks again. */
-	enter(ring, ring->gather ? ring->gather_count : 0, IORING_ENTER_GETEVENTS, &no_time);
+	enter(ring, ring->gather ? room : 0, IORING_ENTER_GETEVENTS, &no_time);
 }
 
 unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result, unsigned room)
@@ -311,7 +310,7 @@ unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *resu
 	ring->overflowing = held_back & IORING_SQ_CQ_OVERFLOW;
 	if (held_back == 0)
 		return count;
-	ask(ring);
+	ask(ring, room - count);
 	more = take_ready(ring, result + count, room - count);
 	ring->gather = more >= MANY;
 	return count + more;

@@ -86,8 +86,8 @@ struct shunt_ring_result {
 	int32_t code;
 };
 
-/* Takes up to `room` results. Makes a system call only if the kernel says that it holds some back
- * (deferred, or beyond a full ring). */
+/* Takes up to `room` results. Makes a system call, which submits too, only if the kernel says that
+ * it holds some back (deferred, or beyond a full ring). */
 unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result, unsigned room);
 
 /* Has the kernel ever lost a result, for want of memory? Answers once. */

@@ -7,10 +7,15 @@
  * user space. It does what can be done within the idea:
  *
  *   - An armed timer only joins a list. The list goes to the kernel in batches, with the system
- *     call of a sleep where there is one; a busy worker hands it over when a second look finds it
- *     still there, or when it is as long as the ring. A timer cancelled by then costs no call.
+ *     call of a sleep where there is one; a busy worker hands it over when it is a handful, or a
+ *     second look finds it still there. A timer cancelled by then costs no call.
  *   - Results that are in the ring are fired without a call. A result names its entry of the
- *     table by its index; one whose task waits for something else by now is dropped.
+ *     table by its index; one whose task waits for something else by now is dropped. A look takes
+ *     a handful, so that what one task frees, in the kernel and here, the next one has in cache.
+ *   - Where timers come due so densely that 16 or more do within `grid`, deadlines are rounded up
+ *     to it, so that these share an interrupt. On a virtual machine one takes 20 us: with 10,000
+ *     tasks that sleep 10 ms it was half of all CPU time, and as there was none left the median
+ *     came 6 ms late instead of 0.3. Sparse timers keep their deadline to the nanosecond.
  *   - A cancelled timer that the kernel has stays there as a tombstone, for the price of one
  *     interrupt at its deadline (5 us on a virtual machine, where most of it is the exit). Where
  *     tombstones outnumber the rest they are marked, and taken back if they have more than
@@ -33,12 +38,13 @@
 #include <stdlib.h>
 
 #define SWEEP_MIN 64
-#define BATCH     64
+#define HANDFUL   64
+#define SHARERS   16 /* timers to a grid that make it worth having */
 #define ROUNDS    (1u << 24)
 
 struct each_wait {
 	struct shunt_ring_wait base;
-	int64_t cancel_ns;
+	int64_t cancel_ns, grid_ns;
 	unsigned batch, walk_count;
 };
 
@@ -49,6 +55,11 @@ struct each_slot {
 	int64_t cancel_ns;
 	unsigned batch;      /* a pending list as long as this is submitted at once */
 	unsigned walk_count; /* the longest walk for a removal */
+
+	int64_t grid_ns;      /* a power of two, or 0 */
+	bool dense;           /* so that deadlines are rounded up to it */
+	uint32_t armed_count; /* handed over since ... */
+	int64_t armed_since_ns;
 
 	struct shunt_each_table table;
 	bool pending_seen; /* by the last poll */
@@ -75,6 +86,12 @@ static const struct shunt_param each_params[] = {
 		.min = 16,
 		.max = 65536,
 		.help = "places for results; what comes beyond them waits in the kernel's memory"},
+	{.name = "grid",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "256us",
+		.max = 1000000000,
+		.help = "where 16 timers or more come due within this, a power of two ns (rounded "
+			"up), they share an interrupt, at most so much late; 0: never"},
 	{.name = "cancel",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ms",
@@ -102,17 +119,39 @@ static uint64_t data_of(const struct each_slot *self, uint32_t index)
 
 /* ---- to the kernel --------------------------------------------------------------------------- */
 
+/* Judges by what was armed lately whether timers are dense enough to be gathered. */
+static void judge_density(struct each_slot *self, int64_t now_ns)
+{
+	int64_t span_ns = now_ns - self->armed_since_ns;
+
+	if (span_ns < 4 * self->grid_ns || self->grid_ns == 0)
+		return;
+	self->dense = self->armed_count * self->grid_ns >= SHARERS * span_ns;
+	self->armed_count = 0;
+	self->armed_since_ns = now_ns;
+}
+
+static int64_t kernel_deadline(const struct each_slot *self, int64_t deadline_ns)
+{
+	if (!self->dense || deadline_ns > SHUNT_NEVER - self->grid_ns)
+		return deadline_ns;
+	return (deadline_ns + self->grid_ns - 1) & -self->grid_ns;
+}
+
+enum { FIRE = 1, SUBMIT = 2 };
+
 /*
- * Takes what is due by now_ns from the pending ones and fires it, drops the dead, and with `submit`
- * puts the rest into the ring, submitting whatever no longer fits. 0, or -EAGAIN or -EBUSY: not
- * all of it, for the moment.
+ * Goes through the pending ones: drops the dead, with FIRE fires what is due, and with SUBMIT puts
+ * the rest into the ring, submitting whatever no longer fits. 0, or -EAGAIN or -EBUSY: not all of
+ * it, for the moment.
  */
-static int hand_over(struct each_slot *self, int64_t now_ns, bool submit)
+static int hand_over(struct each_slot *self, int64_t now_ns, unsigned what)
 {
 	struct shunt_each_table *table = &self->table;
 	uint32_t index = table->pending.head, left = table->pending.count;
 	int code = 0;
 
+	judge_density(self, now_ns);
 	table->pending.count = 0;
 	for (uint32_t next; left > 0; left--, index = next) {
 		struct shunt_timer timer = table->entry[index].timer;
@@ -121,14 +160,15 @@ static int hand_over(struct each_slot *self, int64_t now_ns, bool submit)
 		if (!shunt_timer_is_live(&timer)) {
 			shunt_each_free(table, index);
 			self->dropped++;
-		} else if (timer.deadline_ns <= now_ns) {
+		} else if ((what & FIRE) && timer.deadline_ns <= now_ns) {
 			shunt_each_free(table, index);
 			self->fired(self->arg, &timer);
-		} else if (submit && code == 0 &&
+		} else if ((what & SUBMIT) && code == 0 &&
 			   (code = shunt_ring_room(self->base.ring, 1)) == 0) {
-			shunt_ring_add_timeout(self->base.ring, timer.deadline_ns,
-				data_of(self, index));
+			shunt_ring_add_timeout(self->base.ring,
+				kernel_deadline(self, timer.deadline_ns), data_of(self, index));
 			shunt_each_arm(table, index);
+			self->armed_count++;
 		} else {
 			shunt_each_pend(table, index);
 		}
@@ -154,11 +194,11 @@ static void take_back(struct each_slot *self, uint32_t index, int64_t far_ns, si
 static void sweep(struct each_slot *self, uint64_t cancels)
 {
 	struct shunt_each_table *table = &self->table;
-	int64_t far_ns = shunt_wait_now_ns() + self->cancel_ns;
+	int64_t now_ns = shunt_wait_now_ns(), far_ns = now_ns + self->cancel_ns;
 	size_t before = 0; /* live timers earlier in the kernel's list */
 	uint32_t next;
 
-	hand_over(self, INT64_MIN, true); /* drops those that the kernel does not know yet */
+	hand_over(self, now_ns, SUBMIT); /* drops those that the kernel does not know yet */
 	for (uint32_t i = table->armed.head, left = table->armed.count; left > 0;
 		left--, i = next) {
 		next = table->entry[i].next;
@@ -238,17 +278,38 @@ static void start_anew(struct each_slot *self)
 	}
 }
 
+/* Has what these results are about come into the cache, all at once. */
+static void prefetch(const struct each_slot *self, const struct shunt_ring_result *result,
+	unsigned count)
+{
+	const struct shunt_each_entry *entry = self->table.entry;
+
+	for (unsigned i = 0; i < count; i++)
+		if (SHUNT_RING_TAG(result[i].user_data) == SHUNT_RING_TIMER)
+			__builtin_prefetch(&entry[(uint32_t)result[i].user_data], 1);
+	for (unsigned i = 0; i < count; i++)
+		if (SHUNT_RING_TAG(result[i].user_data) == SHUNT_RING_TIMER)
+			__builtin_prefetch(entry[(uint32_t)result[i].user_data].timer.task, 1);
+}
+
+/* A handful, or as many more as it takes until there is one that a task may wait for: an idle
+ * worker sleeps when a look has found nothing. */
 static void reap(struct each_slot *self)
 {
-	struct shunt_ring_result result[BATCH];
+	struct shunt_ring_result result[HANDFUL];
+	bool timers = false;
 	unsigned count;
 
 	do {
-		count = shunt_ring_take(self->base.ring, result, BATCH);
-		for (unsigned i = 0; i < count; i++)
-			if (!shunt_ring_slot_result(&self->base, &result[i]))
-				timer_result(self, &result[i]);
-	} while (count == BATCH);
+		count = shunt_ring_take(self->base.ring, result, HANDFUL);
+		prefetch(self, result, count);
+		for (unsigned i = 0; i < count; i++) {
+			if (shunt_ring_slot_result(&self->base, &result[i]))
+				continue;
+			timer_result(self, &result[i]);
+			timers = true;
+		}
+	} while (count == HANDFUL && !timers);
 	if (shunt_ring_lost(self->base.ring))
 		start_anew(self);
 	shunt_each_shrink(&self->table);
@@ -256,6 +317,15 @@ static void reap(struct each_slot *self)
 }
 
 /* ---- hooks ----------------------------------------------------------------------------------- */
+
+static int64_t power_of_two(int64_t least)
+{
+	int64_t power = 1;
+
+	while (power < least)
+		power *= 2;
+	return least > 0 ? power : 0;
+}
 
 static int each_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
 {
@@ -266,6 +336,7 @@ static int each_open(void **wait, const struct shunt_wait_config *config, struct
 		return shunt_fail(err, -ENOMEM, "out of memory for the ring wait");
 	self->base.prefix = "wait.uring-each";
 	self->cancel_ns = shunt_value_int(config->values, "cancel");
+	self->grid_ns = power_of_two(shunt_value_int(config->values, "grid"));
 	self->batch = (unsigned)shunt_value_int(config->values, "entries");
 	self->walk_count = (unsigned)shunt_value_int(config->values, "walk");
 	code = shunt_ring_wait_init(&self->base, config, self->batch,
@@ -302,6 +373,7 @@ static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	new->fired = self->base.fired;
 	new->arg = arg;
 	new->cancel_ns = self->cancel_ns;
+	new->grid_ns = self->grid_ns;
 	new->batch = self->batch;
 	new->walk_count = self->walk_count;
 	shunt_each_init(&new->table);
@@ -329,7 +401,8 @@ static int each_arm(void *slot, const struct shunt_timer *timer)
 	if (code != 0)
 		return code;
 	shunt_each_pend(&self->table, index);
-	if (self->table.pending.count >= self->batch && hand_over(self, INT64_MIN, true) == 0)
+	if (self->table.pending.count >= self->batch &&
+		hand_over(self, shunt_wait_now_ns(), SUBMIT) == 0)
 		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
 	publish(self);
 	return 0;
@@ -355,21 +428,22 @@ static size_t each_in_flight(const void *slot)
 static void each_poll(void *slot)
 {
 	struct each_slot *self = slot;
-	int64_t now_ns;
-
-	reap(self);
-	if (self->table.pending.count == 0 && shunt_ring_unsubmitted(self->base.ring) == 0)
-		return;
+	struct shunt_each_table *table = &self->table;
 	/* The first time it may be an idle worker's last look, and its sleep will submit. */
-	now_ns = shunt_wait_now_ns();
-	if (self->pending_seen) {
-		if (hand_over(self, now_ns, true) == 0)
-			shunt_ring_submit(self->base.ring);
-	} else if (self->table.pending.count > 0 && self->table.pending_least_ns <= now_ns) {
-		hand_over(self, now_ns, false);
+	bool submit = self->pending_seen || table->pending.count >= HANDFUL / 2;
+	int code = 0;
+
+	if (table->pending.count > 0) {
+		int64_t now_ns = shunt_wait_now_ns();
+
+		if (submit || table->pending_least_ns <= now_ns)
+			code = hand_over(self, now_ns, submit ? FIRE | SUBMIT : FIRE);
 	}
-	self->pending_seen = true;
-	publish(self);
+	reap(self); /* where it asks for results, the same call submits */
+	if (submit && code == 0)
+		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
+	self->pending_seen = table->pending.count > 0 ||
+			     shunt_ring_unsubmitted(self->base.ring) > 0;
 }
 
 /* The engine reads in_flight() next, to tell a deadlock from a wait for timers. */
@@ -387,7 +461,7 @@ static int sleep_until(struct each_slot *self, int64_t deadline_ns)
 	int code = shunt_ring_slot_listen(&self->base);
 
 	if (code == 0 && self->table.pending.count > 0)
-		code = hand_over(self, shunt_wait_now_ns(), true);
+		code = hand_over(self, shunt_wait_now_ns(), FIRE | SUBMIT);
 	if (code == -EAGAIN || code == -EBUSY || count != self->table.count)
 		return 0; /* refused for the moment, or some were due: spurious */
 	if (code != 0)

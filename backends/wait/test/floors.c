@@ -5,7 +5,10 @@
  *
  *   shunt-timers-floor heap N    a heap of deadlines over a ring that waits for the nearest one
  *   shunt-timers-floor each N    N absolute IORING_OP_TIMEOUTs, submitted in batches
- *   [periods=20] [period_us=10000] as further arguments, in this order
+ *   [periods=20] [period_us=10000] [grid_us=0] as further arguments, in this order
+ *
+ * With a grid, deadlines are rounded up to its multiples, so that many timers share an interrupt;
+ * lateness still counts from the deadline before that.
  *
  * Each timer sleeps `period` from the moment its last sleep ended, as a task in a loop would, the
  * clock read once for its end and once for its next deadline. Prints one line of CSV: floor, timers,
@@ -35,7 +38,7 @@
 struct floor_run {
 	struct io_uring ring;
 	uint32_t count, alive, periods;
-	int64_t period_ns;
+	int64_t period_ns, grid_ns;
 	uint32_t *left;       /* periods to go, of each timer */
 	int64_t *deadline_ns; /* of each timer */
 	int32_t *lateness_ns; /* of each wake */
@@ -160,7 +163,8 @@ static void add_timeout(struct floor_run *run, struct __kernel_timespec *time, u
 		sqe = io_uring_get_sqe(&run->ring);
 	}
 	place = (size_t)(sqe - run->ring.sq.sqes);
-	time[place] = timespec_of(run->deadline_ns[i]);
+	time[place] =
+		timespec_of((run->deadline_ns[i] + run->grid_ns - 1) / run->grid_ns * run->grid_ns);
 	io_uring_prep_timeout(sqe, &time[place], 0, IORING_TIMEOUT_ABS);
 	io_uring_sqe_set_data64(sqe, i);
 }
@@ -221,11 +225,13 @@ int main(int argc, char **argv)
 	int64_t spent_ns;
 
 	if (run.count == 0 || (!each && strcmp(argv[1], "heap") != 0)) {
-		fprintf(stderr, "usage: %s heap|each TIMERS [PERIODS [PERIOD_US]]\n", argv[0]);
+		fprintf(stderr, "usage: %s heap|each TIMERS [PERIODS [PERIOD_US [GRID_US]]]\n",
+			argv[0]);
 		return 2;
 	}
 	run.periods = argc > 3 ? (uint32_t)atoi(argv[3]) : 20;
 	run.period_ns = (argc > 4 ? atoll(argv[4]) : 10000) * 1000;
+	run.grid_ns = argc > 5 && atoll(argv[5]) > 0 ? atoll(argv[5]) * 1000 : 1;
 	run.alive = run.count;
 	run.left = malloc(run.count * sizeof(*run.left));
 	run.deadline_ns = malloc(run.count * sizeof(*run.deadline_ns));
