@@ -27,6 +27,14 @@ static __thread struct shunt_ctx *current_ctx __attribute__((tls_model("initial-
 #define SHUNT_OPAQUE __attribute__((noipa))
 #endif
 
+/* A call that tasks make: never inlined into theirs either, which matters where whole programs are
+ * optimised (-flto). */
+#if defined(__clang__)
+#define TASK_CALL __attribute__((noinline))
+#else
+#define TASK_CALL __attribute__((noipa))
+#endif
+
 SHUNT_OPAQUE struct shunt_ctx *shunt_ctx_get(void)
 {
 	return current_ctx;
@@ -72,13 +80,13 @@ static inline void count(uint64_t *counter)
 
 /* ---- giving way, time ----------------------------------------------------------------------- */
 
-void shunt_yield(void)
+TASK_CALL void shunt_yield(void)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	ctx->hooks->yield(ctx);
 }
 
-bool shunt_checkpoint(void)
+TASK_CALL bool shunt_checkpoint(void)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	return ctx->hooks->checkpoint && ctx->hooks->checkpoint(ctx);
@@ -107,7 +115,7 @@ const char *shunt_wait_name(enum shunt_wait_what what)
 	return names[what];
 }
 
-int shunt_sleep_until(int64_t deadline_ns)
+TASK_CALL int shunt_sleep_until(int64_t deadline_ns)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	count(&ctx->count.sleeps);
@@ -125,14 +133,14 @@ int shunt_sleep_for(int64_t duration_ns)
 
 /* ---- parking -------------------------------------------------------------------------------- */
 
-int shunt_park(void)
+TASK_CALL int shunt_park(void)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	count(&ctx->count.parks);
 	return ctx->hooks->park(ctx, SHUNT_FOREVER);
 }
 
-int shunt_park_until(int64_t deadline_ns)
+TASK_CALL int shunt_park_until(int64_t deadline_ns)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	count(&ctx->count.parks);
@@ -152,7 +160,7 @@ static bool wake_inside(struct shunt_ctx *ctx, struct shunt_handle handle)
 	return claim != SHUNT_CLAIM_STALE;
 }
 
-bool shunt_wake(struct shunt_handle handle)
+TASK_CALL bool shunt_wake(struct shunt_handle handle)
 {
 	struct shunt_ctx *ctx = current_ctx;
 	if (!handle.task)
@@ -163,7 +171,7 @@ bool shunt_wake(struct shunt_handle handle)
 	return sched->backend->wake && sched->backend->wake(sched, handle);
 }
 
-int shunt_transfer(struct shunt_handle handle)
+TASK_CALL int shunt_transfer(struct shunt_handle handle)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	count(&ctx->count.parks);
@@ -186,7 +194,7 @@ static int check_attr(const struct shunt_sched *sched, const struct shunt_attr *
 	return sched->caps & SHUNT_PINS ? 0 : -ENOTSUP;
 }
 
-int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
+TASK_CALL int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
@@ -372,7 +380,7 @@ static inline int join_begin(struct shunt_ctx *ctx, struct shunt_handle handle, 
 	return joiner_take(handle, joiner, ctx->many);
 }
 
-int shunt_join(struct shunt_handle handle, void **result)
+TASK_CALL int shunt_join(struct shunt_handle handle, void **result)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	int rc = join_check(ctx, handle);
@@ -399,7 +407,7 @@ static int join_withdraw(struct shunt_ctx *ctx, struct shunt_handle handle, stru
 	return waits ? 0 : joiner_take(handle, joiner, ctx->many);
 }
 
-int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **result)
+TASK_CALL int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **result)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	int rc = join_check(ctx, handle);
@@ -423,7 +431,7 @@ int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **res
 	return join_ended(ctx, handle.task, result);
 }
 
-int shunt_detach(struct shunt_handle handle)
+TASK_CALL int shunt_detach(struct shunt_handle handle)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	int rc = join_check(ctx, handle);
@@ -438,7 +446,7 @@ int shunt_detach(struct shunt_handle handle)
 
 /* ---- where am I ----------------------------------------------------------------------------- */
 
-struct shunt_handle shunt_self(void)
+TASK_CALL struct shunt_handle shunt_self(void)
 {
 	struct shunt_task *task = TASK_CTX()->current;
 	return (struct shunt_handle){task, shunt_task_generation(task)};
@@ -449,12 +457,12 @@ uint64_t shunt_task_id(void)
 	return TASK_CTX()->current->id;
 }
 
-unsigned shunt_worker_index(void)
+TASK_CALL unsigned shunt_worker_index(void)
 {
 	return TASK_CTX()->index;
 }
 
-unsigned shunt_worker_count(void)
+TASK_CALL unsigned shunt_worker_count(void)
 {
 	return TASK_CTX()->sched->worker_count;
 }
