@@ -122,11 +122,18 @@ static void end(void)
 
 static void *swap_sp[2];
 
+/* The value handed over counts the swaps, in a register. */
 static void bounce(uintptr_t value)
 {
-	(void)value;
 	for (;;)
-		fl.ops->swap(&swap_sp[1], swap_sp[0], 0);
+		value = fl.ops->swap(&swap_sp[1], swap_sp[0], value + 1);
+}
+
+static uint64_t swaps_made;
+
+uint64_t shunt_floor_swaps(void)
+{
+	return swaps_made;
 }
 
 double shunt_floor_swap(const struct shunt_switch_ops *ops, uint64_t operations)
@@ -136,10 +143,12 @@ double shunt_floor_swap(const struct shunt_switch_ops *ops, uint64_t operations)
 		return -ENOMEM;
 	begin(ops, NULL, 0);
 	swap_sp[1] = ops->make(stack, STACK_BYTES, bounce);
+	uintptr_t value = 0;
 	double start = now_ns();
 	for (uint64_t i = 0; i < operations; i += 2)
-		ops->swap(&swap_sp[0], swap_sp[1], 0);
+		value = ops->swap(&swap_sp[0], swap_sp[1], value + 1);
 	double ns = now_ns() - start;
+	swaps_made = value;
 	free(stack);
 	return ns;
 }

@@ -13,6 +13,7 @@
 typedef double shunt_floor_fn(const struct shunt_switch_ops *ops, uint64_t operations);
 
 shunt_floor_fn shunt_floor_swap;       /* one way between two stacks */
+uint64_t shunt_floor_swaps(void);      /* how many the last call made, by both sides' count */
 shunt_floor_fn shunt_floor_yield;      /* two tasks, through a queue */
 shunt_floor_fn shunt_floor_spawn_join; /* 1,000 alive: create, run, end, collect */
 shunt_floor_fn shunt_floor_ring;       /* 1,000 tasks, a token */

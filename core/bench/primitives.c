@@ -6,8 +6,12 @@
 #include "core/backend.h"
 #include "core/bench/bench.h"
 #include "core/bench/floor.h"
+#include "core/bench/record.h"
+#include "core/measure/clock.h"
 #include "core/registry.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,41 +20,55 @@
 
 /* ---- bodies: run in the root task, time themselves ------------------------------------------------ */
 
-typedef double body_fn(uint64_t operations);
+/* At least `operations`; *made: how many, as those who made them count. Returns nanoseconds. */
+typedef double body_fn(uint64_t operations, uint64_t *made);
 
 static void *yielder(void *arg)
 {
-	for (uint64_t i = *(uint64_t *)arg; i; i--)
+	uint64_t count = *(uint64_t *)arg;
+	for (uint64_t i = count; i; i--)
 		shunt_yield();
-	return NULL;
+	return (void *)(uintptr_t)count;
 }
 
-static double yield_body(uint64_t operations)
+/* Joins both, and adds up what they return. */
+static uint64_t join_two(const struct shunt_handle task[2])
+{
+	void *first = NULL, *second = NULL;
+	shunt_join(task[0], &first);
+	shunt_join(task[1], &second);
+	return (uintptr_t)first + (uintptr_t)second;
+}
+
+static double yield_body(uint64_t operations, uint64_t *made)
 {
 	struct shunt_handle task[2];
-	uint64_t each = operations / 2;
+	uint64_t each = (operations + 1) / 2;
 	int64_t start = shunt_now_ns();
 	for (int i = 0; i < 2; i++)
 		SHUNT_ASSERT(!shunt_spawn(&task[i], yielder, &each, NULL));
-	for (int i = 0; i < 2; i++)
-		shunt_join(task[i], NULL);
+	*made = join_two(task);
 	return (double)(shunt_now_ns() - start);
 }
 
-static void *nothing(void *arg)
+static void *one(void *arg)
 {
-	return arg;
+	(void)arg;
+	return (void *)1;
 }
 
-static double spawn_join_body(uint64_t operations)
+static double spawn_join_body(uint64_t operations, uint64_t *made)
 {
 	static struct shunt_handle task[ALIVE];
 	int64_t start = shunt_now_ns();
-	for (uint64_t made = 0; made < operations; made += ALIVE) {
+	while (*made < operations) {
 		for (int i = 0; i < ALIVE; i++)
-			SHUNT_ASSERT(!shunt_spawn(&task[i], nothing, NULL, NULL));
-		for (int i = 0; i < ALIVE; i++)
-			shunt_join(task[i], NULL);
+			SHUNT_ASSERT(!shunt_spawn(&task[i], one, NULL, NULL));
+		for (int i = 0; i < ALIVE; i++) {
+			void *ran = NULL;
+			shunt_join(task[i], &ran);
+			*made += (uintptr_t)ran;
+		}
 	}
 	return (double)(shunt_now_ns() - start);
 }
@@ -65,13 +83,13 @@ static void *hopper(void *arg)
 		shunt_semaphore_wait(&ring[at]);
 		shunt_semaphore_post(&ring[(at + 1) % ALIVE]);
 	}
-	return NULL;
+	return (void *)(uintptr_t)rounds;
 }
 
-static double ring_body(uint64_t operations)
+static double ring_body(uint64_t operations, uint64_t *made)
 {
 	static struct shunt_handle task[ALIVE];
-	rounds = operations / ALIVE + 1;
+	rounds = (operations + ALIVE - 1) / ALIVE;
 	for (uintptr_t i = 0; i < ALIVE; i++) {
 		shunt_semaphore_init(&ring[i], 0);
 		SHUNT_ASSERT(!shunt_spawn(&task[i], hopper, (void *)i, NULL));
@@ -79,53 +97,64 @@ static double ring_body(uint64_t operations)
 	shunt_yield();
 	int64_t start = shunt_now_ns();
 	shunt_semaphore_post(&ring[0]);
-	for (int i = 0; i < ALIVE; i++)
-		shunt_join(task[i], NULL);
-	return (double)(shunt_now_ns() - start) * (double)operations / (double)(rounds * ALIVE);
-}
-
-static struct shunt_handle partner[2];
-static struct shunt_semaphore both_known;
-
-static void *transferrer(void *arg)
-{
-	shunt_semaphore_wait(&both_known);
-	for (uint64_t i = rounds; i; i--)
-		shunt_transfer(partner[(uintptr_t)arg]);
-	shunt_wake(partner[(uintptr_t)arg]);
-	return NULL;
-}
-
-static double transfer_body(uint64_t operations)
-{
-	rounds = operations / 2;
-	shunt_semaphore_init(&both_known, 0);
-	for (uintptr_t i = 0; i < 2; i++)
-		SHUNT_ASSERT(!shunt_spawn(&partner[i], transferrer, (void *)(1 - i), NULL));
-	int64_t start = shunt_now_ns();
-	for (int i = 0; i < 2; i++)
-		shunt_semaphore_post(&both_known);
-	for (int i = 0; i < 2; i++)
-		shunt_join(partner[i], NULL);
+	for (int i = 0; i < ALIVE; i++) {
+		void *hops = NULL;
+		shunt_join(task[i], &hops);
+		*made += (uintptr_t)hops;
+	}
 	return (double)(shunt_now_ns() - start);
 }
 
-static double wake_park_body(uint64_t operations)
+static struct shunt_handle partner[2];
+static struct shunt_semaphore at_start;
+
+/*
+ * Both wait for the word to go, and only the first gets it: the other is parked, as it must be to be
+ * switched to directly. A permit left over from a wake before the first transfer would be handed to
+ * and fro for ever, and every transfer would go by way of the queue.
+ */
+static void *transferrer(void *arg)
+{
+	uintptr_t other = (uintptr_t)arg;
+	shunt_semaphore_post(&at_start);
+	shunt_park();
+	for (uint64_t i = rounds; i; i--)
+		shunt_transfer(partner[other]);
+	shunt_wake(partner[other]);
+	return (void *)(uintptr_t)rounds;
+}
+
+static double transfer_body(uint64_t operations, uint64_t *made)
+{
+	rounds = (operations + 1) / 2;
+	shunt_semaphore_init(&at_start, 0);
+	for (uintptr_t i = 0; i < 2; i++)
+		SHUNT_ASSERT(!shunt_spawn(&partner[i], transferrer, (void *)(1 - i), NULL));
+	for (int i = 0; i < 2; i++)
+		shunt_semaphore_wait(&at_start);
+	shunt_yield(); /* from the post to the park */
+	int64_t start = shunt_now_ns();
+	shunt_wake(partner[0]);
+	*made = join_two(partner);
+	return (double)(shunt_now_ns() - start);
+}
+
+static double wake_park_body(uint64_t operations, uint64_t *made)
 {
 	struct shunt_handle self = shunt_self();
 	int64_t start = shunt_now_ns();
-	for (uint64_t i = operations; i; i--) {
+	for (; *made < operations; ++*made) {
 		shunt_wake(self);
 		shunt_park();
 	}
 	return (double)(shunt_now_ns() - start);
 }
 
-static double mutex_body(uint64_t operations)
+static double mutex_body(uint64_t operations, uint64_t *made)
 {
 	struct shunt_mutex mutex = {.owner = NULL};
 	int64_t start = shunt_now_ns();
-	for (uint64_t i = operations; i; i--) {
+	for (; *made < operations; ++*made) {
 		shunt_mutex_lock(&mutex);
 		shunt_mutex_unlock(&mutex);
 	}
@@ -144,7 +173,7 @@ static void *poster(void *arg)
 }
 
 /* A timeout that never comes: arm, be woken first, cancel. */
-static double arm_cancel_body(uint64_t operations)
+static double arm_cancel_body(uint64_t operations, uint64_t *made)
 {
 	struct shunt_handle task;
 	int64_t never = shunt_now_ns() + INT64_C(3600000000000);
@@ -152,19 +181,21 @@ static double arm_cancel_body(uint64_t operations)
 	int64_t start = shunt_now_ns();
 	SHUNT_ASSERT(!shunt_spawn(&task, poster, &operations, NULL));
 	for (uint64_t i = operations; i; i--)
-		shunt_semaphore_wait_until(&signalled, never);
+		*made += shunt_semaphore_wait_until(&signalled, never) == 0;
 	shunt_join(task, NULL);
 	return (double)(shunt_now_ns() - start);
 }
 
 /* Not how long a sleep takes, but how late it ends. */
-static double sleep_late_body(uint64_t operations)
+static double sleep_late_body(uint64_t operations, uint64_t *made)
 {
 	double late_ns = 0;
 	for (uint64_t i = operations; i; i--) {
 		int64_t deadline = shunt_now_ns() + SHUNT_FLOOR_SLEEP_NS;
 		SHUNT_ASSERT(!shunt_sleep_until(deadline));
-		late_ns += (double)(shunt_now_ns() - deadline);
+		int64_t late = shunt_now_ns() - deadline;
+		*made += late >= 0; /* an early one is no sleep */
+		late_ns += (double)late;
 	}
 	return late_ns;
 }
@@ -173,20 +204,21 @@ static double sleep_late_body(uint64_t operations)
 
 struct primitive {
 	const char *name;
+	const char *workload; /* its name in a record */
 	body_fn *body;
 	shunt_floor_fn *floor;
 };
 
 static const struct primitive primitives[] = {
-	{"yield", yield_body, shunt_floor_swap},
-	{"yield_queue", yield_body, shunt_floor_yield},
-	{"spawn_join_1000", spawn_join_body, shunt_floor_spawn_join},
-	{"ring_1000", ring_body, shunt_floor_ring},
-	{"transfer", transfer_body, shunt_floor_swap},
-	{"wake_park", wake_park_body, NULL},
-	{"mutex", mutex_body, NULL},
-	{"arm_cancel", arm_cancel_body, NULL},
-	{"sleep_late", sleep_late_body, shunt_floor_sleep},
+	{"yield", "primitive.yield", yield_body, shunt_floor_swap},
+	{"yield_queue", "primitive.yield_queue", yield_body, shunt_floor_yield},
+	{"spawn_join_1000", "primitive.spawn_join_1000", spawn_join_body, shunt_floor_spawn_join},
+	{"ring_1000", "primitive.ring_1000", ring_body, shunt_floor_ring},
+	{"transfer", "primitive.transfer", transfer_body, shunt_floor_swap},
+	{"wake_park", "primitive.wake_park", wake_park_body, NULL},
+	{"mutex", "primitive.mutex", mutex_body, NULL},
+	{"arm_cancel", "primitive.arm_cancel", arm_cancel_body, NULL},
+	{"sleep_late", "primitive.sleep_late", sleep_late_body, shunt_floor_sleep},
 };
 #define PRIMITIVES (sizeof(primitives) / sizeof(primitives[0]))
 
@@ -202,14 +234,17 @@ struct point {
 
 struct timing {
 	const struct point *point;
-	uint64_t operations;
+	uint64_t operations, made;
 	double ns;
+	uint64_t cpu_ns;
 };
 
 static void *root(void *arg)
 {
 	struct timing *timing = arg;
-	timing->ns = timing->point->primitive->body(timing->operations);
+	uint64_t before = shunt_clock_cpu_ns();
+	timing->ns = timing->point->primitive->body(timing->operations, &timing->made);
+	timing->cpu_ns = shunt_clock_cpu_ns() - before;
 	return NULL;
 }
 
@@ -250,13 +285,31 @@ static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *
 	return false;
 }
 
+/* A primitive comes in lumps of at most so many operations; fewer than were asked for are an error. */
+static int conclude(const struct timing *timing, struct shunt_bench_result *result,
+	struct shunt_error *err)
+{
+	bool all = timing->made >= timing->operations && timing->made < timing->operations + ALIVE;
+	shunt_bench_tell_check((int64_t)(all ? timing->made : timing->operations),
+		(int64_t)timing->made);
+	if (!all)
+		return shunt_fail(err, -EIO, "%" PRIu64 " operations were made, not %" PRIu64,
+			timing->made, timing->operations);
+	result->made = timing->made;
+	result->wall_ns = timing->ns;
+	result->cpu_ns = (double)timing->cpu_ns;
+	result->ns = timing->ns * (double)timing->operations / (double)timing->made;
+	return 0;
+}
+
 static int run_point(const void *arg, uint64_t operations, struct shunt_bench_result *result,
 	struct shunt_error *err)
 {
 	const struct point *point = arg;
-	struct timing timing = {point, operations, 0};
+	struct timing timing = {.point = point, .operations = operations};
 	struct shunt_switch_ops ops;
 	struct shunt_sched *sched;
+	shunt_bench_tell(point->spec, point->primitive->workload, "ns_per_operation");
 	int rc = shunt_open(&sched, point->spec, NULL, err);
 	if (rc)
 		return rc;
@@ -265,10 +318,12 @@ static int run_point(const void *arg, uint64_t operations, struct shunt_bench_re
 	double before = floored ? floor(&ops, operations) : 0;
 	rc = shunt_run(sched, root, &timing, NULL, err);
 	double after = floored ? floor(&ops, operations) : 0;
+	shunt_bench_tell_sched(sched);
 	shunt_close(sched);
-	result->ns = timing.ns;
+	if (rc)
+		return rc;
 	result->floor_ns = (before + after) / 2;
-	return rc;
+	return conclude(&timing, result, err);
 }
 
 /* The bare swap of each switch, by itself. */
@@ -278,11 +333,20 @@ static int run_swap(const void *arg, uint64_t operations, struct shunt_bench_res
 	const struct shunt_switch *slot = arg;
 	struct shunt_switch_ops ops;
 	struct shunt_values values = {NULL, NULL};
+	shunt_bench_tell(slot->name, "primitive.swap", "ns_per_operation");
 	int rc = slot->params ? shunt_values_init(&values, slot->params, err) : 0;
 	if (!rc)
 		rc = slot->resolve(&values, &ops, err);
-	if (!rc)
-		result->ns = shunt_floor_swap(&ops, operations);
+	if (!rc) {
+		uint64_t before = shunt_clock_cpu_ns();
+		result->wall_ns = result->ns = shunt_floor_swap(&ops, operations);
+		result->cpu_ns = (double)(shunt_clock_cpu_ns() - before);
+		result->made = shunt_floor_swaps();
+		shunt_bench_tell_check((int64_t)(operations + operations % 2),
+			(int64_t)result->made);
+		shunt_bench_tell_setting("switch", slot->name);
+		shunt_bench_tell_setting("switch.fp", ops.fp);
+	}
 	if (slot->params)
 		shunt_values_fini(&values);
 	return rc;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every workload's operation, on every backend that this machine can run, at the workload's small
- * size: one iteration of the harness makes as many operations as it makes, and the time is scaled to
- * the number asked for. For quick looks and regressions; what is published comes from `shunt run`.
+ * size. An iteration of the harness makes as many operations as it makes; there are as many of them
+ * as the number asked for wants, up to a bound, and the time is scaled to that number. For quick
+ * looks and regressions; what is published comes from `shunt run`.
  */
 #include "core/bench/bench.h"
+#include "core/bench/record.h"
 #include "core/harness.h"
 #include "core/registry.h"
 
@@ -13,10 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ITERATIONS_MOST 64
+
 struct work {
 	const struct shunt_workload *workload;
 	const char *backend;
 	char name[96];
+	uint64_t ops; /* of one iteration, once known */
 	struct work *next;
 };
 
@@ -40,10 +45,28 @@ static size_t split(char *text, struct shunt_setting *settings)
 	return count;
 }
 
+static void add_up(struct work *work, const struct shunt_outcome *outcome, uint64_t operations,
+	struct shunt_bench_result *result)
+{
+	for (size_t i = 0; i < outcome->iteration_count; i++) {
+		result->made += outcome->iterations[i].ops;
+		result->wall_ns += (double)outcome->iterations[i].wall_ns;
+		result->cpu_ns += (double)outcome->iterations[i].cpu_ns;
+	}
+	result->ns = result->wall_ns * (double)operations / (double)result->made;
+	work->ops = outcome->iterations[0].ops;
+}
+
+static unsigned iterations_for(const struct work *work, uint64_t operations)
+{
+	uint64_t wanted = work->ops ? operations / work->ops : 1;
+	return (unsigned)(wanted < 1 ? 1 : wanted > ITERATIONS_MOST ? ITERATIONS_MOST : wanted);
+}
+
 static int run_work(const void *arg, uint64_t operations, struct shunt_bench_result *result,
 	struct shunt_error *err)
 {
-	const struct work *work = arg;
+	struct work *work = (struct work *)arg; /* what was added: it is ours */
 	struct shunt_setting settings[SETTINGS_MOST];
 	char small[512];
 	const char *all = work->workload->small ? work->workload->small : "";
@@ -54,8 +77,9 @@ static int run_work(const void *arg, uint64_t operations, struct shunt_bench_res
 		.param_count = split(small, settings),
 		.seed = 1,
 		.warmup = 1,
-		.iterations = 1};
+		.iterations = iterations_for(work, operations)};
 	struct shunt_run *run;
+	shunt_bench_tell(work->backend, work->workload->name, work->workload->cost_metric);
 	int rc = shunt_run_prepare(&run, &request, err);
 	if (rc)
 		return rc;
@@ -64,8 +88,8 @@ static int run_work(const void *arg, uint64_t operations, struct shunt_bench_res
 	if (outcome->status != SHUNT_RECORD_OK || !outcome->iterations[0].ops)
 		rc = shunt_fail(err, -EIO, "%s", outcome->reason);
 	else
-		result->ns = (double)outcome->iterations[0].wall_ns * (double)operations /
-			     (double)outcome->iterations[0].ops;
+		add_up(work, outcome, operations, result);
+	shunt_bench_tell_outcome(outcome);
 	shunt_run_free(run);
 	return rc;
 }
@@ -93,6 +117,7 @@ void shunt_bench_add_workloads(void)
 				return;
 			work->next = works;
 			works = work;
+			work->ops = 0;
 			work->workload = w->object;
 			work->backend = b->name;
 			snprintf(work->name, sizeof(work->name), "workload/%s/%s", w->name,

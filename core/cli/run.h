@@ -32,6 +32,10 @@ void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome);
 struct shunt_record *cli_run_record(const struct cli_run *run, const struct shunt_outcome *outcome,
 	struct shunt_error *err);
 
+/* What an outcome says of what was run and what was found, its times and metrics not: composition,
+ * parameters, facts, counters, checks. */
+void cli_record_what_was_run(struct shunt_record *record, const struct shunt_outcome *outcome);
+
 /* The report, to standard output. `kept` says where the record is; NULL: not kept. (report.c) */
 void cli_run_report(const struct cli_run *run, const struct shunt_outcome *outcome,
 	const char *kept);

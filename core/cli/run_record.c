@@ -16,7 +16,7 @@ static void add_params(struct shunt_record *record, const struct shunt_values *v
 	}
 }
 
-static void add_what_was_run(struct shunt_record *record, const struct shunt_outcome *outcome)
+void cli_record_what_was_run(struct shunt_record *record, const struct shunt_outcome *outcome)
 {
 	for (size_t i = 0; i < outcome->composition_count; i++)
 		shunt_record_composition(record, outcome->composition[i].key,
@@ -27,6 +27,11 @@ static void add_what_was_run(struct shunt_record *record, const struct shunt_out
 		if (strncmp(outcome->facts[i].key, "topology.", 9) != 0)
 			shunt_record_fact(record, outcome->facts[i].key, outcome->facts[i].value,
 				"run");
+	for (size_t i = 0; i < outcome->counter_count; i++)
+		shunt_record_counter(record, outcome->counters[i].name, outcome->counters[i].value);
+	for (size_t i = 0; i < outcome->check_count; i++)
+		shunt_record_check(record, outcome->checks[i].name, outcome->checks[i].expected,
+			outcome->checks[i].actual, outcome->checks[i].ok);
 }
 
 static void add_results(struct shunt_record *record, const struct shunt_outcome *outcome)
@@ -50,11 +55,6 @@ static void add_results(struct shunt_record *record, const struct shunt_outcome 
 	for (size_t i = 0; i < outcome->series_count; i++)
 		shunt_record_series(record, outcome->series[i].name, outcome->series[i].unit,
 			&outcome->series[i].hist);
-	for (size_t i = 0; i < outcome->counter_count; i++)
-		shunt_record_counter(record, outcome->counters[i].name, outcome->counters[i].value);
-	for (size_t i = 0; i < outcome->check_count; i++)
-		shunt_record_check(record, outcome->checks[i].name, outcome->checks[i].expected,
-			outcome->checks[i].actual, outcome->checks[i].ok);
 	if (outcome->status == SHUNT_RECORD_OK)
 		shunt_record_usage(record, &outcome->usage);
 }
@@ -108,7 +108,7 @@ struct shunt_record *cli_run_record(const struct cli_run *run, const struct shun
 		shunt_fail(err, rc, "out of memory for the record");
 		return NULL;
 	}
-	add_what_was_run(record, outcome);
+	cli_record_what_was_run(record, outcome);
 	add_results(record, outcome);
 	add_probes(record, outcome);
 	if (outcome->clock.read_cost_ns > 0)

@@ -1,24 +1,37 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""If this passes, shunt-bench speaks Google Benchmark's flags and JSON, and fails where it should."""
+"""If this passes, shunt-bench speaks Google Benchmark's flags and JSON, records, and fails where it should."""
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
+import tempfile
 import unittest
+from pathlib import Path
 
 BENCH = sys.argv.pop(1)
+ROOT = Path(__file__).resolve().parents[3]
+COMPARE = Path("/usr/share/benchmark/compare.py")     # Debian: libbenchmark-tools
+SHORT = "--benchmark_min_time=0.005"
+sys.path.insert(0, str(ROOT / "experiments"))
+from shuntlab import records  # noqa: E402
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BENCH, *arguments], capture_output=True, text=True, timeout=120)
+def bench(*arguments: str, **more) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BENCH, *arguments], capture_output=True, text=True, timeout=120, **more)
+
+
+def few_files() -> None:
+    """Room for one file more than a process has: an epoll set and its timer do not fit."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))
 
 
 class Bench(unittest.TestCase):
     def test_json_with_ratios_to_the_floor(self) -> None:
-        done = bench("--benchmark_filter=^(yield|spawn_join_1000|ring_1000)/(asm|ucontext)/manual_time$", "--benchmark_min_time=0.01",
-                     "--benchmark_format=json")
+        done = bench("--benchmark_filter=^(yield|spawn_join_1000|ring_1000)/(asm|ucontext)/manual_time$",
+                     SHORT, "--benchmark_format=json")
         self.assertEqual(done.returncode, 0, done.stderr)
         results = json.loads(done.stdout)["benchmarks"]
         self.assertGreaterEqual(len(results), 3)
@@ -32,8 +45,7 @@ class Bench(unittest.TestCase):
             self.assertIn(f"workload/{name}/", names)
 
     def test_a_workload_runs(self) -> None:
-        done = bench("--benchmark_filter=^workload/yield/", "--benchmark_min_time=0.01",
-                     "--benchmark_format=json")
+        done = bench("--benchmark_filter=^workload/yield/", SHORT, "--benchmark_format=json")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue(json.loads(done.stdout)["benchmarks"])
 
@@ -43,7 +55,88 @@ class Bench(unittest.TestCase):
         self.assertIn("matches no benchmark", done.stderr)
 
     def test_an_unknown_flag_fails(self) -> None:
-        self.assertNotEqual(bench("--benchmark_filtre=yield").returncode, 0)
+        for flag in ("--benchmark_filtre=yield", "--shunt_recrod=x", "word"):
+            self.assertEqual(bench(flag, "--benchmark_list_tests").returncode, 2, flag)
+
+    def test_a_failed_benchmark_fails(self) -> None:
+        name = "^yield/asm:wait=epoll/"
+        if "yield/asm:wait=epoll" not in bench("--benchmark_list_tests").stdout:
+            self.skipTest("no epoll in this build")
+        done = bench(f"--benchmark_filter={name}", "--benchmark_format=json", preexec_fn=few_files)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertTrue(json.loads(done.stdout)["benchmarks"][0]["error_occurred"])
+
+    def test_each_result_is_shown_when_it_is_there(self) -> None:
+        child = subprocess.Popen([BENCH, "--benchmark_filter=^swap/", "--benchmark_min_time=0.05"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        line = next(text for text in child.stdout if text.startswith("swap/"))
+        self.assertIn("ns", line)
+        self.assertIsNone(child.poll(), "the first result came with the last")
+        child.communicate()
+
+    @unittest.skipUnless(COMPARE.is_file(), "no compare.py (Debian package libbenchmark-tools)")
+    def test_compare_reads_it(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            files = [f"{folder}/{n}.json" for n in "ab"]
+            for file in files:
+                done = bench("--benchmark_filter=^(yield|swap)/asm/", SHORT, "--benchmark_repetitions=3",
+                             f"--benchmark_out={file}", "--benchmark_out_format=json")
+                self.assertEqual(done.returncode, 0, done.stderr)
+            done = subprocess.run([sys.executable, str(COMPARE), "--no-color", "benchmarks", *files],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"yield/asm/manual_time\S*\s+[-+]\d\.\d+")
+
+
+class Records(unittest.TestCase):
+    def setUp(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.place = Path(self.folder.name) / "records"
+
+    def record(self, name: str, *more: str, code: int = 0, **options) -> str:
+        done = bench(f"--benchmark_filter={name}", SHORT, f"--shunt_record={self.place}", *more, **options)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout + done.stderr
+
+    def test_one_file_a_benchmark_and_the_lab_reads_it(self) -> None:
+        shown = self.record("^(swap/asm|yield/asm|transfer/asm|workload/yield/asm)/manual_time$",
+                            "--benchmark_repetitions=3", "--benchmark_format=json")
+        names = sorted(f.name for f in self.place.glob("*.json"))
+        if not names:
+            self.skipTest("no asm in this build")
+        self.assertEqual(names, ["swap.asm.json", "transfer.asm.json", "workload.yield.asm.json",
+                                 "yield.asm.json"])
+        medians = {b["name"].partition("/manual_time")[0].replace("/", "."): b["real_time"]
+                   for b in json.loads(shown[shown.index("{"):shown.rindex("}") + 1])["benchmarks"]
+                   if b.get("aggregate_name") == "median"}
+        for file in self.place.glob("*.json"):
+            record = records.load_record(file)
+            self.assertEqual(record["identity"]["driver"], "shunt-bench")
+            self.assertEqual(record["identity"]["composition"]["switch"], "asm")
+            self.assertEqual(len(record["iterations"]), 3)
+            cost = next(v["value"] for k, v in record["metrics"].items() if k.startswith("ns_per_"))
+            self.assertLess(abs(cost / medians[file.stem] - 1), 0.01, file.name)
+            self.assertTrue((self.place / "env" / f"{record['env_id']}.json").is_file())
+        count = records.load_record(self.place / "transfer.asm.json")["counters"]
+        self.assertGreater(count["transfers_direct"], 20 * count["transfers_plain"])
+
+    def test_a_failure_is_a_record(self) -> None:
+        if "yield/asm:wait=epoll" not in bench("--benchmark_list_tests").stdout:
+            self.skipTest("no epoll in this build")
+        self.record("^yield/asm:wait=epoll/", code=1, preexec_fn=few_files)
+        record = records.load_record(self.place / "yield.asm-wait-epoll.json")
+        self.assertEqual((record["status"], record["metrics"]), ("failed", {}))
+
+    def test_nothing_is_replaced(self) -> None:
+        self.record("^swap/ucontext/")
+        before = (self.place / "swap.ucontext.json").read_bytes()
+        self.assertIn("exists", self.record("^swap/ucontext/", code=3))
+        self.assertEqual((self.place / "swap.ucontext.json").read_bytes(), before)
+
+    def test_no_folder(self) -> None:
+        self.place = self.place / "not" / "there"
+        self.assertIn("cannot make the folder", self.record("^swap/ucontext/", code=2))
 
 
 if __name__ == "__main__":
