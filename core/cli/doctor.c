@@ -34,6 +34,8 @@ static void print_machine(const struct shunt_env *env)
 
 	snprintf(text, sizeof(text), "%s %s", cli_bytes((double)available, memory, sizeof(memory)),
 		where);
+	if (!available)
+		snprintf(text, sizeof(text), "not known");
 	cli_wrap("  memory", 18, text);
 	shunt_clock_init(&clock, true, 0);
 	snprintf(text, sizeof(text), "%s, %s a reading%s%s", shunt_clock_name(&clock),

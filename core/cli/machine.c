@@ -198,7 +198,7 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 		strcmp(text, "1") == 0 || strcmp(text, "2") == 0
 			? "sysctl kernel.io_uring_disabled=0 allows it to everybody"
 			: "");
-	cli_fact(env, "kernel.max_map_count", text, sizeof(text), "0");
+	cli_fact(env, "kernel.max_map_count", text, sizeof(text), "not known");
 	maps = atol(text);
 	found(f, "memory maps", text, "%s",
 		maps > 0 && maps < 262144 ? "bounds guarded stacks where the kernel has no "

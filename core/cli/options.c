@@ -43,7 +43,7 @@ static int unknown_option(const struct cli_command *command, const char *name, b
 static int parse_option(struct cli_args *args, const struct cli_command *command, int argc,
 	char **argv, int *at)
 {
-	char name[64], where[96];
+	char name[64];
 	const char *word = argv[*at], *equals = strchr(word, '=');
 	const char *value = equals ? equals + 1 : NULL;
 	struct shunt_error err;
@@ -64,8 +64,7 @@ static int parse_option(struct cli_args *args, const struct cli_command *command
 	if (!value)
 		return cli_error(args->json, CLI_USAGE, "%s needs a value: expected %s", name,
 			shunt_param_expects(option));
-	snprintf(where, sizeof(where), "shunt %s", command->name);
-	if (shunt_values_set(&args->options, where, name, value, &err) != 0)
+	if (shunt_values_set(&args->options, command->name, name, value, &err) != 0)
 		return cli_error(args->json, CLI_USAGE, "%s", err.text);
 	return 0;
 }

@@ -108,7 +108,7 @@ static int take_probe(struct cli_run *run)
 		return 0;
 	if (shunt_values_init(&values, every, &err) != 0)
 		return cli_error(run->args.json, CLI_RUN_FAILED, "%s", err.text);
-	if (shunt_values_set(&values, "shunt run: --probe", name, text + len + 1, &err) != 0)
+	if (shunt_values_set(&values, "run: --probe", name, text + len + 1, &err) != 0)
 		rc = cli_error(run->args.json, CLI_USAGE, "%s", err.text);
 	run->request.sched_delay_every = (unsigned)shunt_value_int(&values, name);
 	shunt_values_fini(&values);

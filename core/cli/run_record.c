@@ -116,7 +116,8 @@ struct shunt_record *cli_run_record(const struct cli_run *run, const struct shun
 	add_caveats(record, &run->caveats);
 	shunt_record_argv(record, run->argc, run->argv);
 	shunt_record_times(record, outcome->started_ns, outcome->finished_ns, outcome->elapsed_ns);
-	if (outcome->before.have)
+	/* A machine that tells nothing of itself is recorded as just that. */
+	if (outcome->before.have || outcome->status == SHUNT_RECORD_OK)
 		shunt_record_interference(record, &outcome->before, &outcome->after);
 	shunt_record_status(record, outcome->status, "%s", outcome->reason);
 	rc = shunt_record_finish(record, run->env, err);

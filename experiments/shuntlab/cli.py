@@ -42,24 +42,26 @@ COMMANDS = (
 )
 
 DESCRIPTION = """\
-Experiments on schedulers: a question in a TOML file becomes a frozen plan, the plan becomes one
-record a run, the records become tables, figures and answers."""
+Experiments on schedulers: a question in a TOML file becomes a frozen plan, the
+plan becomes one record a run, the records become tables, figures and answers."""
 
 EXAMPLES = """\
 from a question to a figure:
   lab new mine.toml               write a commented template, then edit it
-  lab plan mine.toml --dry-run    what would be run; --commands shows every command
-  lab run mine.toml               freeze the plan and run it; run again to resume
+  lab plan mine.toml --dry-run    what would be run; --commands: every command
+  lab run mine.toml               freeze the plan and run it; again: resume
   lab compare results/mine-…      the verdicts, in the terminal
   lab report results/mine-…       one HTML page with figures
-  make -f Makefile.plot figures CAMPAIGN=results/mine-…      the figures for a paper
+  make -f Makefile.plot figures CAMPAIGN=results/mine-…
+                                  the figures for a paper
 
 with what comes with shunt:
   lab list                        the experiments, each with its question
   lab run smoke                   every workload on every backend, tiny
 
-exit status: 0 ok, 1 a comparison or claim failed, 2 usage, 3 some runs failed, 4 the environment
-refused, 5 data corrupt, 130 or 143 interrupted (run again to resume)
+exit status: 0 ok, 1 a comparison or claim failed, 2 usage, 3 some runs failed,
+4 the environment refused, 5 data corrupt, 130 or 143 interrupted (run again to
+resume)
 """
 
 
@@ -99,6 +101,10 @@ def build(words: list[str]) -> Parser:
 
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
+    if sys.stdout is None:
+        if sys.stderr is not None:
+            print(f"{program_name()}: standard output is closed", file=sys.stderr)
+        return 4
     try:
         return _main(words)
     except BrokenPipeError:

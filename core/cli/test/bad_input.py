@@ -22,15 +22,15 @@ class BadWords(CommandTest):
                      "run", "asm", "yield", "--sed", "3")
         self.refused("run has no option --xyzzy; see `shunt run --help`", "run", "--xyzzy")
         self.refused(f"--seed needs a value: expected {COUNT}", "run", "asm", "yield", "--seed")
-        self.refused(f"shunt run: --seed=-1 is negative: expected {COUNT}, 0 or more",
+        self.refused(f"run: --seed=-1 is negative: expected {COUNT}, 0 or more",
                      "run", "asm", "yield", "--seed=-1")
-        self.refused(f"shunt run: --iters=0 is out of range: expected {COUNT}, 1 to 1M",
+        self.refused(f"run: --iters=0 is out of range: expected {COUNT}, 1 to 1M",
                      "run", "asm", "yield", "--iters", "0")
-        self.refused("shunt run: --timeout=5 has no unit (ns, us, ms or s): expected a duration such as "
+        self.refused("run: --timeout=5 has no unit (ns, us, ms or s): expected a duration such as "
                      "50us, 100ms or 2s, 0 or more", "run", "asm", "yield", "--timeout", "5")
         self.refused("no probe 'delay': there is sched_delay (or sched_delay=N, one event in N)",
                      "run", "asm", "yield", "--probe", "delay")
-        self.refused(f"shunt run: --probe: sched_delay=0 is out of range: expected {COUNT}, 1 to 1G",
+        self.refused(f"run: --probe: sched_delay=0 is out of range: expected {COUNT}, 1 to 1G",
                      "run", "asm", "yield", "--probe", "sched_delay=0")
 
     def test_names(self) -> None:

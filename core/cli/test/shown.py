@@ -32,6 +32,7 @@ class Shown(CommandTest):
             text = self.ok(*words)
             self.fits(text)
             self.assertIn("Usage: shunt", text)
+        self.fits(self.ok("lab", "--help"))
         self.assertEqual(self.ok("help", "run"), self.ok("run", "--help"))
         self.assertEqual(self.ok("help"), self.ok("--help"))
 
