@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* If this passes, openloop hides no latency, bounds its backlog, and calls a lagging run invalid. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/test/specs.h"
+#include "core/harness.h"
+
+#include <errno.h>
+#include <math.h>
+
+enum { SETTINGS_MOST = 12 };
+
+static const struct shunt_workload *openloop(void)
+{
+	for (const struct shunt_plugin *p = shunt_registry_workloads; p->name; p++)
+		if (!strcmp(p->name, "openloop"))
+			return p->object;
+	fail_msg("no workload openloop");
+	return NULL;
+}
+
+/* One iteration; the run is freed by the caller. NULL: asked wrongly, as err says. */
+static struct shunt_run *run(const char *spec, const char *work, struct shunt_error *err)
+{
+	static struct shunt_setting settings[SETTINGS_MOST];
+	static char text[256];
+	static struct shunt_request request;
+	struct shunt_run *made;
+	char *save = NULL;
+	size_t count = 0;
+	snprintf(text, sizeof(text), "%s", work);
+	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		char *equals = strchr(word, '=');
+		assert_true(equals && count < SETTINGS_MOST);
+		*equals = '\0';
+		settings[count++] = (struct shunt_setting){word, equals + 1, true};
+	}
+	request = (struct shunt_request){.spec = spec,
+		.workload = openloop(),
+		.params = settings,
+		.param_count = count,
+		.seed = 5,
+		.iterations = 1};
+	if (shunt_run_prepare(&made, &request, err))
+		return NULL;
+	shunt_run_execute(made);
+	return made;
+}
+
+/* Right answers; on a busy machine perhaps invalid, which leaves all series. */
+static struct shunt_run *run_well(const char *spec, const char *work)
+{
+	struct shunt_error err = {""};
+	struct shunt_run *made = run(spec, work, &err);
+	if (!made)
+		fail_msg("%s openloop %s: %s", spec, work, err.text);
+	const struct shunt_outcome *outcome = shunt_run_outcome(made);
+	if (outcome->status != SHUNT_RECORD_OK && strncmp(outcome->reason, "invalid: ", 9))
+		fail_msg("%s openloop %s: %s", spec, work, outcome->reason);
+	return made;
+}
+
+static const struct shunt_hist *series(const struct shunt_run *made, const char *name)
+{
+	const struct shunt_outcome *outcome = shunt_run_outcome(made);
+	for (size_t i = 0; i < outcome->series_count; i++)
+		if (!strcmp(outcome->series[i].name, name))
+			return &outcome->series[i].hist;
+	fail_msg("no series %s", name);
+	return NULL;
+}
+
+static double p99(const struct shunt_run *made, const char *name)
+{
+	const struct shunt_hist *hist = series(made, name);
+	assert_true(shunt_hist_quantile_known(hist, 990000));
+	return (double)shunt_hist_quantile(hist, 990000);
+}
+
+static const char *fact(const struct shunt_run *made, const char *name)
+{
+	const struct shunt_outcome *outcome = shunt_run_outcome(made);
+	for (size_t i = 0; i < outcome->fact_count; i++)
+		if (!strcmp(outcome->facts[i].key, name))
+			return outcome->facts[i].value;
+	return NULL;
+}
+
+/* ---- coordinated omission --------------------------------------------------------------------- */
+
+/* 2 in 5 requests are meant to arrive while a worker does not move for 200 ms. Whoever starts the
+ * clock when it gets round to a request never sees it. */
+static void a_stall_shows_from_the_intended_start_alone(void **state)
+{
+	(void)state;
+	struct shunt_run *made = run_well(specs_base(),
+		"requests=5000 mean=20us load=0.2 stall=200ms stall_at=2000 backlog=100k skip=0");
+	assert_true(p99(made, "response") > 150e6);
+	assert_true(p99(made, "queueing") > 150e6);
+	assert_true(p99(made, "service") < 0.2 * p99(made, "response"));
+	assert_true(series(made, "service")->max > 190000000); /* one request was stalled */
+	assert_true(series(made, "response")->count == 5000);
+	shunt_run_free(made);
+}
+
+static void a_stall_shows_with_a_generator_outside(void **state)
+{
+	(void)state;
+	struct shunt_run *made = run_well(specs_base(),
+		"requests=5000 mean=20us load=0.2 stall=200ms stall_at=2000 backlog=100k skip=0 "
+		"injection=outside");
+	assert_true(p99(made, "response") > 150e6);
+	assert_true(p99(made, "service") < 0.2 * p99(made, "response"));
+	assert_non_null(fact(made, "outside.cpu"));
+	shunt_run_free(made);
+}
+
+/* ---- more than can be done --------------------------------------------------------------------- */
+
+static void arrivals_beyond_the_backlog_are_dropped_and_told(void **state)
+{
+	(void)state;
+	struct shunt_run *made =
+		run_well(specs_base(), "requests=2000 mean=20us load=4 backlog=50 skip=0");
+	double dropped = shunt_run_median(made, "dropped");
+	assert_true(dropped > 500);
+	assert_true(shunt_run_median(made, "backlog_max") <= 50);
+	assert_int_equal(atoi(fact(made, "requests.dropped")), (int)dropped);
+	assert_true(series(made, "response")->count == 2000 - (uint64_t)dropped);
+	assert_true(shunt_run_outcome(made)->footprint.tasks == 52);
+	/* At capacity, and not above: what was done cannot have taken less time than its work. */
+	assert_true(shunt_run_median(made, "utilisation") < 1.01);
+	shunt_run_free(made);
+}
+
+static void nothing_is_dropped_below(void **state)
+{
+	(void)state;
+	struct shunt_run *made = run_well(specs_base(), "requests=500 mean=20us load=0.1");
+	assert_true(shunt_run_median(made, "dropped") == 0);
+	assert_null(fact(made, "requests.dropped"));
+	assert_true(series(made, "response")->count == 450); /* a tenth is skipped */
+	shunt_run_free(made);
+}
+
+/* ---- a generator that does not keep up ---------------------------------------------------------- */
+
+static void a_lagging_generator_makes_the_run_invalid(void **state)
+{
+	struct shunt_error err = {""};
+	char spec[64];
+	(void)state;
+	/* A kernel that may let every sleep end 5 ms late. */
+	snprintf(spec, sizeof(spec), "%s:wait=futex,wait.slack=5ms", specs_base());
+	struct shunt_run *made = run(spec, "requests=500 mean=10us load=0.01", &err);
+	if (!made)
+		fail_msg("%s", err.text);
+	const struct shunt_outcome *outcome = shunt_run_outcome(made);
+	if (p99(made, "lag") < 0.1 * p99(made, "response")) {
+		shunt_run_free(made);
+		skip(); /* the kernel was punctual all the same */
+	}
+	assert_int_equal(outcome->status, SHUNT_RECORD_SKIPPED);
+	assert_true(!strncmp(outcome->reason, "invalid: the generator lagged", 29));
+	assert_true(outcome->check_count > 0 && outcome->iteration_count == 1);
+	shunt_run_free(made);
+}
+
+/* ---- blocking, slices, classes ------------------------------------------------------------------ */
+
+static void a_blocking_request_leaves_its_worker(void **state)
+{
+	(void)state;
+	/* 400 sleeps of 5 ms in far less than 2 s: others ran meanwhile. */
+	struct shunt_run *made = run_well(specs_base(),
+		"requests=400 mean=20us load=0.1 block=5ms skip=0 deadline=1s");
+	assert_true(series(made, "service")->min >= 5000000);
+	assert_true(shunt_run_median(made, "wall_ns") < 1e9);
+	assert_true(shunt_run_median(made, "backlog_max") > 3);
+	shunt_run_free(made);
+}
+
+static void classes_are_told_apart(void **state)
+{
+	(void)state;
+	struct shunt_run *made = run_well(specs_base(),
+		"requests=1000 mean=50500ns load=0.2 service=bimodal skip=0");
+	const struct shunt_hist *low = series(made, "response.class0"),
+				*high = series(made, "response.class1");
+	assert_true(low->count + high->count == 1000);
+	assert_true(high->min >= 90000);
+	assert_true(shunt_hist_quantile(low, 100000) < 90000);
+	shunt_run_free(made);
+}
+
+/* ---- asked wrongly ------------------------------------------------------------------------------ */
+
+static void what_contradicts_itself_is_refused(void **state)
+{
+	static const struct {
+		const char *work, *word;
+	} wrong[] = {
+		{"rate=10 load=0.5", "rate and load"},
+		{"sigma=2", "lognormal"},
+		{"load=0", "1 to 10^9"},
+		{"rate=0", "rate is 0"},
+		{"requests=10 skip=10", "skip"},
+		{"input=/no/such/file", "/no/such/file"},
+		{"input=/dev/null load=1", "exclude"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct shunt_error err = {""};
+		assert_null(run(specs_base(), wrong[i].work, &err));
+		if (!strstr(err.text, wrong[i].word))
+			fail_msg("%s: '%s' should name %s", wrong[i].work, err.text, wrong[i].word);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stall_shows_from_the_intended_start_alone),
+		cmocka_unit_test(a_stall_shows_with_a_generator_outside),
+		cmocka_unit_test(arrivals_beyond_the_backlog_are_dropped_and_told),
+		cmocka_unit_test(nothing_is_dropped_below),
+		cmocka_unit_test(a_lagging_generator_makes_the_run_invalid),
+		cmocka_unit_test(a_blocking_request_leaves_its_worker),
+		cmocka_unit_test(classes_are_told_apart),
+		cmocka_unit_test(what_contradicts_itself_is_refused),
+	};
+	return _cmocka_run_group_tests("openloop", tests, sizeof(tests) / sizeof(tests[0]), NULL,
+		NULL);
+}
