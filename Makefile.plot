@@ -40,6 +40,7 @@ RECORDS := $(foreach c,$(CAMPAIGN),$(wildcard $(c)/plan.json $(c)/records $(c)/t
 
 .PHONY: figures tables check list
 figures: $(NAMES:%=$(OUT)/%.pdf)
+	@echo 'in a paper: \graphicspath{{$(OUT)/}} and $(NAMES:%=\input{$(OUT)/%.figure})'
 tables: $(NAMES:%=$(OUT)/%.table.tex)
 
 check:

@@ -59,6 +59,8 @@ with what comes with shunt:
   lab list                        the experiments, each with its question
   lab run smoke                   every workload on every backend, tiny
 
+campaigns go to results/, or to the folder that $SHUNT_RESULTS names
+
 exit status: 0 ok, 1 a comparison or claim failed, 2 usage, 3 some runs failed,
 4 the environment refused, 5 data corrupt, 130 or 143 interrupted (run again to
 resume)

@@ -130,7 +130,7 @@ def _predicate(x: dict[str, Any]) -> str:
 
 def _answers(name: str) -> list[str]:
     """What the reference campaign of an experiment says, or an empty list where there is none."""
-    folder = opening.results_root() / "reference" / name
+    folder = opening.experiments_folder().parent / "results" / "reference" / name
     if not opening.is_campaign(folder):
         return []
     from . import claims

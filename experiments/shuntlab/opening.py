@@ -30,7 +30,9 @@ def experiments_folder() -> Path:
 
 
 def results_root() -> Path:
-    """results/ of the tree, or of the current folder where there is no tree."""
+    """$SHUNT_RESULTS, or results/ of the tree, or of the current folder where there is no tree."""
+    if os.environ.get("SHUNT_RESULTS"):
+        return Path(os.environ["SHUNT_RESULTS"])
     tree = drivers.HERE.parent
     if (tree / "CMakeLists.txt").is_file() and os.access(tree, os.W_OK):
         return tree / "results"

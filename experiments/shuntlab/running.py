@@ -189,3 +189,6 @@ def _print_outcome(folder: Path, the_plan: dict[str, Any], states: dict[str, int
         say("to run the failed ones again: " + lab(f"run {name} --retry"))
     if not left and states.get("ok"):
         say(f"next: {lab(f'compare {name}')}\n      {lab(f'report {name}')}")
+        makefile = drivers.HERE.parent / "Makefile.plot"
+        if makefile.is_file():
+            say(f"      make -f {opening.shown(makefile)} figures tables CAMPAIGN={name}")
