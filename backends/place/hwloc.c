@@ -12,9 +12,16 @@
  * is strict and verified by where the kernel says the thread last ran; one that it refuses is an
  * error, never an approximation. More workers than CPUs go round again, and it is said.
  *
- * Memory is by first touch. place.topology=TEXT plans on a synthetic machine, as hwloc describes
- * them ("pack:2 core:4 pu:2"), to see what a placement would do elsewhere; such a plan cannot be run.
+ * Memory is by first touch: a page is where the worker is that first writes to it, unless that node
+ * is full. memory=local binds each worker's allocations to its node, strictly, and fails where the
+ * kernel refuses. On a machine with one node the two are the same.
+ *
+ * place.topology=TEXT plans on another machine, to see what a placement would do there: a synthetic
+ * one, as hwloc describes them ("pack:2 core:4 pu:2"), or FILE.xml, which lstopo writes and a record's
+ * manifest holds. Such a plan cannot be run.
  */
+#include "backends/place/quota.h"
+
 #include "core/engine/slots.h"
 
 #include <errno.h>
@@ -27,26 +34,46 @@
 
 struct plan {
 	hwloc_topology_t topology;
-	bool synthetic;
+	bool synthetic, local;
 	hwloc_bitmap_t *cpu;    /* of each worker: one CPU */
 	hwloc_bitmap_t *before; /* of each worker's thread, to put back */
 	unsigned count;
 };
+
+enum memory { MEMORY_FIRST_TOUCH, MEMORY_LOCAL };
+static const char *const memory_names[] = {"first-touch", "local", NULL};
 
 typedef int plan_fn(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
 	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err);
 
 /* ---- the machine ------------------------------------------------------------------------------ */
 
+/* Another machine than this one. */
+static int describe(hwloc_topology_t topology, const char *text)
+{
+	size_t length = strlen(text);
+	if (length > 4 && !strcmp(text + length - 4, ".xml"))
+		return hwloc_topology_set_xml(topology, text);
+	return hwloc_topology_set_synthetic(topology, text);
+}
+
+/* What cannot be read of a machine is said by what we make of it, not by the library on standard
+ * error; unless the user wants to see it. */
+static void hide_errors(void)
+{
+	setenv("HWLOC_HIDE_ERRORS", "2", 0);
+}
+
 static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)
 {
+	hide_errors();
 	if (hwloc_topology_init(topology))
 		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");
-	if (synthetic && hwloc_topology_set_synthetic(*topology, synthetic)) {
+	if (synthetic && describe(*topology, synthetic)) {
 		hwloc_topology_destroy(*topology);
 		return shunt_fail(err, -EINVAL,
 			"place.topology=%s: hwloc does not understand it; "
-			"an example: pack:2 core:4 pu:2",
+			"an example: pack:2 core:4 pu:2, or a file that ends in .xml",
 			synthetic);
 	}
 	if (hwloc_topology_load(*topology)) {
@@ -71,37 +98,6 @@ static int restrict_to_allowed(hwloc_topology_t topology, struct shunt_error *er
 			strerror(errno));
 	hwloc_bitmap_free(allowed);
 	return rc;
-}
-
-/* The CPU quota of this process's cgroup or one above it, rounded up; UINT_MAX: none. */
-static unsigned quota(void)
-{
-	char group[PATH_MAX] = "", path[PATH_MAX + 64];
-	unsigned least = UINT_MAX;
-	FILE *file = fopen("/proc/self/cgroup", "re");
-	if (!file)
-		return least;
-	while (fgets(path, sizeof(path), file))
-		if (!strncmp(path, "0::", 3))
-			snprintf(group, sizeof(group), "%.*s", (int)strcspn(path + 3, "\n"),
-				path + 3);
-	fclose(file);
-	for (;;) {
-		unsigned long long most, period;
-		snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cpu.max", group);
-		file = fopen(path, "re");
-		if (file && fscanf(file, "%llu %llu", &most, &period) == 2 && period) {
-			unsigned cpus = (unsigned)((most + period - 1) / period);
-			least = cpus < least ? cpus : least;
-		}
-		if (file)
-			fclose(file);
-		char *slash = strrchr(group, '/');
-		if (!slash || slash == group)
-			break;
-		*slash = '\0';
-	}
-	return least;
 }
 
 /* ---- the placements ---------------------------------------------------------------------------- */
@@ -262,7 +258,7 @@ static void plan_close(void *state)
 static int assign(struct plan *plan, hwloc_bitmap_t *offered, unsigned count,
 	unsigned *worker_count, bool *oversubscribed)
 {
-	unsigned most = quota();
+	unsigned most = shunt_place_quota();
 	if (!*worker_count)
 		*worker_count = count < most ? count : most;
 	*oversubscribed = *worker_count > count || *worker_count > most;
@@ -285,6 +281,7 @@ static int plan_open(plan_fn *fn, void **state, const struct shunt_values *value
 	if (!plan)
 		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
 	plan->synthetic = !here;
+	plan->local = shunt_value_int(values, "memory") == MEMORY_LOCAL;
 	int rc = load(&plan->topology, here ? NULL : synthetic, err);
 	if (rc) {
 		free(plan);
@@ -323,6 +320,20 @@ static bool runs_there(const struct plan *plan, hwloc_const_bitmap_t cpu)
 	return there;
 }
 
+/* Binds what the thread allocates from now on to the node of its CPU. */
+static int bind_memory(const struct plan *plan, hwloc_const_bitmap_t cpu, struct shunt_error *err)
+{
+	if (!plan->local)
+		return 0;
+	if (hwloc_set_membind(plan->topology, cpu, HWLOC_MEMBIND_BIND,
+		    HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_STRICT))
+		return shunt_fail(err, -errno,
+			"the kernel refused to bind the worker's memory to its node (%s); "
+			"place.memory=first-touch runs without",
+			strerror(errno));
+	return 0;
+}
+
 static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err)
 {
 	struct plan *plan = state;
@@ -344,12 +355,16 @@ static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err
 			"bound to CPU %s, but the kernel runs the worker "
 			"elsewhere; place=none runs without",
 			text);
-	return 0;
+	return bind_memory(plan, cpu, err);
 }
 
 static void plan_unbind(void *state, unsigned worker_index)
 {
 	struct plan *plan = state;
+	if (plan->local)
+		hwloc_set_membind(plan->topology,
+			hwloc_topology_get_topology_cpuset(plan->topology), HWLOC_MEMBIND_DEFAULT,
+			HWLOC_MEMBIND_THREAD);
 	if (!hwloc_bitmap_iszero(plan->before[worker_index]))
 		hwloc_set_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
 }
@@ -397,25 +412,27 @@ static void plan_facts(shunt_fact_fn *fact, void *sink)
 	hwloc_topology_destroy(topology);
 }
 
-static const struct shunt_param plan_params[] = {
-	{.name = "topology",
-		.type = SHUNT_PARAM_TEXT,
-		.fallback = "none",
-		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); "
-			"cannot run"},
-	{.name = NULL},
-};
+#define COMMON_PARAMS                                                                              \
+	{.name = "memory",                                                                         \
+		.type = SHUNT_PARAM_CHOICE,                                                        \
+		.fallback = "first-touch",                                                         \
+		.choices = memory_names,                                                           \
+		.help = "first-touch: where the worker is that first writes to a page; local: "    \
+			"bound to the worker's node"},                                             \
+	{                                                                                          \
+		.name = "topology", .type = SHUNT_PARAM_TEXT, .fallback = "none",                  \
+		.help = "plan on another machine, in hwloc's notation (pack:2 core:4 "             \
+			"pu:2) or FILE.xml; cannot run"                                            \
+	}
+
+static const struct shunt_param plan_params[] = {COMMON_PARAMS, {.name = NULL}};
 
 static const struct shunt_param list_params[] = {
 	{.name = "cpus",
 		.type = SHUNT_PARAM_TEXT,
 		.fallback = "0",
 		.help = "CPU numbers and ranges joined by +, one for each worker: 0+2+4-7"},
-	{.name = "topology",
-		.type = SHUNT_PARAM_TEXT,
-		.fallback = "none",
-		.help = "plan on this synthetic machine (hwloc's notation: pack:2 core:4 pu:2); "
-			"cannot run"},
+	COMMON_PARAMS,
 	{.name = NULL},
 };
 

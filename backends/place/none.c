@@ -2,9 +2,11 @@
 /*
  * none: workers run wherever the kernel puts them, within what this process is allowed.
  *
- * The CPUs allowed come from the affinity mask, which taskset and cpuset cgroups set. Memory is by
- * first touch, as always.
+ * The CPUs allowed come from the affinity mask, which taskset and cpuset cgroups set; a CPU quota bounds
+ * workers=all. Memory is by first touch, as always.
  */
+#include "backends/place/quota.h"
+
 #include "core/engine/slots.h"
 
 #include <errno.h>
@@ -25,9 +27,10 @@ static int none_open(void **plan, const struct shunt_values *values, unsigned *w
 	if (!none)
 		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
 	none->allowed = sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+	unsigned most = shunt_place_quota();
 	if (!*worker_count)
-		*worker_count = none->allowed;
-	*oversubscribed = *worker_count > none->allowed;
+		*worker_count = none->allowed < most ? none->allowed : most;
+	*oversubscribed = *worker_count > none->allowed || *worker_count > most;
 	*plan = none;
 	return 0;
 }

@@ -3,7 +3,8 @@
  * Placements put workers where they say, on machines that this one is not, and refuse the rest.
  *
  * Plans are made on hwloc's synthetic topologies through the scheduler itself, and read back from
- * the facts of the resolved composition.
+ * the facts of the resolved composition. What control groups say is put in by --wrap=fopen; what the
+ * kernel refuses is refused by real seccomp filters, in a child each.
  */
 #include "core/backend.h"
 #include "core/registry.h"
@@ -14,10 +15,16 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct shunt_error err;
 
@@ -71,10 +78,135 @@ static void plans_follow_the_machine(void **state)
 	assert_string_equal(plan("ucontext:workers=all,place=core," SMT).cpus, "0 2 4 6");
 	assert_string_equal(plan("ucontext:workers=2,place=scatter," SMT).cpus, "0 4");
 	assert_string_equal(plan("ucontext:workers=3,place=1+4-5," SMT).cpus, "1 4 5");
-	/* One package with two fast cores of two siblings and four slow ones of one each. */
-	assert_string_equal(plan("ucontext:workers=2,place=core,place.topology=pack:1 core:6 pu:1")
-				    .cpus,
-		"0 1");
+	assert_string_equal(
+		plan("ucontext:workers=2,place=scatter,place.topology=pack:1 core:6 pu:1").cpus,
+		"0 3");
+}
+
+/* ---- a machine whose cores differ --------------------------------------------------------------- */
+
+#define SETS(mask)                                                                                 \
+	"cpuset=\"" mask "\" complete_cpuset=\"" mask "\" allowed_cpuset=\"" mask                  \
+	"\" nodeset=\"0x1\" complete_nodeset=\"0x1\" allowed_nodeset=\"0x1\""
+#define PU(index, mask)                                                                            \
+	"<object type=\"PU\" os_index=\"" index "\" gp_index=\"1" index "\" " SETS(mask) "/>"
+#define CORE(index, mask, ...)                                                                     \
+	"<object type=\"Core\" os_index=\"" index "\" gp_index=\"2" index                          \
+	"\" " SETS(mask) ">" __VA_ARGS__ "</object>"
+
+/* Two fast cores of two siblings each, then four slow ones: CPUs 0 1 | 2 3 | 4 | 5 | 6 | 7. */
+static const char hybrid
+	[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM "
+	     "\"hwloc2.dtd\">\n"
+	     "<topology version=\"2.0\"><object type=\"Machine\" os_index=\"0\" "
+	     "gp_index=\"1\" " SETS("0xff") "><object type=\"NUMANode\" os_index=\"0\" "
+					    "gp_index=\"2\" " SETS(
+						    "0xff") " local_memory=\"1024\"/><object "
+							    "type=\"Package\" os_index=\"0\" "
+							    "gp_index=\"3\" " SETS("0xff") ">" CORE("0",
+								    "0x03",
+								    PU("0", "0x01") PU("1",
+									    "0x02")) CORE("1",
+								    "0x0c",
+								    PU("2", "0x04") PU("3",
+									    "0x08")) CORE("2",
+								    "0x10",
+								    PU("4", "0x10")) CORE("3",
+								    "0x20",
+								    PU("5", "0x20")) CORE("4",
+								    "0x40",
+								    PU("6", "0x40")) CORE("5",
+								    "0x80",
+								    PU("7", "0x80")) "</object></"
+										     "object></"
+										     "topology>\n";
+
+static void plans_follow_a_hybrid_machine(void **state)
+{
+	char file[] = "/tmp/shunt-place-XXXXXX.xml", spec[256];
+	(void)state;
+	if (!have("core"))
+		skip();
+	int fd = mkstemps(file, 4);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, hybrid, sizeof(hybrid) - 1), (ssize_t)sizeof(hybrid) - 1);
+	close(fd);
+	snprintf(spec, sizeof(spec), "ucontext:workers=all,place=core,place.topology=%s", file);
+	assert_string_equal(plan(spec).cpus, "0 2 4 5 6 7");
+	snprintf(spec, sizeof(spec), "ucontext:workers=all,place=compact,place.topology=%s", file);
+	assert_string_equal(plan(spec).cpus, "0 1 2 3 4 5 6 7");
+	unlink(file);
+}
+
+/* ---- a CPU quota --------------------------------------------------------------------------------- */
+
+/* Files of /proc and /sys, in place of the machine's; an empty list: the machine's own. */
+struct fake {
+	const char *path, *text;
+};
+static const struct fake *fakes;
+
+FILE *__real_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode);
+
+FILE *__wrap_fopen(const char *path, const char *mode)
+{
+	if (!fakes || (strncmp(path, "/sys/fs/cgroup", 14) && strcmp(path, "/proc/self/cgroup")))
+		return __real_fopen(path, mode);
+	for (const struct fake *fake = fakes; fake->path; fake++)
+		if (!strcmp(fake->path, path)) {
+			FILE *file = tmpfile();
+			assert_non_null(file);
+			assert_true(fputs(fake->text, file) >= 0);
+			rewind(file);
+			return file;
+		}
+	errno = ENOENT;
+	return NULL;
+}
+
+#define EIGHT "place.topology=pack:1 core:8 pu:1"
+
+static void with_quota(const struct fake *files, const char *cpus, const char *more_is_said)
+{
+	fakes = files;
+	assert_string_equal(plan("ucontext:workers=all,place=core," EIGHT).cpus, cpus);
+	assert_string_equal(plan("ucontext:workers=4,place=core," EIGHT).oversubscribed,
+		more_is_said);
+	assert_string_equal(plan("ucontext:workers=4,place=core," EIGHT).cpus, "0 1 2 3");
+	fakes = NULL;
+}
+
+static void a_quota_bounds_all(void **state)
+{
+	static const struct fake above[] = {{"/proc/self/cgroup", "0::/a/b\n"},
+		{"/sys/fs/cgroup/a/b/cpu.max", "max 100000\n"},
+		{"/sys/fs/cgroup/a/cpu.max", "250000 100000\n"}, {NULL, NULL}};
+	static const struct fake container[] = {{"/proc/self/cgroup", "0::/\n"},
+		{"/sys/fs/cgroup/cpu.max", "50000 100000\n"}, {NULL, NULL}};
+	static const struct fake nested[] = {{"/proc/self/cgroup", "0::/job\n"},
+		{"/sys/fs/cgroup/job/cpu.max", "max 100000\n"},
+		{"/sys/fs/cgroup/cpu.max", "200000 100000\n"}, {NULL, NULL}};
+	static const struct fake old[] = {{"/proc/self/cgroup",
+						  "5:memory:/x\n4:cpu,cpuacct:/x\n0::/\n"},
+		{"/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "300000\n"},
+		{"/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n"}, {NULL, NULL}};
+	static const struct fake none[] = {{"/proc/self/cgroup", "4:cpu:/x\n0::/a\n"},
+		{"/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1\n"},
+		{"/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n"},
+		{"/sys/fs/cgroup/a/cpu.max", "rubbish\n"}, {NULL, NULL}};
+	(void)state;
+	if (!have("core"))
+		skip();
+	with_quota(above, "0 1 2", "yes");
+	with_quota(container, "0", "yes");
+	with_quota(nested, "0 1", "yes");
+	with_quota(old, "0 1 2", "yes");
+	with_quota(none, "0 1 2 3 4 5 6 7", "no");
+	/* Without hwloc's help it counts too. */
+	fakes = container;
+	assert_string_equal(plan("ucontext:workers=2,place=none").oversubscribed, "yes");
+	fakes = NULL;
 }
 
 static void more_workers_than_cpus_are_said(void **state)
@@ -162,6 +294,107 @@ static void a_synthetic_plan_cannot_be_run(void **state)
 	shunt_close(sched);
 }
 
+/* ---- what the kernel refuses --------------------------------------------------------------------- */
+
+static int forbid(unsigned call, int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ? -errno : 0;
+}
+
+enum { FILTERS_REFUSED = 77 };
+
+/* A run of two workers under a filter: how it ends, and a word of what it says. */
+static void is_refused(unsigned call, const char *spec, int expected, const char *words)
+{
+	int status;
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct shunt_sched *sched;
+		int ran, rc = forbid(call, EPERM);
+		if (rc)
+			_exit(FILTERS_REFUSED);
+		alarm(30);
+		rc = shunt_open(&sched, spec, NULL, &err);
+		if (!rc)
+			rc = shunt_run(sched, where_am_i, &ran, NULL, &err);
+		fprintf(stderr, "%s: %d %s\n", spec, rc, err.text);
+		_exit(rc == expected && (rc == 0 || strstr(err.text, words)) ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == FILTERS_REFUSED)
+		skip(); /* emulators have no filters */
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_refused_binding_is_an_error(void **state)
+{
+	(void)state;
+	if (!have("core"))
+		skip();
+	is_refused(SYS_sched_setaffinity, "ucontext:workers=2,place=core", -EPERM,
+		"refused to bind the worker to CPU");
+	is_refused(SYS_sched_setaffinity, "ucontext:workers=2,place=none", 0, "");
+}
+
+static void refused_memory_is_an_error(void **state)
+{
+	(void)state;
+	if (!have("core"))
+		skip();
+	is_refused(SYS_set_mempolicy, "ucontext:workers=2,place=compact,place.memory=local", -EPERM,
+		"memory to its node");
+	is_refused(SYS_set_mempolicy, "ucontext:workers=2,place=compact", 0, "");
+}
+
+static void memory_can_be_local(void **state)
+{
+	struct shunt_sched *sched;
+	int ran = -1;
+	(void)state;
+	if (!have("core"))
+		skip();
+	assert_int_equal(shunt_open(&sched, "ucontext:workers=2,place=compact,place.memory=local",
+				 NULL, &err),
+		0);
+	int rc = shunt_run(sched, where_am_i, &ran, NULL, &err);
+	shunt_close(sched);
+	if (rc == -ENOSYS || rc == -EXDEV || rc == -EPERM) { /* no NUMA in this kernel */
+		print_message("%s\n", err.text);
+		skip();
+	}
+	assert_int_equal(rc, 0);
+	assert_true(ran >= 0);
+	/* The caller was worker 0: its memory is no longer bound. */
+	int mode = -1;
+	assert_int_equal(syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0), 0);
+	assert_int_equal(mode, 0); /* MPOL_DEFAULT */
+}
+
+/* hwloc says on standard error what it could not read; we do not, unless asked. */
+static void the_library_is_silent(void **state)
+{
+	(void)state;
+	if (!have("core"))
+		skip();
+	unsetenv("HWLOC_HIDE_ERRORS");
+	plan("ucontext:place=core");
+	assert_string_equal(getenv("HWLOC_HIDE_ERRORS"), "2");
+	setenv("HWLOC_HIDE_ERRORS", "0", 1);
+	plan("ucontext:place=core");
+	assert_string_equal(getenv("HWLOC_HIDE_ERRORS"), "0");
+}
+
 static void one_allowed_cpu_gives_one_worker(void **state)
 {
 	(void)state;
@@ -178,8 +411,13 @@ static void one_allowed_cpu_gives_one_worker(void **state)
 	char expected[16];
 	snprintf(expected, sizeof(expected), "%d", last);
 	struct facts facts = plan("ucontext:workers=all,place=core");
+	struct facts anywhere = plan("ucontext:workers=all,place=none");
+	struct facts two = plan("ucontext:workers=2,place=core");
 	sched_setaffinity(0, sizeof(allowed), &allowed);
 	assert_string_equal(facts.cpus, expected);
+	assert_string_equal(anywhere.cpus, "any of 1 allowed");
+	assert_string_equal(facts.oversubscribed, "no");
+	assert_string_equal(two.oversubscribed, "yes");
 }
 
 int main(void)
@@ -190,6 +428,12 @@ int main(void)
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(a_worker_runs_where_it_was_put),
 		cmocka_unit_test(a_synthetic_plan_cannot_be_run),
+		cmocka_unit_test(plans_follow_a_hybrid_machine),
+		cmocka_unit_test(a_quota_bounds_all),
+		cmocka_unit_test(a_refused_binding_is_an_error),
+		cmocka_unit_test(refused_memory_is_an_error),
+		cmocka_unit_test(memory_can_be_local),
+		cmocka_unit_test(the_library_is_silent),
 		cmocka_unit_test(one_allowed_cpu_gives_one_worker),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

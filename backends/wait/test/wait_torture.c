@@ -175,14 +175,14 @@ static void *send_work(void *arg)
 	struct shunt_rng rng;
 
 	shunt_rng_init(&rng, in->seed + (uint64_t)(uintptr_t)&rng);
-	while (now_ns() < in->end_ns && atomic_load(&in->lost) == 0) {
+	do { /* once at least, however late a busy machine starts this thread */
 		unsigned long sent = atomic_fetch_add(&in->sent, 1) + 1;
 
 		in->h->ops->wake(in->slot, NULL);
 		dawdle(&rng);
 		if (shunt_rng_below(&rng, 2) == 0 && !wait_until_taken(in, sent))
 			atomic_store(&in->lost, sent);
-	}
+	} while (now_ns() < in->end_ns && atomic_load(&in->lost) == 0);
 	atomic_fetch_sub(&in->senders, 1);
 	in->h->ops->wake(in->slot, NULL);
 	return NULL;
