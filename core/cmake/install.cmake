@@ -24,10 +24,11 @@ function(shunt_install)
     return()
   endif()
   set(page ${PROJECT_BINARY_DIR}/shunt.1)
-  add_custom_command(OUTPUT ${page} VERBATIM DEPENDS shunt
+  # By a name without a folder: help2man hands it to a shell as it is.
+  add_custom_command(OUTPUT ${page} VERBATIM DEPENDS shunt WORKING_DIRECTORY $<TARGET_FILE_DIR:shunt>
       COMMENT "Making the man page from shunt --help"
       COMMAND ${HELP2MAN} --no-info --version-string=${PROJECT_VERSION} --output=${page}
-          "--name=testbed for user-level task schedulers" $<TARGET_FILE:shunt>)
+          "--name=testbed for user-level task schedulers" ./$<TARGET_FILE_NAME:shunt>)
   add_custom_target(man ALL DEPENDS ${page})
   install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endfunction()
