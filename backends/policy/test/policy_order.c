@@ -49,12 +49,15 @@ static int64_t draw_deadline(struct shunt_rng *rng, struct shunt_attr *attr)
 	return attr->deadline_ns ? attr->deadline_ns : INT64_MAX;
 }
 
-/* Hours apart, so that what a task runs meanwhile does not change the order; the unknown are equal. */
+/* Hours apart, so that what a task runs meanwhile does not change the order; the unknown are equal, and
+ * no other two: of these the one that has run would be ahead. */
 static int64_t draw_service(struct shunt_rng *rng, struct shunt_attr *attr)
 {
 	const int64_t hour = INT64_C(3600000000000);
 	attr->service_ns =
-		shunt_rng_below(rng, 8) ? hour * (1 + (int64_t)shunt_rng_below(rng, 2000000)) : 0;
+		shunt_rng_below(rng, 8)
+			? hour * (1 + TASKS * (int64_t)shunt_rng_below(rng, 600) + model.spawned)
+			: 0;
 	return attr->service_ns ? attr->service_ns : INT64_MAX;
 }
 
