@@ -133,7 +133,7 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
     except FileNotFoundError:
         raise CampaignError(
             f"{folder}: no plan.json here, so this is not a campaign; "
-            f"`{lab('plan EXPERIMENT.toml')}` makes one") from None
+            f"`{lab('plan', 'EXPERIMENT.toml')}` makes one") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise CampaignError(f"{file}: damaged ({e}); the experiment.toml beside it can be planned "
                             "again into a new folder with `lab plan … --out`") from None

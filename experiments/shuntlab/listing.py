@@ -40,5 +40,5 @@ def command(args: argparse.Namespace) -> int:
         text = textwrap.fill(row["question"], width - 20)
         head = f"{row['name']:<18}  "
         print(textwrap.indent(text, " " * 20).replace(" " * 20, head, 1))
-    print(f"\n{lab('run NAME')} runs one; {lab('plan NAME --dry-run')} shows what it would be")
+    print(f"\n{lab('run', 'NAME')} runs one; {lab('plan', 'NAME', '--dry-run')} shows what it would be")
     return 0

@@ -53,7 +53,7 @@ def command(args: argparse.Namespace) -> int:
     print(f"{taken} records in {len(list((args.out / 'parts').iterdir()))} parts"
           + (f"; {doubled} were in more than one source" if doubled else "")
           + (f"; {aside} runs had been made twice, the later is in attempts/" if aside else ""))
-    print(f"next: {lab(f'compare {args.out}')}")
+    print(f"next: {lab('compare', args.out)}")
     return 0
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 
 
@@ -13,8 +14,8 @@ def program_name() -> str:
     if shunt:
         on_path = shutil.which("shunt")
         same = on_path and os.path.realpath(on_path) == os.path.realpath(shunt)
-        return f"{'shunt' if same else _short(shunt)} lab"
-    return _short(os.environ.get("SHUNT_LAB_NAME", "lab"))
+        return f"{'shunt' if same else shlex.quote(_short(shunt))} lab"
+    return shlex.quote(_short(os.environ.get("SHUNT_LAB_NAME", "lab")))
 
 
 def _short(path: str) -> str:
@@ -24,6 +25,6 @@ def _short(path: str) -> str:
     return near if not near.startswith("../..") and os.sep in near else path
 
 
-def lab(words: str) -> str:
-    """A command line of the lab."""
-    return f"{program_name()} {words}"
+def lab(*words: object) -> str:
+    """A command line of the lab, as a shell wants it."""
+    return f"{program_name()} {shlex.join(map(str, words))}"

@@ -59,7 +59,7 @@ def find_experiment(target: str) -> Path:
     if path.is_file() and path.suffix == ".toml":
         return path
     if path.suffix == ".toml" or os.sep in target:
-        raise UsageError(f"{target}: no such file; `{lab(f'new {target}')}` writes a commented "
+        raise UsageError(f"{target}: no such file; `{lab('new', target)}` writes a commented "
                          "template")
     inside = experiments_folder() / f"{target}.toml"
     if inside.is_file():
@@ -136,7 +136,7 @@ def _create_at(folder: Path, e: Experiment, frozen: plan.Frozen) -> tuple[Path, 
         if campaign.load_plan(folder)["plan_id"] != frozen.plan["plan_id"]:
             raise CampaignError(
                 f"{folder}: holds a campaign of another plan ({e.file} or this machine changed "
-                f"since it was frozen). Finish that one as it is with `{lab(f'run {folder}')}`, "
+                f"since it was frozen). Finish that one as it is with `{lab('run', folder)}`, "
                 "or give another --out")
         return folder, "complete" if is_finished(folder) else "resuming"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -68,7 +68,7 @@ def command(args: argparse.Namespace) -> int:
             print(line, file=sys.stderr)
         print(opening.describe(campaign.load_plan(folder)))
         print(f"frozen in {opening.shown(folder)}; run it with "
-              f"`{lab(f'run {opening.shown(folder)}')}`")
+              f"`{lab('run', opening.shown(folder))}`")
         return 0
     the_plan, notes = preview(args)
     for line in notes:

@@ -145,7 +145,7 @@ class Runner:
 
     def full_message(self) -> str:
         return (f"{self.folder}: the disk is full. Every finished run is kept; make room, then go "
-                f"on with `{lab(f'run {self.folder}')}`")
+                f"on with `{lab('run', self.folder)}`")
 
     # -- a block --
 

@@ -180,15 +180,15 @@ def _print_outcome(folder: Path, the_plan: dict[str, Any], states: dict[str, int
     failed = {t: r for t, r in tally.reasons.items() if not t.startswith(("skipped", "interrupted"))}
     for text, (times, block, arm) in list(failed.items())[:8]:
         say(f"  {times} × {text}")
-        say("      alone: " + lab(f"status {name} --command {block}.{arm}"))
+        say("      alone: " + lab("status", name, "--command", f"{block}.{arm}"))
     if signal_number:
-        say(f"stopped; nothing finished is lost. Go on with: {lab(f'run {name}')}")
+        say(f"stopped; nothing finished is lost. Go on with: {lab('run', name)}")
     elif left:
-        say(f"{left} runs are left: {lab(f'run {name}')}")
+        say(f"{left} runs are left: {lab('run', name)}")
     elif states.get("failed", 0) + states.get("timeout", 0):
-        say("to run the failed ones again: " + lab(f"run {name} --retry"))
+        say("to run the failed ones again: " + lab("run", name, "--retry"))
     if not left and states.get("ok"):
-        say(f"next: {lab(f'compare {name}')}\n      {lab(f'report {name}')}")
+        say(f"next: {lab('compare', name)}\n      {lab('report', name)}")
         makefile = drivers.HERE.parent / "Makefile.plot"
         if makefile.is_file():
             say(f"      make -f {opening.shown(makefile)} figures tables CAMPAIGN={name}")

@@ -116,7 +116,7 @@ def _print(row: dict[str, Any]) -> None:
     if row["quarantined"]:
         print(f"  {len(row['quarantined'])} damaged files were moved to quarantine/")
     if done < total:
-        print("go on with: " + lab(f"run {opening.shown(Path(row['campaign']))}"))
+        print("go on with: " + lab("run", opening.shown(Path(row["campaign"]))))
 
 
 def _print_commands(folder: Path, args: argparse.Namespace) -> int:

@@ -138,7 +138,7 @@ def command(args: argparse.Namespace) -> int:
             out.write(text(file))
     except FileExistsError:
         raise UsageError(f"{file} exists; --force overwrites it") from None
-    print(f"wrote {file}\nnext: edit it; {lab(f'plan {file} --dry-run')}; {lab(f'run {file}')}")
+    print(f"wrote {file}\nnext: edit it; {lab('plan', file, '--dry-run')}; {lab('run', file)}")
     return 0
 
 

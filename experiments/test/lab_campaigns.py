@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -207,7 +208,7 @@ class Runs(Lab):
 class OwnDriver(Lab):
     def test_an_experiment_may_bring_its_own(self):
         program = self.root / "mine"
-        program.write_text(f'#!/bin/sh\nFAKE_DRIVER=mine exec {FAKE} "$@"\n')
+        program.write_text(f'#!/bin/sh\nFAKE_DRIVER=mine exec {shlex.quote(str(FAKE))} "$@"\n')
         program.chmod(0o755)
         more = '[[arm]]\nname = "x"\ndriver = "mine"\n[driver.mine]\ncommand = ["./mine"]\n'
         self.lab("run", self.experiment(more=more), "--out", self.out)
@@ -271,6 +272,7 @@ class Choosing(Lab):
         self.assertEqual(len(text.splitlines()), 12)
 
     def test_recommended_commands_can_be_pasted(self):
+        self.out = self.root / "it's a campaign"
         done = self.lab("plan", self.experiment(), "--out", self.out)
         words = re.search(r"run it with `(.*)`", done.stdout)[1]
         subprocess.run(words, shell=True, check=True, env=self.environment(), capture_output=True)
