@@ -177,8 +177,6 @@ static void retract(struct shunt_worker *worker)
 	/* Relaxed: who still sees it set makes one wake too many. */
 	atomic_store_explicit(&worker->idle, 0, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
-	if (deadline_of(worker) != SHUNT_NEVER)
-		shunt_ticker_need(engine);
 }
 
 /* Everything that could be work for this worker, looked at after the fence of announce. */

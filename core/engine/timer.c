@@ -26,8 +26,6 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 	task->worker = worker;
 	if (!engine->timers_slot) {
 		rc = engine->wait_slot->arm(worker->wait, &timer);
-		if (!rc && engine->ticker)
-			shunt_ticker_own_timers(engine);
 	} else {
 		shunt_spin_lock(&worker->timers_lock, worker->ctx.many);
 		rc = engine->timers_slot->arm(worker->timers, &timer);
@@ -37,13 +35,12 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 		if (earliest)
 			publish_deadline(worker, deadline_ns);
 		shunt_spin_unlock(&worker->timers_lock, worker->ctx.many);
-		if (earliest)
-			shunt_ticker_need(engine);
 	}
 	if (rc) {
 		task->timer_ticket = 0;
 		return rc;
 	}
+	shunt_ticker_need(engine);
 	worker->timers_armed++;
 	if (engine->probing)
 		shunt_probe_timer(worker, task, SHUNT_PROBE_ARM, deadline_ns);

@@ -266,10 +266,8 @@ void shunt_engine_stop(struct shunt_engine *engine);
 
 int shunt_ticker_start(struct shunt_engine *engine);
 void shunt_ticker_stop(struct shunt_engine *engine);
-/* A busy worker has a new earliest deadline, or goes on with timers armed. */
+/* A timer is armed: from the first one on it ticks. Any worker. */
 void shunt_ticker_need(struct shunt_engine *engine);
-/* The wait slot keeps timers of its own: any busy worker may have one that is due. */
-void shunt_ticker_own_timers(struct shunt_engine *engine);
 
 /* ---- engine/overflow.c ----------------------------------------------------------------------- */
 

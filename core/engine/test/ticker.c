@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * If this passes, a timer fires under tasks that compute for long between two switches, a run that
+ * only sleeps pays for no ticks, and the ticker ends nobody's system call.
+ */
+#include "core/backend.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define MS         INT64_C(1000000)
+#define SLICE_NS   (5 * MS)
+#define SLICES_OFF 61 /* without a tick: the engine's interval */
+#define SLEEPS     40
+
+static const char *const specs[] = {
+	"ucontext",
+	"ucontext:timers=wheel",
+	"ucontext:workers=2,policy=fifo",
+	"ucontext:wait=uring",
+	"ucontext:wait=uring-each",
+};
+
+static void run_on(const char *spec, shunt_task_fn *fn, void *arg)
+{
+	struct shunt_sched *sched;
+	struct shunt_error err = {""};
+	if (shunt_open(&sched, spec, NULL, &err)) {
+		print_message("%s: skipped: %s\n", spec, err.text);
+		return;
+	}
+	if (shunt_run(sched, fn, arg, NULL, &err))
+		fail_msg("%s: %s", spec, err.text);
+	shunt_close(sched);
+}
+
+static int64_t cpu_ns(void)
+{
+	struct timespec used;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+}
+
+/* Of processor time, which on a busy machine is less than time. */
+static void spin_ns(int64_t time_ns)
+{
+	for (int64_t end = cpu_ns() + time_ns; cpu_ns() < end;)
+		;
+}
+
+/* ---- a timer under busy tasks ---------------------------------------------------------------- */
+
+struct race {
+	_Atomic bool woke;
+	int64_t due_ns;
+	unsigned late_slices; /* that began after the sleeper was due and before it ran */
+};
+
+static void *sleeper(void *arg)
+{
+	struct race *race = arg;
+	shunt_sleep_until(race->due_ns);
+	race->woke = true;
+	return NULL;
+}
+
+static void *computes(void *arg)
+{
+	struct race *race = arg;
+	while (!race->woke && race->late_slices <= 2 * SLICES_OFF) {
+		race->late_slices += shunt_now_ns() > race->due_ns;
+		spin_ns(SLICE_NS);
+		shunt_yield();
+	}
+	return NULL;
+}
+
+static void *race_main(void *arg)
+{
+	struct shunt_handle task[2];
+	struct race *race = arg;
+	race->due_ns = shunt_now_ns() + 2 * SLICE_NS;
+	assert_int_equal(shunt_spawn(&task[0], sleeper, race, NULL), 0);
+	shunt_yield(); /* it sleeps */
+	assert_int_equal(shunt_spawn(&task[1], computes, race, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(shunt_join(task[i], NULL), 0);
+	return NULL;
+}
+
+/* Half of what it would be without a tick: on a busy machine the ticker has to wait for a processor. */
+static void busy_tasks_starve_no_timer(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct race race = {.woke = false};
+		run_on(specs[i], race_main, &race);
+		if (race.late_slices > SLICES_OFF / 2)
+			fail_msg("%s: %u slices late", specs[i], race.late_slices);
+	}
+}
+
+/* ---- sleeping costs no ticks ----------------------------------------------------------------- */
+
+static long switches_made(void)
+{
+	struct rusage use;
+	getrusage(RUSAGE_SELF, &use);
+	return use.ru_nvcsw;
+}
+
+static void *only_sleeps(void *arg)
+{
+	long *made = arg;
+	shunt_sleep_for(MS);
+	*made = switches_made();
+	for (int i = 0; i < SLEEPS; i++)
+		shunt_sleep_for(MS);
+	*made = switches_made() - *made;
+	return NULL;
+}
+
+static void a_sleeper_pays_for_no_ticks(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		long made = 0;
+		if (strstr(specs[i], "workers=2")) /* who wake each other */
+			continue;
+		run_on(specs[i], only_sleeps, &made);
+		if (made > SLEEPS * 3 / 2)
+			fail_msg("%s: %ld context switches for %d sleeps", specs[i], made, SLEEPS);
+	}
+}
+
+/* ---- system calls ---------------------------------------------------------------------------- */
+
+static void *blocks_and_computes(void *arg)
+{
+	struct race *race = arg;
+	for (int i = 0; i < 20 && !race->woke; i++) {
+		spin_ns(SLICE_NS);
+		assert_int_equal(poll(NULL, 0, 1), 0);
+		assert_int_equal(nanosleep(&(struct timespec){.tv_nsec = MS}, NULL), 0);
+	}
+	return NULL;
+}
+
+static void *blocks_beside_a_timer(void *arg)
+{
+	struct shunt_handle task[2];
+	struct race *race = arg;
+	race->due_ns = shunt_now_ns() + 60 * MS;
+	assert_int_equal(shunt_spawn(&task[0], sleeper, race, NULL), 0);
+	assert_int_equal(shunt_spawn(&task[1], blocks_and_computes, race, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(shunt_join(task[i], NULL), 0);
+	return NULL;
+}
+
+static void the_ticker_interrupts_no_system_call(void **state)
+{
+	struct race race = {.woke = false};
+	(void)state;
+	run_on("ucontext", blocks_beside_a_timer, &race);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(busy_tasks_starve_no_timer),
+		cmocka_unit_test(a_sleeper_pays_for_no_ticks),
+		cmocka_unit_test(the_ticker_interrupts_no_system_call),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
