@@ -35,7 +35,16 @@ static int bells_open(struct shunt_ring_wait *wait, struct shunt_error *err)
 	return 0;
 }
 
-int shunt_ring_wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_config *config,
+static void bells_close(struct shunt_ring_wait *wait)
+{
+	for (unsigned i = 0; wait->bells != NULL && i < wait->worker_count; i++)
+		if (wait->bells[i].event_fd >= 0)
+			close(wait->bells[i].event_fd);
+	free(wait->bells);
+	wait->bells = NULL;
+}
+
+static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_config *config,
 	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err)
 {
 	int code = shunt_ring_plan(&wait->plan,
@@ -54,20 +63,33 @@ int shunt_ring_wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_c
 			"use wake=eventfd");
 	code = bells_open(wait, err);
 	if (code != 0)
-		shunt_ring_wait_fini(wait);
+		bells_close(wait);
 	return code;
 }
 
-void shunt_ring_wait_fini(struct shunt_ring_wait *wait)
+int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_config *config,
+	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err)
 {
-	for (unsigned i = 0; wait->bells != NULL && i < wait->worker_count; i++)
-		if (wait->bells[i].event_fd >= 0)
-			close(wait->bells[i].event_fd);
-	free(wait->bells);
-	wait->bells = NULL;
+	struct shunt_ring_wait *new = calloc(1, bytes);
+	int code;
+
+	if (new == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for the ring wait");
+	code = wait_init(new, config, sq_entries, cq_entries, err);
+	if (code != 0)
+		free(new);
+	else
+		*wait = new;
+	return code;
 }
 
-int shunt_ring_slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
+void shunt_ring_wait_close(void *wait)
+{
+	bells_close(wait);
+	free(wait);
+}
+
+static int slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
 	unsigned worker_index, struct shunt_error *err)
 {
 	int code;
@@ -89,10 +111,30 @@ int shunt_ring_slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *w
 	return 0;
 }
 
-void shunt_ring_slot_fini(struct shunt_ring_slot *slot)
+int shunt_ring_slot_new(void **slot, size_t bytes, struct shunt_ring_wait *wait,
+	unsigned worker_index, struct shunt_error *err)
 {
-	shunt_ring_close(slot->ring);
-	shunt_wait_slack_restore(slot->slack_before_ns);
+	struct shunt_ring_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, bytes);
+	int code;
+
+	if (new == NULL)
+		return shunt_fail(err, -ENOMEM, "out of memory for a worker's ring");
+	memset(new, 0, bytes);
+	code = slot_init(new, wait, worker_index, err);
+	if (code != 0)
+		free(new);
+	else
+		*slot = new;
+	return code;
+}
+
+void shunt_ring_slot_stop(void *slot)
+{
+	struct shunt_ring_slot *self = slot;
+
+	shunt_ring_close(self->ring);
+	shunt_wait_slack_restore(self->slack_before_ns);
+	free(self);
 }
 
 /* ---- waking ---------------------------------------------------------------------------------- */

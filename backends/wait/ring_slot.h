@@ -47,7 +47,7 @@ struct shunt_ring_wait {
 
 /* First member of a slot. The worker's alone. */
 struct shunt_ring_slot {
-	struct shunt_ring_wait *wait;
+	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_ring_wait *wait;
 	struct shunt_bell *bell;
 	struct shunt_ring *ring;
 	struct shunt_wait_calls calls;
@@ -78,15 +78,14 @@ extern const char *const shunt_ring_setup_choices[];
 /* probe() of both slots. */
 int shunt_ring_probe(struct shunt_error *why);
 
-/* Fills *wait from the parameters; what it took is given back by shunt_ring_wait_fini(). */
-int shunt_ring_wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_config *config,
+/* The shared part of open(): `bytes` of a struct that begins with a shunt_ring_wait, the rest zero. */
+int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_config *config,
 	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err);
-void shunt_ring_wait_fini(struct shunt_ring_wait *wait);
 
-/* On the worker's thread. */
-int shunt_ring_slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
+/* The shared part of start(): `bytes`, whole cache lines, of a struct that begins with a
+ * shunt_ring_slot. Context: the worker's thread. */
+int shunt_ring_slot_new(void **slot, size_t bytes, struct shunt_ring_wait *wait,
 	unsigned worker_index, struct shunt_error *err);
-void shunt_ring_slot_fini(struct shunt_ring_slot *slot);
 
 /* Takes a result that is about waking; false: it is the slot's own. */
 bool shunt_ring_slot_result(struct shunt_ring_slot *slot, const struct shunt_ring_result *result);
@@ -95,6 +94,8 @@ bool shunt_ring_slot_result(struct shunt_ring_slot *slot, const struct shunt_rin
 int shunt_ring_slot_listen(struct shunt_ring_slot *slot);
 
 /* Hooks of both slots. */
+void shunt_ring_wait_close(void *wait);
+void shunt_ring_slot_stop(void *slot);
 void shunt_ring_slot_nothing(void *slot); /* prepare, abort: the word does it all */
 void shunt_ring_slot_wake(void *target, void *from);
 void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink);

@@ -329,47 +329,35 @@ static int64_t power_of_two(int64_t least)
 
 static int each_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
 {
-	struct each_wait *self = calloc(1, sizeof(*self));
-	int code;
+	const struct shunt_values *values = config->values;
+	unsigned entries = (unsigned)shunt_value_int(values, "entries");
+	struct each_wait *self;
+	void *new;
+	int code = shunt_ring_wait_new(&new, sizeof(*self), config, entries,
+		(unsigned)shunt_value_int(values, "results"), err);
 
-	if (self == NULL)
-		return shunt_fail(err, -ENOMEM, "out of memory for the ring wait");
-	self->base.prefix = "wait.uring-each";
-	self->cancel_ns = shunt_value_int(config->values, "cancel");
-	self->grid_ns = power_of_two(shunt_value_int(config->values, "grid"));
-	self->batch = (unsigned)shunt_value_int(config->values, "entries");
-	self->walk_count = (unsigned)shunt_value_int(config->values, "walk");
-	code = shunt_ring_wait_init(&self->base, config, self->batch,
-		(unsigned)shunt_value_int(config->values, "results"), err);
-	if (code != 0) {
-		free(self);
+	if (code != 0)
 		return code;
-	}
+	self = new;
+	self->base.prefix = "wait.uring-each";
+	self->cancel_ns = shunt_value_int(values, "cancel");
+	self->grid_ns = power_of_two(shunt_value_int(values, "grid"));
+	self->batch = entries;
+	self->walk_count = (unsigned)shunt_value_int(values, "walk");
 	*wait = self;
 	return 0;
-}
-
-static void each_close(void *wait)
-{
-	shunt_ring_wait_fini(wait);
-	free(wait);
 }
 
 static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	struct shunt_error *err)
 {
 	struct each_wait *self = wait;
-	struct each_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, sizeof(*new));
-	int code;
+	struct each_slot *new;
+	int code = shunt_ring_slot_new(slot, sizeof(*new), &self->base, worker_index, err);
 
-	if (new == NULL)
-		return shunt_fail(err, -ENOMEM, "out of memory for a worker's ring");
-	memset(new, 0, sizeof(*new));
-	code = shunt_ring_slot_init(&new->base, &self->base, worker_index, err);
-	if (code != 0) {
-		free(new);
+	if (code != 0)
 		return code;
-	}
+	new = *slot;
 	new->fired = self->base.fired;
 	new->arg = arg;
 	new->cancel_ns = self->cancel_ns;
@@ -377,17 +365,16 @@ static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	new->batch = self->batch;
 	new->walk_count = self->walk_count;
 	shunt_each_init(&new->table);
-	*slot = new;
 	return 0;
 }
 
 static void each_stop(void *slot)
 {
 	struct each_slot *self = slot;
+	struct shunt_each_entry *entry = self->table.entry;
 
-	shunt_ring_slot_fini(&self->base); /* the kernel drops what is still armed */
-	free(self->table.entry);
-	free(self);
+	shunt_ring_slot_stop(self); /* the kernel drops what is still armed */
+	free(entry);
 }
 
 static int each_arm(void *slot, const struct shunt_timer *timer)
@@ -490,7 +477,7 @@ const struct shunt_wait shunt_wait_uring_each = {
 	.own_timers = true,
 	.probe = shunt_ring_probe,
 	.open = each_open,
-	.close = each_close,
+	.close = shunt_ring_wait_close,
 	.start = each_start,
 	.stop = each_stop,
 	.poll = each_poll,

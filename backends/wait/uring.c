@@ -12,8 +12,6 @@
  */
 #include "backends/wait/ring_slot.h"
 
-#include <stdlib.h>
-
 #define NOT_ARMED INT64_MIN
 #define BATCH     16
 
@@ -51,63 +49,40 @@ static const struct shunt_param uring_params[] = {
 
 static int uring_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
 {
-	struct uring_wait *self = calloc(1, sizeof(*self));
 	unsigned entries = (unsigned)shunt_value_int(config->values, "entries");
-	int code;
+	struct uring_wait *self;
+	void *new;
+	int code = shunt_ring_wait_new(&new, sizeof(*self), config, entries, 2 * entries, err);
 
-	if (self == NULL)
-		return shunt_fail(err, -ENOMEM, "out of memory for the ring wait");
+	if (code != 0)
+		return code;
+	self = new;
 	self->base.prefix = "wait.uring";
 	self->op = shunt_value_int(config->values, "timeout") == TIMEOUT_OP;
-	code = shunt_ring_wait_init(&self->base, config, entries, 2 * entries, err);
-	if (code == 0 && self->op && !self->base.plan.skips_success) {
-		shunt_ring_wait_fini(&self->base);
-		code = shunt_fail(err, -EOPNOTSUPP,
+	if (self->op && !self->base.plan.skips_success) {
+		shunt_ring_wait_close(self);
+		return shunt_fail(err, -EOPNOTSUPP,
 			"timeout=op needs operations that are silent when they succeed (Linux "
-			"5.17); "
-			"use timeout=enter");
-	}
-	if (code != 0) {
-		free(self);
-		return code;
+			"5.17); use timeout=enter");
 	}
 	*wait = self;
 	return 0;
-}
-
-static void uring_close(void *wait)
-{
-	shunt_ring_wait_fini(wait);
-	free(wait);
 }
 
 static int uring_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	struct shunt_error *err)
 {
 	struct uring_wait *self = wait;
-	struct uring_slot *new = calloc(1, sizeof(*new));
-	int code;
+	struct uring_slot *new;
+	int code = shunt_ring_slot_new(slot, sizeof(*new), &self->base, worker_index, err);
 
 	(void)arg;
-	if (new == NULL)
-		return shunt_fail(err, -ENOMEM, "out of memory for a worker's ring");
-	code = shunt_ring_slot_init(&new->base, &self->base, worker_index, err);
-	if (code != 0) {
-		free(new);
+	if (code != 0)
 		return code;
-	}
+	new = *slot;
 	new->op = self->op;
 	new->armed_ns = NOT_ARMED;
-	*slot = new;
 	return 0;
-}
-
-static void uring_stop(void *slot)
-{
-	struct uring_slot *self = slot;
-
-	shunt_ring_slot_fini(&self->base);
-	free(self);
 }
 
 static void reap(struct uring_slot *self)
@@ -182,9 +157,9 @@ const struct shunt_wait shunt_wait_uring = {
 	.params = uring_params,
 	.probe = shunt_ring_probe,
 	.open = uring_open,
-	.close = uring_close,
+	.close = shunt_ring_wait_close,
 	.start = uring_start,
-	.stop = uring_stop,
+	.stop = shunt_ring_slot_stop,
 	.prepare = shunt_ring_slot_nothing,
 	.abort = shunt_ring_slot_nothing,
 	.commit = uring_commit,
