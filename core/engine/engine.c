@@ -292,7 +292,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	int rc = engine->tick_ns ? shunt_ticker_start(engine) : 0;
 	if (rc)
 		shunt_engine_fail(engine, rc,
-			"the kernel refused the ticker's thread (%s); "
+			"the kernel refused the ticker's thread or timer (%s); "
 			"tick=0 runs without it",
 			strerror(-rc));
 	unsigned started = 1;
