@@ -10,9 +10,9 @@
  *
  * injection=timer: a generator task sleeps until the next arrival and spawns all that are due. So
  * that a busy worker, whose policy may let the generator wait, does not hide arrivals from that
- * policy, the end of each request (and each place where one gives way) spawns what is due, too: a
- * chance for the injector. An arrival during a request's service is thus seen at the first decision
- * after it. injection=outside: a kernel thread of its own, beside the scheduler, spawns by the
+ * policy, the end of each request, its sleep and the end of each of its slices spawn what is due,
+ * too: a chance for the injector. An arrival during a request's service is thus seen at the first
+ * decision after it. injection=outside: a kernel thread of its own, beside the scheduler, spawns by the
  * external path; its processor time is not the scheduler's.
  *
  * Series, in ns (slowdown in thousandths): `injection` spawn minus intended arrival; `lag` the part
@@ -207,10 +207,11 @@ static void serve(struct openloop *loop, int64_t work_ns)
 	while (work_ns > slice_ns) {
 		shunt_work_ns(slice_ns);
 		work_ns -= slice_ns;
-		if (shunt_checkpoint()) {
+		/* Before the question: a shorter request may just have arrived. */
+		if (loop->injection == INJECT_TIMER)
 			chance(loop, shunt_now_ns());
+		if (shunt_checkpoint())
 			shunt_yield();
-		}
 	}
 	shunt_work_ns(work_ns);
 }

@@ -176,12 +176,12 @@ static void a_lagging_generator_makes_the_run_invalid(void **state)
 static void a_blocking_request_leaves_its_worker(void **state)
 {
 	(void)state;
-	/* 400 sleeps of 5 ms in far less than 2 s: others ran meanwhile. */
 	struct shunt_run *made = run_well(specs_base(),
 		"requests=400 mean=20us load=0.1 block=5ms skip=0 deadline=1s");
-	assert_true(series(made, "service")->min >= 5000000);
-	assert_true(shunt_run_median(made, "wall_ns") < 1e9);
-	assert_true(shunt_run_median(made, "backlog_max") > 3);
+	const struct shunt_hist *service = series(made, "service");
+	assert_true(service->min >= 5000000);
+	/* From first run to end they overlap, however slow the machine is. */
+	assert_true((double)service->sum > 3 * shunt_run_median(made, "wall_ns"));
 	shunt_run_free(made);
 }
 
@@ -193,8 +193,8 @@ static void classes_are_told_apart(void **state)
 	const struct shunt_hist *low = series(made, "response.class0"),
 				*high = series(made, "response.class1");
 	assert_true(low->count + high->count == 1000);
-	assert_true(high->min >= 90000);
-	assert_true(shunt_hist_quantile(low, 100000) < 90000);
+	/* A hundred times the service; what the machine adds is alike. */
+	assert_true(high->min > 2 * low->min);
 	shunt_run_free(made);
 }
 

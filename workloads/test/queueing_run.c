@@ -7,10 +7,8 @@
 
 #include <cmocka.h>
 
-#include "backends/test/specs.h"
-#include "core/harness.h"
-#include "workloads/openloop.h"
 #include "workloads/test/oracle.h"
+#include "workloads/test/spied.h"
 
 #include <math.h>
 
@@ -22,7 +20,7 @@
  * the table's own queue and, with the spread of the mean over tables, against the formula. A run
  * they disturb too much proves nothing, and is skipped.
  */
-enum { REQUESTS = 1500, SKIP = 150, MEAN_NS = 500000, TABLES = 200, SETTINGS = 6 };
+enum { TABLES = 200 };
 
 /* Beyond this part of the wait, interference is no longer small. */
 #define DISTURBED 0.25
@@ -44,56 +42,7 @@ static const struct system systems[] = {
 		2, 1.2, 0.5625},
 };
 
-/* ---- a run, and what became of each request ----------------------------------------------------- */
-
-static struct shunt_workload spied;
-static const struct shunt_workload *original;
-static struct request seen[REQUESTS];
-static struct shunt_arrival table[REQUESTS];
-static int64_t start_ns;
-
-static void spy(struct shunt_run *run)
-{
-	const struct openloop *loop = shunt_run_state(run);
-	original->verify(run);
-	assert_int_equal(loop->table.count, REQUESTS);
-	memcpy(seen, loop->request, sizeof(seen));
-	memcpy(table, loop->table.arrival, sizeof(table));
-	start_ns = loop->start_ns;
-}
-
-/* The reported mean wait, in ns; negative: no such run here, err says why. */
-static double run_system(const struct system *system, const char *spec, struct shunt_error *err)
-{
-	char load[32], requests[32], mean[32];
-	struct shunt_run *run;
-	snprintf(load, sizeof(load), "%g", system->load);
-	snprintf(requests, sizeof(requests), "%d", REQUESTS);
-	snprintf(mean, sizeof(mean), "%dns", MEAN_NS);
-	const struct shunt_setting settings[] = {{"load", load, true},
-		{"service", system->service, true}, {"mean", mean, true},
-		{"requests", requests, true}};
-	const struct shunt_request request = {.spec = spec,
-		.workload = &spied,
-		.params = settings,
-		.param_count = 4,
-		.seed = 1,
-		.iterations = 1};
-	if (shunt_run_prepare(&run, &request, err))
-		return -1;
-	shunt_run_execute(run);
-	double wait = shunt_run_median(run, "queueing_mean_ns");
-	shunt_fail(err, 0, "%s", shunt_run_outcome(run)->reason);
-	shunt_run_free(run);
-	return isnan(wait) ? -1 : wait;
-}
-
 /* ---- what the run should have given --------------------------------------------------------------- */
-
-static double at(size_t i)
-{
-	return (double)start_ns + (double)table[i].at_ns;
-}
 
 /* When a server became free for request i: so many of its predecessors, less one, were left. */
 static double free_for(size_t i, unsigned servers)
@@ -160,7 +109,8 @@ static void waits_as_theory_has_it(void **state)
 	const struct system *system = *state;
 	const struct shunt_arrivals arrivals = {table, REQUESTS, 1};
 	struct shunt_error err = {""};
-	double reported = run_system(system, system->spec, &err);
+	double reported = run_spied(system->spec, system->service, "0", system->load,
+		"queueing_mean_ns", &err);
 	if (reported < 0) {
 		print_message("%s: %s\n", system->name, err.text);
 		skip();
@@ -191,22 +141,9 @@ static void another_order_is_noticed(void **state)
 {
 	struct shunt_error err = {""};
 	(void)state;
-	if (run_system(&systems[0], "asm:policy=lifo", &err) < 0)
+	if (run_spied("asm:policy=lifo", "exponential", "0", 0.7, "queueing_mean_ns", &err) < 0)
 		skip();
 	assert_false(first_come_first_served());
-}
-
-static int find(void **state)
-{
-	(void)state;
-	for (const struct shunt_plugin *p = shunt_registry_workloads; p->name; p++)
-		if (!strcmp(p->name, "openloop"))
-			original = p->object;
-	if (!original)
-		return -1;
-	spied = *original;
-	spied.verify = spy;
-	return 0;
 }
 
 int main(void)
@@ -217,5 +154,5 @@ int main(void)
 		tests[i + 1] = (struct CMUnitTest){.name = systems[i].name,
 			.test_func = waits_as_theory_has_it,
 			.initial_state = (void *)&systems[i]};
-	return _cmocka_run_group_tests("queueing_run", tests, SYSTEMS + 1, find, NULL);
+	return _cmocka_run_group_tests("queueing_run", tests, SYSTEMS + 1, spied_find, NULL);
 }
