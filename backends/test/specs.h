@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The schedulers that a registry-driven test goes through: every backend as it is; then one engine
- * preset with each plug-in of each slot in turn, with the hooks for many workers on one, and with two
- * workers. SHUNT_MATRIX=full adds every switch x wait x timers x workers. A new plug-in is there
+ * preset with each plug-in of each slot in turn, with the hooks for many workers on one, with two
+ * workers, and each wait slot where tasks move. SHUNT_MATRIX=full adds every switch x wait x timers x workers. A new plug-in is there
  * without a line written. SHUNT_MATRIX=SPEC,… (divided by blanks) tests those alone.
  */
 #ifndef SHUNT_BACKENDS_TEST_SPECS_H
 #define SHUNT_BACKENDS_TEST_SPECS_H
 
 #include "core/backend.h"
+#include "core/engine/slots.h"
 #include "core/registry.h"
 
 #include <stdarg.h>
@@ -57,15 +58,74 @@ static inline void specs_add_slot(struct specs *specs, const char *base, const c
 			specs_add(specs, "%s:%s=%s%s", base, slot, list->name, more);
 }
 
+/* The first policy under which tasks move: "policy=NAME", or nothing. */
+static inline const char *specs_moving(void)
+{
+	static char text[64];
+	for (const struct shunt_plugin *p = shunt_registry_policies; p->name && !*text; p++) {
+		const struct shunt_policy *policy = p->object;
+		if (policy && policy->steals)
+			snprintf(text, sizeof(text), ",policy=%s", p->name);
+	}
+	return text;
+}
+
+/* On one worker, on two that keep their tasks, and on two between which tasks and their timers move. */
+static inline void specs_add_workers(struct specs *specs, const char *base, const char *slots,
+	const char *timers)
+{
+	const char *with = *timers ? ",timers=" : "";
+	specs_add(specs, "%s:%s%s%s,workers=1", base, slots, with, timers);
+	specs_add(specs, "%s:%s%s%s,workers=2", base, slots, with, timers);
+	specs_add(specs, "%s:%s%s%s,workers=2%s", base, slots, with, timers, specs_moving());
+}
+
+/* Every combination of a switch, a wait slot and a timer queue that it can have. */
 static inline void specs_add_product(struct specs *specs, const char *base)
 {
 	for (const struct shunt_plugin *s = shunt_registry_switches; s->name; s++)
-		for (const struct shunt_plugin *w = shunt_registry_waits; w->name; w++)
-			for (const struct shunt_plugin *t = shunt_registry_timers; t->name; t++)
-				for (int n = 1; s->object && w->object && t->object && n <= 2; n++)
-					specs_add(specs,
-						"%s:switch=%s,wait=%s,timers=%s,workers=%d", base,
-						s->name, w->name, t->name, n);
+		for (const struct shunt_plugin *w = shunt_registry_waits; w->name; w++) {
+			const struct shunt_wait *wait = w->object;
+			char slots[SPEC_BYTES / 2];
+			if (!s->object || !wait)
+				continue;
+			snprintf(slots, sizeof(slots), "switch=%s,wait=%s", s->name, w->name);
+			if (wait->own_timers)
+				specs_add_workers(specs, base, slots, "");
+			for (const struct shunt_plugin *t = shunt_registry_timers;
+				!wait->own_timers && t->name; t++)
+				if (t->object)
+					specs_add_workers(specs, base, slots, t->name);
+		}
+}
+
+/* The n-th plug-in of a list that is there, round again. */
+static inline const struct shunt_plugin *specs_nth(const struct shunt_plugin *list, unsigned n)
+{
+	const struct shunt_plugin *found[64];
+	unsigned count = 0;
+	for (; list->name && count < 64; list++)
+		if (list->object)
+			found[count++] = list;
+	return found[n % count];
+}
+
+/* A part of the same that is quick enough for every build: each wait slot under two workers between
+ * which tasks move, with the switches and timer queues in turn. */
+static inline void specs_add_diagonal(struct specs *specs, const char *base)
+{
+	unsigned turn = 0;
+	for (const struct shunt_plugin *w = shunt_registry_waits; w->name; w++) {
+		const struct shunt_wait *wait = w->object;
+		if (!wait)
+			continue;
+		specs_add(specs, "%s:switch=%s,wait=%s%s%s,workers=2%s", base,
+			specs_nth(shunt_registry_switches, turn)->name, w->name,
+			wait->own_timers ? "" : ",timers=",
+			wait->own_timers ? "" : specs_nth(shunt_registry_timers, turn)->name,
+			specs_moving());
+		turn++;
+	}
 }
 
 static inline void specs_add_given(struct specs *specs, const char *given)
@@ -99,6 +159,7 @@ static inline void specs_make(struct specs *specs)
 	specs_add_slot(specs, base, "place", shunt_registry_places, ",workers=2");
 	specs_add(specs, "%s:mt=1", base);
 	specs_add(specs, "%s:dispatch=vtable", base);
+	specs_add_diagonal(specs, base);
 	if (full)
 		specs_add_product(specs, base);
 }
