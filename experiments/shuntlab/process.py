@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import errno
 import os
 import select
 import signal
@@ -31,6 +32,7 @@ class Outcome:
     stopped: bool           # ended because the lab was told to stop
     stderr: str             # its last few kilobytes
     elapsed_s: float
+    not_started: bool = False   # there is no such program, or it may not be executed
 
     def why(self) -> str:
         """Why it left no usable record, for a record's reason."""
@@ -92,7 +94,8 @@ def run(command: list[str], cpus: list[int], timeout_s: float, stop: Stop,
                                  preexec_fn=_prepare(cpus))
     except OSError as e:
         os.close(stderr)
-        return Outcome(127, False, False, f"{command[0]}: {e.strerror}", 0.0)
+        return Outcome(127, False, False, f"{command[0]}: {e.strerror}", 0.0,
+                       e.errno in (errno.ENOENT, errno.EACCES, errno.ETXTBSY, errno.ENOEXEC))
     try:
         timed_out, stopped = _watch(child, started + timeout_s, stop, tick)
         return Outcome(child.returncode, timed_out, stopped, _tail(stderr),

@@ -33,6 +33,10 @@ class Refused(Exception):
     """The machine or the folder does not allow the runs to go on; the message says what to do."""
 
 
+class Changed(rec.RecordError):
+    """A record of another build than the one this session began with."""
+
+
 @dataclasses.dataclass
 class Options:
     cpus: list[int]
@@ -287,9 +291,13 @@ class Runner:
                 return record, file
             except rec.RecordError as e:
                 campaign.quarantine(self.folder, Problem(file, e.why))
+                if isinstance(e, Changed):
+                    raise Refused(self.gone(arm, "was rebuilt")) from None
                 why = f"its record was refused: {e.why}"
         if outcome.stopped:
             return None, file
+        if outcome.not_started:
+            raise Refused(self.gone(arm, f"cannot be started any more ({outcome.stderr})"))
         self.check_space()
         status = "timeout" if outcome.timed_out else "failed"
         if outcome.timed_out:
@@ -297,6 +305,11 @@ class Runner:
         lost_record(file, self.plan, block, arm, self.drivers[self.arms[arm]["driver"]], status, why,
                     command, started, outcome.elapsed_s, self.records)
         return rec.load_record(file), file
+
+    def gone(self, arm: str, what: str) -> str:
+        return (f"the driver {self.arms[arm]['driver']} {what} while the campaign was running. "
+                "Nothing finished is lost: put back the build it was begun with, then "
+                f"`{lab(f'run {self.folder}')}`")
 
     def timeout_reason(self, block: dict[str, Any]) -> str:
         limit = planning.timeout_of(self.plan, self.points[block["point"]])
@@ -316,8 +329,8 @@ class Runner:
             if said[key] != value:
                 raise rec.RecordError(file, f"{key} is {said[key]!r}, asked for {value!r}")
         if record["status"] == "ok" and said["build_id"] != driver.build_id:
-            raise rec.RecordError(file, f"build_id {said['build_id'][:12]}, expected "
-                                        f"{driver.build_id[:12]}: the driver changed meanwhile")
+            raise Changed(file, f"build_id {said['build_id'][:12]}, expected "
+                                f"{driver.build_id[:12]}: the driver changed meanwhile")
         return record
 
     def accept(self, file: Path, record: dict[str, Any], block: dict[str, Any], arm: str,

@@ -402,7 +402,7 @@ class Faults(Lab):
         file = campaign.record_files(self.out)[0]
         text = file.read_text()
         stamp = file.stat().st_mtime_ns
-        file.write_text(re.sub(r'("wall_ns": \{"value": )(\d)', lambda m: m[1] + "3" if m[2] != "3"
+        file.write_text(re.sub(r'("unit":"ns","value":)(\d)', lambda m: m[1] + "3" if m[2] != "3"
                                else m[1] + "4", text))
         os.utime(file, ns=(stamp, stamp))
         self.assertNotEqual(file.read_text(), text)
@@ -468,6 +468,44 @@ class Faults(Lab):
         self.assertEqual(set(map(len, by_block.values())), {1}, "a block mixes two builds")
         self.assertEqual(len(list((self.out / "attempts").iterdir())), 4)
         self.lab("run", self.out, FAKE_BUILD=new)       # accepted once is enough
+
+    def driver(self, build: str) -> Path:
+        """A driver of its own, of that build, that can be taken away."""
+        program = self.root / "shunt"
+        fresh = self.root / "shunt.new"
+        fresh.write_text(f'#!/bin/sh\nFAKE_BUILD={build} exec {FAKE} "$@"\n')
+        fresh.chmod(0o755)
+        os.rename(fresh, program)
+        return program
+
+    def test_a_binary_that_changes_meanwhile(self):
+        program = self.driver("beef" * 5)
+        child = self.start("run", self.experiment("asm slow", n=2), "--out", self.out, SHUNT_BIN=program)
+        self.wait_for(lambda: len(self.names()) >= 2, "two records")
+        self.driver("cafe" * 5)
+        text = child.communicate(timeout=30)[0]
+        self.assertEqual(child.returncode, 4, text)
+        self.assertIn("was rebuilt while the campaign was running. Nothing finished is lost", text)
+        self.assertIn("--accept-new-build", self.lab("run", self.out, code=4, SHUNT_BIN=program).stderr)
+        self.driver("beef" * 5)
+        self.all_of_it(SHUNT_BIN=program)
+
+    def test_a_binary_that_goes_away_meanwhile(self):
+        program = self.driver("beef" * 5)
+        child = self.start("run", self.experiment("asm slow", n=2), "--out", self.out, SHUNT_BIN=program)
+        self.wait_for(lambda: len(self.names()) >= 2, "two records")
+        program.unlink()
+        text = child.communicate(timeout=30)[0]
+        self.assertEqual(child.returncode, 4, text)
+        self.assertIn("cannot be started any more", text)
+        self.driver("beef" * 5)
+        self.all_of_it(SHUNT_BIN=program)
+
+    def all_of_it(self, **environment):
+        before = self.snapshot()
+        self.lab("run", self.out, **environment)
+        self.assertEqual(len(campaign.load_campaign(self.out).ok()), 12)
+        self.assertEqual({n: d for n, d in self.snapshot().items() if n in before}, before)
 
     def test_a_block_is_never_split_between_machines(self):
         self.lab("run", self.experiment(), "--out", self.out, "--filter", "arm=asm")
