@@ -8,6 +8,7 @@
 
 #include "core/backend.h"
 #include "core/engine/sanitize.h"
+#include "core/registry.h"
 #include "core/rng.h"
 
 #include <setjmp.h>
@@ -17,6 +18,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* ThreadSanitizer is some fifty times slower. */
@@ -26,7 +28,8 @@
 #define TORTURE_SCALE(count) (count)
 #endif
 
-/* One worker and many, every policy, both sides of mt, the slow path at every switch. */
+/* One worker and many, both sides of mt, the slow path at every switch; torture_everywhere adds the
+ * plug-ins that these do not name. */
 static const char *const torture_specs[] = {
 	"ucontext",
 	"asm",
@@ -83,6 +86,49 @@ static inline void torture_all(const char *const *specs, size_t count, uint64_t 
 		torture_run(only, seed, root, &seed);
 	for (size_t i = 0; !only && i < count; i++)
 		torture_run(specs[i], seed, root, &seed);
+}
+
+/* Is "slot=name" in one of torture_specs, or what they have without saying so? */
+static inline bool torture_names(const char *slot, const char *name)
+{
+	char setting[64];
+	if (!strcmp(name, "heap"))
+		return true;
+	size_t len = (size_t)snprintf(setting, sizeof(setting), "%s=%s", slot, name);
+	for (size_t i = 0; i < TORTURE_SPECS; i++) {
+		const char *at = strstr(torture_specs[i], setting);
+		if (at && (at[len] == ',' || at[len] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/* The members of a slot that torture_specs leaves out, those that this machine can run. */
+static inline void torture_slot(const char *slot, const struct shunt_plugin *list, uint64_t seed,
+	shunt_task_fn *root)
+{
+	for (; list->name; list++) {
+		struct shunt_sched *sched;
+		char spec[128];
+		if (!list->object || torture_names(slot, list->name))
+			continue;
+		snprintf(spec, sizeof(spec), "asm:workers=2,%s=%s,interval=1", slot, list->name);
+		if (shunt_open(&sched, spec, NULL, NULL))
+			continue;
+		shunt_close(sched);
+		torture_run(spec, seed, root, &seed);
+	}
+}
+
+/* On torture_specs, and on every policy and timer queue that there is; wait slots have a torture of
+ * their own. */
+static inline void torture_everywhere(uint64_t seed, shunt_task_fn *root)
+{
+	torture_all(torture_specs, TORTURE_SPECS, seed, root);
+	if (getenv("SHUNT_TORTURE_SPEC"))
+		return;
+	torture_slot("policy", shunt_registry_policies, seed, root);
+	torture_slot("timers", shunt_registry_timers, seed, root);
 }
 
 #endif

@@ -157,7 +157,7 @@ static void *root(void *arg)
 static void no_step_is_lost_or_repeated(void **state)
 {
 	(void)state;
-	torture_all(torture_specs, TORTURE_SPECS, torture_seed(), root);
+	torture_everywhere(torture_seed(), root);
 }
 
 int main(void)

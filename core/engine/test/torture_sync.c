@@ -294,7 +294,7 @@ static void *root(void *arg)
 static void everything_happens_once(void **state)
 {
 	(void)state;
-	torture_all(torture_specs, TORTURE_SPECS, torture_seed(), root);
+	torture_everywhere(torture_seed(), root);
 }
 
 int main(void)

@@ -113,7 +113,7 @@ static void *root(void *arg)
 static void exactly_one_wins(void **state)
 {
 	(void)state;
-	torture_all(torture_specs, TORTURE_SPECS, torture_seed(), root);
+	torture_everywhere(torture_seed(), root);
 }
 
 int main(void)
