@@ -33,7 +33,7 @@ enum shunt_record_status {
 	SHUNT_RECORD_OK,
 	SHUNT_RECORD_FAILED, /* a check failed, or the backend did */
 	SHUNT_RECORD_TIMEOUT,
-	SHUNT_RECORD_SKIPPED,     /* this machine cannot run it, or not so that it can be believed */
+	SHUNT_RECORD_SKIPPED, /* this machine cannot run it, or not so that it can be believed */
 	SHUNT_RECORD_INTERRUPTED, /* SIGINT or SIGTERM */
 };
 
