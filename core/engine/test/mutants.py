@@ -122,6 +122,22 @@ MUTANTS = [
     Mutant("an armed deadline is told to nobody", "core/engine/timer.c",
            "if (earliest)\n\t\t\tpublish_deadline(worker, deadline_ns);", "",
            "torture_timeout", "asm"),
+    # ---- sync objects and joins
+    Mutant("a mutex that is handed over is free meanwhile", "core/sync/mutex.c",
+           "mutex->owner = granted.task;", "mutex->owner = NULL;",
+           "torture_sync", "asm:workers=2,policy=shared"),
+    Mutant("a receiver that makes room lets no sender in", "core/sync/channel.c",
+           "if (granted->task)\n\t\t\tring_put(channel, granted->value);",
+           "if (granted->task) {\n\t\t\tring_put(channel, granted->value);"
+           "\n\t\t\tgranted->task = NULL;\n\t\t}",
+           "torture_sync", "asm:workers=2,policy=steal"),
+    Mutant("a waiter whose deadline came first is made ready all the same", "core/sync/waiters.h",
+           "if (shunt_waiter_claim(task, many))", "if (shunt_waiter_claim(task, many) || true)",
+           "torture_sync", "asm:workers=2,policy=steal", ("core/sync/channel.c", "core/sync/mutex.c")),
+    Mutant("an ended task is kept for a joiner that has given up", "core/sched.c",
+           "if (claim == SHUNT_CLAIM_STALE)\n"
+           "\t\t\tjoiner_set(task, generation | SHUNT_JOINER_ENDED);", "",
+           "torture_sync", "asm:workers=2,policy=steal"),
     # ---- the deque
     Mutant("the owner takes the last element without asking", DEQUE,
            CAS_ON_TOP.format("\t\t\t").rstrip() + "\n\t\t\telement = NULL;",
