@@ -183,18 +183,6 @@ static uintptr_t stack_floor(void)
 	return (uintptr_t)low + STACK_RESERVE;
 }
 
-struct root {
-	shunt_task_fn *fn;
-	void *arg, *result;
-};
-
-static void *root_main(void *arg)
-{
-	struct root *root = arg;
-	root->result = root->fn(root->arg);
-	return NULL;
-}
-
 /*
  * Required. Makes the calling thread's context this scheduler's, so that the task API finds it, and
  * restores the previous one: schedulers may be nested. Returns when all tasks have ended.
@@ -202,9 +190,8 @@ static void *root_main(void *arg)
 static int null_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
 	struct shunt_error *err)
 {
-	static const struct shunt_attr attr = {.name = "root"};
 	struct null_sched *null = (struct null_sched *)sched;
-	struct root root = {fn, arg, NULL};
+	struct shunt_root root = {fn, arg, NULL};
 	if (null->running || null->failure)
 		return shunt_fail(err, -EBUSY,
 			null->running ? "this scheduler is running already"
@@ -218,7 +205,7 @@ static int null_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, voi
 	struct shunt_ctx *volatile outer = shunt_ctx_set(&null->ctx);
 	volatile int rc = 0;
 	if (setjmp(null->out) == 0)
-		rc = null_spawn(&null->ctx, NULL, root_main, &root, &attr);
+		rc = null_spawn(&null->ctx, NULL, shunt_root_main, &root, &shunt_root_attr);
 	else
 		rc = null->failure;
 	shunt_ctx_set(outer);

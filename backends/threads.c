@@ -22,24 +22,11 @@
 
 /* ---- a run ------------------------------------------------------------------------------------- */
 
-struct root {
-	shunt_task_fn *fn;
-	void *arg, *result;
-};
-
-static void *root_main(void *arg)
-{
-	struct root *root = arg;
-	root->result = root->fn(root->arg);
-	return NULL;
-}
-
 static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
 	struct shunt_error *err)
 {
-	static const struct shunt_attr attr = {.name = "root"};
 	struct threads *threads = (struct threads *)sched;
-	struct root root = {fn, arg, NULL};
+	struct shunt_root root = {fn, arg, NULL};
 	pthread_mutex_lock(&threads->lock);
 	bool busy = threads->running || threads->failure;
 	if (!busy) {
@@ -51,7 +38,8 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 		return shunt_fail(err, -EBUSY,
 			threads->failure ? "an earlier run of this scheduler failed"
 					 : "this scheduler is running already");
-	int rc = shunt_threads_start(threads, NULL, root_main, &root, &attr, true, false);
+	int rc = shunt_threads_start(threads, NULL, shunt_root_main, &root, &shunt_root_attr, true,
+		false);
 	if (rc)
 		shunt_fail(err, rc, "the kernel refused a thread for the root task: %s",
 			strerror(-rc));

@@ -161,6 +161,14 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task);
 void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr, bool detached, uint64_t id);
 
+/* What a run's root task is spawned with: shunt_root_main and this, which keeps the result. */
+struct shunt_root {
+	shunt_task_fn *fn;
+	void *arg, *result;
+};
+shunt_task_fn shunt_root_main; /* its arg is the struct; returns NULL */
+extern const struct shunt_attr shunt_root_attr;
+
 /* A stack overflow is reported on standard error, then passed to this callback (on a signal stack;
  * NULL: none), then ends the process with status 3. For the command line, to write a record. */
 void shunt_on_stack_overflow(void (*callback)(const char *message));

@@ -474,6 +474,15 @@ bool shunt_in_task(void)
 
 /* ---- embedding ------------------------------------------------------------------------------ */
 
+const struct shunt_attr shunt_root_attr = {.name = "root"};
+
+void *shunt_root_main(void *arg)
+{
+	struct shunt_root *root = arg;
+	root->result = root->fn(root->arg);
+	return NULL;
+}
+
 int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 	struct shunt_error *err)
 {

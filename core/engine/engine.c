@@ -195,19 +195,6 @@ int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *ba
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-struct root {
-	struct shunt_engine *engine;
-	shunt_task_fn *fn;
-	void *arg;
-};
-
-static void *root_main(void *arg)
-{
-	struct root *root = arg;
-	root->engine->root_result = root->fn(root->arg);
-	return NULL;
-}
-
 static void *thread_main(void *arg)
 {
 	struct shunt_error err;
@@ -247,7 +234,6 @@ static void reset_for_run(struct shunt_engine *engine, struct shunt_error *err)
 {
 	engine->run_error = 0;
 	engine->run_err = err;
-	engine->root_result = NULL;
 	engine->idle_list = NULL;
 	engine->idle_workers = 0;
 	engine->idle_count = 0;
@@ -260,11 +246,9 @@ static void reset_for_run(struct shunt_engine *engine, struct shunt_error *err)
 }
 
 /* Spawned before any worker runs, as by worker 0. */
-static int spawn_root(struct root *root)
+static int spawn_root(struct shunt_engine *engine, struct shunt_root *root)
 {
-	struct shunt_engine *engine = root->engine;
 	struct shunt_worker *first = engine->workers[0];
-	static const struct shunt_attr attr = {.name = "root"};
 	if (engine->trace && !first->trace)
 		first->trace = shunt_trace_ring(engine->trace, 0);
 	shunt_probe_worker(first, true);
@@ -272,7 +256,7 @@ static int spawn_root(struct root *root)
 	first->next_id = 0;
 	first->ids_left = 1;
 	first->ctx.current = &first->loop;
-	int rc = engine->hooks->spawn(&first->ctx, NULL, root_main, root, &attr);
+	int rc = engine->hooks->spawn(&first->ctx, NULL, shunt_root_main, root, &shunt_root_attr);
 	shunt_ctx_set(outer);
 	shunt_probe_worker(first, false);
 	return rc;
@@ -286,7 +270,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 		return shunt_fail(err, -EBUSY,
 			engine->broken ? "an earlier run of this scheduler failed"
 				       : "this scheduler is running already");
-	struct root root = {engine, fn, arg};
+	struct shunt_root root = {fn, arg, NULL};
 	engine->running = true;
 	reset_for_run(engine, err);
 	int rc = engine->tick_ns ? shunt_ticker_start(engine) : 0;
@@ -296,7 +280,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 			"tick=0 runs without it",
 			strerror(-rc));
 	unsigned started = 1;
-	if (!rc && (rc = spawn_root(&root)))
+	if (!rc && (rc = spawn_root(engine, &root)))
 		shunt_engine_fail(engine, rc, "the root task could not be spawned: %s",
 			strerror(-rc));
 	if (!rc) {
@@ -311,7 +295,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	engine->running = false;
 	engine->broken = engine->run_error != 0;
 	if (!engine->run_error && result)
-		*result = engine->root_result;
+		*result = root.result;
 	return engine->run_error;
 }
 

@@ -59,6 +59,18 @@ SHUNT_INLINE void shunt_switch_account(struct shunt_worker *worker, struct shunt
 	worker->ctx.current = to;
 }
 
+/* The bare switch. */
+SHUNT_INLINE int shunt_swap(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_task *to, shunt_post_fn *post)
+{
+#ifdef SHUNT_SANITIZED
+	return shunt_switch_sanitized(worker, from, to, post);
+#else
+	return post ? worker->swap_post(&from->sp, to->sp, to->value, post, from)
+		    : worker->swap(&from->sp, to->sp, to->value);
+#endif
+}
+
 /* Leaves `from` for `to`; returns when somebody resumes `from`, with what that left. */
 SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *from,
 	struct shunt_task *to, shunt_post_fn *post)
@@ -66,12 +78,7 @@ SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *fr
 	shunt_switch_account(worker, from, to);
 	if (SHUNT_UNLIKELY(!to->sp))
 		return shunt_switch_first(worker, from, to, post);
-#ifdef SHUNT_SANITIZED
-	return shunt_switch_sanitized(worker, from, to, post);
-#else
-	return post ? worker->swap_post(&from->sp, to->sp, to->value, post, from)
-		    : worker->swap(&from->sp, to->sp, to->value);
-#endif
+	return shunt_swap(worker, from, to, post);
 }
 
 /* The one test: is a visit to the slow path due? */

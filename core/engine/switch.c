@@ -67,12 +67,7 @@ int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, str
 		if (from == to)
 			return 0;
 	}
-#ifdef SHUNT_SANITIZED
-	return shunt_switch_sanitized(worker, from, to, post);
-#else
-	return post ? worker->swap_post(&from->sp, to->sp, to->value, post, from)
-		    : worker->swap(&from->sp, to->sp, to->value);
-#endif
+	return shunt_swap(worker, from, to, post);
 }
 
 /* Ends the running task and leaves its stack; returns only a new task that is to run on it. */

@@ -165,7 +165,6 @@ struct shunt_engine {
 	bool running, broken;
 
 	struct shunt_ticker *ticker;
-	void *root_result;
 };
 
 static inline struct shunt_worker *shunt_worker_of(struct shunt_ctx *ctx)

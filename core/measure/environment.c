@@ -116,28 +116,6 @@ void shunt_env_gather(struct shunt_env *env, const char *root)
 		shunt_env_absent(env, "topology.xml", "no place plug-in has given the topology");
 }
 
-/* Redacts every string below value. */
-static int redact(json_t *value)
-{
-	const char *key;
-	json_t *part;
-	void *next;
-	size_t i;
-	int rc = 0;
-
-	if (json_is_string(value)) {
-		char *text = shunt_env_redact(json_string_value(value));
-
-		rc = !text || json_string_set(value, text) < 0 ? -ENOMEM : 0;
-		free(text);
-	} else if (json_is_object(value)) {
-		json_object_foreach_safe(value, next, key, part) if (rc == 0) rc = redact(part);
-	} else if (json_is_array(value)) {
-		json_array_foreach(value, i, part) if (rc == 0) rc = redact(part);
-	}
-	return rc;
-}
-
 /* The values only: a source is a path of the kernel's, the same everywhere. */
 static int redact_facts(json_t *facts)
 {
@@ -150,7 +128,7 @@ static int redact_facts(json_t *facts)
 		json_t *value = json_object_get(fact, "value");
 
 		if (value && rc == 0)
-			rc = redact(value);
+			rc = shunt_env_redact_json(value);
 	}
 	return rc;
 }

@@ -75,6 +75,8 @@ int shunt_env_write(const struct shunt_env *env, const char *folder, struct shun
  * NULL when memory is short. The caller frees it.
  */
 char *shunt_env_redact(const char *text);
+/** The same for every string in `value`. 0 or -ENOMEM. */
+int shunt_env_redact_json(struct json_t *value);
 
 /**
  * The ELF build-id of the running executable in hex, from its note in memory. 0, or -ENODATA if it

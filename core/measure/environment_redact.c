@@ -9,6 +9,8 @@
 #include "core/measure/environment.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <jansson.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,4 +109,24 @@ char *shunt_env_redact(const char *text)
 		return NULL;
 	}
 	return made;
+}
+
+int shunt_env_redact_json(json_t *value)
+{
+	const char *key;
+	json_t *part;
+	void *next;
+	size_t i;
+	int rc = 0;
+
+	if (json_is_string(value)) {
+		char *text = shunt_env_redact(json_string_value(value));
+
+		rc = !text || json_string_set(value, text) < 0 ? -ENOMEM : 0;
+		free(text);
+	}
+	json_object_foreach_safe(value, next, key, part) if (rc == 0)
+		rc = shunt_env_redact_json(part);
+	json_array_foreach(value, i, part) if (rc == 0) rc = shunt_env_redact_json(part);
+	return rc;
 }

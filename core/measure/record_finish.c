@@ -45,33 +45,14 @@ static const char *lacks_always(const struct shunt_record *record)
 }
 
 /* Redacts what a user's own words can have come into. */
-static int redact(json_t *value)
-{
-	const char *key;
-	json_t *part;
-	void *next;
-	size_t i;
-	int rc = 0;
-
-	if (json_is_string(value)) {
-		char *text = shunt_env_redact(json_string_value(value));
-
-		rc = !text || json_string_set(value, text) < 0 ? -ENOMEM : 0;
-		free(text);
-	}
-	json_object_foreach_safe(value, next, key, part) if (rc == 0) rc = redact(part);
-	json_array_foreach(value, i, part) if (rc == 0) rc = redact(part);
-	return rc;
-}
-
 static int redact_record(json_t *document)
 {
 	static const char *const parts[] = {"argv", "reason", "facts", "caveats", "checks"};
-	int rc = redact(json_object_get(json_object_get(document, "identity"), "params"));
+	int rc = shunt_env_redact_json(json_object_get(json_object_get(document, "identity"), "params"));
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
 		if (rc == 0 && json_object_get(document, parts[i]))
-			rc = redact(json_object_get(document, parts[i]));
+			rc = shunt_env_redact_json(json_object_get(document, parts[i]));
 	return rc;
 }
 
