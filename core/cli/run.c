@@ -12,8 +12,10 @@
 #include "core/measure/trace.h"
 #include "core/spec.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <libgen.h>
 #include <signal.h>
@@ -132,6 +134,21 @@ static int keep_trace(void *arg, const struct shunt_trace *trace, struct shunt_e
 	return shunt_trace_export(trace, run->trace_path, err);
 }
 
+/* A seed is any of 64 bits, which is more than a count can be. */
+static int take_seed(struct cli_run *run)
+{
+	const char *text = shunt_value_text(&run->args.options, "--seed");
+	char *end;
+
+	errno = 0;
+	run->request.seed = strtoull(text, &end, 10);
+	if (isdigit((unsigned char)*text) && !*end && !errno)
+		return 0;
+	return cli_error(run->args.json, CLI_USAGE,
+		"--seed: '%.60s' is no seed: expected a whole number from 0 to %" PRIu64, text,
+		UINT64_MAX);
+}
+
 static int take_options(struct cli_run *run)
 {
 	const struct shunt_values *options = &run->args.options;
@@ -139,7 +156,6 @@ static int take_options(struct cli_run *run)
 	const char *record = shunt_value_text(options, "--record");
 	const char *trace = shunt_value_text(options, "--trace");
 
-	request->seed = (uint64_t)shunt_value_int(options, "--seed");
 	request->narrate = cli_is_set(&run->args, "--narrate");
 	/* A story is told once: without warm-up, unless one is asked for. */
 	request->warmup = request->narrate && !cli_given(&run->args, "--warmup")
@@ -158,7 +174,9 @@ static int take_options(struct cli_run *run)
 	run->force = cli_is_set(&run->args, "--force");
 	if (run->trace_path)
 		request->keep_trace = keep_trace;
-	return take_probe(run);
+	int rc = take_seed(run);
+
+	return rc ? rc : take_probe(run);
 }
 
 /* ---- can the results be kept? ---------------------------------------------------------------- */
@@ -399,7 +417,7 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
 
 static const struct shunt_param options[] = {
 	{.name = "--seed",
-		.type = SHUNT_PARAM_COUNT,
+		.type = SHUNT_PARAM_TEXT,
 		.fallback = "1",
 		.help = "=N all inputs come from it: the same seed, the same work"},
 	{.name = "--warmup",

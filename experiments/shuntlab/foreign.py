@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from . import machine, records, units
+from . import machine, records, redact, units
 from .lost import run_id, write_record
 from .journal import utc
 from .plan import split_spec
@@ -175,7 +175,7 @@ def _real(text: str) -> float | None:
 # ---- the command line --------------------------------------------------------------------------
 
 _OPTIONS = {"seed": "42", "warmup": "1", "iters": "5", "record": "", "arm": "", "repetition": "0",
-            "block": ""}
+            "block": "", "redact": ""}
 
 
 def parse(words: list[str]) -> tuple[list[str], dict[str, str], bool]:
@@ -190,6 +190,8 @@ def parse(words: list[str]) -> tuple[list[str], dict[str, str], bool]:
             as_json = True
         elif word == "--strict":
             pass        # judged by the lab's own machine, not by a foreign runtime
+        elif word == "--redact":
+            options["redact"] = "1"
         elif word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             if name not in _OPTIONS:
@@ -205,6 +207,8 @@ def parse(words: list[str]) -> tuple[list[str], dict[str, str], bool]:
     for name, least in (("seed", 0), ("warmup", 0), ("iters", 1), ("repetition", 0)):
         if not options[name].isdigit() or int(options[name]) < least:
             raise Usage(f"--{name} {options[name]!r} is not a whole number of at least {least}")
+    if int(options["seed"]) > MASK:
+        raise Usage(f"--seed {options['seed']} is more than 64 bits hold")
     return plain, options, as_json
 
 
@@ -249,7 +253,9 @@ def _run(name, version, build_id, facts, composition, workloads, settle, plain, 
     record = _empty(name, version, build_id, backend, composition | settings, plain[1], options)
     _perform(workload, run, record, options, settle, settings)
     record["identity"]["params"] = {k: str(v) for k, v in run.params.items() if v != ""}
-    _finish(record, machine.manifest(facts), target, as_json)
+    if options["redact"]:
+        redact.redact_record(record)
+    _finish(record, machine.manifest(facts, bool(options["redact"])), target, as_json)
     if record["status"] != "ok":
         print(f"{name}: {record['status']}: {record['reason']}", file=sys.stderr)
     return {"ok": 0, "interrupted": 130}.get(record["status"],

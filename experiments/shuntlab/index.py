@@ -94,7 +94,7 @@ def _section(e: Experiment) -> str:
     figures = [_figure(e, i, f) for i, f in enumerate(e.figures)]
     if figures:
         out += [f"Figures: {', '.join(figures)}.", ""]
-    answers = _answers(e.name)
+    answers = _answers(e)
     head = ["claim", "tested as"] + (["answer"] if answers else [])
     out += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for i, x in enumerate(e.expect):
@@ -128,14 +128,16 @@ def _predicate(x: dict[str, Any]) -> str:
     return text + (f" at {' '.join(where)}" if where else "")
 
 
-def _answers(name: str) -> list[str]:
+def _answers(e: Experiment) -> list[str]:
     """What the reference campaign of an experiment says, or an empty list where there is none."""
+    name = e.name
     folder = opening.experiments_folder().parent / "results" / "reference" / name
     if not opening.is_campaign(folder):
         return []
     from . import claims
     loaded = campaign.load_campaign(folder)
-    return [c.answer for c in claims.judge_all(loaded)]
+    said = {(c.expect["claim"], _predicate(c.expect)): c.answer for c in claims.judge_all(loaded)}
+    return [said.get((x["claim"], _predicate(x)), "not asked yet") for x in e.expect]
 
 
 def _cell(text: str) -> str:

@@ -28,13 +28,14 @@ def utc(seconds: float | None = None) -> str:
 class Session:
     """The journal that this process writes."""
 
-    def __init__(self, folder: Path, head: dict[str, Any]):
+    def __init__(self, folder: Path, head: dict[str, Any], redact: bool = False):
         place = folder / "sessions"
         place.mkdir(exist_ok=True)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.file = place / f"{stamp}-{os.uname().nodename}-{os.getpid()}.jsonl"
+        host = "redacted" if redact else os.uname().nodename
+        self.file = place / f"{stamp}-{host}-{os.getpid()}.jsonl"
         self.out = open(self.file, "a", encoding="utf-8")
-        self.write({"event": "start", "at": utc(), "host": os.uname().nodename,
+        self.write({"event": "start", "at": utc(), "host": host, "redacted": redact,
                     "boot": this_machine(), "pid": os.getpid(), **head})
 
     def write(self, line: dict[str, Any]) -> None:

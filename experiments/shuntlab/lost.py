@@ -17,12 +17,13 @@ from . import journal
 from .drivers import Driver
 from .machine import machine_class
 from .plan import join_spec, split_spec
+from .redact import redact_record
 from .units import base
 
 
 def lost_record(file: Path, plan: dict[str, Any], block: dict[str, Any], arm: str, driver: Driver,
                 status: str, reason: str, command: list[str], started: str, elapsed_s: float,
-                records: Path) -> None:
+                redact: bool) -> None:
     """Write a record with the status and the reason, in place of the one that never came."""
     point = next(p for p in plan["points"] if p["id"] == block["point"])
     row = next(a for a in plan["arms"] if a["name"] == arm)
@@ -40,6 +41,8 @@ def lost_record(file: Path, plan: dict[str, Any], block: dict[str, Any], arm: st
         "times": {"started": started, "finished": journal.utc(),
                   "elapsed_ns": int(elapsed_s * 1e9)},
     }
+    if redact:
+        redact_record(record)
     record["run_id"] = run_id(record)
     write_record(file, record)
 

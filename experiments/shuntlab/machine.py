@@ -96,7 +96,7 @@ _FILES = {
 }
 
 
-def manifest(build: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def manifest(build: dict[str, tuple[str, str]], redact: bool = False) -> dict[str, Any]:
     """A shunt.env/1 document; `build` holds what the driver knows of itself: (value, source)."""
     facts: dict[str, Any] = {name: {"absent": NOT_READ} for name in _REQUIRED}
 
@@ -116,7 +116,12 @@ def manifest(build: dict[str, tuple[str, str]]) -> dict[str, Any]:
         put(name, _read(path), path)
     for name, (value, source) in build.items():
         put(name, value, source)
-    core = {"facts": facts, "redacted": False, "schema": "shunt.env/1"}
+    if redact:
+        from .redact import redacted
+        for fact in facts.values():     # a source is a path of the kernel's, the same everywhere
+            if "value" in fact:
+                fact["value"] = redacted(fact["value"])
+    core = {"facts": facts, "redacted": redact, "schema": "shunt.env/1"}
     return {**core, "env_id": canonical_hash(core), "machine_class": machine_class(),
             "volatile": {"machine.time": {"value": time.strftime("%Y-%m-%dT%H:%M:%SZ",
                                                                  time.gmtime()),

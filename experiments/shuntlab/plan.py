@@ -320,7 +320,7 @@ def blocks(seed: int, repetitions: int, points: list[dict[str, Any]]) -> list[di
 
 def block_seed(seed: int, point: str, repetition: int) -> str:
     digest = hashlib.sha256(f"{seed}/{point}/{repetition}".encode()).digest()
-    return str(int.from_bytes(digest[:8], "big") >> 1)
+    return str(int.from_bytes(digest[:8], "big"))
 
 
 # ---- specs, ranges, conditions ------------------------------------------------------------------

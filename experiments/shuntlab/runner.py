@@ -44,6 +44,7 @@ class Options:
     blocks: set[str] | None = None                  # None: all
     wanted: Callable[[dict, dict, str], bool] = lambda plan_point, block, arm: True
     strict: bool = False
+    redact: bool = False
 
 
 @dataclasses.dataclass
@@ -89,7 +90,7 @@ class Runner:
         self.progress.start(ahead, self.tally.done_before)
         if not todo:
             return self.tally
-        self.session = journal.Session(self.folder, head)
+        self.session = journal.Session(self.folder, head, self.options.redact)
         how = "broken off"
         try:
             for block_id in todo:
@@ -268,6 +269,8 @@ class Runner:
         command = self.command(block, arm) + ["--record", str(file)]
         if self.options.strict:
             command.append("--strict")
+        if self.options.redact:
+            command.append("--redact")
         self.progress.begin(block, point, arm)
         started = journal.utc()
         outcome = process.run(command, self.options.cpus, planning.timeout_of(self.plan, point),
@@ -303,7 +306,7 @@ class Runner:
         if outcome.timed_out:
             why = self.timeout_reason(block)
         lost_record(file, self.plan, block, arm, self.drivers[self.arms[arm]["driver"]], status, why,
-                    command, started, outcome.elapsed_s, self.records)
+                    command, started, outcome.elapsed_s, self.options.redact)
         return rec.load_record(file), file
 
     def gone(self, arm: str, what: str) -> str:

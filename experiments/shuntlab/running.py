@@ -35,6 +35,9 @@ def register(subparsers: Any) -> None:
                    help="go on although a driver was rebuilt since the plan was frozen")
     p.add_argument("--strict", action="store_true",
                    help="hand --strict to every run: refuse a noisy machine")
+    p.add_argument("--redact", action="store_true",
+                   help="keep host names, user names and paths out of all that is kept; a campaign "
+                        "begun with it goes on with it")
     p.add_argument("--concurrent", action="store_true",
                    help="allow a second lab on this machine (it disturbs the timings of both)")
     p.add_argument("--quiet", action="store_true", help="say nothing but errors")
@@ -58,7 +61,8 @@ def command(args: argparse.Namespace) -> int:
     cpus = opening.resolve_cpus(opening.typed_cpus(args.cpus) or the_plan["cpus"])
     _check_cpus(folder, cpus)
     options = Options(cpus, args.retry, selecting.parse_blocks(args.block, the_plan),
-                      selecting.parse_filters(args.filter, the_plan), args.strict)
+                      selecting.parse_filters(args.filter, the_plan), args.strict,
+                      args.redact or any(s.get("redacted") for s in journal.starts(folder)))
     with _machine_lock(folder, args.concurrent), process.Stop() as stop:
         runner = Runner(folder, the_plan, found, options, Progress(quiet=args.quiet), stop)
         tally = runner.run({

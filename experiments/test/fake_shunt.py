@@ -49,7 +49,7 @@ def options(words):
     words = list(words)
     while words:
         word = words.pop(0)
-        if word == "--strict":
+        if word in ("--strict", "--redact"):
             continue
         if word.startswith("--"):
             found[word[2:]] = words.pop(0)

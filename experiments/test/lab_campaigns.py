@@ -174,6 +174,16 @@ class Runs(Lab):
                              ("timeout", "not finished within 0.3 s"))
             self.lab("verify", out)
 
+    def test_redacted_all_of_it(self):
+        self.lab("run", self.experiment("asm crash", n=1), "--out", self.out, "--redact", "--filter", "tasks=2",
+                 code=3)
+        self.lab("run", self.out, code=3)       # begun with it: goes on with it
+        for session in journal.starts(self.out):
+            self.assertEqual((session["host"], session["redacted"]), ("redacted", True))
+        lost = next(r for r in campaign.load_campaign(self.out).records if r["status"] == "failed")
+        self.assertNotIn(str(self.root), json.dumps(lost["argv"]))
+        self.assertIn("<path>", lost["argv"])
+
     def test_no_progress_bar_where_there_is_no_terminal(self):
         done = self.lab("run", self.experiment(), "--out", self.out)
         self.assertNotIn("\r", done.stderr)

@@ -124,6 +124,25 @@ class Work(Case):
                              ("x-y", 3, "b0007", str(2 ** 62)), name)
             self.assertEqual(r["identity"]["build_id"], HERE[name].build_id)
 
+    def test_redacted(self):
+        host = os.uname().nodename
+        for name in HERE:
+            with self.subTest(name=name):
+                self.count += 1
+                file = self.root / f"{name}-{self.count}.json"
+                subprocess.run([*HERE[name].command, "run", BACKEND.get(name, name), "yield", "switches=100",
+                                "--redact", "--seed", str((1 << 64) - 1), "--record", str(file)], check=True,
+                               capture_output=True)
+                r = records.load_record(file)
+                self.assertEqual(r["identity"]["seed"], str((1 << 64) - 1))
+                self.assertNotIn(str(self.root), json.dumps(r))
+                self.assertIn("<path>", r["argv"])
+                env = json.loads((self.root / "env" / f"{r['env_id']}.json").read_text())
+                self.assertTrue(env["redacted"])
+                said = env["facts"]["machine.hostname"].get("value")
+                self.assertEqual(said, host if host == "localhost" else "<host>")
+                self.record_is_sound(name, r)
+
     def test_one_worker_of_go(self):
         if "go" not in HERE:
             self.skipTest("Go is not installed")

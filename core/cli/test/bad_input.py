@@ -21,9 +21,10 @@ class BadWords(CommandTest):
         self.refused("run has no option --sed, did you mean --seed? See `shunt run --help`",
                      "run", "asm", "yield", "--sed", "3")
         self.refused("run has no option --xyzzy; see `shunt run --help`", "run", "--xyzzy")
-        self.refused(f"--seed needs a value: expected {COUNT}", "run", "asm", "yield", "--seed")
-        self.refused(f"run: --seed=-1 is negative: expected {COUNT}, 0 or more",
-                     "run", "asm", "yield", "--seed=-1")
+        self.refused(f"--iters needs a value: expected {COUNT}", "run", "asm", "yield", "--iters")
+        for seed in ("-1", "x", "10k", "", "18446744073709551616"):
+            self.refused(f"--seed: '{seed}' is no seed: expected a whole number from 0 to 18446744073709551615",
+                         "run", "asm", "yield", f"--seed={seed}")
         self.refused(f"run: --iters=0 is out of range: expected {COUNT}, 1 to 1M",
                      "run", "asm", "yield", "--iters", "0")
         self.refused("run: --timeout=5 has no unit (ns, us, ms or s): expected a duration such as "

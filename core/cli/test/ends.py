@@ -30,12 +30,12 @@ class Ends(CommandTest):
 
     def test_good(self) -> None:
         called = self.call("run", "ucontext", "good", "--record", self.kept, "--arm", "left",
-                           "--block", "b7", "--repetition", "3", "--seed", "99", program=FAULTS)
+                           "--block", "b7", "--repetition", "3", "--seed", "18446744073709551615", program=FAULTS)
         self.assertEqual((called.status, called.err), (0, ""))
         record = self.record(self.kept)
         self.assertEqual((record["status"], record["arm"], record["block"], record["repetition"]),
                          ("ok", "left", "b7", 3))
-        self.assertEqual(record["identity"]["seed"], "99")
+        self.assertEqual(record["identity"]["seed"], "18446744073709551615")
         self.assertEqual(record["identity"]["composition"]["switch"], "ucontext")
         self.assertEqual(len(record["iterations"]), 5)
         self.assertEqual(record["warmup"], 1)

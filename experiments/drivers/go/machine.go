@@ -161,7 +161,7 @@ func allowed() string {
 	return ""
 }
 
-func manifest() object {
+func manifest(redact bool) object {
 	facts := object{}
 	for _, name := range required {
 		facts[name] = object{"absent": notRead}
@@ -186,7 +186,15 @@ func manifest() object {
 	put("kernel.cmdline", file("/proc/cmdline"), "/proc/cmdline")
 	put("build.id", buildID, "hash of the driver's source and toolchain")
 	put("build.compiler", runtime.Version(), "runtime")
-	core := object{"facts": facts, "redacted": false, "schema": "shunt.env/1"}
+	if redact {
+		hide := newRedactor()
+		for _, fact := range facts { // a source is a path of the kernel's, the same everywhere
+			if text, is := fact.(object)["value"].(string); is {
+				fact.(object)["value"] = hide.text(text)
+			}
+		}
+	}
+	core := object{"facts": facts, "redacted": redact, "schema": "shunt.env/1"}
 	id := hash(core)
 	core["env_id"], core["machine_class"] = id, machineClass()
 	core["volatile"] = object{"machine.time": object{

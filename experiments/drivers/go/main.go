@@ -26,6 +26,7 @@ type options struct {
 	block         string
 	repetition    int
 	asJSON        bool
+	redact        bool
 	backend       string
 	workload      string
 	given         map[string]string
@@ -55,8 +56,9 @@ func parse(words []string) options {
 			plain = append(plain, word)
 			continue
 		}
-		if word == "--json" || word == "--strict" {
+		if word == "--json" || word == "--strict" || word == "--redact" {
 			o.asJSON = o.asJSON || word == "--json"
+			o.redact = o.redact || word == "--redact"
 			continue
 		}
 		name, value := word[2:], ""

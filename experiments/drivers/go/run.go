@@ -192,7 +192,10 @@ func used(before, after syscall.Rusage) object {
 }
 
 func finish(record object, o options, started int64) {
-	env := manifest()
+	env := manifest(o.redact)
+	if o.redact {
+		newRedactor().record(record)
+	}
 	if record["status"] != "ok" {
 		delete(record, "metrics")
 		fmt.Fprintf(os.Stderr, "go: %s: %s\n", record["status"], record["reason"])

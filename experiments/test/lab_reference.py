@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+# The campaigns in results/reference are whole, tell nothing of who recorded them, and give their figures.
+"""Tests of what is kept in results/reference. With `figures` they are rebuilt, which takes longer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "results" / "reference"
+CAMPAIGNS = sorted(p.parent for p in REFERENCE.glob("*/plan.json"))
+BYTES_MOST = 16 << 20       # in the tree; git keeps about a tenth
+sys.path.insert(0, str(ROOT / "experiments"))
+try:
+    import tomllib  # noqa: F401
+except ImportError:
+    print("skipped: Python 3.11 or later is needed (tomllib)")
+    sys.exit(77)
+
+from shuntlab import campaign, opening, toml_spec  # noqa: E402
+
+# An absolute path, or a home; what the kernel calls its own files is the same everywhere.
+TELLS = re.compile(r'(?<![\w.<])/(?:home|root|tmp|work|usr|opt|mnt|srv|data|Users)\b')
+
+
+def texts(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from texts(part)
+    elif isinstance(value, str):
+        yield value
+
+
+class Kept(unittest.TestCase):
+    def test_there_is_one(self):
+        self.assertTrue(CAMPAIGNS, "results/reference holds no campaign")
+
+    def test_every_campaign_is_whole_and_sound(self):
+        for folder in CAMPAIGNS:
+            with self.subTest(folder.name):
+                loaded = campaign.load_campaign(folder)
+                self.assertEqual(loaded.problems, [])
+                self.assertEqual(len(loaded.records), loaded.expected(), "it is not finished")
+                done = subprocess.run([str(ROOT / "experiments" / "lab"), "verify", str(folder)], text=True,
+                                      capture_output=True, env={**os.environ, "SHUNT_PYTHON": sys.executable})
+                self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_it_is_named_for_its_experiment_which_is_still_there(self):
+        for folder in CAMPAIGNS:
+            name = campaign.load_plan(folder)["experiment"]["name"]
+            self.assertEqual(folder.name, name)
+            toml_spec.load(opening.experiments_folder() / f"{name}.toml")
+
+    def test_no_name_and_no_path_of_the_machine_is_in_it(self):
+        for folder in CAMPAIGNS:
+            for file in sorted(folder.rglob("*.json*")):
+                lines = file.read_text(encoding="utf-8").splitlines() if file.suffix == ".jsonl" else [
+                    file.read_text(encoding="utf-8")]
+                for document in map(json.loads, lines):
+                    told = [t for t in texts(document) if TELLS.search(t)]
+                    self.assertEqual(told, [], f"{file}: record it with `lab run --redact`")
+                    self.assertIsNot(document.get("redacted"), False, file)
+
+    def test_records_only(self):
+        for folder in CAMPAIGNS:
+            for file in folder.rglob("*"):
+                known = file.is_dir() or file.suffix in (".json", ".jsonl", ".toml")
+                self.assertTrue(known or {"locks", "figures"} & set(file.parts), f"{file}: not a record")
+
+    def test_it_stays_small(self):
+        size = sum(f.stat().st_size for c in CAMPAIGNS for f in c.rglob("*.json*"))
+        self.assertLess(size, BYTES_MOST)
+
+
+class Figures(unittest.TestCase):
+    def test_they_are_rebuilt_byte_for_byte(self):
+        try:
+            import matplotlib  # noqa: F401
+            import scipy  # noqa: F401
+        except ImportError as e:
+            self.skipTest(f"no {e.name}")
+        for tool in ("make", "pdffonts"):
+            if not shutil.which(tool):
+                self.skipTest(f"no {tool}")
+        for folder in CAMPAIGNS:
+            with self.subTest(folder.name), tempfile.TemporaryDirectory() as out:
+                done = subprocess.run(["make", "-s", "-f", str(ROOT / "Makefile.plot"), "check",
+                                       f"CAMPAIGN={folder}", f"OUT={out}", f"PYTHON={sys.executable}"],
+                                      capture_output=True, text=True, timeout=600)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                declared = campaign.load_plan(folder)["figures"] or [{}]
+                self.assertGreaterEqual(len(list(Path(out, "grey").iterdir())), len(declared))
+
+
+if __name__ == "__main__":
+    suite = Figures if sys.argv[1:2] == ["figures"] else Kept
+    result = unittest.TextTestRunner(verbosity=1).run(unittest.defaultTestLoader.loadTestsFromTestCase(suite))
+    if result.skipped and result.testsRun == len(result.skipped):
+        print(f"skipped: {result.skipped[0][1]}")
+        sys.exit(77)
+    sys.exit(not result.wasSuccessful())
