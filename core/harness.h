@@ -45,7 +45,7 @@ struct shunt_request {
 	 * negative errno, with err, which fails the run. */
 	int (*keep_trace)(void *arg, const struct shunt_trace *trace, struct shunt_error *err);
 	uint64_t trace_capacity; /* events per worker; 0: the trace's default */
-	bool watch_signals; /* SIGINT, SIGTERM, SIGHUP and crashes end the run with an outcome */
+	bool watch_signals; /* SIGINT, SIGTERM, SIGHUP, SIGXCPU and crashes end the run with an outcome */
 
 	/* Prints one line of the workload's story; no newline at its end. */
 	void (*line)(void *arg, const char *line);

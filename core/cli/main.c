@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 {
 	/* A closed pipe is an error to report, not a death. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* beyond ulimit -f a write fails: EFBIG */
 	int status = dispatch(argc, argv);
 
 	if (fflush(stdout) != 0 || ferror(stdout)) {

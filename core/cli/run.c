@@ -364,6 +364,7 @@ static void block_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGXCPU);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

@@ -160,6 +160,7 @@ int shunt_watch_start(struct shunt_run *run)
 		sigaddset(&watch->set, SIGINT);
 		sigaddset(&watch->set, SIGTERM);
 		sigaddset(&watch->set, SIGHUP);
+		sigaddset(&watch->set, SIGXCPU); /* the soft limit: ulimit -t */
 	}
 	/* Blocked before the scheduler makes threads, which inherit it. */
 	pthread_sigmask(SIG_BLOCK, &watch->set, &watch->before);

@@ -166,6 +166,16 @@ class Paths(CommandTest):
         self.assertEqual(called.status, 2)
         self.assertIn("cannot be written: Permission denied", called.err)
 
+    def test_a_limit_on_files_is_told(self) -> None:
+        for option, blocks in (("--record", 1), ("--trace", 1), ("--trace", 600)):
+            kept = self.folder / "kept.json"
+            done = subprocess.run(["sh", "-c", f'ulimit -f {blocks} && exec "$@"', "sh", SHUNT, "run",
+                                   "ucontext", "yield", "switches=10k", option, str(kept)],
+                                  capture_output=True, text=True, env=self.environment, timeout=50)
+            self.assertIn(done.returncode, (2, 3), done.stderr)
+            self.assertIn("File too large", done.stderr)
+            self.assertEqual(list(self.folder.iterdir()), [])
+
     def test_a_full_disk_loses_nothing(self) -> None:
         called = self.call(*QUICK, "--record", "/dev/full")
         self.assertEqual(called.status, 3)

@@ -101,7 +101,8 @@ class Ends(CommandTest):
         return run.returncode, out, err
 
     def test_interrupted(self) -> None:
-        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129),
+                               (signal.SIGXCPU, 152)):
             code, out, err = self.interrupt(number, "--record", str(self.kept), "--force")
             self.assertEqual(code, status)
             record = self.record(self.kept)
