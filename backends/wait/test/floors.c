@@ -5,15 +5,17 @@
  *
  *   shunt-timers-floor heap N    a heap of deadlines over a ring that waits for the nearest one
  *   shunt-timers-floor each N    N absolute IORING_OP_TIMEOUTs, submitted in batches
- *   [periods=20] [period_us=10000] [grid_us=0] as further arguments, in this order
+ *   [periods=20] [period_us=10000] [grid_ns=0] [skip=0] [all] as further arguments, in this order
  *
- * With a grid, deadlines are rounded up to its multiples, so that many timers share an interrupt;
- * lateness still counts from the deadline before that.
+ * With a grid, `each` rounds deadlines up to its multiples, so that many timers share an interrupt;
+ * lateness still counts from the deadline before that. The first `skip` wakes of each timer are left
+ * out of the lateness.
  *
  * Each timer sleeps `period` from the moment its last sleep ended, as a task in a loop would, the
  * clock read once for its end and once for its next deadline. Prints one line of CSV: floor, timers,
  * CPU ns a timer, lateness p50, p99 and p99.9 in ns, system calls, and wakes before their deadline,
- * of which there must be none. Written on liburing alone, so that it owes nothing to what it is the
+ * of which there must be none. With `all` it prints instead, for floor_driver.py, wall and CPU ns and
+ * the same counts, then every lateness (three significant digits) and how many had it. Written on liburing alone, so that it owes nothing to what it is the
  * floor of.
  */
 #include <errno.h>
@@ -37,12 +39,12 @@
 
 struct floor_run {
 	struct io_uring ring;
-	uint32_t count, alive, periods;
+	uint32_t count, alive, periods, skip;
 	int64_t period_ns, grid_ns;
 	uint32_t *left;       /* periods to go, of each timer */
 	int64_t *deadline_ns; /* of each timer */
 	int32_t *lateness_ns; /* of each wake */
-	size_t wakes, early, calls;
+	size_t wakes, noted, early, calls;
 };
 
 static int64_t now_ns(void)
@@ -73,7 +75,9 @@ static bool wake_timer(struct floor_run *run, uint32_t i)
 	int64_t late_ns = now_ns() - run->deadline_ns[i];
 
 	run->early += late_ns < 0;
-	run->lateness_ns[run->wakes++] = late_ns < INT32_MAX ? (int32_t)late_ns : INT32_MAX;
+	run->wakes++;
+	if (run->periods - run->left[i] >= run->skip)
+		run->lateness_ns[run->noted++] = late_ns < INT32_MAX ? (int32_t)late_ns : INT32_MAX;
 	if (--run->left[i] == 0) {
 		run->alive--;
 		return false;
@@ -207,12 +211,33 @@ static int ascending(const void *a, const void *b)
 
 static void report(const char *name, struct floor_run *run, int64_t spent_ns)
 {
-	size_t n = run->wakes;
+	size_t n = run->noted;
 
-	qsort(run->lateness_ns, n, sizeof(*run->lateness_ns), ascending);
-	printf("%s,%u,%.1f,%d,%d,%d,%zu,%zu\n", name, run->count, (double)spent_ns / (double)n,
-		run->lateness_ns[n / 2], run->lateness_ns[n * 99 / 100],
-		run->lateness_ns[n * 999 / 1000], run->calls, run->early);
+	printf("%s,%u,%.1f,%d,%d,%d,%zu,%zu\n", name, run->count,
+		(double)spent_ns / (double)run->wakes, run->lateness_ns[n / 2],
+		run->lateness_ns[n * 99 / 100], run->lateness_ns[n * 999 / 1000], run->calls,
+		run->early);
+}
+
+/* As core/measure/hist.h would keep it: eleven bits. */
+static int32_t rounded(int32_t value)
+{
+	int shift = value >= 2048 ? 21 - __builtin_clz((unsigned)value) : 0;
+
+	return value >> shift << shift;
+}
+
+static void report_all(struct floor_run *run, int64_t wall_ns, int64_t spent_ns)
+{
+	printf("%lld %lld %zu %zu %zu\n", (long long)wall_ns, (long long)spent_ns, run->wakes,
+		run->early, run->calls);
+	for (size_t i = 0, next; i < run->noted; i = next) {
+		int32_t value = rounded(run->lateness_ns[i]);
+
+		for (next = i + 1; next < run->noted && rounded(run->lateness_ns[next]) == value;)
+			next++;
+		printf("%d %zu\n", value, next - i);
+	}
 }
 
 int main(int argc, char **argv)
@@ -222,16 +247,18 @@ int main(int argc, char **argv)
 		.cq_entries = 8 * BATCH};
 	bool each = argc > 1 && strcmp(argv[1], "each") == 0;
 	struct floor_run run = {.count = argc > 2 ? (uint32_t)atoi(argv[2]) : 0};
-	int64_t spent_ns;
+	int64_t spent_ns, wall_ns;
 
 	if (run.count == 0 || (!each && strcmp(argv[1], "heap") != 0)) {
-		fprintf(stderr, "usage: %s heap|each TIMERS [PERIODS [PERIOD_US [GRID_US]]]\n",
+		fprintf(stderr,
+			"usage: %s heap|each TIMERS [PERIODS [PERIOD_US [GRID_NS [SKIP [all]]]]]\n",
 			argv[0]);
 		return 2;
 	}
 	run.periods = argc > 3 ? (uint32_t)atoi(argv[3]) : 20;
 	run.period_ns = (argc > 4 ? atoll(argv[4]) : 10000) * 1000;
-	run.grid_ns = argc > 5 && atoll(argv[5]) > 0 ? atoll(argv[5]) * 1000 : 1;
+	run.grid_ns = argc > 5 && atoll(argv[5]) > 0 ? atoll(argv[5]) : 1;
+	run.skip = argc > 6 ? (uint32_t)atoi(argv[6]) : 0;
 	run.alive = run.count;
 	run.left = malloc(run.count * sizeof(*run.left));
 	run.deadline_ns = malloc(run.count * sizeof(*run.deadline_ns));
@@ -247,13 +274,19 @@ int main(int argc, char **argv)
 		fprintf(stderr, "no io_uring with DEFER_TASKRUN here\n");
 		return 77;
 	}
+	wall_ns = now_ns();
 	spent_ns = cpu_ns();
 	if (each)
 		run_each(&run);
 	else
 		run_heap(&run);
 	spent_ns = cpu_ns() - spent_ns;
-	report(argv[1], &run, spent_ns);
+	wall_ns = now_ns() - wall_ns;
+	qsort(run.lateness_ns, run.noted, sizeof(*run.lateness_ns), ascending);
+	if (argc > 7)
+		report_all(&run, wall_ns, spent_ns);
+	else
+		report(argv[1], &run, spent_ns);
 	io_uring_queue_exit(&run.ring);
 	free(run.left);
 	free(run.deadline_ns);
