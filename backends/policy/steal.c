@@ -14,9 +14,14 @@
 #include "core/engine/deque.h"
 #include "core/engine/policy.h"
 
+#define BATCH          32 /* tasks stolen from behind at once */
+#define PATIENCE_SPINS 64 /* looks at a worker: some microseconds */
+#define OFTEN_NS       50000
+
 struct steal_state {
 	struct shunt_deque *ready, *behind;
 	unsigned fair, countdown;
+	int64_t stole_ns; /* when it last stole a ready task */
 };
 
 _Static_assert(sizeof(struct steal_state) <= SHUNT_POLICY_BYTES, "fits the worker");
@@ -31,10 +36,10 @@ static const struct shunt_param steal_params[] = {
 	{.name = NULL},
 };
 
-static struct shunt_deque *deque_new(void)
+static struct shunt_deque *deque_new(bool fenced)
 {
 	struct shunt_deque *deque = aligned_alloc(64, (sizeof(*deque) + 63) / 64 * 64);
-	if (deque && shunt_deque_init(deque)) {
+	if (deque && shunt_deque_init(deque, fenced)) {
 		free(deque);
 		deque = NULL;
 	}
@@ -52,8 +57,8 @@ static int steal_init(struct shunt_worker *worker, const struct shunt_values *va
 {
 	struct steal_state *state = shunt_policy_state(worker);
 	state->fair = state->countdown = (unsigned)shunt_value_int(values, "fair");
-	state->ready = deque_new();
-	state->behind = deque_new();
+	state->ready = deque_new(worker->fenced);
+	state->behind = deque_new(false);
 	return state->ready && state->behind ? 0 : -ENOMEM;
 }
 
@@ -79,6 +84,22 @@ SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *
 	push(behind ? state->behind : state->ready, task);
 }
 
+/* The oldest that yielded. Prefetches the next one's stack and the descriptor of the one behind it:
+ * with thousands of tasks in rotation each switch would otherwise wait for memory twice. */
+SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct shunt_deque *behind)
+{
+	struct shunt_task *task = shunt_deque_take_oldest(behind, worker->others_may_take);
+#ifndef SHUNT_SANITIZED /* a thief may run the next one by now: its sp is only a hint */
+	if (task) {
+		const struct shunt_task *next = shunt_deque_peek(behind, 0);
+		if (next)
+			__builtin_prefetch(next->sp);
+		__builtin_prefetch(shunt_deque_peek(behind, 1));
+	}
+#endif
+	return task;
+}
+
 SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
@@ -87,12 +108,12 @@ SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct s
 	struct shunt_task *task = NULL;
 	if (SHUNT_UNLIKELY(--state->countdown == 0)) {
 		state->countdown = state->fair;
-		task = shunt_deque_take_oldest(state->behind, worker->ctx.many);
+		task = take_behind(worker, state->behind);
 	}
 	if (!task)
-		task = shunt_deque_take(state->ready, worker->ctx.many);
+		task = shunt_deque_take(state->ready);
 	if (!task)
-		task = shunt_deque_take_oldest(state->behind, worker->ctx.many);
+		task = take_behind(worker, state->behind);
 	return task ? task : current;
 }
 
@@ -102,14 +123,58 @@ static bool steal_has_ready(const struct shunt_worker *worker)
 	return shunt_deque_count(state->ready) || shunt_deque_count(state->behind);
 }
 
-/* The oldest of what the victim would run first, else of what waits behind. */
+/* Some of what waits behind: tasks that yield are many and alike, so half of them, to come back less
+ * often. */
+static struct shunt_task *steal_behind(struct shunt_worker *thief, struct shunt_deque *behind)
+{
+	struct steal_state *state = shunt_policy_state(thief);
+	void *task[BATCH];
+	size_t count = shunt_deque_steal_half(behind, task, BATCH);
+	for (size_t i = 1; i < count; i++)
+		push(state->behind, task[i]);
+	if (count)
+		thief->tasks_stolen += count - 1;
+	return count ? task[0] : NULL;
+}
+
+/* A single ready task is nearly always what its worker runs next: a token that is passed on, a child
+ * that is joined at once. Taking it would move its whole neighbourhood to another cache. It is taken
+ * from a worker that does not get to it. */
+static bool gets_to_it(const struct shunt_worker *victim)
+{
+	uint64_t before = shunt_worker_switches(victim);
+	for (int i = 0; i < PATIENCE_SPINS; i++) {
+		if (shunt_worker_switches(victim) != before)
+			return true;
+		shunt_cpu_relax();
+	}
+	return false;
+}
+
+/* A thief that comes often stays attached: to attach is dear for it, its presence for the victim. */
+static bool comes_often(struct shunt_worker *thief)
+{
+	struct steal_state *state = shunt_policy_state(thief);
+	int64_t now = shunt_now_ns(), since = now - state->stole_ns;
+	state->stole_ns = now;
+	return since < OFTEN_NS;
+}
+
+/* The oldest of what the victim would run first, the root of the largest piece of work; else of what
+ * waits behind. */
 static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_worker *victim)
 {
 	const struct steal_state *state = shunt_policy_state_of(victim);
+	struct shunt_task *task = NULL;
 	bool lost = false;
-	(void)thief;
-	struct shunt_task *task = shunt_deque_steal(state->ready, &lost);
-	return task ? task : shunt_deque_steal(state->behind, &lost);
+	int64_t ready = shunt_deque_count(state->ready);
+	if (ready > 1 || (ready == 1 && !gets_to_it(victim))) {
+		shunt_deque_attach(state->ready, &thief->thrift.attached, thief->fenced);
+		task = shunt_deque_steal(state->ready, &lost);
+	}
+	if (!task || !comes_often(thief))
+		shunt_deque_detach(&thief->thrift.attached);
+	return task ? task : steal_behind(thief, state->behind);
 }
 
 SHUNT_POLICY(steal, .summary = "depth-first on each worker; idle ones steal the oldest",

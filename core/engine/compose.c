@@ -14,6 +14,7 @@
 #include <string.h>
 
 static const char *const mt_choices[] = {"auto", "0", "1", NULL};
+static const char *const fence_choices[] = {"auto", "asymmetric", "full", NULL};
 static const char *const dispatch_choices[] = {"inline", "vtable", NULL};
 static const char *const guard_choices[] = {"auto", "madvise", "mprotect", "none", NULL};
 static const char *const reclaim_choices[] = {"keep", "dontneed", NULL};
@@ -65,6 +66,20 @@ const struct shunt_param shunt_engine_params[] = {
 		.fallback = "0",
 		.max = 1000000000,
 		.help = "how long an idle worker looks for work before it sleeps"},
+	{.name = "fence",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "auto",
+		.choices = fence_choices,
+		.help = "many workers: full: a fence for each task made ready and taken; "
+			"asymmetric: "
+			"a system call instead when a worker goes to sleep or steals; auto: that "
+			"where the kernel can"},
+	{.name = "nap",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "1ms",
+		.max = 1000000000,
+		.help = "how long at most a worker whose steals did not pay looks at nobody's work "
+			"but its own; 0: never"},
 	{.name = "stack.size",
 		.type = SHUNT_PARAM_SIZE,
 		.fallback = "64k",

@@ -9,7 +9,7 @@
  * authors found necessary: a thief reads the buffer after top, and old buffers live as long as the
  * deque.
  *
- *   1. Only the owner changes bottom, and only a successful compare-and-swap changes top, by one.
+ *   1. Only the owner changes bottom, and only a successful compare-and-swap changes top.
  *   2. Elements [top, bottom) are valid. A push writes the element before it releases bottom.
  *   3. take() announces bottom - 1 before it reads top; steal() reads top before bottom. Both in one
  *      order (seq_cst), so that for the last element at least one sees the other; then the
@@ -17,10 +17,23 @@
  *   4. A thief reads the element before its compare-and-swap: if that succeeds, top had not moved,
  *      so the slot had not been reused.
  *
- * take_oldest() lets the owner take at the top as a thief would: first in, first out.
+ * Without thieves the owner's take() needs none of this, and mostly there are none. So a thief first
+ * attaches: it counts itself in `thieves` and then has a fence put into the owner (barrier.h). take()
+ * announces bottom - 1 and then reads `thieves`, in program order.
+ *   5. It found 0: the announcement was made before the fence of any thief that attaches later, which
+ *      therefore sees it, and of any that was there before it sees the last top (detach releases). So
+ *      everything below the announced bottom is still there to be stolen, and the element itself is the
+ *      owner's alone, the last one too: no locked instruction at all.
+ *   6. It found another number: 3 holds.
+ * With fence=full, thieves is never 0.
+ *
+ * A queue in which the owner too takes at the top alone, first in first out (take_oldest), needs no
+ * attaching: of all who take, the compare-and-swap decides. Only there may several be stolen at once.
  */
 #ifndef SHUNT_CORE_ENGINE_DEQUE_H
 #define SHUNT_CORE_ENGINE_DEQUE_H
+
+#include "core/engine/barrier.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -41,6 +54,7 @@ struct shunt_deque {
 	_Atomic int64_t bottom;                      /* [deque:bottom] */
 	_Atomic(struct shunt_deque_buffer *) buffer; /* [deque:buffer] */
 	_Alignas(64) _Atomic int64_t top;            /* [deque:top] */
+	_Atomic unsigned thieves;                    /* [deque:thieves] that may steal now */
 };
 
 static inline struct shunt_deque_buffer *shunt_deque_buffer_new(size_t capacity)
@@ -54,14 +68,15 @@ static inline struct shunt_deque_buffer *shunt_deque_buffer_new(size_t capacity)
 	return buffer;
 }
 
-/* 0 or -ENOMEM. */
-static inline int shunt_deque_init(struct shunt_deque *deque)
+/* fenced: the owner is to reckon with thieves at any time, attached or not. 0 or -ENOMEM. */
+static inline int shunt_deque_init(struct shunt_deque *deque, bool fenced)
 {
 	struct shunt_deque_buffer *buffer = shunt_deque_buffer_new(SHUNT_DEQUE_FIRST);
 	if (!buffer)
 		return -ENOMEM;
 	atomic_init(&deque->bottom, 0);
 	atomic_init(&deque->top, 0);
+	atomic_init(&deque->thieves, fenced);
 	atomic_init(&deque->buffer, buffer);
 	return 0;
 }
@@ -122,8 +137,8 @@ static inline int shunt_deque_push(struct shunt_deque *deque, void *element)
 	return 0;
 }
 
-/* The newest element, or NULL. thieves: there may be some. Context: the owner. */
-static inline void *shunt_deque_take(struct shunt_deque *deque, bool thieves)
+/* The newest element, or NULL. Context: the owner. */
+static inline void *shunt_deque_take(struct shunt_deque *deque)
 {
 	/* Relaxed: only the owner writes bottom and buffer. */
 	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
@@ -133,11 +148,17 @@ static inline void *shunt_deque_take(struct shunt_deque *deque, bool thieves)
 	struct shunt_deque_buffer *buffer =
 		atomic_load_explicit(&deque->buffer, memory_order_relaxed);
 	bottom--;
-	if (!thieves) {
-		/* Relaxed: nobody else looks. */
-		atomic_store_explicit(&deque->bottom, bottom, memory_order_relaxed);
-		return atomic_load_explicit(&buffer->element[(size_t)bottom & buffer->mask],
-			memory_order_relaxed);
+	/* Relaxed: a thief that attaches sees it by its fence, and one that has is met below. */
+	atomic_store_explicit(&deque->bottom, bottom, memory_order_relaxed);
+	shunt_barrier_frequent(false);
+	/* Acquire pairs with detach [deque:thieves]: the last top of thieves that have left. */
+	if (__builtin_expect(!atomic_load_explicit(&deque->thieves, memory_order_acquire), 1)) {
+		/* Relaxed: ordered as said in 5; the owner wrote the element. */
+		if (atomic_load_explicit(&deque->top, memory_order_relaxed) <= bottom)
+			return atomic_load_explicit(&buffer->element[(size_t)bottom & buffer->mask],
+				memory_order_relaxed);
+		atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);
+		return NULL;
 	}
 	/* Sequentially consistent: forbids that top is read before our claim on the last element is
 	 * seen; pairs with steal [deque:bottom] [deque:top]. */
@@ -163,7 +184,31 @@ static inline void *shunt_deque_take(struct shunt_deque *deque, bool thieves)
 	return element;
 }
 
-/* The oldest element, or NULL: none, or another took it first (*lost is then set). Any thread. */
+/* The caller may no longer steal from the deque that it attached to, if any. */
+static inline void shunt_deque_detach(_Atomic unsigned **attached)
+{
+	/* Release pairs with the acquire in take [deque:thieves]: what we did to top. */
+	if (*attached)
+		atomic_fetch_sub_explicit(*attached, 1, memory_order_release);
+	*attached = NULL;
+}
+
+/* The caller may steal until it detaches or attaches elsewhere; *attached is its own note of where.
+ * full: fence=full. Any thread but the owner. */
+static inline void shunt_deque_attach(struct shunt_deque *deque, _Atomic unsigned **attached,
+	bool full)
+{
+	if (full || *attached == &deque->thieves)
+		return;
+	shunt_deque_detach(attached);
+	/* Relaxed: the fence that follows publishes it to the owner [deque:thieves]. */
+	atomic_fetch_add_explicit(&deque->thieves, 1, memory_order_relaxed);
+	shunt_barrier_rare(false);
+	*attached = &deque->thieves;
+}
+
+/* The oldest element, or NULL: none, or another took it first (*lost is then set). Attached threads;
+ * any thread where the owner takes at the top alone. */
 static inline void *shunt_deque_steal(struct shunt_deque *deque, bool *lost)
 {
 	/* Sequentially consistent: forbids that bottom is read before top; pairs with take
@@ -208,6 +253,43 @@ static inline void *shunt_deque_take_oldest(struct shunt_deque *deque, bool thie
 		if (element || !lost)
 			return element;
 	}
+}
+
+/* Half of the elements, the oldest, at most `most` of them; how many. 0: none, or another was first.
+ * Only where the owner takes at the top alone. Any thread. */
+static inline size_t shunt_deque_steal_half(struct shunt_deque *deque, void **into, size_t most)
+{
+	/* Acquire pairs with itself [deque:top] and with push [deque:bottom]. */
+	int64_t top = atomic_load_explicit(&deque->top, memory_order_acquire);
+	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_acquire);
+	if (top >= bottom)
+		return 0;
+	size_t count = (size_t)(bottom - top + 1) / 2;
+	count = count < most ? count : most;
+	/* Acquire pairs with grow [deque:buffer]. */
+	struct shunt_deque_buffer *buffer =
+		atomic_load_explicit(&deque->buffer, memory_order_acquire);
+	/* Relaxed: valid only if the compare-and-swap succeeds, as in steal. */
+	for (size_t i = 0; i < count; i++)
+		into[i] = atomic_load_explicit(&buffer->element[((size_t)top + i) & buffer->mask],
+			memory_order_relaxed);
+	/* Acquire-release: a push that sees the new top may use the slots again [deque:top]. */
+	bool mine = atomic_compare_exchange_strong_explicit(&deque->top, &top, top + (int64_t)count,
+		memory_order_acq_rel, memory_order_relaxed);
+	return mine ? count : 0;
+}
+
+/* The element `ahead` places behind the oldest, or NULL: a hint for prefetching. Context: the owner. */
+static inline void *shunt_deque_peek(const struct shunt_deque *deque, int64_t ahead)
+{
+	/* Relaxed: a hint. */
+	int64_t at = atomic_load_explicit(&deque->top, memory_order_relaxed) + ahead;
+	if (at >= atomic_load_explicit(&deque->bottom, memory_order_relaxed))
+		return NULL;
+	struct shunt_deque_buffer *buffer =
+		atomic_load_explicit(&deque->buffer, memory_order_relaxed);
+	return atomic_load_explicit(&buffer->element[(size_t)at & buffer->mask],
+		memory_order_relaxed);
 }
 
 /* Elements now; exact only for the owner without thieves. Any thread. */

@@ -44,12 +44,28 @@ static int probe_slots(const struct shunt_engine *engine, struct shunt_error *er
 	return rc;
 }
 
+/* fence=auto: what the kernel can. */
+static int choose_fence(struct shunt_engine *engine, struct shunt_error *err)
+{
+	const char *fence = shunt_value_text(&engine->own, "fence");
+	int rc = strcmp(fence, "full") ? shunt_barrier_register() : 0;
+	engine->fenced = rc || !strcmp(fence, "full");
+	if (rc && !strcmp(fence, "asymmetric"))
+		return shunt_fail(err, rc,
+			"fence=asymmetric: the kernel refuses membarrier (%s); fence=full runs "
+			"without it",
+			strerror(-rc));
+	return 0;
+}
+
 static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 {
 	unsigned count;
 	int rc = parse_workers(shunt_value_text(&engine->own, "workers"), &count, err);
 	if (!rc)
 		rc = probe_slots(engine, err);
+	if (!rc)
+		rc = choose_fence(engine, err);
 	if (!rc)
 		rc = engine->switch_slot->resolve(&engine->switch_values, &engine->swap, err);
 	if (!rc)
@@ -94,6 +110,9 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->policy_shared = engine->policy_shared;
 	worker->others_may_take = engine->worker_count > 1 &&
 				  (engine->policy->steals || engine->policy->shared);
+	worker->keeps_ready = !engine->policy->place &&
+			      (engine->policy->steals || engine->policy->shared);
+	worker->fenced = engine->worker_count > 1 && engine->fenced;
 	worker->next_deadline_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
 	worker->env.index = index;
@@ -141,6 +160,7 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 		shunt_trace_share(engine->trace);
 	engine->tick_ns = shunt_value_int(&engine->own, "tick");
 	engine->spin_ns = shunt_value_int(&engine->own, "wait.spin");
+	engine->nap_most_ns = shunt_value_int(&engine->own, "nap");
 	engine->interval = (unsigned)shunt_value_int(&engine->own, "interval");
 	engine->dispatch = shunt_value_text(&engine->own, "dispatch");
 	engine->quantum_ns = shunt_value_int(&engine->own, "quantum");

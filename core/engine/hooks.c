@@ -72,8 +72,7 @@ void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, un
 		return;
 	}
 	policy->enqueue(worker, task, why);
-	if (worker->others_may_take)
-		shunt_engine_notify(worker);
+	shunt_hook_offer(worker);
 }
 
 int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t generation)

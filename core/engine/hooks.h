@@ -18,6 +18,7 @@
 #ifndef SHUNT_CORE_ENGINE_HOOKS_H
 #define SHUNT_CORE_ENGINE_HOOKS_H
 
+#include "core/engine/barrier.h"
 #include "core/engine/probe.h"
 #include "core/engine/sanitize.h"
 #include "core/engine/worker.h"
@@ -84,8 +85,11 @@ SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *fr
 /* The one test: is a visit to the slow path due? */
 SHUNT_INLINE bool shunt_due(struct shunt_worker *worker)
 {
+	uint64_t switches = worker->switches + 1;
+	/* Relaxed: our own count, of which others ask only whether it moves [worker:switches]. */
+	__atomic_store_n(&worker->switches, switches, __ATOMIC_RELAXED);
 	/* Relaxed: a request seen one switch later is as good. */
-	return ++worker->switches >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
+	return switches >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
 }
 
 /* ---- yield ---------------------------------------------------------------------------------- */
@@ -140,12 +144,27 @@ SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool p
 	return shunt_switch(worker, current, next, many ? shunt_post_commit : NULL);
 }
 
+/* ---- offer ----------------------------------------------------------------------------------- */
+
+/* A task was queued here: is there an idle worker that could take it? */
+SHUNT_INLINE void shunt_hook_offer(struct shunt_worker *worker)
+{
+	if (!worker->others_may_take)
+		return;
+	/* Forbids that idle_count is read before the task is queued; pairs with announce (idle.c). */
+	shunt_barrier_frequent(worker->fenced);
+	/* Relaxed: ordered by that [engine:idle]. */
+	if (SHUNT_UNLIKELY(
+		    atomic_load_explicit(&worker->engine->idle_count, memory_order_relaxed) != 0))
+		shunt_engine_notify(worker);
+}
+
 /* ---- ready ----------------------------------------------------------------------------------- */
 
 SHUNT_INLINE void shunt_hook_ready(struct shunt_worker *worker, struct shunt_task *task, bool many,
 	bool probe, shunt_enqueue_fn *enqueue)
 {
-	if (many) {
+	if (many && SHUNT_UNLIKELY(!worker->keeps_ready)) {
 		shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
 		return;
 	}
@@ -154,6 +173,8 @@ SHUNT_INLINE void shunt_hook_ready(struct shunt_worker *worker, struct shunt_tas
 	if (probe)
 		shunt_probe_ready(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL, true);
 	enqueue(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL);
+	if (many)
+		shunt_hook_offer(worker);
 }
 
 /* ---- transfer -------------------------------------------------------------------------------- */
@@ -244,13 +265,15 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	if (probe)
 		shunt_probe_spawn(worker, task);
-	if (many) {
+	if (many && SHUNT_UNLIKELY(!worker->keeps_ready)) {
 		shunt_worker_ready(worker, task, SHUNT_WHY_NEW);
 		return 0;
 	}
 	if (probe)
 		shunt_probe_ready(worker, task, SHUNT_WHY_NEW, true);
 	enqueue(worker, task, SHUNT_WHY_NEW | SHUNT_FROM_LOCAL);
+	if (many)
+		shunt_hook_offer(worker);
 	return 0;
 }
 
@@ -264,8 +287,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		struct shunt_task *task_ = arg;                                                    \
 		struct shunt_worker *worker_ = task_->worker;                                      \
 		ENQUEUE(worker_, task_, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);                       \
-		if (worker_->others_may_take)                                                      \
-			shunt_engine_notify(worker_);                                              \
+		shunt_hook_offer(worker_);                                                         \
 	}                                                                                          \
 	static SHUNT_SLOW void P##_yield_slow_##TAG(struct shunt_ctx *ctx)                         \
 	{                                                                                          \

@@ -4,15 +4,19 @@
  *
  * Proof sketch. Work for a worker W appears in one of these places: (1) W's inbox, (2) a timer queue,
  * (3) a queue that W may steal from or shares.
- *   1. Whoever puts work there does: publish it; full fence; read idleness (W.idle for the inbox,
- *      idle_count for stealable work); if somebody is idle, wake it.
- *   2. A worker that goes to sleep does: announce (idle, idle_count); wait.prepare; full fence; look
- *      at every one of those places; and only if all are empty, wait.commit.
+ *   1. Whoever puts work there does: publish it; fence; read idleness (W.idle for the inbox,
+ *      idle_count for stealable work); if somebody is idle, wake it. Stealable work is put there at
+ *      every turn, so its fence is the frequent side of barrier.h: nothing, as a rule.
+ *   2. A worker that goes to sleep does: announce (idle, idle_count); wait.prepare; fence, the rare
+ *      side of barrier.h; look at every one of those places; and only if all are empty, wait.commit.
  *   3. Of two sides that each write, fence, then read the other's, at least one sees the other's
  *      write. So either the sleeper finds the work, or the publisher finds the sleeper.
  *   4. Found after prepare but before the sleep: wait.wake makes the coming commit return at once.
  *   5. Timers: W sleeps until the earliest deadline of all workers that it can see. A worker that
  *      arms an earlier one afterwards is itself running: it fires it, or the ticker makes it.
+ *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
+ *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2.
+ * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back.
  * No timeout stands in for a step of this. Removing a fence or a recheck is what the mutants of the
  * tests do.
  *
@@ -21,6 +25,7 @@
  * hold: nothing can ever wake them, a deadlock; or something that will come.
  */
 #include "core/descriptors.h"
+#include "core/engine/deque.h"
 #include "core/engine/hooks.h"
 
 #include <string.h>
@@ -57,52 +62,7 @@ static size_t waits_in_flight(const struct shunt_engine *engine)
 	return sum;
 }
 
-/* ---- stealing, and other workers' late timers ------------------------------------------------- */
-
-static struct shunt_worker *rotate(struct shunt_worker *thief, unsigned start, unsigned attempt)
-{
-	struct shunt_engine *engine = thief->engine;
-	if (attempt >= engine->worker_count)
-		return NULL;
-	return engine->workers[(start + attempt) % engine->worker_count];
-}
-
-static struct shunt_task *steal(struct shunt_worker *thief)
-{
-	struct shunt_engine *engine = thief->engine;
-	const struct shunt_policy *policy = engine->policy;
-	if (!policy->steals)
-		return NULL;
-	/* Relaxed: a limit on wasted effort, not a promise [engine:searching]. */
-	if (2 * atomic_fetch_add_explicit(&engine->searching, 1, memory_order_relaxed) >=
-		engine->worker_count + 1) {
-		atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed);
-		return NULL;
-	}
-	unsigned start = (unsigned)shunt_rng_below(&thief->env.rng, engine->worker_count);
-	struct shunt_task *task = NULL;
-	struct shunt_worker *victim = NULL;
-	for (unsigned attempt = 0; !task; attempt++) {
-		victim = policy->victim ? policy->victim(thief, attempt)
-					: rotate(thief, start, attempt);
-		if (!victim)
-			break;
-		if (victim == thief)
-			continue;
-		thief->steals_tried++;
-		task = policy->steal(thief, victim);
-	}
-	/* Relaxed as above; but the last searcher that found work hands the search on. */
-	bool last = atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed) == 1;
-	if (task) {
-		thief->steals_won++;
-		if (engine->probing)
-			shunt_probe_steal(thief, victim, task);
-		if (last)
-			shunt_engine_notify(thief);
-	}
-	return task;
-}
+/* ---- looking for work -------------------------------------------------------------------------- */
 
 static void serve_others(struct shunt_worker *worker)
 {
@@ -131,7 +91,7 @@ static struct shunt_task *look_for_work(struct shunt_worker *worker)
 		return task;
 	serve_others(worker);
 	task = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
-	return task ? task : steal(worker);
+	return task || worker->thrift.nap_due ? task : shunt_thief_steal(worker);
 }
 
 /* ---- announcing and rechecking ----------------------------------------------------------------- */
@@ -148,9 +108,9 @@ static void announce(struct shunt_worker *worker)
 	atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
 	engine->wait_slot->prepare(worker->wait);
-	/* Sequentially consistent: forbids that a recheck is made before the announcement is seen;
-	 * pairs with the fences in shunt_worker_poke and shunt_engine_notify. */
-	shunt_full_fence();
+	/* Forbids that a recheck is made before the announcement is seen; pairs with the fence in
+	 * shunt_worker_poke, and with shunt_hook_offer, whose side passes often. */
+	shunt_barrier_rare(engine->fenced || !worker->others_may_take);
 }
 
 /* Takes a worker off the idle list if it is still there. Context: idle_lock held. */
@@ -169,14 +129,16 @@ static bool unlist(struct shunt_engine *engine, struct shunt_worker *worker)
 	return false;
 }
 
-static void retract(struct shunt_worker *worker)
+/* False: somebody has taken it off the list, to wake it. */
+static bool retract(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	pthread_mutex_lock(&engine->idle_lock);
-	unlist(engine, worker);
+	bool listed = unlist(engine, worker);
 	/* Relaxed: who still sees it set makes one wake too many. */
 	atomic_store_explicit(&worker->idle, 0, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
+	return listed;
 }
 
 /* Everything that could be work for this worker, looked at after the fence of announce. */
@@ -261,8 +223,8 @@ void shunt_engine_stop(struct shunt_engine *engine)
 void shunt_engine_notify(struct shunt_worker *from)
 {
 	struct shunt_engine *engine = from->engine;
-	/* Sequentially consistent: forbids that idle_count is read before the work is seen; pairs
-	 * with the fence in announce. */
+	/* Sequentially consistent: forbids that a thief's count of searchers goes down after it has
+	 * looked for sleepers; pairs with the fence in announce. */
 	shunt_full_fence();
 	/* Relaxed: ordered by the fence. A searcher will find the work or hand the search on. */
 	if (!atomic_load_explicit(&engine->idle_count, memory_order_relaxed) ||
@@ -280,6 +242,12 @@ void shunt_engine_notify(struct shunt_worker *from)
 	}
 }
 
+static void fail_sleep(struct shunt_engine *engine, int rc)
+{
+	shunt_engine_fail(engine, rc, "the kernel refused to let a worker sleep: %s",
+		strerror(-rc));
+}
+
 static bool spin(struct shunt_worker *worker)
 {
 	int64_t until = worker->engine->spin_ns ? shunt_now_ns() + worker->engine->spin_ns : 0;
@@ -292,40 +260,93 @@ static bool spin(struct shunt_worker *worker)
 	return false;
 }
 
-struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
+/*
+ * Sleeps though others may have work: to steal has not paid lately (thief.c). No announcement, because
+ * nobody is to wake it for work that others have; what is this worker's alone ends a nap as it ends a
+ * sleep. Nothing relies on the nap's end but that a thief comes back.
+ */
+static void nap(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
+	int64_t now = shunt_now_ns(), until = now + shunt_thief_nap_begin(worker);
+	int64_t deadline = earliest_deadline(engine);
+	shunt_deque_detach(&worker->thrift.attached);
+	/* Relaxed: ordered before the looks by the fence below [worker:idle]. */
+	atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);
+	engine->wait_slot->prepare(worker->wait);
+	/* Sequentially consistent: forbids that the inbox is looked at before idle is seen; pairs with
+	 * the fence in shunt_worker_poke. */
+	shunt_full_fence();
+	/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
+	if (!inbox_empty(worker) || deadline <= now ||
+		atomic_load_explicit(&engine->stopping, memory_order_acquire)) {
+		engine->wait_slot->abort(worker->wait);
+	} else {
+		shunt_probe_sleep(worker, true);
+		int rc = engine->wait_slot->commit(worker->wait,
+			deadline < until ? deadline : until);
+		shunt_probe_sleep(worker, false);
+		shunt_worker_flush_fired(worker);
+		shunt_thief_nap_end(worker, shunt_now_ns() - now);
+		if (rc)
+			fail_sleep(engine, rc);
+	}
+	/* Relaxed: who still sees it set makes one wake too many. */
+	atomic_store_explicit(&worker->idle, 0, memory_order_relaxed);
+}
+
+/* Announces, looks again and sleeps, or ends the run. True: there was work that others have, or
+ * somebody woke this worker for some. */
+static bool sleep_or_end(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	enum verdict verdict = GO_ON;
+	int64_t live = 0, deadline = earliest_deadline(engine);
+	bool work = true;
+	int rc = 0;
+	shunt_deque_detach(&worker->thrift.attached);
+	announce(worker);
+	if (anything_to_do(worker) || (deadline != SHUNT_NEVER && deadline <= shunt_now_ns()) ||
+		(verdict = judge(engine, &live)) != GO_ON) {
+		engine->wait_slot->abort(worker->wait);
+		retract(worker);
+	} else {
+		int64_t before = shunt_now_ns();
+		worker->sleeps++;
+		shunt_probe_sleep(worker, true);
+		rc = engine->wait_slot->commit(worker->wait, deadline);
+		shunt_probe_sleep(worker, false);
+		shunt_worker_flush_fired(worker);
+		work = !retract(worker);
+		if (shunt_now_ns() - before > 2 * engine->nap_most_ns)
+			worker->thrift.nap_ns = 0; /* what it knew of others' work is out of date */
+	}
+	if (verdict == DEADLOCK)
+		fail_deadlock(engine, live);
+	else if (verdict == FINISHED)
+		shunt_engine_stop(engine);
+	else if (rc)
+		fail_sleep(engine, rc);
+	return work;
+}
+
+struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
+{
 	struct shunt_task *task = NULL;
+	bool work = false;
 	shunt_probe_idle(worker, true);
+	shunt_thief_judge(worker);
 	while (!(task = look_for_work(worker))) {
 		/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
-		if (atomic_load_explicit(&engine->stopping, memory_order_acquire))
+		if (atomic_load_explicit(&worker->engine->stopping, memory_order_acquire))
 			break;
-		if (spin(worker))
-			continue;
-		announce(worker);
-		int64_t live = 0, deadline = earliest_deadline(engine);
-		enum verdict verdict = GO_ON;
-		int rc = 0;
-		if (anything_to_do(worker) ||
-			(deadline != SHUNT_NEVER && deadline <= shunt_now_ns()) ||
-			(verdict = judge(engine, &live)) != GO_ON) {
-			engine->wait_slot->abort(worker->wait);
-		} else {
-			worker->sleeps++;
-			shunt_probe_sleep(worker, true);
-			rc = engine->wait_slot->commit(worker->wait, deadline);
-			shunt_probe_sleep(worker, false);
-			shunt_worker_flush_fired(worker);
-		}
-		retract(worker);
-		if (verdict == DEADLOCK)
-			fail_deadlock(engine, live);
-		else if (verdict == FINISHED)
-			shunt_engine_stop(engine);
-		else if (rc)
-			shunt_engine_fail(engine, rc,
-				"the kernel refused to let a worker sleep: %s", strerror(-rc));
+		if (work)
+			shunt_thief_futile(worker);
+		work = false;
+		if (worker->thrift.nap_due)
+			nap(worker);
+		else
+			work = spin(worker) || sleep_or_end(worker);
 	}
 	shunt_probe_idle(worker, false);
 	return task;

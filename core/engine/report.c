@@ -21,7 +21,7 @@ void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 		ADD(ctx.count.transfers_direct), ADD(ctx.count.transfers_plain);
 		ADD(timers_armed), ADD(timers_fired), ADD(timers_cancelled);
 		ADD(slow_visits), ADD(commits), ADD(injected_drained);
-		ADD(steals_tried), ADD(steals_won), ADD(remote_wakes);
+		ADD(steals_tried), ADD(steals_won), ADD(tasks_stolen), ADD(remote_wakes), ADD(naps);
 		ADD(expired_for_others), ADD(sleeps), ADD(wait_syscalls);
 		ADD(quanta), ADD(preemptions);
 	}
@@ -54,11 +54,13 @@ void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 		{"injected", sum.injected_drained},
 		{"steals_tried", sum.steals_tried},
 		{"steals_won", sum.steals_won},
+		{"tasks_stolen", sum.tasks_stolen},
 		{"remote_wakes", sum.remote_wakes},
 		{"timers_fired_for_others", sum.expired_for_others},
 		{"quanta_used_up", sum.quanta},
 		{"preemptions", sum.preemptions},
 		{"worker_sleeps", sum.sleeps},
+		{"worker_naps", sum.naps},
 		{"wait_syscalls", sum.wait_syscalls},
 	};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
@@ -91,6 +93,8 @@ static void list_own(const struct shunt_engine *engine, setting_fn *setting, voi
 			snprintf(text, sizeof(text), "%u", engine->worker_count);
 		else if (!strcmp(key, "mt"))
 			snprintf(text, sizeof(text), "%d", engine->sched.many);
+		else if (!strcmp(key, "fence"))
+			snprintf(text, sizeof(text), "%s", engine->fenced ? "full" : "asymmetric");
 		else if (!strcmp(key, "stack.guard"))
 			snprintf(text, sizeof(text), "%s", shunt_guard_name(engine->stacks.guard));
 		else if (!strcmp(key, "stack.size"))

@@ -47,12 +47,24 @@ typedef int shunt_status_swap_fn(void **save, void *load, uintptr_t value);
 typedef int shunt_status_swap_post_fn(void **save, void *load, uintptr_t value, shunt_post_fn *post,
 	void *arg);
 
+/* What a thief knows of its stealing (thief.c). */
+struct shunt_thrift {
+	struct shunt_worker *prey;  /* of the window, and of the base */
+	_Atomic unsigned *attached; /* [deque:thieves] of the deque that it stays attached to */
+	int64_t since_ns;           /* the window's begin; 0: none is open */
+	uint64_t prey_switches, own_switches; /* then */
+	uint64_t base;                        /* the prey's switches in a millisecond, alone */
+	int64_t base_ns;                      /* when that was measured */
+	int64_t nap_ns; /* the last nap that stealing did not pay; 0: it did */
+	bool nap_due;
+};
+
 struct shunt_worker {
 	struct shunt_ctx ctx; /* first: the thread-local context is the worker */
 
 	/* Every switch. */
-	_Alignas(64) uint64_t switches;
-	_Atomic uint64_t limit; /* [worker:limit] shared: anybody may set it to 0 */
+	_Alignas(64) uint64_t switches; /* [worker:switches] shared for reading */
+	_Atomic uint64_t limit;         /* [worker:limit] shared: anybody may set it to 0 */
 	shunt_status_swap_fn *swap;
 	shunt_status_swap_post_fn *swap_post;
 	int *errno_at; /* &errno of the worker's thread */
@@ -64,6 +76,8 @@ struct shunt_worker {
 	_Alignas(64) unsigned char policy[SHUNT_POLICY_BYTES];
 	void *policy_shared;
 	bool others_may_take; /* what is queued here: the policy steals or shares, with others there */
+	bool keeps_ready;     /* what becomes ready here is queued here */
+	bool fenced;          /* with others there: fence=full (barrier.h) */
 	struct shunt_env env;
 
 	/* Off the hot path. */
@@ -79,6 +93,8 @@ struct shunt_worker {
 	uint64_t slow_visits, commits, injected_drained, steals_tried, steals_won, tasks_stolen;
 	uint64_t remote_wakes, expired_for_others, sleeps, wait_syscalls;
 	void *wait; /* the wait slot's part */
+	struct shunt_thrift thrift;
+	uint64_t naps;
 	int64_t stamp_ns,
 		slice_ns; /* stamped switches: the last one, and the running task's first */
 	uint64_t quanta, preemptions; /* checkpoints that said so */
@@ -124,7 +140,8 @@ struct shunt_engine {
 	const struct shunt_hooks *hooks;
 	const char *dispatch;
 	bool oversubscribed;
-	int64_t tick_ns, spin_ns, slack_ns;
+	int64_t tick_ns, spin_ns, slack_ns, nap_most_ns;
+	bool fenced;              /* fence=full: no asymmetric fence (barrier.h) */
 	int64_t quantum_ns;       /* 0: none */
 	bool stamped;             /* every switch is: a quantum, or the policy needs the time */
 	struct shunt_clock clock; /* of the stamps; made only if there are any */
@@ -152,9 +169,9 @@ struct shunt_engine {
 	pthread_mutex_t idle_lock;
 	struct shunt_worker *idle_list;
 	unsigned idle_workers;
-	_Atomic unsigned idle_count;          /* [engine:idle] */
-	_Atomic unsigned searching;           /* [engine:searching] */
-	int64_t holds;                        /* outside sources announced */
+	_Alignas(64) _Atomic unsigned idle_count; /* [engine:idle] read at every push */
+	_Alignas(64) _Atomic unsigned searching;  /* [engine:searching] */
+	int64_t holds;                            /* outside sources announced */
 	pthread_cond_t gate;                  /* a worker came to, or will never come to, a gate */
 	unsigned expected, started, finished; /* workers: that will come, at either gate */
 	_Atomic int64_t external_spawns;      /* [engine:external] */
@@ -166,6 +183,12 @@ struct shunt_engine {
 
 	struct shunt_ticker *ticker;
 };
+
+static inline uint64_t shunt_worker_switches(const struct shunt_worker *worker)
+{
+	/* Relaxed: does it get on? [worker:switches] */
+	return __atomic_load_n(&worker->switches, __ATOMIC_RELAXED);
+}
 
 static inline struct shunt_worker *shunt_worker_of(struct shunt_ctx *ctx)
 {
@@ -257,9 +280,22 @@ void shunt_engine_hold(struct shunt_sched *sched, int delta);
 /* Finds the next task for a worker whose queue is empty, sleeping as long as there is none. NULL:
  * the engine stops. Context: the worker's own stack. */
 struct shunt_task *shunt_worker_idle(struct shunt_worker *worker);
-/* Work was put where an idle worker could take it: wakes one if nobody is searching. */
+/* Work was put where an idle worker could take it: wakes one if nobody is searching. Context: a full
+ * fence, or the frequent side of barrier.h, after it was put there. */
 void shunt_engine_notify(struct shunt_worker *from);
 void shunt_engine_stop(struct shunt_engine *engine);
+
+/* ---- engine/thief.c --------------------------------------------------------------------------- */
+
+/* Work of another worker, or NULL. */
+struct shunt_task *shunt_thief_steal(struct shunt_worker *thief);
+/* The worker has nothing left of its own: did what it stole pay? */
+void shunt_thief_judge(struct shunt_worker *thief);
+/* It looked for work because there was some, and got none. */
+void shunt_thief_futile(struct shunt_worker *thief);
+/* Before and after a nap: how long it may be; how long it was. */
+int64_t shunt_thief_nap_begin(struct shunt_worker *thief);
+void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns);
 
 /* ---- engine/ticker.c ------------------------------------------------------------------------- */
 

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stealing, and when to leave it.
+ *
+ * A stolen task costs both sides some 300 ns: its descriptor, its stack and its joiner cross from one
+ * cache to the other, and back. To wake a worker for it costs the waker 5 us and takes 30. Where tasks
+ * are shorter than that a second worker makes all slower; where they are longer it doubles the speed.
+ * Nobody says beforehand which it is, so the thief measures it: do the two get through more switches in
+ * a time than its victim did alone, while the thief slept? Where they do not, it naps, and twice as long
+ * each time, at most `nap`; likewise when it was woken for work and found none. Nobody wakes it from a
+ * nap for work that others have. So a program of crumbs loses a few percent to a worker that comes by
+ * every millisecond, and one that begins to have work for two has both within that time.
+ *
+ *   window   from the first steal after a nap, WINDOW_NS at least, looked at whenever the thief has
+ *            nothing left of its own
+ *   base     the victim's switches in a time, alone: of the last nap. Older than BASE_AGE_NS it is
+ *            measured again, in the shortest of naps.
+ *
+ * nap=0: a worker sleeps only when there is nothing to steal.
+ */
+#include "core/engine/hooks.h"
+
+#define NAP_FIRST_NS 20000
+#define WINDOW_NS    50000
+#define BASE_AGE_NS  2000000
+#define PER_NS       1000000 /* switches are compared per millisecond */
+#define GAIN_LEAST   5       /* a fifth more, or it did not pay */
+
+static struct shunt_worker *rotate(struct shunt_worker *thief, unsigned start, unsigned attempt)
+{
+	struct shunt_engine *engine = thief->engine;
+	if (attempt >= engine->worker_count)
+		return NULL;
+	return engine->workers[(start + attempt) % engine->worker_count];
+}
+
+/* One round of all others. */
+static struct shunt_task *search(struct shunt_worker *thief, struct shunt_worker **from)
+{
+	const struct shunt_policy *policy = thief->engine->policy;
+	unsigned start = (unsigned)shunt_rng_below(&thief->env.rng, thief->engine->worker_count);
+	for (unsigned attempt = 0;; attempt++) {
+		struct shunt_worker *victim = policy->victim ? policy->victim(thief, attempt)
+							     : rotate(thief, start, attempt);
+		if (!victim)
+			return NULL;
+		if (victim == thief)
+			continue;
+		thief->steals_tried++;
+		*from = victim;
+		struct shunt_task *task = policy->steal(thief, victim);
+		if (task)
+			return task;
+	}
+}
+
+static void open_window(struct shunt_worker *thief, struct shunt_worker *victim)
+{
+	struct shunt_thrift *thrift = &thief->thrift;
+	if (thrift->prey != victim)
+		thrift->base_ns = 0;
+	thrift->prey = victim;
+	thrift->prey_switches = shunt_worker_switches(victim);
+	thrift->own_switches = thief->switches - thief->steals_won;
+	thrift->since_ns = shunt_now_ns();
+}
+
+struct shunt_task *shunt_thief_steal(struct shunt_worker *thief)
+{
+	struct shunt_engine *engine = thief->engine;
+	struct shunt_worker *victim = NULL;
+	if (!engine->policy->steals || engine->worker_count == 1)
+		return NULL;
+	/* At most half the workers search. Relaxed: a limit on wasted effort, not a promise
+	 * [engine:searching]. */
+	if (2 * atomic_fetch_add_explicit(&engine->searching, 1, memory_order_relaxed) >=
+		engine->worker_count + 1) {
+		atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed);
+		return NULL;
+	}
+	struct shunt_task *task = search(thief, &victim);
+	/* Relaxed as above; but the last searcher that found work hands the search on. */
+	bool last = atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed) == 1;
+	if (!task)
+		return NULL;
+	if (engine->nap_most_ns && !thief->thrift.since_ns)
+		open_window(thief, victim);
+	thief->steals_won++;
+	thief->tasks_stolen++;
+	if (engine->probing)
+		shunt_probe_steal(thief, victim, task);
+	if (last)
+		shunt_engine_notify(thief);
+	return task;
+}
+
+void shunt_thief_futile(struct shunt_worker *thief)
+{
+	int64_t most = thief->engine->nap_most_ns, next = thief->thrift.nap_ns * 2;
+	if (!most || !thief->engine->policy->steals)
+		return;
+	if (next < NAP_FIRST_NS)
+		next = NAP_FIRST_NS;
+	thief->thrift.nap_ns = next < most ? next : most;
+	thief->thrift.nap_due = true;
+	thief->thrift.since_ns = 0;
+}
+
+void shunt_thief_judge(struct shunt_worker *thief)
+{
+	struct shunt_thrift *thrift = &thief->thrift;
+	if (!thrift->since_ns)
+		return;
+	int64_t now = shunt_now_ns(), window = now - thrift->since_ns;
+	if (window < WINDOW_NS)
+		return;
+	/* A switch more for each steal, back to the worker's own stack. */
+	uint64_t together = shunt_worker_switches(thrift->prey) - thrift->prey_switches +
+			    thief->switches - thief->steals_won - thrift->own_switches;
+	thrift->since_ns = 0;
+	if (now - thrift->base_ns > BASE_AGE_NS)
+		thrift->nap_due = true; /* to measure it */
+	else if (together * PER_NS / (uint64_t)window < thrift->base + thrift->base / GAIN_LEAST)
+		shunt_thief_futile(thief);
+	else
+		thrift->nap_ns = 0;
+}
+
+int64_t shunt_thief_nap_begin(struct shunt_worker *thief)
+{
+	struct shunt_thrift *thrift = &thief->thrift;
+	thrift->nap_due = false;
+	thief->naps++;
+	if (thrift->prey)
+		thrift->prey_switches = shunt_worker_switches(thrift->prey);
+	return thrift->nap_ns ? thrift->nap_ns : NAP_FIRST_NS;
+}
+
+void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns)
+{
+	struct shunt_thrift *thrift = &thief->thrift;
+	if (!thrift->prey || slept_ns < NAP_FIRST_NS / 2)
+		return;
+	thrift->base = (shunt_worker_switches(thrift->prey) - thrift->prey_switches) * PER_NS /
+		       (uint64_t)slept_ns;
+	thrift->base_ns = shunt_now_ns();
+}
