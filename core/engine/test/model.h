@@ -39,6 +39,7 @@ struct model {
 	/* Does the state break the rule? ended: no thread can go on. */
 	bool (*broken)(const struct model_state *state, bool ended);
 	int mistake; /* 0: none; else which one the model is to make */
+	bool first;  /* the first state that breaks the rule is enough */
 };
 
 struct model_search {
@@ -130,7 +131,7 @@ static inline void model_grow(struct model_search *search)
 static inline void model_visit(struct model_search *search, const struct model_state *state)
 {
 	const struct model *model = search->model;
-	if (!model_note(search, state))
+	if ((model->first && search->broken) || !model_note(search, state))
 		return;
 	bool moved = false;
 	for (int i = 0; i < model->threads; i++) {

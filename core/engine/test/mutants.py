@@ -49,6 +49,7 @@ STEAL = "backends/policy/steal.c"
 SHARED = "backends/policy/shared.c"
 TASK = "core/task.h"
 DEQUE = "core/engine/deque.h"
+TORTURE_DEQUE = "core/engine/test/torture_deque.c"
 KEYED = "core/engine/keyed.h"
 EDF = "backends/policy/edf.c"
 SRPT = "backends/policy/srpt.c"
@@ -113,12 +114,26 @@ MUTANTS = [
            "shunt_worker_poke(target, from);\n}\n\n/* Acts", "(void)from;\n}\n\n/* Acts",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a worker goes to sleep unannounced", "core/engine/idle.c",
-           "atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);", "",
+           "atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);\n"
+           "\tpthread_mutex_unlock(&engine->idle_lock);", "pthread_mutex_unlock(&engine->idle_lock);",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("the mark of an injected task is not cleared", "core/engine/inbox.c",
            "atomic_exchange_explicit(&task->injected, 0, memory_order_acq_rel);",
            "atomic_load_explicit(&task->injected, memory_order_acquire);",
            "torture_wake", "asm:workers=2,policy=fifo"),
+    Mutant("work is offered to nobody", "core/engine/hooks.h",
+           "memory_order_relaxed) != 0))\n\t\tshunt_engine_notify(worker);", "memory_order_relaxed) != 0))\n\t\treturn;",
+           "torture_wake", "asm:workers=2,policy=steal,nap=0", (STEAL,)),
+    Mutant("a worker goes to sleep and nobody counts it", "core/engine/idle.c",
+           "[engine:idle]. */\n\tatomic_store_explicit(&engine->idle_count, engine->idle_workers,"
+           " memory_order_relaxed);", "[engine:idle]. */",
+           "torture_wake", "asm:workers=2,policy=steal,nap=0"),
+    Mutant("a nap ends only with a timer", "core/engine/idle.c",
+           "commit(worker->wait, deadline < until ? deadline : until)", "commit(worker->wait, deadline)",
+           "torture_wake", "asm:workers=2,policy=steal"),
+    Mutant("a single ready task is never stolen", STEAL,
+           "(ready == 1 && !gets_to_it(victim))", "(ready < 0 && !gets_to_it(victim))",
+           "torture_wake", "asm:workers=2,policy=steal"),
     Mutant("an armed deadline is told to nobody", "core/engine/timer.c",
            "if (earliest)\n\t\t\tpublish_deadline(worker, deadline_ns);", "",
            "torture_timeout", "asm"),
@@ -139,14 +154,21 @@ MUTANTS = [
            "\t\t\tjoiner_set(task, generation | SHUNT_JOINER_ENDED);", "",
            "torture_sync", "asm:workers=2,policy=steal"),
     # ---- the deque
+    Mutant("the owner does not reckon with thieves", DEQUE,
+           "if (__builtin_expect(!atomic_load_explicit(&deque->thieves, memory_order_acquire), 1)) {",
+           "if (true) {",
+           "torture_deque", "", (TORTURE_DEQUE,)),
+    Mutant("a thief of several claims one", DEQUE,
+           "top + (int64_t)count,", "top + 1,",
+           "torture_deque", "", (TORTURE_DEQUE,)),
     Mutant("the owner takes the last element without asking", DEQUE,
            CAS_ON_TOP.format("\t\t\t").rstrip() + "\n\t\t\telement = NULL;",
            "atomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst);",
-           "torture_resume", "asm:workers=4,policy=steal,interval=1", (STEAL,)),
+           "torture_deque", "", (TORTURE_DEQUE,)),
     Mutant("a thief takes without asking", DEQUE,
            CAS_ON_TOP.format("\t\t") + "{\n\t\t*lost = true;\n\t\treturn NULL;\n\t}",
            "(void)lost;\n\tatomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst);",
-           "torture_resume", "asm:workers=4,policy=steal,interval=1", (STEAL,)),
+           "torture_deque", "", (TORTURE_DEQUE,)),
     # ---- policies with keys, and slices
     Mutant("equal keys are not in order of arrival", KEYED,
            "a->key != b->key ? a->key < b->key : a->arrival < b->arrival",
@@ -206,7 +228,8 @@ class Build:
         self.compiles: dict[str, tuple[Path, list[str]]] = {}
         for entry in json.loads((folder / "compile_commands.json").read_text()):
             words = shlex.split(entry["command"])
-            if any("shunt_core.dir" in word or "shunt_plugins.dir" in word for word in words):
+            if any(f"{part}.dir" in word for word in words
+                   for part in ("shunt_core", "shunt_plugins", "test_torture_deque")):
                 name = os.path.relpath(entry["file"], ROOT)
                 self.compiles[name] = (Path(entry["directory"]), words)
 

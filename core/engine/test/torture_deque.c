@@ -1,124 +1,182 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every element pushed on a deque is taken exactly once, by its owner or by one thief.
+ * Of the deque every element is taken once, by its owner or by a thief, and no thief sees less of it
+ * than its pusher wrote.
  *
- * Threads, not tasks: an owner that pushes and takes at either end in random bursts, so that the deque
- * is empty, holds one element, or grows, all the time, and thieves that never rest. Each counts what it
- * got; an element that two got, or nobody, shows in the counts.
+ * The owner pushes and takes bursts of a few, so that the last element is fought for all the time;
+ * thieves attach, steal some, detach, and come again. With and without fence=full; and the queue that
+ * all take from at the top, where thieves take several at once. model_deque.c explores all orders of a
+ * few steps; this runs the compiled code on the machine's own memory order.
  */
 #include "core/engine/deque.h"
 
-#include "core/engine/sanitize.h"
-#include "core/rng.h"
+#include "core/engine/test/engine_torture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define THIEVES 3
-#ifdef SHUNT_TSAN
-#define ELEMENTS 20000
-#else
-#define ELEMENTS 200000
-#endif
+#define THIEVES  2
+#define BATCH    8
+#define ELEMENTS (uint64_t) TORTURE_SCALE(200000)
 
-static struct shunt_deque deque;
-static _Atomic unsigned char taken[ELEMENTS + 1]; /* how often, of each element; 0 is none */
-static _Atomic int over;
+struct element {
+	uint64_t number;   /* written before the push; read by whoever takes it */
+	_Atomic int times; /* [element:times] relaxed: how often it was taken */
+};
 
-static int64_t now_ns(void)
+struct arena {
+	struct shunt_deque deque;
+	struct element *element; /* of this round */
+	bool full, oldest_first;
+	_Atomic int stop;                      /* [arena:stop] */
+	_Atomic uint64_t stolen, doubled, odd; /* [arena:sums] relaxed */
+};
+
+struct thief {
+	struct arena *arena;
+	uint64_t seed;
+};
+
+static void taken(struct arena *arena, struct element *element, uint64_t magic)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	/* Relaxed: sums, read after the threads have ended. */
+	if (atomic_fetch_add_explicit(&element->times, 1, memory_order_relaxed))
+		atomic_fetch_add_explicit(&arena->doubled, 1, memory_order_relaxed);
+	if (element->number % 1000 != magic)
+		atomic_fetch_add_explicit(&arena->odd, 1, memory_order_relaxed);
 }
 
-static uint64_t count(void *element)
+static void *steal(void *arg)
 {
-	if (!element)
-		return 0;
-	atomic_fetch_add_explicit(&taken[(uintptr_t)element], 1, memory_order_relaxed);
-	return 1;
-}
-
-static void *thief(void *arg)
-{
-	uint64_t got = 0;
-	(void)arg;
-	while (!over) {
-		bool lost = false;
-		got += count(shunt_deque_steal(&deque, &lost));
-	}
-	return (void *)(uintptr_t)got;
-}
-
-/* Pushes all elements, taking some back meanwhile. How many it got. */
-static uint64_t own(struct shunt_rng *rng)
-{
-	uint64_t got = 0;
-	for (uintptr_t next = 1; next <= ELEMENTS;) {
-		/* Mostly few: the last element is where owner and thieves meet. */
-		uint64_t most = shunt_rng_below(rng, 64) ? 4 : 2000;
-		for (uint64_t i = 1 + shunt_rng_below(rng, most); i && next <= ELEMENTS; i--)
-			assert_int_equal(shunt_deque_push(&deque, (void *)next++), 0);
-		for (uint64_t i = shunt_rng_below(rng, most + 2); i; i--)
-			got += count(shunt_rng_below(rng, 4)
-					     ? shunt_deque_take(&deque, true)
-					     : shunt_deque_take_oldest(&deque, true));
-	}
-	for (void *element; (element = shunt_deque_take(&deque, true));)
-		got += count(element);
-	return got;
-}
-
-static void one_round(struct shunt_rng *rng)
-{
-	pthread_t thread[THIEVES];
-	uint64_t got;
-	memset(taken, 0, sizeof(taken));
-	over = 0;
-	assert_int_equal(shunt_deque_init(&deque), 0);
-	for (int i = 0; i < THIEVES; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, thief, NULL), 0);
-	got = own(rng);
-	/* Nothing left: what the owner cannot take any more a thief has, or is about to count. */
-	over = 1;
-	for (int i = 0; i < THIEVES; i++) {
-		void *stolen;
-		assert_int_equal(pthread_join(thread[i], &stolen), 0);
-		got += (uintptr_t)stolen;
-	}
-	for (size_t i = 1; i <= ELEMENTS; i++)
-		if (taken[i] != 1)
-			fail_msg("element %zu was taken %d times", i, taken[i]);
-	assert_int_equal(got, ELEMENTS);
-	shunt_deque_fini(&deque);
-}
-
-static void each_element_is_taken_once(void **state)
-{
-	const char *given = getenv("SHUNT_SEED"), *ms = getenv("SHUNT_TORTURE_MS");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-	int64_t until = now_ns() + (ms ? strtoll(ms, NULL, 10) : 1000) * 1000000;
+	struct thief *thief = arg;
+	struct arena *arena = thief->arena;
 	struct shunt_rng rng;
-	(void)state;
-	print_message("seed %llu (SHUNT_SEED=%llu repeats it)\n", (unsigned long long)seed,
-		(unsigned long long)seed);
-	shunt_rng_init(&rng, seed);
+	_Atomic unsigned *attached = NULL; /* [deque:thieves] */
+	void *batch[BATCH];
+	uint64_t stolen = 0;
+	shunt_rng_init(&rng, thief->seed);
+	/* Acquire pairs with the release in fight [arena:stop]. */
+	while (!atomic_load_explicit(&arena->stop, memory_order_acquire)) {
+		if (!arena->oldest_first)
+			shunt_deque_attach(&arena->deque, &attached, arena->full);
+		for (uint64_t tries = shunt_rng_below(&rng, 20000); tries; tries--) {
+			bool lost = false;
+			size_t count = 0;
+			if (arena->oldest_first)
+				count = shunt_deque_steal_half(&arena->deque, batch, BATCH);
+			else
+				count = (batch[0] = shunt_deque_steal(&arena->deque, &lost)) !=
+					NULL;
+			for (size_t i = 0; i < count; i++)
+				taken(arena, batch[i], 7);
+			stolen += count;
+		}
+		shunt_deque_detach(&attached);
+		for (uint64_t pause = shunt_rng_below(&rng, 200); pause; pause--)
+			shunt_cpu_relax();
+	}
+	/* Relaxed: a sum. */
+	atomic_fetch_add_explicit(&arena->stolen, stolen, memory_order_relaxed);
+	return NULL;
+}
+
+/* Pushes each element once, and takes; how many the owner took. */
+static uint64_t fight(struct arena *arena, struct shunt_rng *rng)
+{
+	uint64_t pushed = 0, own = 0;
+	while (pushed < ELEMENTS) {
+		/* Mostly few: the last element is where owner and thieves meet. Or so many that it grows. */
+		uint64_t most = shunt_rng_below(rng, 64) ? 3 : 2000;
+		for (uint64_t burst = shunt_rng_below(rng, most); burst && pushed < ELEMENTS;
+			burst--) {
+			arena->element[pushed].number = pushed * 1000 + 7;
+			assert_int_equal(shunt_deque_push(&arena->deque, &arena->element[pushed++]),
+				0);
+		}
+		for (uint64_t burst = shunt_rng_below(rng, most + 1); burst; burst--) {
+			struct element *one = arena->oldest_first
+						      ? shunt_deque_take_oldest(&arena->deque, true)
+						      : shunt_deque_take(&arena->deque);
+			if (!one)
+				break;
+			taken(arena, one, 7);
+			own++;
+		}
+	}
+	return own;
+}
+
+/* All that was pushed was taken, here or there, or is left. */
+static void account(struct arena *arena, uint64_t own)
+{
+	uint64_t left = (uint64_t)shunt_deque_count(&arena->deque);
+	print_message("%llu taken, %llu stolen, %llu left\n", (unsigned long long)own,
+		(unsigned long long)arena->stolen, (unsigned long long)left);
+	assert_int_equal(arena->doubled, 0);
+	assert_int_equal(arena->odd, 0);
+	assert_int_equal(own + arena->stolen + left, ELEMENTS);
+}
+
+static void one_round(struct arena *arena, struct shunt_rng *rng)
+{
+	struct thief thief[THIEVES];
+	pthread_t thread[THIEVES];
+	memset(arena->element, 0, ELEMENTS * sizeof(*arena->element));
+	arena->stolen = arena->stop = 0;
+	assert_int_equal(shunt_deque_init(&arena->deque, arena->full && !arena->oldest_first), 0);
+	for (int i = 0; i < THIEVES; i++) {
+		thief[i] = (struct thief){arena, shunt_rng_next(rng)};
+		assert_int_equal(pthread_create(&thread[i], NULL, steal, &thief[i]), 0);
+	}
+	uint64_t own = fight(arena, rng);
+	/* Release pairs with the acquire in steal [arena:stop]. */
+	atomic_store_explicit(&arena->stop, 1, memory_order_release);
+	for (int i = 0; i < THIEVES; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	account(arena, own);
+	shunt_deque_fini(&arena->deque);
+}
+
+static void each_is_taken_once(bool full, bool oldest_first)
+{
+	struct arena arena = {.full = full, .oldest_first = oldest_first};
+	struct shunt_rng rng;
+	int64_t until = shunt_now_ns() + torture_slice_ns();
+	shunt_rng_init(&rng, torture_seed());
+	arena.element = calloc(ELEMENTS, sizeof(*arena.element));
+	assert_non_null(arena.element);
+	if (shunt_barrier_register())
+		arena.full = true;
 	do
-		one_round(&rng);
-	while (now_ns() < until);
+		one_round(&arena, &rng);
+	while (shunt_now_ns() < until);
+	free(arena.element);
+}
+
+static void with_asymmetric_fences(void **state)
+{
+	(void)state;
+	each_is_taken_once(false, false);
+}
+
+static void with_full_fences(void **state)
+{
+	(void)state;
+	each_is_taken_once(true, false);
+}
+
+static void oldest_first(void **state)
+{
+	(void)state;
+	each_is_taken_once(true, true);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(each_element_is_taken_once)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(with_asymmetric_fences),
+		cmocka_unit_test(with_full_fences),
+		cmocka_unit_test(oldest_first),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,18 +7,24 @@
  * any moment of a worker's way from its last task to sleep. There are no timers and no
  * other wakes: one that is lost leaves everybody asleep, and ends in a reported deadlock or in the
  * test's time limit.
+ *
+ * Where workers take each other's tasks, a task starts another and computes until that has run: only
+ * the other worker can run it, asleep, on its way there, or napping because so small a task does not pay.
  */
 #include "core/engine/test/engine_torture.h"
 
 #include <pthread.h>
 
 #define ROUNDS     TORTURE_SCALE(1000)
+#define BESIDE     TORTURE_SCALE(200)
 #define DELAY_MOST 20000 /* ns: about what it takes to wake a worker */
 
 static const char *const wake_specs[] = {
 	"asm:workers=2,policy=fifo",
 	"asm:workers=2,policy=fifo,wait=epoll",
 	"asm:workers=2,policy=steal",
+	"asm:workers=2,policy=steal,nap=0",
+	"asm:workers=2,policy=steal,nap=0,fence=full",
 	"asm:workers=2,policy=shared",
 };
 #define WAKE_SPECS (sizeof(wake_specs) / sizeof(wake_specs[0]))
@@ -121,6 +127,30 @@ static void play_outside(struct shunt_rng *rng)
 	shunt_release(sched);
 }
 
+static void *raise_flag(void *flag)
+{
+	/* Release pairs with the acquire in play_beside [beside:flag]. */
+	__atomic_store_n((int *)flag, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void play_beside(struct shunt_rng *rng)
+{
+	if (!(shunt_self().task->sched->caps & SHUNT_MIGRATES))
+		return;
+	for (int i = 0; i < BESIDE; i++) {
+		int flag = 0; /* [beside:flag] */
+		struct shunt_handle task;
+		assert_int_equal(shunt_spawn(&task, raise_flag, &flag, NULL), 0);
+		/* Acquire pairs with the release in raise_flag [beside:flag]. */
+		for (unsigned tries = 1; !__atomic_load_n(&flag, __ATOMIC_ACQUIRE); tries++)
+			if (tries % 1024 == 0)
+				sched_yield();
+		assert_int_equal(shunt_join(task, NULL), 0);
+		delay(rng);
+	}
+}
+
 static void *root(void *arg)
 {
 	struct shunt_rng rng;
@@ -129,6 +159,7 @@ static void *root(void *arg)
 	do {
 		play_inside(&rng);
 		play_outside(&rng);
+		play_beside(&rng);
 	} while (shunt_now_ns() < until);
 	return NULL;
 }
