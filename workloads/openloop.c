@@ -27,6 +27,7 @@
 #include "workloads/openloop.h"
 
 #include "core/measure/clock.h"
+#include "core/rng.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -40,6 +41,7 @@
 static const char *const process_names[] = {"poisson", "constant", NULL};
 static const char *const law_names[] = {"fixed", "exponential", "bimodal", "extreme", "lognormal",
 	"mix", NULL};
+static const char *const steer_names[] = {"auto", "policy", "hash", NULL};
 static const char *const injection_names[] = {"timer", "outside", NULL};
 
 static void *request_run(void *arg);
@@ -65,13 +67,25 @@ static int64_t due(const struct openloop *loop)
 	return __atomic_load_n(&loop->due_ns, __ATOMIC_ACQUIRE);
 }
 
+/* The worker of a request, 1 and up, as a network card's hash spreads clients; 0: any. */
+static unsigned worker_of(const struct openloop *loop, size_t index)
+{
+	uint64_t state = loop->seed + index;
+
+	if (!loop->steered)
+		return 0;
+	return 1 +
+	       (unsigned)(((unsigned __int128)shunt_splitmix64(&state) * loop->worker_count) >> 64);
+}
+
 /* What a policy may know of a request: its deadline, its service time and its class. */
 static struct shunt_attr attr_of(const struct openloop *loop, size_t index)
 {
 	return (struct shunt_attr){.name = "request",
 		.deadline_ns = openloop_intended(loop, index) + loop->deadline_ns,
 		.service_ns = (int64_t)loop->table.arrival[index].service_ns,
-		.priority = (unsigned)loop->table.arrival[index].class};
+		.priority = (unsigned)loop->table.arrival[index].class,
+		.worker = worker_of(loop, index)};
 }
 
 /* One request leaves the system, or the injector is done; the last one wakes the root. */
@@ -248,6 +262,9 @@ static void prepare_iteration(struct openloop *loop)
 		loop->request[i] = (struct request){.loop = loop};
 	loop->root = shunt_self();
 	loop->worker_count = shunt_worker_count();
+	loop->steered = loop->steer == STEER_HASH ||
+			(loop->steer == STEER_AUTO && loop->worker_count > 1 &&
+				(shunt_run_caps(loop->run) & SHUNT_PINS));
 	loop->next = 0;
 	loop->rc = 0;
 	loop->backlog_max = 0;
@@ -398,6 +415,11 @@ static int openloop_resolve(struct shunt_run *run, struct shunt_error *err)
 			(long long)shunt_run_int(run, "mean") * 10);
 	if (rc)
 		return rc;
+	if (shunt_run_int(run, "steer") == STEER_HASH && !(shunt_run_caps(run) & SHUNT_PINS))
+		return shunt_fail(err, -ENOTSUP,
+			"steer=hash puts each request on a worker, and under this policy or "
+			"backend "
+			"tasks do not stay where they are put; policy=fifo keeps them");
 	if (shunt_run_int(run, "skip") >= shunt_run_int(run, "requests"))
 		return shunt_fail(err, -EINVAL, "skip leaves no request to measure");
 	if (shunt_run_int(run, "injection") == INJECT_OUTSIDE &&
@@ -442,6 +464,9 @@ static const struct shunt_param openloop_params[] = {
 		"the response time asked for, which policies may know; 10 x mean unless set"},
 	{"injection", SHUNT_PARAM_CHOICE, "timer", 0, 0, injection_names,
 		"timer: a task of the scheduler; outside: a thread beside it, on the last CPU"},
+	{"steer", SHUNT_PARAM_CHOICE, "auto", 0, 0, steer_names,
+		"hash: to a worker by a hash of the request (d-FCFS); policy: wherever the policy "
+		"takes it; auto: hash where many workers keep the tasks put on them"},
 	{"backlog", SHUNT_PARAM_COUNT, "10k", 1, 100000000, NULL,
 		"requests in the system at most; those that arrive beyond are dropped, and "
 		"counted"},
@@ -492,6 +517,8 @@ static void openloop_configure(struct shunt_run *run, struct openloop *loop)
 	loop->stall_ns = shunt_run_int(run, "stall");
 	loop->stall_at = (uint64_t)shunt_run_int(run, "stall_at");
 	loop->injection = (enum openloop_injection)shunt_run_int(run, "injection");
+	loop->steer = (enum openloop_steer)shunt_run_int(run, "steer");
+	loop->seed = shunt_run_seed(run);
 }
 
 static int openloop_setup(struct shunt_run *run, struct shunt_error *err)

@@ -27,6 +27,8 @@ struct request {
 
 enum openloop_injection { INJECT_TIMER, INJECT_OUTSIDE };
 
+enum openloop_steer { STEER_AUTO, STEER_POLICY, STEER_HASH };
+
 struct openloop {
 	/* Constant after set-up. */
 	struct shunt_arrivals table;
@@ -34,6 +36,8 @@ struct openloop {
 	uint64_t table_hash, backlog_limit, skip, stall_at;
 	int64_t slice_ns, block_ns, stall_ns, deadline_ns;
 	enum openloop_injection injection;
+	enum openloop_steer steer;
+	uint64_t seed;
 	struct shunt_run *run;
 	struct openloop_gauges *gauges;
 
@@ -41,6 +45,7 @@ struct openloop {
 	int64_t start_ns;
 	struct shunt_handle root;
 	unsigned worker_count;
+	bool steered; /* each request is put on a worker */
 
 	/* The injector: whoever holds `injecting` moves `next` on. */
 	int injecting;  /* [openloop:injecting] */

@@ -246,10 +246,9 @@ void openloop_report(struct openloop *loop)
 		shunt_metric(loop->run, "overhead_ns",
 			((double)loop->cpu_ns - (double)totals.served_ns) / (double)totals.done,
 			"ns", "lower");
-	if (totals.dropped) {
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)totals.dropped);
-		shunt_run_fact(loop->run, "requests.dropped", text);
-	}
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)totals.dropped);
+	shunt_run_fact(loop->run, "requests.dropped", text);
+	shunt_run_fact(loop->run, "requests.steered", loop->steered ? "hash" : "policy");
 }
 
 void openloop_check(const struct openloop *loop)

@@ -118,6 +118,17 @@ static void about_the_scheduler(struct cli_run *run, const struct shunt_outcome 
 		cli_add(&run->caveats, "more workers than CPUs\n");
 }
 
+static void about_the_work(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	double dropped = metric(outcome, "dropped");
+
+	if (dropped > 0)
+		cli_add(&run->caveats,
+			"%.0f arrivals of an iteration were dropped, the backlog being full: "
+			"latencies are those of the others\n",
+			dropped);
+}
+
 static void about_the_probes(struct cli_run *run, const struct shunt_outcome *outcome)
 {
 	char cost[32];
@@ -157,5 +168,6 @@ void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
 	about_the_processor(run, outcome);
 	about_the_iterations(run, outcome);
 	about_the_scheduler(run, outcome);
+	about_the_work(run, outcome);
 	about_the_probes(run, outcome);
 }
