@@ -123,6 +123,8 @@ bool shunt_run_iterate(struct shunt_run *run)
 		now->out_of_memory = true;
 	int rc = shunt_run(run->sched, root, run, NULL, &err);
 
+	/* Of a run that failed before its body could: the thread's next spawn is refused. */
+	shunt_outside_join(run);
 	if (rc) {
 		scheduler_failed(run, rc, &err);
 		return false;

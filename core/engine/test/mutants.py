@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""If this passes, the tests of the engine notice each of the mistakes listed here.
+"""If this passes, the tests of the engine, and of the open loop, notice each of the mistakes listed here.
 
 A mutant is one mistake in one file of the engine: a check left out, a step taken too early. Each is
 compiled with the build's own flags and linked into a test in place of the original; that test must
@@ -54,6 +54,7 @@ KEYED = "core/engine/keyed.h"
 EDF = "backends/policy/edf.c"
 SRPT = "backends/policy/srpt.c"
 SLICE = "core/engine/slice.c"
+REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
 # A queue that does not ask whether an entry's wait is over leaves that to the claim.
 HEAP_FIRES_ALL = (HEAP, "if (shunt_timer_is_live(&timer)) {", "if (true) {")
@@ -217,6 +218,23 @@ MUTANTS = [
     Mutant("the end of a quantum does not look at timers", SLICE,
            "if (deadline <= now_ns || asked_to_look(worker))", "(void)deadline, (void)now_ns;\n\tif (asked_to_look(worker))",
            "quantum", ""),
+    # ---- the open loop, whose tests must notice what would make its latencies look better
+    Mutant("open loop: a response counts from the first run", REPORT,
+           "request->ended_ns - intended_ns;", "request->ended_ns - request->started_ns;",
+           "openloop", "asm"),
+    Mutant("open loop: queueing counts from the injection", REPORT,
+           "request->started_ns - intended_ns)", "request->started_ns - request->injected_ns)",
+           "openloop", "asm"),
+    Mutant("open loop: the backlog has no bound", "workloads/openloop.c",
+           "if (inside >= loop->backlog_limit) {", "if (inside > 1000 * loop->backlog_limit) {",
+           "openloop", "asm"),
+    Mutant("open loop: exponential variates have a mean of 1.05", "workloads/variates.c",
+           "return value > UINT64_MAX ? UINT64_MAX : (uint64_t)value;",
+           "return (uint64_t)(value + value / 20);",
+           "queueing", "asm"),
+    Mutant("open loop: exponential variates end after one whole", "workloads/variates.c",
+           "if (odd)\n", "if (odd || whole)\n",
+           "arrivals", "asm"),
 ]
 
 
