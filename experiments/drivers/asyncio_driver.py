@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
-sys.path.insert(0, str(HERE.parents[1]))
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+from asyncio_openloop import OpenLoop  # noqa: E402
 from shuntlab import foreign  # noqa: E402
 from shuntlab.foreign import MASK, Skip, Usage, share, splitmix64  # noqa: E402
 
@@ -429,7 +430,8 @@ def settle(settings: dict[str, str]) -> None:
 
 def main() -> int:
     version = f"{platform.python_implementation()} {platform.python_version()}"
-    sources = [HERE, HERE.parents[1] / "shuntlab" / "foreign.py"]
+    lab = HERE.parents[1] / "shuntlab"
+    sources = [HERE, HERE.with_name("asyncio_openloop.py"), lab / "foreign.py", lab / "arrivals.py"]
     digest = hashlib.sha256(version.encode() + b"".join(s.read_bytes() for s in sources))
     facts = {"build.id": (digest.hexdigest()[:40], "hash of the driver's source and Python"),
              "build.compiler": (platform.python_compiler(), "platform"),
@@ -438,7 +440,7 @@ def main() -> int:
         "asyncio", version, digest.hexdigest()[:40], facts,
         {"workers": "1", "runtime": version.lower().replace(" ", "-"), "loop": "default"},
         {"chunked_sum": ChunkedSum, "yield": Yield, "spawn_join": SpawnJoin, "timers": Timers,
-         "ring": Ring, "skynet": Skynet}, settle, sys.argv[1:])
+         "ring": Ring, "skynet": Skynet, "openloop": OpenLoop}, settle, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -105,15 +105,16 @@ class Run:
         self.counters: dict[str, int] = {}
         self.checks: list[dict[str, Any]] = []
         self.extra: dict[str, tuple[float, str, str]] = {}
+        self.facts: dict[str, str] = {}
         self._now: dict[str, Series] = {}
         self.begin_ns = self.end_ns = self.cpu_begin_ns = self.cpu_end_ns = 0
 
     def __getitem__(self, name: str) -> Any:
         return self.params[name]
 
-    def recorder(self, name: str) -> Callable[[int], None]:
+    def recorder(self, name: str, unit: str = "ns") -> Callable[[int], None]:
         """Where an iteration's samples of a series go; warm-up samples go nowhere."""
-        kept = Series() if self.warming_up else self.series.setdefault(name, Series())
+        kept = Series(unit) if self.warming_up else self.series.setdefault(name, Series(unit))
         return kept.record
 
     def begin(self) -> None:
@@ -292,6 +293,8 @@ def _perform(workload, run: Run, record: dict[str, Any], options: dict[str, str]
     try:
         settle(settings)
         workload.setup(run)
+        if run.facts:
+            record["facts"] = run.facts
         _iterate(workload, run, record, int(options["warmup"]), int(options["iters"]))
     except Skip as e:
         record.update(status="skipped", reason=str(e))

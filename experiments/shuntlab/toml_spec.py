@@ -53,7 +53,7 @@ _WORKLOAD = {"name", "label", "why", "params", "backend", "arms", "warmup", "ite
 _EXCLUDE = {"arm", "workload", "where", "why"}
 _EXPECT = {"claim", "metric", "ratio", "workload", "where", "above", "below", "why"}
 _FIGURE = {"kind", "name", "title", "caption", "x", "y", "series", "facet", "where", "workload",
-           "arms", "logx", "logy", "why"}
+           "arms", "logx", "logy", "why", "slo", "theory"}
 _FOREIGN = {"command", "why"}
 
 

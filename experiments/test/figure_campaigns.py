@@ -94,6 +94,32 @@ def chunks(folder: Path) -> Path:
     return synthetic.write(folder, made, chunk_model)
 
 
+LOADS = (0.2, 0.4, 0.6, 0.7, 0.75, 0.85, 0.9)
+MEAN_NS = 10000
+
+
+def load_model(arm, point, rng, shared):
+    """M/M/1 on one worker; the same with half the load on two."""
+    load = float(point["axes"]["load"]) / (2 if arm == "mn" else 1)
+    if arm == "threads" and load > 0.7:
+        return {"status": "skipped", "reason": "invalid: the generator lagged"}
+    ns = MEAN_NS / (1 - load) * _noise(rng, shared, 0.01, 0.0)
+    return {"metrics": {"response_mean_ns": (ns, "ns", "lower"),
+                        "response_p99_ns": (ns * math.log(100), "ns", "lower")}}
+
+
+def loads(folder: Path) -> Path:
+    points = [{"workload": "openloop", "axes": {"load": str(v), "service": "exponential"},
+               "params": {"load": str(v), "service": "exponential", "mean": str(MEAN_NS),
+                          "sigma": "1"}} for v in LOADS]
+    figures = [{"kind": "load", "name": "mean", "y": "response_mean_ns", "slo": "50us",
+                "facet": "service", "theory": ["fcfs", "ps"]},
+               {"kind": "load", "name": "plain", "y": "response_p99_ns", "theory": "fcfs"}]
+    made = synthetic.plan("load_latency", ["asm", "mn", "threads"], points, 8, 1,
+                          metrics=["response_mean_ns"], figures=figures)
+    return synthetic.write(folder, made, load_model)
+
+
 def cost_model(arm, point, rng, shared):
     return {"metrics": {"ns_per_switch": (LADDER[arm.removesuffix("-again")]
                                           * _noise(rng, shared, 0.002), "ns", "lower")}}
@@ -135,4 +161,4 @@ def _slices(workers: int):
 
 
 EVERY = {"yields": yields, "ablation": ablation, "scaling": scaling, "chunks": chunks,
-         "costs": costs, "tutorial": tutorial}
+         "costs": costs, "tutorial": tutorial, "loads": loads}

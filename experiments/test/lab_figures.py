@@ -133,6 +133,46 @@ class Truth(Scratch):
             self.assertLess(float(r["metg"]), float(r["metg_high"]))
         self.assertIn("METG(50", base.with_suffix(".table.tex").read_text())
 
+    def test_load(self):
+        """The response of M/M/1 is mean / (1 - load): five times the mean at a load of 0.8."""
+        rows, base = self.draw("loads", "mean")
+        measured = [r for r in rows if r["n"]]
+        self.assertEqual(len(measured), 2 * len(made.LOADS) + 4)
+        asm = next(r for r in measured if r["series"] == "asm")
+        self.assertAlmostEqual(float(asm["highest"]), 0.8, delta=0.01)
+        self.assertLess(float(asm["highest_low"]), float(asm["highest"]))
+        self.assertLess(float(asm["highest"]), float(asm["highest_high"]))
+        self.assertLess(float(asm["highest_high"]) - float(asm["highest_low"]), 0.02)
+        table = base.with_suffix(".table.tex").read_text()
+        self.assertRegex(table, r"mn & \\textgreater\{\} 0.9 ")
+        self.assertRegex(table, r"threads & \\textgreater\{\} 0.7 ")
+        for r in (r for r in rows if not r["n"]):
+            self.assertAlmostEqual(float(r["median"]),
+                                   made.MEAN_NS / (1 - float(r["load"])), delta=1)
+        self.assertEqual({r["series"] for r in rows if not r["n"]}, {"M/G/1 FCFS", "M/G/1 PS"})
+
+    def test_load_of_a_quantile(self):
+        rows, _ = self.draw("loads", "plain")
+        theory = [r for r in rows if r["series"] == "M/G/1 FCFS"]
+        self.assertAlmostEqual(float(theory[0]["median"]), made.MEAN_NS / 0.8 * math.log(100),
+                               delta=1)
+        self.assertTrue(all(r["highest"] == "" for r in rows))
+
+    def test_load_refuses_what_theory_cannot_say(self):
+        for wrong, words in (({"theory": "ps"}, "no formula"), ({"theory": "fcfs-2"}, "no formula"),
+                             ({"theory": "lifo"}, "fcfs, ps"), ({"slo": "soon"}, "no value")):
+            with self.subTest(wrong), self.assertRaisesRegex(_data.FigureError, words):
+                self.draw("loads", kind="load", name="wrong", y="response_p99_ns", **wrong)
+
+    def test_the_crossing_of_an_objective(self):
+        load = importlib.import_module("load")
+        x = load.np.array([0.2, 0.4, 0.6])
+        found = load.crossings(x, load.np.array(
+            [[1, 10, 100], [1, 2, 3], [20, 30, 40], [1, 20, 5]], dtype=float), 10)
+        self.assertEqual(list(found[1:3]), [math.inf, -math.inf])
+        self.assertAlmostEqual(found[0], 0.4)
+        self.assertAlmostEqual(found[3], 0.2 + 0.2 * math.log(10) / math.log(20))
+
     def test_metg_beyond_what_was_measured_is_said_so(self):
         _, base = self.draw("chunks", kind="metg", name="small", where={"chunk": "<= 64"})
         self.assertRegex(base.with_suffix(".table.tex").read_text(),

@@ -37,6 +37,8 @@ type run struct {
 	kept               map[string]*series
 	checks             []object
 	wrong              string
+	invalid            string // why the numbers may not be believed
+	facts              map[string]string
 	extra              map[string]metric
 	began, ended       int64
 	cpuBegan, cpuEnded int64
@@ -102,13 +104,17 @@ func clockCost() float64 {
 func perform(o options, w workload) int {
 	record := emptyRecord(o)
 	started := now()
-	r := &run{values: read(o.workload, w.table(), o.given), seed: o.seed, kept: map[string]*series{}}
+	r := &run{values: read(o.workload, w.table(), o.given), seed: o.seed, kept: map[string]*series{},
+		facts: map[string]string{}}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	done := make(chan string, 1)
 	go func() {
 		w.setup(r)
 		record["identity"].(object)["params"] = r.text
+		if len(r.facts) > 0 {
+			record["facts"] = r.facts
+		}
 		done <- iterations(r, w, record, o)
 	}()
 	code := 0
@@ -117,6 +123,9 @@ func perform(o options, w workload) int {
 		if why != "" {
 			record["status"], record["reason"] = "failed", why
 			code = 1
+		} else if r.invalid != "" {
+			record["status"], record["reason"] = "skipped", r.invalid
+			code = 3
 		}
 	case number := <-stop:
 		// The tasks still run: nothing that they write to is read from here on.

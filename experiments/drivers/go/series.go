@@ -30,10 +30,11 @@ type shard struct {
 
 type series struct {
 	shard [shards]shard
+	unit  string
 }
 
 func newSeries() *series {
-	s := &series{}
+	s := &series{unit: "ns"}
 	for i := range s.shard {
 		s.shard[i].buckets = map[uint32]uint64{}
 		s.shard[i].least = math.MaxUint64
@@ -99,10 +100,10 @@ func (s *series) document() map[string]interface{} {
 	if all.count == 0 {
 		return nil
 	}
-	return all.document()
+	return all.document(s.unit)
 }
 
-func (h *shard) document() map[string]interface{} {
+func (h *shard) document(unit string) map[string]interface{} {
 	order := make([]int, 0, len(h.buckets))
 	for index := range h.buckets {
 		order = append(order, int(index))
@@ -118,7 +119,7 @@ func (h *shard) document() map[string]interface{} {
 			quantiles[name] = h.quantile(buckets, q)
 		}
 	}
-	made := map[string]interface{}{"unit": "ns", "count": h.count, "digits": 3,
+	made := map[string]interface{}{"unit": unit, "count": h.count, "digits": 3,
 		"sum": strconv.FormatUint(h.sum, 10), "min": h.least, "max": h.greatest,
 		"buckets": buckets, "quantiles": quantiles}
 	if h.negative > 0 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// The workloads: chunked_sum, yield, spawn_join, timers, ring, skynet.
+// The workloads but openloop: chunked_sum, yield, spawn_join, timers, ring, skynet.
 package main
 
 import (
@@ -19,6 +19,7 @@ var workloads = map[string]func() workload{
 	"timers":      func() workload { return &timers{} },
 	"ring":        func() workload { return &ring{} },
 	"skynet":      func() workload { return &skynet{} },
+	"openloop":    func() workload { return &openloop{} },
 }
 
 const hour = int64(3600 * time.Second)

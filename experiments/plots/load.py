@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""Latency against offered load, and the highest load that keeps an objective.
+
+    [[figure]]
+    kind = "load"
+    x = "load"                  # default: the offered load, in processors
+    y = "slowdown_p99"          # what must stay low
+    series = "arm"
+    facet = "service"           # a panel a distribution
+    slo = "100us"               # optional: the objective, in y's unit; a line, and a table of numbers
+    theory = ["fcfs", "ps"]     # optional: what queueing theory says of a mean, or of M/M/1's quantiles
+
+The highest load under the objective is read off between two measured loads, the lower of which
+keeps it with every one before; its interval resamples the processes. "> 0.9" says that the objective
+still held at the highest load that has valid runs.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+import numpy as np
+
+import _data
+import _figure
+import _style
+from shuntlab import theory, units
+
+RESAMPLES = 1000
+NAMES = {"fcfs": "M/G/{} FCFS", "ps": "M/G/{} PS"}
+
+
+# ---- the objective ------------------------------------------------------------------------------
+
+def objective(text: str, unit: str) -> float | None:
+    """The objective in y's unit: "100us" or a plain number; None where none is asked for."""
+    if not text:
+        return None
+    value = units.duration_ns(text) if unit == "ns" else None
+    try:
+        return float(value if value is not None else text)
+    except ValueError:
+        raise _data.FigureError(f"slo = {text!r} is no value of a metric in {unit or '1'}") from None
+
+
+def crossings(x: np.ndarray, y: np.ndarray, slo: float) -> np.ndarray:
+    """The load at which each row of y first rises above slo; inf: never, -inf: from the start.
+
+    x ascends; y is (rows, len(x)). Between two points the logarithm of y is a straight line."""
+    found = np.full(len(y), np.inf)
+    for i, row in enumerate(y):
+        over = np.flatnonzero(row > slo)
+        if len(over) == 0:
+            continue
+        k = int(over[0])
+        if k == 0:
+            found[i] = -np.inf
+            continue
+        low, high = np.log(row[k - 1:k + 1])
+        found[i] = x[k - 1] + (np.log(slo) - low) / (high - low) * (x[k] - x[k - 1])
+    return found
+
+
+def highest(line: list[_data.Cell], slo: float, seed: int) -> tuple[float, float, float]:
+    """(highest load under slo, low, high)."""
+    x = np.array([c.number for c in line])
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([np.median(rng.choice(c.values, (RESAMPLES, c.n)), axis=1) for c in line],
+                     axis=1)
+    spread = np.sort(crossings(x, drawn, slo))
+    here = crossings(x, np.array([[c.median for c in line]]), slo)[0]
+    return (float(here), float(spread[int(0.025 * RESAMPLES)]),
+            float(spread[int(0.975 * RESAMPLES) - 1]))
+
+
+def load_text(value: float, line: list[_data.Cell]) -> str:
+    if value == np.inf:
+        return f"> {line[-1].number:g}"
+    return f"< {line[0].number:g}" if value == -np.inf else f"{value:.3g}"
+
+
+def highest_text(found: tuple[float, float, float], line: list[_data.Cell]) -> str:
+    value, low, high = (load_text(v, line) for v in found)
+    return value if value == low == high else f"{value} [{low}, {high}]"
+
+
+# ---- theory -------------------------------------------------------------------------------------
+
+def expected(system: str, servers: int, metric: str, load: float, params: dict[str, str]) -> float:
+    """What theory says of a metric of `openloop` at a load; FigureError where it says nothing."""
+    mean, law = float(params["mean"]), params["service"]
+    squared = theory.c2(law, float(params.get("sigma") or 1))
+    quantile = re.fullmatch(r"response_p(\d+)_ns", metric)
+    if system == "ps" and servers == 1 and metric == "response_mean_ns":
+        return theory.response_ps(load, mean)
+    if system == "fcfs" and metric in ("queueing_mean_ns", "response_mean_ns"):
+        own = mean if metric.startswith("response") else 0.0
+        if servers == 1:
+            return own + theory.wait_mg1(load, mean, squared)
+        if law == "exponential":
+            return own + theory.wait_mmk(servers, load, mean)
+    if system == "fcfs" and servers == 1 and law == "exponential" and quantile:
+        return theory.response_quantile_mm1(load, mean, int(quantile[1]) / 10 ** len(quantile[1]))
+    raise _data.FigureError(f"theory has no formula of {metric} under {system} with {servers} "
+                            f"workers and {law} service")
+
+
+def theory_lines(ctx: _data.Context, metric: str, own: list[_data.Cell]) -> dict[str, list]:
+    """Name -> (loads, values), for one panel."""
+    drawn: dict[str, list] = {}
+    wanted = ctx.spec.get("theory") or []
+    record = next(iter(own[0].point.runs[own[0].arm].values()))
+    params = record["identity"]["params"]
+    for word in [wanted] if isinstance(wanted, str) else wanted:
+        system, _, count = str(word).partition("-")
+        if system not in NAMES or not (count or "1").isdigit():
+            raise _data.FigureError(f"theory = {word!r}: fcfs, ps, or fcfs-2 for two workers")
+        servers = int(count or 1)
+        most = min(max(c.number for c in own), 0.98 * servers)
+        loads = np.linspace(min(c.number for c in own), most, 60)
+        drawn[NAMES[system].format(servers)] = [
+            loads, [expected(system, servers, metric, float(v), params) for v in loads]]
+    return drawn
+
+
+# ---- the figure ---------------------------------------------------------------------------------
+
+def prepare(ctx: _data.Context) -> _figure.Drawing:
+    metric, x = ctx.metric(), ctx.get("x", "load")
+    found = _data.cells(ctx, metric, x, ctx.get("series", "arm"), ctx.get("facet"))
+    if not _data.numeric(found) or found[0].better != "lower":
+        raise _data.FigureError(f"needs a numeric x and a latency for y, not {x} and {metric}")
+    slo = objective(ctx.get("slo"), found[0].unit)
+    panels = [(title, own, theory_lines(ctx, metric, own)) for title, own in _data.panels(found)]
+    columns = ["panel", "series", x, "n", "median", "low", "high", "highest", "highest_low",
+               "highest_high", "unit"]
+    rows, table, most = [], [], {}
+    for title, own, drawn in panels:
+        for name, line in _data.lines_of(own):
+            keeps = highest(line, slo, zlib.crc32(f"{title}/{name}".encode())) if slo else ("",) * 3
+            most[title, name] = keeps
+            rows += [dict(zip(columns, (title, name, c.x, c.n, c.median, c.low, c.high, *keeps,
+                                        c.unit))) for c in line]
+            if slo:
+                table.append([*([title] if len(panels) > 1 else []), name,
+                              highest_text(keeps, line), str(line[0].n)])
+        rows += [dict(zip(columns, (title, name, float(at), "", float(v), "", "", "", "", "",
+                                    own[0].unit)))
+                 for name, (loads, values) in drawn.items() for at, v in zip(loads, values)]
+    heads = [*(["panel"] if len(panels) > 1 else []), "arm", "highest load", "n"]
+    said = [f"{_figure.pretty(metric).capitalize()} against {_figure.pretty(x)}"]
+    if slo:
+        said.append(f"The horizontal line is the objective, {_style.tick(slo, found[0].unit)}; "
+                    "the ticks on it mark the highest load that keeps it, with its interval")
+    if any(drawn for _, _, drawn in panels):
+        said.append("Thin grey lines are queueing theory's, without any overhead")
+    return _figure.Drawing(columns, rows, said, list(dict.fromkeys(c.series for c in found)),
+                           [c.n for c in found], all(c.exact for c in found),
+                           {"panels": panels, "x": x, "metric": metric, "slo": slo, "most": most,
+                            "unit": found[0].unit}, (heads, table) if slo else None)
+
+
+def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
+    panels, unit, slo = (drawing.data[k] for k in ("panels", "unit", "slo"))
+    axes = _figure.grid(fig, len(panels), width)
+    medians = [c.median for _, own, _ in panels for c in own]
+    log = bool(ctx.spec.get("logy", _style.wants_log(medians)))
+    handles: dict[str, object] = {}
+    for axis, (title, own, drawn) in zip(axes, panels):
+        for (name, (loads, values)), dash in zip(drawn.items(), _style.DASHES):
+            handles[name], = axis.plot(loads, values, color="#8A8A8A", linewidth=0.8,
+                                       linestyle=dash, zorder=1.5)
+        for name, line in _data.lines_of(own):
+            handles[name] = axis.errorbar(
+                [c.number for c in line], [c.median for c in line],
+                [[c.median - c.low for c in line], [c.high - c.median for c in line]],
+                **drawing.looks[name].line())
+            if slo:
+                mark(axis, drawing.data["most"][title, name], slo, drawing.looks[name].colour)
+        if slo:
+            axis.axhline(slo, color="#666666", linewidth=0.7, linestyle=(0, (1, 1.5)), zorder=1)
+            axis.annotate(_style.tick(slo, unit), (0, slo), xycoords=("axes fraction", "data"),
+                          ha="left", va="bottom", fontsize=6.5, color="#666666")
+        _style.scale_axis(axis, "y", medians + ([slo] if slo else []), unit, log)
+        _style.scale_axis(axis, "x", [c.number for c in own], "1", False)
+        axis.set_xlabel(_figure.pretty(drawing.data["x"]))
+        if log:
+            axis.set_ylim(min(medians) / 1.3, max(medians) * 1.3)
+        else:
+            axis.set_ylim(bottom=0, top=max(medians) * 1.1)
+        if title:
+            axis.set_title(_style.shown(title, 60))
+    axes[0].set_ylabel(_figure.axis_label(drawing.data["metric"], unit))
+    order = [*drawing.series, *(n for n in handles if n not in drawing.series)]
+    _figure.legend(fig, [handles[n] for n in order], order, width)
+
+
+def mark(axis, keeps: tuple[float, float, float], slo: float, colour: str) -> None:
+    if not np.isfinite(keeps[0]):
+        return
+    axis.plot([keeps[0]], [slo], color=colour, marker="|", markersize=8, markeredgewidth=1.4,
+              linestyle="none", zorder=5)
+    if np.isfinite(keeps[1]) and np.isfinite(keeps[2]):
+        axis.plot(keeps[1:], [slo, slo], color=colour, linewidth=2.4, alpha=0.5,
+                  solid_capstyle="butt", zorder=4)
+
+
+if __name__ == "__main__":
+    _figure.main(prepare, draw)
