@@ -249,6 +249,7 @@ static const char *sleep_with(const char *key, const char *value, const char *fa
 	struct shunt_wait_config config = {.worker_count = 1, .slack_ns = -1, .fired = own_fired};
 	struct shunt_error err = {""};
 	int64_t deadline = now_ns() + 2000000;
+	unsigned commits = 0;
 	void *wait, *slot;
 
 	told = (struct told){.name = fact};
@@ -266,7 +267,9 @@ static const char *sleep_with(const char *key, const char *value, const char *fa
 	while (now_ns() < deadline) {
 		s.ops->prepare(slot);
 		assert_int_equal(s.ops->commit(slot, deadline), 0);
+		commits++;
 	}
+	assert_true(commits < 20); /* it slept, and did not only look at the clock */
 	s.ops->facts(wait, remember, &told);
 	s.ops->stop(slot);
 	s.ops->close(wait);

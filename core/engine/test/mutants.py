@@ -56,6 +56,7 @@ SRPT = "backends/policy/srpt.c"
 SLICE = "core/engine/slice.c"
 REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
+EACH = "backends/wait/uring-each.c"
 # A queue that does not ask whether an entry's wait is over leaves that to the claim.
 HEAP_FIRES_ALL = (HEAP, "if (shunt_timer_is_live(&timer)) {", "if (true) {")
 CAS_ON_TOP = """if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
@@ -235,6 +236,33 @@ MUTANTS = [
     Mutant("open loop: exponential variates end after one whole", "workloads/variates.c",
            "if (odd)\n", "if (odd || whole)\n",
            "arrivals", "asm"),
+    # ---- wait slots and the ticker
+    Mutant("a wait with a relative timeout does not wait", "backends/wait/ring.c",
+           "deadline_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;", "deadline_ns = 0;",
+           "ring_refusal", "asm"),
+    Mutant("a sleeping ring's eventfd is not written", "backends/wait/ring_slot.c",
+           "shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);\n"
+           "\twrite_event(self->bell);", "", "wait_conformance", "asm"),
+    Mutant("a ring goes to sleep although it was woken", "backends/wait/uring.c",
+           "if (shunt_wait_word_sleep(&self->base.bell->word))",
+           "shunt_wait_word_sleep(&self->base.bell->word);", "wait_conformance", "asm"),
+    Mutant("results of before the kernel lost some are taken for new ones", EACH,
+           "if ((result->user_data >> 32 & (ROUNDS - 1)) != self->round)\n\t\treturn;", "",
+           "ring_faults", "asm"),
+    Mutant("a tombstone's result is taken for a timer's", EACH,
+           "if (table->entry[index].state != SHUNT_EACH_ARMED) {", "if (false) {",
+           "wait_own_timers", "asm"),
+    Mutant("a dense timer is rounded down", EACH,
+           "(deadline_ns + self->grid_ns - 1) & -self->grid_ns", "deadline_ns & -self->grid_ns",
+           "wait_own_timers", "asm"),
+    Mutant("a cancelled timer fires", EACH,
+           "if (shunt_timer_is_live(&timer))\n\t\tself->fired(self->arg, &timer);\n\telse\n"
+           "\t\tself->dropped++;", "self->fired(self->arg, &timer);", "wait_own_timers", "asm"),
+    Mutant("the heap fires a millisecond early", HEAP,
+           "heap->entry[0].deadline_ns <= now_ns) {", "heap->entry[0].deadline_ns <= now_ns + 1000000) {",
+           "timers_conformance", "asm"),
+    Mutant("the ticker asks nobody to look", "core/engine/ticker.c",
+           "if (own || deadline <= now)", "if (false)", "ticker", "asm"),
 ]
 
 
