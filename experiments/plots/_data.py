@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
+import _style  # noqa: E402
 from shuntlab import stats  # noqa: E402
 from shuntlab.campaign import Campaign  # noqa: E402
 from shuntlab.points import (Point, arm_order, fact, gather, headline, machine_labels,  # noqa: E402
@@ -166,9 +167,16 @@ def _cell(ctx: Context, point: Point, arm: str, metric: str, x: str, series: str
 def panel_title(ctx: Context, point: Point, facet: str, value: str | None) -> str:
     """The title of the panel a point belongs to; machines never share one."""
     own = "" if not facet or facet == "machine" else (
-        value or "" if facet == "workload" else f"{facet.removeprefix('backend.')} {value}")
+        value or "" if facet == "workload" else
+        f"{facet.removeprefix('backend.')} {with_unit(facet, value or '')}")
     machine = ctx.machines[point.machine] if ctx.many_machines or facet == "machine" else ""
     return " · ".join(t for t in (own, machine) if t)
+
+
+def with_unit(name: str, value: str) -> str:
+    """A parameter's value, kept in base units, as people say it: 20 µs, 64 KiB."""
+    unit = _style.unit_of(name)
+    return _style.tick(float(value), unit) if unit != "1" and value.isdigit() else value
 
 
 def _mixed(a: Cell, b: Cell) -> str:

@@ -8,7 +8,8 @@ NAME.figure.tex (the figure with its caption, for a paper to include), NAME.capt
 NAME.table.tex, NAME.json (which series have which look) and, when asked, NAME.svg and
 NAME-narrow.svg. The same records give the same bytes on any day, in any time zone and locale.
 
-A script has prepare(ctx) -> Drawing and draw(fig, drawing, ctx, width). A figure's table in the
+A script has prepare(ctx) -> Drawing and draw(fig, drawing, ctx, width), and pages(drawing, width) if
+it can come to more than a page: the PDF then has several. A figure's table in the
 experiment is ctx.spec; nothing but records is read, and nothing is run.
 """
 
@@ -31,6 +32,7 @@ import _style
 from _data import Context, FigureError
 from _list import names_of
 from matplotlib import rc_context
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from shuntlab.campaign import Campaign, CampaignError, load_campaign
 from shuntlab.points import series_of
@@ -77,8 +79,8 @@ def render(module: ModuleType, ctx: Context, out: Path, formats: tuple[str, ...]
         drawing = module.prepare(ctx)
         drawing.give_looks(ctx)
         if "pdf" in formats:
-            _save(module, drawing, ctx, _style.NARROW, out / f"{name}.pdf")
-            _save(module, drawing, ctx, _style.WIDE, out / f"{name}-wide.pdf")
+            _save_pages(module, drawing, ctx, _style.NARROW, out / f"{name}.pdf")
+            _save_pages(module, drawing, ctx, _style.WIDE, out / f"{name}-wide.pdf")
         for kind, width in (("png", _style.NARROW), ("svg", _style.WIDE)):
             if kind in formats:
                 _save(module, drawing, ctx, width, out / f"{name}.{kind}")
@@ -89,7 +91,8 @@ def render(module: ModuleType, ctx: Context, out: Path, formats: tuple[str, ...]
     if "tex" in formats:
         text = _latex.caption(caption(ctx, drawing))
         _write(out / f"{name}.caption.tex", text)
-        _write(out / f"{name}.figure.tex", _latex.figure(name, text))
+        _write(out / f"{name}.figure.tex", _latex.figure(
+            name, text, len(pages_of(module, drawing, _style.NARROW))))
         _write(out / f"{name}.table.tex", table_text(drawing))
     if "json" in formats:
         _write(out / f"{name}.json", json.dumps(description(ctx, drawing), indent=1) + "\n")
@@ -101,14 +104,32 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-def _save(module: ModuleType, drawing: Drawing, ctx: Context, width: float, file: Path) -> None:
+def pages_of(module: ModuleType, drawing: Drawing, width: float) -> list[Drawing]:
+    """What is too much for one page of a paper, in pages; a screen scrolls, and gets it whole."""
+    return module.pages(drawing, width) if hasattr(module, "pages") else [drawing]
+
+
+def _drawn(module: ModuleType, drawing: Drawing, ctx: Context, width: float) -> Figure:
     height = drawing.height or (width * 0.68 if width < 5 else width * 0.42)
     fig = Figure(figsize=(width, height), layout="constrained")
     fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
     module.draw(fig, drawing, ctx, width)
+    return fig
+
+
+def _save(module: ModuleType, drawing: Drawing, ctx: Context, width: float, file: Path) -> None:
     kind = file.suffix[1:]
     buffer = io.BytesIO()
-    fig.savefig(buffer, format=kind, metadata=_METADATA[kind])
+    _drawn(module, drawing, ctx, width).savefig(buffer, format=kind, metadata=_METADATA[kind])
+    _write(file, buffer.getvalue())
+
+
+def _save_pages(module: ModuleType, drawing: Drawing, ctx: Context, width: float,
+                file: Path) -> None:
+    buffer = io.BytesIO()
+    with PdfPages(buffer, metadata=_METADATA["pdf"]) as pdf:
+        for page in pages_of(module, drawing, width):
+            pdf.savefig(_drawn(module, page, ctx, width))
     _write(file, buffer.getvalue())
 
 
@@ -227,7 +248,7 @@ def description(ctx: Context, drawing: Drawing) -> dict[str, Any]:
 
 # ---- the command line of a script ---------------------------------------------------------------
 
-def main(prepare: Callable, draw: Callable) -> None:
+def main(prepare: Callable, draw: Callable, pages: Callable | None = None) -> None:
     """Run a figure script. Exits 2 on bad usage, 3 where the records cannot make the figure."""
     script = Path(sys.argv[0])
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__.split("\n")[0])
@@ -242,6 +263,8 @@ def main(prepare: Callable, draw: Callable) -> None:
         args.out.mkdir(parents=True, exist_ok=True)
         module = ModuleType(script.stem)
         module.prepare, module.draw = prepare, draw     # type: ignore[attr-defined]
+        if pages:
+            module.pages = pages                        # type: ignore[attr-defined]
         render(module, Context(campaigns, spec), args.out, tuple(args.formats.split(",")))
     except (CampaignError, FigureError, OSError) as e:
         print(f"{script.name}: {args.figure or script.stem}: {e}", file=sys.stderr)

@@ -38,12 +38,21 @@ def caption(sentences: Iterable[str]) -> str:
     return " ".join(escape(s if s[-1] in ".!?" else s + ".") for s in whole) + "\n"
 
 
-def figure(name: str, text: str) -> str:
-    """A whole figure environment; \\graphicspath says where the PDF lies."""
+def figure(name: str, text: str, pages: int = 1) -> str:
+    """A whole figure environment, one a page; \\graphicspath says where the PDF lies."""
     short = escape(name)
-    return "\n".join([r"\begin{figure}", r"  \centering", rf"  \includegraphics{{{name}.pdf}}",
-                      rf"  \caption[{short}]{{{text.strip()}}}", rf"  \label{{fig:{name}}}",
-                      r"\end{figure}"]) + "\n"
+    lines = []
+    for page in range(1, pages + 1):
+        choice, label, said = "", name, text.strip()
+        if pages > 1:
+            choice, said = f"[page={page}]", f"{said} Part {page} of {pages}."
+        if page > 1:
+            label, said = f"{name}-{page}", f"{short}, part {page} of {pages}."
+        lines += [r"\begin{figure}", r"  \centering",
+                  rf"  \includegraphics{choice}{{{name}.pdf}}",
+                  rf"  \caption[{short}]{{{said}}}", rf"  \label{{fig:{label}}}",
+                  r"\end{figure}"]
+    return "\n".join(lines) + "\n"
 
 
 def table(columns: list[str], rows: list[list[str]], numeric: set[int]) -> str:

@@ -136,9 +136,17 @@ def scale_axis(axes: Axes, which: str, values: list[float], unit: str, log: bool
             axis.set_minor_locator(NullLocator())
         else:
             axis.set_major_locator(LogLocator(10, numticks=8))
+    elif unit in ("B", "bytes"):
+        axis.set_major_locator(FixedLocator(byte_ticks(max(values, default=1))))
     else:
         axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda v, _: tick(v, unit)))
+
+
+def byte_ticks(most: float) -> list[float]:
+    """Round numbers of bytes are powers of two: 0, 2 KiB, 4 KiB, not 4.88 KiB."""
+    step = 2.0 ** math.floor(math.log2(max(most, 1) / 2.5))
+    return [step * i for i in range(int(most * 1.1 / step) + 2)]
 
 
 def exact_ticks(axes: Axes, which: str, values: list[float], unit: str = "1") -> None:

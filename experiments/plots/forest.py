@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
+import itertools
 import math
 
 import _data
@@ -49,11 +51,45 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
                  "not matter, the grey tick the baseline against itself",
                  "Bars are exact 95 % Hodges-Lehmann intervals; verdicts by Holm over "
                  f"{report.rules.family} comparisons"]
-    groups = len({(s.point.machine, s.point.id, s.metric) for s, _ in entries})
+    ends = [v for _, c in entries for v in c.ratio]
+    margin = 1 + report.rules.margin
     arms = list(dict.fromkeys(c.arm for _, c in entries if not c.is_control))
     return _figure.Drawing(columns, rows, sentences, arms, [c.pairs for _, c in entries], True,
-                           {"entries": entries, "report": report}, table,
-                           height=min(9.0, 0.62 + 0.145 * (len(entries) + groups)))
+                           {"entries": entries, "report": report,
+                            "several": len({s.metric for s, _ in entries}) > 1,
+                            "ends": (min(*ends, 1 / margin), max(*ends, margin))}, table,
+                           height=height_of(entries))
+
+
+LINE, FRAME = 0.145, 0.62       # inches: of a comparison or a heading; of axis and legend
+PAGE_LINES = 54                 # what leaves room for a caption below a figure of a whole column
+
+
+def group_of(entry: tuple[Section, Comparison]) -> tuple[str, str, str]:
+    s = entry[0]
+    return s.point.machine, s.point.id, s.metric
+
+
+def height_of(entries: list[tuple[Section, Comparison]]) -> float:
+    return FRAME + LINE * (len(entries) + len({group_of(e) for e in entries}))
+
+
+def pages(drawing: _figure.Drawing, width: float) -> list[_figure.Drawing]:
+    """Cut between two points where it can be, within one where it is longer than a page."""
+    parts: list[list[tuple[Section, Comparison]]] = [[]]
+    lines = 0
+    for _, some in itertools.groupby(drawing.data["entries"], group_of):
+        group = list(some)
+        while group:
+            room = PAGE_LINES - lines - 1
+            if len(group) > room and (lines > PAGE_LINES / 2 or room < 3):
+                parts.append([])
+                lines, room = 0, PAGE_LINES - 1
+            parts[-1] += group[:room]
+            lines += 1 + len(group[:room])
+            group = group[room:]
+    return [dataclasses.replace(drawing, data={**drawing.data, "entries": p}, height=height_of(p))
+            for p in parts]
 
 
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
@@ -78,8 +114,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     axis.axvline(1, color="#888888", linewidth=0.6, zorder=1)
     axis.set_ylim(y - 0.4, -0.7)
     labels(axis, ticks, width)
-    ends = [v for _, c in entries for v in c.ratio]
-    low, high = min(*ends, 1 / (1 + margin)), max(*ends, 1 + margin)
+    low, high = drawing.data["ends"]
     _style.scale_axis(axis, "x", [low, high], "1", True)
     axis.set_xlim(low / (high / low) ** 0.04, high * (high / low) ** 0.04)
     axis.set_xlabel(f"ratio to {report.baseline}")
@@ -93,8 +128,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
 
 
 def heading(ctx, s: Section, machines: bool, drawing: _figure.Drawing) -> str:
-    metrics = {x.metric for x, _ in drawing.data["entries"]}
-    text = s.point.label + (f", {s.metric}" if len(metrics) > 1 else "")
+    text = s.point.label + (f", {s.metric}" if drawing.data["several"] else "")
     return f"{ctx.machines[s.point.machine]}: {text}" if machines else text
 
 
@@ -117,4 +151,4 @@ def labels(axis, ticks: list[tuple[float, str, bool]], width: float) -> None:
 
 
 if __name__ == "__main__":
-    _figure.main(prepare, draw)
+    _figure.main(prepare, draw, pages)

@@ -14,6 +14,7 @@ darker one way only, so that a grey print keeps their order.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -71,7 +72,8 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
         f"{_figure.pretty(metric)} of every {_figure.pretty(y)} with every {_figure.pretty(x)}, as "
         f"a ratio to {baseline} in the same block; {side}; a hatched cell was not run",
         "Bars do not fit a cell: below each ratio stands half its exact 95 % interval"],
-        [], [r.n for r in ratios], True, {"ratios": ratios, "x": x, "y": y, "better": better},
+        [], [r.n for r in ratios], True, {"ratios": ratios, "x": x, "y": y, "better": better,
+                                          "logs": np.log([r.ratio for r in ratios])},
         ([*(["panel"] if len({r.panel for r in ratios}) > 1 else []), y, x, "ratio"],
          [[*([r.panel] if len({q.panel for q in ratios}) > 1 else []), r.y, r.x,
            cell_text(r, " ")] for r in ratios]))
@@ -97,7 +99,25 @@ def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> R
 
 def cell_text(r: Ratio, between: str = "\n") -> str:
     ratio = f"{r.ratio:.2f}" if r.ratio < 10 else f"{r.ratio:.3g}"
-    return ratio if r.low == r.high == 1 else f"{ratio}{between}±{r.half_percent:.2g} %"
+    return ratio if r.low == r.high == 1 else f"{ratio}{between}±{r.half_percent:.{2 if r.half_percent < 100 else 3}g} %"
+
+
+PAGE = 8.4      # inches, of a column with a caption below
+
+
+def panel_height(ratios: list[Ratio]) -> float:
+    return 0.32 * len({r.y for r in ratios}) + (0.22 if any(r.panel for r in ratios) else 0.05)
+
+
+def pages(drawing: _figure.Drawing, width: float) -> list[_figure.Drawing]:
+    """As many rows of panels as a page takes."""
+    ratios = drawing.data["ratios"]
+    titles = list(dict.fromkeys(r.panel for r in ratios))
+    across = min(len(titles), 1 if width < 5 else 3)
+    many = across * max(1, int((PAGE - 0.5) / panel_height(ratios)))
+    return [dataclasses.replace(drawing, data={**drawing.data, "ratios": [
+        r for r in ratios if r.panel in titles[at:at + many]]})
+        for at in range(0, len(titles), many)]
 
 
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
@@ -106,11 +126,11 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     xs, ys = (list(dict.fromkeys(getattr(r, k) for r in ratios)) for k in "xy")
     across = min(len(titles), 1 if width < 5 else 3)
     down = -(-len(titles) // across)
-    fig.set_figheight(down * (0.32 * len(ys) + (0.22 if any(titles) else 0.05)) + 0.5)
+    fig.set_figheight(down * panel_height(ratios) + 0.5)
     axes = [a for row in fig.subplots(down, across, squeeze=False) for a in row]
     for spare in axes[len(titles):]:
         spare.set_visible(False)
-    logs = np.log([r.ratio for r in ratios])
+    logs = drawing.data["logs"]
     top = max(0.05, float(np.max(np.abs(logs))))
     colours = _style.matplotlib.colormaps["cividis_r" if drawing.data["better"] == "lower"
                                           else "cividis"]
@@ -162,4 +182,4 @@ def label_cells(axis, own: dict, xs: list[str], ys: list[str], colours, low: flo
 
 
 if __name__ == "__main__":
-    _figure.main(prepare, draw)
+    _figure.main(prepare, draw, pages)

@@ -42,6 +42,17 @@ def yields(folder: Path, repetitions=20, machine="Generated CPU", seed=1, figure
     return synthetic.write(folder, made, yield_model, machine=machine, seed=seed)
 
 
+def many(folder: Path) -> Path:
+    """More comparisons than a page of a paper holds."""
+    arms = ["asm", *(f"asm-{i:02d}" for i in range(40))]
+    points = [{"workload": "yield", "axes": {"tasks": str(t)}} for t in (2, 8, 64)]
+    made = synthetic.plan("many", arms, points, 8, 1, metrics=["ns_per_switch"],
+                          figures=[{"kind": "forest", "name": "many"}])
+    return synthetic.write(folder, made, lambda arm, point, rng, shared: {"metrics": {
+        "ns_per_switch": (6 * (1 + 0.02 * arms.index(arm.removesuffix("-again")))
+                          * _noise(rng, shared), "ns", "lower")}})
+
+
 def ablation_model(arm, point, rng, shared):
     wait, policy = ("futex", "fifo") if arm in ("asm", "asm-again") else arm.split("-")[1:]
     if (wait, policy) == ("spin", "shared"):

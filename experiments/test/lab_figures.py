@@ -311,6 +311,34 @@ class Files(Scratch):
         self.assertEqual(panels, {"Generated, 4 CPUs", "Slower, 4 CPUs"})
         self.assertIn("Machines: ", (out / "switch.caption.tex").read_text())
 
+    def test_what_is_too_much_for_a_page_comes_in_pages(self):
+        import forest
+        import heatmap
+        self.written["many"] = made.many(self.root / "many")
+        rows, files = self.draw("many", "many", ("pdf", "csv", "tex"))
+        self.assertEqual(len(rows), 3 * 41)
+        drawing = forest.prepare(_data.Context([load_campaign(self.campaign("many"))], {"name": "many"}))
+        pages = forest.pages(drawing, _style.NARROW)
+        self.assertEqual([len(p.data["entries"]) for p in pages], [41, 41, 41])
+        self.assertTrue(all(p.height < 9 for p in pages))
+        self.assertEqual({p.data["ends"] for p in pages}, {drawing.data["ends"]}, "the pages' scales differ")
+        tex = Path(f"{files}.figure.tex").read_text()
+        self.assertEqual(re.findall(r"\[page=(\d)\]", tex), ["1", "2", "3"])
+        if shutil.which("pdfinfo"):
+            said = subprocess.run(["pdfinfo", f"{files}.pdf"], capture_output=True, text=True, check=True).stdout
+            self.assertRegex(said, r"Pages:\s+3\n")
+        ratios = heatmap.prepare(_data.Context([load_campaign(self.campaign("ablation"))], {
+            "name": "a", "x": "wait", "y": "policy"}))
+        self.assertEqual(len(heatmap.pages(ratios, _style.NARROW)), 1)
+
+    def test_bytes_are_counted_in_powers_of_two(self):
+        for most in (4200, 13000, 5e6):
+            ticks = _style.byte_ticks(most)
+            self.assertGreaterEqual(ticks[-1], most)
+            self.assertLessEqual(len(ticks), 8)
+            for t in ticks:
+                self.assertRegex(_style.tick(t, "B"), r"^\d+( [KM]iB)?$|^0$")
+
     def test_a_figure_that_cannot_be_drawn_says_why(self):
         done = subprocess.run([sys.executable, str(PLOTS / "gantt.py"),
                                str(self.campaign("costs"))], text=True, capture_output=True,
