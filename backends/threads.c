@@ -79,10 +79,17 @@ static void threads_hold(struct shunt_sched *sched, int delta)
 
 /* ---- the backend ------------------------------------------------------------------------------- */
 
+/* The engine's default, where the C library takes it. */
+#ifdef __aarch64__
+#define STACK_SIZE "128k"
+#else
+#define STACK_SIZE "64k"
+#endif
+
 static const struct shunt_param threads_params[] = {
 	{.name = "stack.size",
 		.type = SHUNT_PARAM_SIZE,
-		.fallback = "64k",
+		.fallback = STACK_SIZE,
 		.min = 16384,
 		.max = INT64_C(1) << 30,
 		.help = "bytes of a thread's stack, its thread-local data included (the kernel's "
