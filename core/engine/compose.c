@@ -102,6 +102,13 @@ const struct shunt_param shunt_engine_params[] = {
 		.fallback = "16",
 		.max = 64,
 		.help = "cache lines over which the tops of stacks are spread; 0: all alike"},
+	{.name = "stack.prefault",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "0",
+		.max = 100000000,
+		.help = "stacks guarded and touched before the run, which tasks otherwise do one "
+			"by "
+			"one as they first run; a page each"},
 	{.name = NULL},
 };
 

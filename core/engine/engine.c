@@ -58,6 +58,18 @@ static int choose_fence(struct shunt_engine *engine, struct shunt_error *err)
 	return 0;
 }
 
+static int open_stacks(struct shunt_engine *engine, unsigned workers, struct shunt_error *err)
+{
+	const struct shunt_values *own = &engine->own;
+	int rc = shunt_stack_pool_init(&engine->stacks, (size_t)shunt_value_int(own, "stack.size"),
+		shunt_value_text(own, "stack.guard"),
+		!strcmp(shunt_value_text(own, "stack.reclaim"), "dontneed"),
+		(unsigned)shunt_value_int(own, "stack.colours"), workers, err);
+	engine->stacks_open = !rc;
+	int64_t count = shunt_value_int(own, "stack.prefault");
+	return rc || !count ? rc : shunt_stack_prefault(&engine->stacks, (uint64_t)count, err);
+}
+
 static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 {
 	unsigned count;
@@ -87,14 +99,7 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 	rc = engine->wait_slot->open(&engine->wait, &wait, err);
 	if (!rc && engine->policy->open)
 		rc = engine->policy->open(&engine->policy_shared, &engine->policy_values, count);
-	if (!rc)
-		rc = shunt_stack_pool_init(&engine->stacks,
-			(size_t)shunt_value_int(&engine->own, "stack.size"),
-			shunt_value_text(&engine->own, "stack.guard"),
-			!strcmp(shunt_value_text(&engine->own, "stack.reclaim"), "dontneed"),
-			(unsigned)shunt_value_int(&engine->own, "stack.colours"), count, err);
-	engine->stacks_open = !rc;
-	return rc;
+	return rc ? rc : open_stacks(engine, count, err);
 }
 
 static int worker_new(struct shunt_engine *engine, unsigned index)

@@ -247,6 +247,24 @@ struct shunt_stack *shunt_stack_take(struct shunt_stack_pool *pool, struct shunt
 	return stack;
 }
 
+int shunt_stack_prefault(struct shunt_stack_pool *pool, uint64_t count, struct shunt_error *err)
+{
+	int rc = shunt_stack_reserve(pool, count);
+	if (rc)
+		return shunt_fail(err, rc, "stack.prefault: %llu stacks cannot be had: %s",
+			(unsigned long long)count, rc == -EAGAIN ? pool->limit_why : strerror(-rc));
+	for (uint64_t i = 0; i < count && !rc; i++) {
+		struct shunt_stack *stack = take_fresh(pool);
+		if (!stack)
+			rc = shunt_fail(err, -errno, "stack.prefault: stack %llu: %s",
+				(unsigned long long)i + 1, strerror(errno));
+		else
+			move(&stack, &pool->free);
+	}
+	shunt_stack_unreserve(pool, count);
+	return rc;
+}
+
 static size_t page_bytes(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);

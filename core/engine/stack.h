@@ -65,6 +65,10 @@ int shunt_stack_pool_init(struct shunt_stack_pool *pool, size_t bytes, const cha
 	bool dontneed, unsigned colours, unsigned workers, struct shunt_error *err);
 void shunt_stack_pool_fini(struct shunt_stack_pool *pool);
 
+/* Makes `count` stacks, guarded and their top page touched, for tasks to come. 0, or as
+ * shunt_stack_reserve() with the reason. Context: no worker runs. */
+int shunt_stack_prefault(struct shunt_stack_pool *pool, uint64_t count, struct shunt_error *err);
+
 /* Promises `count` stacks more. 0, -ENOMEM: no address space; -EAGAIN: beyond pool->limit. */
 int shunt_stack_reserve(struct shunt_stack_pool *pool, uint64_t count);
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +185,45 @@ static size_t last_words_of(shunt_task_fn *root, char *text, size_t room)
 }
 #endif
 
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static long touched(struct shunt_stack_pool *pool, unsigned count)
+{
+	struct shunt_stack_cache cache = {NULL, 0};
+	struct rusage before, after;
+	getrusage(RUSAGE_SELF, &before);
+	for (unsigned i = 0; i < count; i++) {
+		struct shunt_stack *stack = shunt_stack_take(pool, &cache);
+		assert_non_null(stack);
+		((volatile char *)stack)[-1] = 1;
+	}
+	getrusage(RUSAGE_SELF, &after);
+	return after.ru_minflt - before.ru_minflt;
+}
+
+static void prefaulted_stacks_cost_no_fault(void **state)
+{
+	enum { COUNT = 200 };
+	struct shunt_stack_pool pool;
+	(void)state;
+	assert_int_equal(shunt_stack_pool_init(&pool, 16384, "none", true, 0, 1, &err), 0);
+	assert_int_equal(shunt_stack_reserve(&pool, 2 * COUNT), 0);
+	assert_int_equal(shunt_stack_prefault(&pool, COUNT, &err), 0);
+	assert_true(touched(&pool, COUNT) < COUNT / 4);
+	assert_true(touched(&pool, COUNT) >= COUNT);
+	shunt_stack_pool_fini(&pool);
+	assert_int_equal(run_on("ucontext:stack.prefault=100", nothing, NULL), 0);
+	struct shunt_sched *sched;
+	mmaps_left = 0;
+	int rc = shunt_open(&sched, "ucontext:stack.prefault=100", NULL, &err);
+	mmaps_left = -1;
+	assert_int_equal(rc, -ENOMEM);
+	assert_non_null(strstr(err.text, "stack.prefault"));
+}
+
 static void an_overflow_names_the_task(void **state)
 {
 	(void)state;
@@ -290,11 +330,6 @@ static void no_memory_for_stacks_is_refused_at_spawn(void **state)
 	mmaps_left = -1;
 }
 
-static void *nothing(void *arg)
-{
-	return arg;
-}
-
 static void no_thread_for_a_worker_ends_the_run(void **state)
 {
 	(void)state;
@@ -317,6 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_guard_faults),
 		cmocka_unit_test(what_is_reserved_can_be_taken),
+		cmocka_unit_test(prefaulted_stacks_cost_no_fault),
 		cmocka_unit_test(an_overflow_names_the_task),
 		cmocka_unit_test(a_hundred_thousand_live),
 		cmocka_unit_test(mappings_run_out_with_a_reason),
