@@ -15,7 +15,7 @@
 #include "core/engine/policy.h"
 
 #define BATCH          32 /* tasks stolen from behind at once */
-#define PATIENCE_SPINS 64 /* looks at a worker: some microseconds */
+#define PATIENCE_SPINS 16 /* looks at a worker: a microsecond or less */
 #define OFTEN_NS       50000
 
 struct steal_state {
@@ -151,7 +151,8 @@ static bool gets_to_it(const struct shunt_worker *victim)
 	return false;
 }
 
-/* A thief that comes often stays attached: to attach is dear for it, its presence for the victim. */
+/* A thief that comes often stays attached, until it sleeps: to attach is dear for it, its presence for
+ * the victim. */
 static bool comes_often(struct shunt_worker *thief)
 {
 	struct steal_state *state = shunt_policy_state(thief);
@@ -171,9 +172,9 @@ static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_w
 	if (ready > 1 || (ready == 1 && !gets_to_it(victim))) {
 		shunt_deque_attach(state->ready, &thief->thrift.attached, thief->fenced);
 		task = shunt_deque_steal(state->ready, &lost);
+		if (task && !comes_often(thief))
+			shunt_deque_detach(&thief->thrift.attached);
 	}
-	if (!task || !comes_often(thief))
-		shunt_deque_detach(&thief->thrift.attached);
 	return task ? task : steal_behind(thief, state->behind);
 }
 

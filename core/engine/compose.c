@@ -74,6 +74,13 @@ const struct shunt_param shunt_engine_params[] = {
 			"asymmetric: "
 			"a system call instead when a worker goes to sleep or steals; auto: that "
 			"where the kernel can"},
+	{.name = "search",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "20us",
+		.max = 1000000000,
+		.help = "how long an idle thief looks for work before it sleeps, while another "
+			"worker "
+			"runs"},
 	{.name = "nap",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ms",

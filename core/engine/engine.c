@@ -165,6 +165,7 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 		shunt_trace_share(engine->trace);
 	engine->tick_ns = shunt_value_int(&engine->own, "tick");
 	engine->spin_ns = shunt_value_int(&engine->own, "wait.spin");
+	engine->search_ns = shunt_value_int(&engine->own, "search");
 	engine->nap_most_ns = shunt_value_int(&engine->own, "nap");
 	engine->interval = (unsigned)shunt_value_int(&engine->own, "interval");
 	engine->dispatch = shunt_value_text(&engine->own, "dispatch");

@@ -248,9 +248,21 @@ static void fail_sleep(struct shunt_engine *engine, int rc)
 		strerror(-rc));
 }
 
+/* While another worker runs it is worth a look for a while: it may make work any moment, and to sleep
+ * and be woken takes longer than most such pauses. */
+static int64_t spin_budget(const struct shunt_worker *worker)
+{
+	const struct shunt_engine *engine = worker->engine;
+	/* Relaxed: a guess. */
+	unsigned idle = atomic_load_explicit(&engine->idle_count, memory_order_relaxed);
+	bool others = engine->policy->steals && idle + 1 < engine->worker_count;
+	return others && engine->search_ns > engine->spin_ns ? engine->search_ns : engine->spin_ns;
+}
+
+/* True: there is something to do. */
 static bool spin(struct shunt_worker *worker)
 {
-	int64_t until = worker->engine->spin_ns ? shunt_now_ns() + worker->engine->spin_ns : 0;
+	int64_t budget = spin_budget(worker), until = budget ? shunt_now_ns() + budget : 0;
 	while (until && shunt_now_ns() < until) {
 		for (int i = 0; i < 32; i++)
 			shunt_cpu_relax();

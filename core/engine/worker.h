@@ -140,7 +140,7 @@ struct shunt_engine {
 	const struct shunt_hooks *hooks;
 	const char *dispatch;
 	bool oversubscribed;
-	int64_t tick_ns, spin_ns, slack_ns, nap_most_ns;
+	int64_t tick_ns, spin_ns, slack_ns, search_ns, nap_most_ns;
 	bool fenced;              /* fence=full: no asymmetric fence (barrier.h) */
 	int64_t quantum_ns;       /* 0: none */
 	bool stamped;             /* every switch is: a quantum, or the policy needs the time */
