@@ -113,7 +113,7 @@ def create(e: Experiment, frozen: plan.Frozen, out: str) -> tuple[Path, str]:
     if today in same:
         return today, "complete"
     folder, number = today, 1
-    while folder.exists():
+    while folder.exists() and not is_half_made(folder):
         number += 1
         folder = root / f"{e.name}-{time.strftime('%Y-%m-%d')}-{number}"
         if folder in same:
@@ -139,10 +139,19 @@ def _create_at(folder: Path, e: Experiment, frozen: plan.Frozen) -> tuple[Path, 
                 f"since it was frozen). Finish that one as it is with `{lab('run', folder)}`, "
                 "or give another --out")
         return folder, "complete" if is_finished(folder) else "resuming"
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not is_half_made(folder):
         raise UsageError(f"{folder}: exists and is not a campaign; give a new or empty folder")
     write(folder, e, frozen)
     return folder, "new"
+
+
+def is_half_made(folder: Path) -> bool:
+    """An empty folder, or what is left where a full disk or a kill ended write() early."""
+    if not folder.is_dir() or is_campaign(folder):
+        return False
+    names = {p.name for p in folder.iterdir()}
+    begun = {n for n in names if n in ("experiment.toml", "records") or n.startswith(".plan.")}
+    return names == begun and not campaign.record_files(folder)
 
 
 def write(folder: Path, e: Experiment, frozen: plan.Frozen) -> None:

@@ -558,6 +558,29 @@ class Faults(Lab):
         ballast.unlink()
         self.finish_and_check(before, 12)
 
+    def test_disk_that_is_full_before_the_plan_is_written(self):
+        small = self.root / "small"
+        small.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)],
+                                 capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("may not mount a tmpfs")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(small)])
+        self.out = small / "campaign"
+        ballast = small / "ballast"
+        with open(ballast, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"x" * 4096)
+            except OSError:
+                pass
+        words = ("plan", self.experiment(n=1), "--out", self.out)
+        self.assertIn("give the same command again", self.lab(*words, code=4).stderr)
+        self.assertTrue(self.out.is_dir())
+        ballast.unlink()
+        self.lab(*words)
+        self.assertEqual(campaign.load_plan(self.out)["repetitions"], 1)
+
     def test_disk_that_fills_in_the_middle(self):
         small = self.root / "small"
         small.mkdir()
