@@ -122,7 +122,8 @@ static void one_round(struct arena *arena, struct shunt_rng *rng)
 	struct thief thief[THIEVES];
 	pthread_t thread[THIEVES];
 	memset(arena->element, 0, ELEMENTS * sizeof(*arena->element));
-	arena->stolen = arena->stop = 0;
+	arena->stolen = 0;
+	arena->stop = 0;
 	assert_int_equal(shunt_deque_init(&arena->deque, arena->full && !arena->oldest_first), 0);
 	for (int i = 0; i < THIEVES; i++) {
 		thief[i] = (struct thief){arena, shunt_rng_next(rng)};
