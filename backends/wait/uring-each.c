@@ -2,13 +2,13 @@
 /*
  * uring-each: each sleep is an absolute IORING_OP_TIMEOUT of its own. The kernel keeps the timers.
  *
- * The naive use of io_uring for timers, kept because what it costs is a result: about a
- * microsecond of kernel time a timer where a heap takes a tenth, for wakes that need no queue in
- * user space. It does what can be done within the idea:
+ * The naive use of io_uring for timers, kept because what it costs is a result: half a microsecond
+ * of kernel time a timer, and its share of interrupts, where a heap takes a tenth of one; for wakes
+ * that need no queue in user space. It does what can be done within the idea:
  *
  *   - An armed timer only joins a list. The list goes to the kernel in batches, with the system
- *     call of a sleep where there is one; a busy worker hands it over when it is a handful, or a
- *     second look finds it still there. A timer cancelled by then costs no call.
+ *     call of a sleep where there is one; a busy worker hands it over when a second look finds it
+ *     still there. A timer cancelled by then costs no call.
  *   - Results that are in the ring are fired without a call. A result names its entry of the
  *     table by its index; one whose task waits for something else by now is dropped. A look takes
  *     a handful, so that what one task frees, in the kernel and here, the next one has in cache.
@@ -17,8 +17,7 @@
  *     tasks that sleep 10 ms it was half of all CPU time, and as there was none left the median
  *     came 6 ms late instead of 0.3. Sparse timers keep their deadline to the nanosecond.
  *   - A cancelled timer that the kernel has stays there as a tombstone, for the price of one
- *     interrupt at its deadline (5 us on a virtual machine, where most of it is the exit). Where
- *     tombstones outnumber the rest they are marked, and taken back if they have more than
+ *     interrupt at its deadline at most. Where tombstones outnumber the rest they are marked, and taken back if they have more than
  *     `cancel` to go and few others before them: the kernel finds what it is to remove by a walk
  *     through its list, oldest first. With 100,000 sleepers in the list, taking back tripled the
  *     cost of a timer; with 200 it saved a third.
@@ -39,6 +38,7 @@
 
 #define SWEEP_MIN 64
 #define HANDFUL   64
+#define LATE_NS   1000000
 #define SHARERS   16 /* timers to a grid that make it worth having */
 #define ROUNDS    (1u << 24)
 
@@ -226,30 +226,33 @@ static void sweep_if_due(struct each_slot *self)
 
 /* ---- from the kernel ------------------------------------------------------------------------- */
 
-static void timer_result(struct each_slot *self, const struct shunt_ring_result *result)
+/* Returns the deadline of the timer that fired; SHUNT_NEVER: none did. */
+static int64_t timer_result(struct each_slot *self, const struct shunt_ring_result *result)
 {
 	struct shunt_each_table *table = &self->table;
 	uint32_t index = (uint32_t)result->user_data;
 	struct shunt_timer timer;
 
 	if ((result->user_data >> 32 & (ROUNDS - 1)) != self->round)
-		return; /* of before results were lost */
+		return SHUNT_NEVER; /* of before results were lost */
 	if (table->entry[index].state != SHUNT_EACH_ARMED) {
 		shunt_each_free(table, index); /* a tombstone already dealt with */
-		return;
+		return SHUNT_NEVER;
 	}
 	timer = table->entry[index].timer;
 	shunt_each_unlink(table, index);
 	if (result->code != -ETIME && result->code != -ECANCELED &&
 		timer.deadline_ns > shunt_wait_now_ns()) {
 		shunt_each_pend(table, index); /* the kernel had no memory for it: once more */
-		return;
+		return SHUNT_NEVER;
 	}
 	shunt_each_free(table, index);
-	if (shunt_timer_is_live(&timer))
-		self->fired(self->arg, &timer);
-	else
+	if (!shunt_timer_is_live(&timer)) {
 		self->dropped++;
+		return SHUNT_NEVER;
+	}
+	self->fired(self->arg, &timer);
+	return timer.deadline_ns;
 }
 
 /* The kernel lost results, and with them some of what is armed: what is due is fired by the clock,
@@ -292,24 +295,23 @@ static void prefetch(const struct each_slot *self, const struct shunt_ring_resul
 			__builtin_prefetch(entry[(uint32_t)result[i].user_data].timer.task, 1);
 }
 
-/* A handful, or as many more as it takes until there is one that a task may wait for: an idle
- * worker sleeps when a look has found nothing. */
+/* A handful; or more, until there is one that a task waits for, as an idle worker sleeps when a look
+ * has found nothing, and until they are in time, as a busy one looks but every 61 switches. */
 static void reap(struct each_slot *self)
 {
 	struct shunt_ring_result result[HANDFUL];
-	bool timers = false;
+	int64_t due_ns;
 	unsigned count;
 
 	do {
+		due_ns = SHUNT_NEVER;
 		count = shunt_ring_take(self->base.ring, result, HANDFUL);
 		prefetch(self, result, count);
-		for (unsigned i = 0; i < count; i++) {
-			if (shunt_ring_slot_result(&self->base, &result[i]))
-				continue;
-			timer_result(self, &result[i]);
-			timers = true;
-		}
-	} while (count == HANDFUL && !timers);
+		for (unsigned i = 0; i < count; i++)
+			if (!shunt_ring_slot_result(&self->base, &result[i]))
+				due_ns = timer_result(self, &result[i]);
+	} while (count == HANDFUL &&
+		 (due_ns == SHUNT_NEVER || shunt_wait_now_ns() - due_ns > LATE_NS));
 	if (shunt_ring_lost(self->base.ring))
 		start_anew(self);
 	shunt_each_shrink(&self->table);
@@ -417,7 +419,7 @@ static void each_poll(void *slot)
 	struct each_slot *self = slot;
 	struct shunt_each_table *table = &self->table;
 	/* The first time it may be an idle worker's last look, and its sleep will submit. */
-	bool submit = self->pending_seen || table->pending.count >= HANDFUL / 2;
+	bool submit = self->pending_seen;
 	int code = 0;
 
 	if (table->pending.count > 0) {
