@@ -180,8 +180,9 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
                 mark(axis, drawing.data["most"][title, name], slo, drawing.looks[name].colour)
         if slo:
             axis.axhline(slo, color="#666666", linewidth=0.7, linestyle=(0, (1, 1.5)), zorder=1)
-            axis.annotate(_style.tick(slo, unit), (0, slo), xycoords=("axes fraction", "data"),
-                          ha="left", va="bottom", fontsize=6.5, color="#666666")
+            axis.annotate(_style.tick(slo, unit), (1, slo), xycoords=("axes fraction", "data"),
+                          ha="right", va="center", fontsize=6.5, color="#666666", zorder=6,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
         _style.scale_axis(axis, "y", medians + ([slo] if slo else []), unit, log)
         _style.scale_axis(axis, "x", [c.number for c in own], "1", False)
         axis.set_xlabel(_figure.pretty(drawing.data["x"]))
