@@ -115,6 +115,8 @@ _BYTES = ((1 << 30, " GiB"), (1 << 20, " MiB"), (1 << 10, " KiB"), (1, " B"))
 
 def tick(value: float, unit: str = "1") -> str:
     """A number as a tick says it: 10k, 50 µs, 4 KiB."""
+    if unit == "1/1000":            # a ratio, kept as a whole number
+        value, unit = value / 1000, "1"
     if value == 0:
         return "0"
     if unit == "1" and abs(value) < 10000:

@@ -151,6 +151,10 @@ class Truth(Scratch):
                                    made.MEAN_NS / (1 - float(r["load"])), delta=1)
         self.assertEqual({r["series"] for r in rows if not r["n"]}, {"M/G/1 FCFS", "M/G/1 PS"})
 
+    def test_ticks_of_a_ratio_in_thousandths(self):
+        self.assertEqual([_style.tick(v, "1/1000") for v in (500, 10_000, 2_000_000)],
+                         ["0.5", "10", "2000"])
+
     def test_load_of_a_quantile(self):
         rows, _ = self.draw("loads", "plain")
         theory = [r for r in rows if r["series"] == "M/G/1 FCFS"]
