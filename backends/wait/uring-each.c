@@ -315,7 +315,6 @@ static void reap(struct each_slot *self)
 	if (shunt_ring_lost(self->base.ring))
 		start_anew(self);
 	shunt_each_shrink(&self->table);
-	publish(self);
 }
 
 /* ---- hooks ----------------------------------------------------------------------------------- */
@@ -429,6 +428,7 @@ static void each_poll(void *slot)
 			code = hand_over(self, now_ns, submit ? FIRE | SUBMIT : FIRE);
 	}
 	reap(self); /* where it asks for results, the same call submits */
+	publish(self);
 	if (submit && code == 0)
 		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
 	self->pending_seen = table->pending.count > 0 ||
@@ -468,6 +468,8 @@ static int each_commit(void *slot, int64_t deadline_ns)
 		code = sleep_until(self, deadline_ns);
 	shunt_wait_word_awake(&self->base.bell->word);
 	self->pending_seen = false;
+	/* Not published: this worker still counts as idle, and another one that found neither these
+	 * timers nor the tasks that they wake would take it for a deadlock. */
 	reap(self);
 	return code;
 }
