@@ -14,17 +14,29 @@
 #include "core/engine/deque.h"
 #include "core/engine/policy.h"
 
+#include <string.h>
+
 #define BATCH          32 /* tasks stolen from behind at once */
 #define PATIENCE_SPINS 16 /* looks at a worker: a microsecond or less */
 #define OFTEN_NS       50000
 
+/* One of the other workers, and those that are as far from here: [first, first + count) of the order. */
+struct other {
+	unsigned index, distance;
+	unsigned first, count;
+};
+
 struct steal_state {
 	struct shunt_deque *ready, *behind;
 	unsigned fair, countdown;
-	int64_t stole_ns; /* when it last stole a ready task */
+	int64_t stole_ns;    /* when it last stole a ready task */
+	struct other *order; /* the others, nearest first; NULL: victim=random */
+	unsigned turn;       /* of this search: where each rotation begins */
 };
 
 _Static_assert(sizeof(struct steal_state) <= SHUNT_POLICY_BYTES, "fits the worker");
+
+static const char *const victim_choices[] = {"random", "near", NULL};
 
 static const struct shunt_param steal_params[] = {
 	{.name = "fair",
@@ -33,6 +45,12 @@ static const struct shunt_param steal_params[] = {
 		.min = 1,
 		.max = 1000000,
 		.help = "one pick in so many looks first at tasks that yielded; 1: always"},
+	{.name = "victim",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "random",
+		.choices = victim_choices,
+		.help = "whom an idle worker looks at first: random, or near, those that share a "
+			"core, a cache, a package with it, as the placement tells"},
 	{.name = NULL},
 };
 
@@ -53,13 +71,50 @@ static void deque_free(struct shunt_deque *deque)
 	free(deque);
 }
 
+/* Nearest first, of equals in the order of their indices. */
+static int by_distance(const void *left, const void *right)
+{
+	const struct other *a = left, *b = right;
+	if (a->distance != b->distance)
+		return a->distance < b->distance ? -1 : 1;
+	return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* The order of the others for victim=near, or NULL: no memory. */
+static struct other *order_new(const struct shunt_worker *worker)
+{
+	unsigned others = worker->env.worker_count - 1, first = 0;
+	struct other *order = calloc(others + 1, sizeof(*order));
+	if (!order)
+		return NULL;
+	for (unsigned i = 0; i < others; i++) {
+		order[i].index = i + (i >= worker->env.index);
+		order[i].distance =
+			shunt_engine_distance(worker->engine, worker->env.index, order[i].index);
+	}
+	qsort(order, others, sizeof(*order), by_distance);
+	for (unsigned i = 1; i <= others; i++) {
+		if (i < others && order[i].distance == order[first].distance)
+			continue;
+		for (unsigned j = first; j < i; j++) {
+			order[j].first = first;
+			order[j].count = i - first;
+		}
+		first = i;
+	}
+	return order;
+}
+
 static int steal_init(struct shunt_worker *worker, const struct shunt_values *values)
 {
 	struct steal_state *state = shunt_policy_state(worker);
 	state->fair = state->countdown = (unsigned)shunt_value_int(values, "fair");
 	state->ready = deque_new(worker->fenced);
 	state->behind = deque_new(false);
-	return state->ready && state->behind ? 0 : -ENOMEM;
+	bool near = !strcmp(shunt_value_text(values, "victim"), "near");
+	if (near)
+		state->order = order_new(worker);
+	return state->ready && state->behind && (state->order || !near) ? 0 : -ENOMEM;
 }
 
 static void steal_fini(struct shunt_worker *worker)
@@ -67,6 +122,7 @@ static void steal_fini(struct shunt_worker *worker)
 	struct steal_state *state = shunt_policy_state(worker);
 	deque_free(state->ready);
 	deque_free(state->behind);
+	free(state->order);
 }
 
 SHUNT_INLINE void push(struct shunt_deque *deque, struct shunt_task *task)
@@ -178,6 +234,23 @@ static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_w
 	return task ? task : steal_behind(thief, state->behind);
 }
 
+/* All others in a random rotation; with victim=near those of each distance in one, nearest first: thieves
+ * that are neighbours do not all begin at the same. */
+static struct shunt_worker *steal_victim(struct shunt_worker *thief, unsigned attempt)
+{
+	struct steal_state *state = shunt_policy_state(thief);
+	unsigned count = thief->env.worker_count;
+	if (attempt == 0)
+		state->turn = (unsigned)(shunt_rng_next(&thief->env.rng) >> 40);
+	if (attempt >= count - (state->order != NULL))
+		return NULL;
+	if (!state->order)
+		return thief->env.workers[(state->turn + attempt) % count];
+	const struct other *at = &state->order[attempt];
+	unsigned rotated = at->first + (attempt - at->first + state->turn) % at->count;
+	return thief->env.workers[state->order[rotated].index];
+}
+
 SHUNT_POLICY(steal, .summary = "depth-first on each worker; idle ones steal the oldest",
 	.params = steal_params, .steals = true, .worker_init = steal_init,
-	.worker_fini = steal_fini, .steal = steal_steal);
+	.worker_fini = steal_fini, .steal = steal_steal, .victim = steal_victim);

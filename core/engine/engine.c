@@ -102,6 +102,11 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 	return rc ? rc : open_stacks(engine, count, err);
 }
 
+unsigned shunt_engine_distance(const struct shunt_engine *engine, unsigned a, unsigned b)
+{
+	return engine->place_slot->distance ? engine->place_slot->distance(engine->place, a, b) : 0;
+}
+
 static int worker_new(struct shunt_engine *engine, unsigned index)
 {
 	struct shunt_worker *worker = aligned_alloc(64, (sizeof(*worker) + 63) / 64 * 64);
@@ -122,6 +127,7 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->fired_tail = &worker->fired;
 	worker->env.index = index;
 	worker->env.worker_count = engine->worker_count;
+	worker->env.workers = engine->workers;
 	uint64_t seed = engine->seed + index;
 	shunt_rng_init(&worker->env.rng, shunt_splitmix64(&seed));
 	worker->ctx = (struct shunt_ctx){.hooks = engine->hooks,

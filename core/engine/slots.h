@@ -192,7 +192,8 @@ enum shunt_why {
 #define SHUNT_POLICY_BYTES 256
 
 /*
- * A policy reads nothing but its own state and worker->env. Each hook runs on the worker's thread
+ * A policy reads nothing but its own state, worker->env and, while it is opened, how far workers are
+ * apart (shunt_engine_distance). Each hook runs on the worker's thread
  * unless it says otherwise. With many workers only the owner calls enqueue and pick of a worker;
  * what others hand over arrives through the worker's inbox, already drained by the engine.
  */
@@ -238,8 +239,9 @@ struct shunt_policy {
 	/* Optional: takes ready work of `victim` for `thief`; returns one task to run at once (others
 	 * it may enqueue), or NULL. */
 	struct shunt_task *(*steal)(struct shunt_worker *thief, struct shunt_worker *victim);
-	/* Optional: the next worker to try, for attempt 0, 1, …; NULL ends the search. NULL hook: the
-	 * others in a random rotation. */
+	/* Optional: the next worker to try, for attempt 0, 1, …; NULL ends the search, the thief itself
+	 * is passed over. Work may be anywhere: all others come up in each search. NULL hook: they do
+	 * in a random rotation. */
 	struct shunt_worker *(*victim)(struct shunt_worker *thief, unsigned attempt);
 	/* Optional, and called where switches are stamped: needs_time, or a quantum. The task, which is
 	 * in no queue, starts running; it stops, or is looked at, after env.ran_ns since the last such

@@ -38,7 +38,9 @@ static struct shunt_worker *rotate(struct shunt_worker *thief, unsigned start, u
 static struct shunt_task *search(struct shunt_worker *thief, struct shunt_worker **from)
 {
 	const struct shunt_policy *policy = thief->engine->policy;
-	unsigned start = (unsigned)shunt_rng_below(&thief->env.rng, thief->engine->worker_count);
+	unsigned start = policy->victim ? 0
+					: (unsigned)shunt_rng_below(&thief->env.rng,
+						  thief->engine->worker_count);
 	for (unsigned attempt = 0;; attempt++) {
 		struct shunt_worker *victim = policy->victim ? policy->victim(thief, attempt)
 							     : rotate(thief, start, attempt);

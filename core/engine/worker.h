@@ -36,6 +36,7 @@ struct shunt_env {
 	int64_t ran_ns;       /* in stopping(): how long the task ran since it was last charged */
 	struct shunt_rng rng; /* seeded from the run's seed and the worker's index */
 	unsigned index, worker_count;
+	struct shunt_worker *const *workers; /* all, by index */
 };
 
 /*
@@ -199,6 +200,12 @@ static inline struct shunt_engine *shunt_engine_of(struct shunt_sched *sched)
 {
 	return (struct shunt_engine *)sched;
 }
+
+/* ---- engine/engine.c ------------------------------------------------------------------------- */
+
+/* How far workers a and b are apart, as the placement tells: 0 the same core … larger further; all are
+ * alike where it does not. Context: between open and close; not cheap. */
+unsigned shunt_engine_distance(const struct shunt_engine *engine, unsigned a, unsigned b);
 
 /* ---- engine/task_pool.c ---------------------------------------------------------------------- */
 

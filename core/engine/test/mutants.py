@@ -139,6 +139,16 @@ MUTANTS = [
     Mutant("an armed deadline is told to nobody", "core/engine/timer.c",
            "if (earliest)\n\t\t\tpublish_deadline(worker, deadline_ns);", "",
            "torture_timeout", "asm"),
+    # ---- whom a thief asks
+    Mutant("a worker is never stolen from", STEAL,
+           "if (attempt >= count - (state->order != NULL))", "if (attempt >= count - 1 - (state->order != NULL))",
+           "victims", ""),
+    Mutant("the nearest are asked last", STEAL,
+           "return a->distance < b->distance ? -1 : 1;", "return a->distance > b->distance ? -1 : 1;",
+           "victims", ""),
+    Mutant("of those equally near always the same is asked first", STEAL,
+           "(attempt - at->first + state->turn) % at->count", "(attempt - at->first) % at->count",
+           "victims", ""),
     # ---- sync objects and joins
     Mutant("a mutex that is handed over is free meanwhile", "core/sync/mutex.c",
            "mutex->owner = granted.task;", "mutex->owner = NULL;",
