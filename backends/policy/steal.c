@@ -9,6 +9,10 @@
  * Depth-first alone is not fair: a chain of wake-ups would run for ever before older tasks, so one
  * pick in `fair` looks at the queue behind first.
  *
+ * With lifo_slot=N new and woken tasks are not depth-first: the newest has a slot and runs next, at most
+ * N times in a row, and the one that it displaces queues up behind, as with Go's runnext and tokio's
+ * LIFO slot. What is in the slot can be stolen: owner and thief exchange it.
+ *
  * With one worker it schedules like lifo. Both queues are Chase-Lev deques (engine/deque.h).
  */
 #include "core/engine/deque.h"
@@ -30,8 +34,12 @@ struct steal_state {
 	struct shunt_deque *ready, *behind;
 	unsigned fair, countdown;
 	int64_t stole_ns;    /* when it last stole a ready task */
-	struct other *order; /* the others, nearest first; NULL: victim=random */
-	unsigned turn;       /* of this search: where each rotation begins */
+	unsigned slot_most;  /* 0: no slot */
+	unsigned in_a_row;   /* picked from the slot */
+	unsigned until_fair; /* countdown of its own: with a slot every pick is a special one */
+	_Atomic(struct shunt_task *) slot; /* [steal:slot] */
+	struct other *order;               /* the others, nearest first; NULL: victim=random */
+	unsigned turn;                     /* of this search: where each rotation begins */
 };
 
 _Static_assert(sizeof(struct steal_state) <= SHUNT_POLICY_BYTES, "fits the worker");
@@ -45,6 +53,12 @@ static const struct shunt_param steal_params[] = {
 		.min = 1,
 		.max = 1000000,
 		.help = "one pick in so many looks first at tasks that yielded; 1: always"},
+	{.name = "lifo_slot",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "0",
+		.max = 1000000,
+		.help = "not depth-first but first in first out, with a slot for the newest, which "
+			"runs next, at most so many times in a row; 0: no slot"},
 	{.name = "victim",
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "random",
@@ -111,6 +125,10 @@ static int steal_init(struct shunt_worker *worker, const struct shunt_values *va
 	state->fair = state->countdown = (unsigned)shunt_value_int(values, "fair");
 	state->ready = deque_new(worker->fenced);
 	state->behind = deque_new(false);
+	state->slot_most = (unsigned)shunt_value_int(values, "lifo_slot");
+	state->until_fair = state->fair;
+	if (state->slot_most)
+		state->countdown = 1;
 	bool near = !strcmp(shunt_value_text(values, "victim"), "near");
 	if (near)
 		state->order = order_new(worker);
@@ -132,10 +150,41 @@ SHUNT_INLINE void push(struct shunt_deque *deque, struct shunt_task *task)
 			(long long)shunt_deque_count(deque));
 }
 
+/* Puts `task` into the slot, or NULL; returns what was there. */
+SHUNT_INLINE struct shunt_task *slot_swap(struct steal_state *state, struct shunt_task *task,
+	bool others)
+{
+	/* Relaxed: nobody else's, or decided by the exchange; a thief only ever empties it. */
+	struct shunt_task *there = atomic_load_explicit(&state->slot, memory_order_relaxed);
+	if (!task && !there)
+		return NULL;
+	if (others)
+		/* Acquire-release pairs with itself, owner with thief [steal:slot]: the task. */
+		return atomic_exchange_explicit(&state->slot, task, memory_order_acq_rel);
+	/* Relaxed: nobody else looks. */
+	atomic_store_explicit(&state->slot, task, memory_order_relaxed);
+	return there;
+}
+
+/* Only what the running task makes ready goes to the slot. */
+static __attribute__((noinline)) void enqueue_slot(struct shunt_worker *worker,
+	struct shunt_task *task, unsigned why)
+{
+	struct steal_state *state = shunt_policy_state(worker);
+	if (why == (SHUNT_WHY_NEW | SHUNT_FROM_LOCAL) || why == (SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL))
+		task = slot_swap(state, task, worker->others_may_take);
+	if (task)
+		push(state->behind, task);
+}
+
 SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	struct steal_state *state = shunt_policy_state(worker);
 	unsigned cause = why & SHUNT_WHY_CAUSE;
+	if (SHUNT_UNLIKELY(state->slot_most)) {
+		enqueue_slot(worker, task, why);
+		return;
+	}
 	bool behind = cause == SHUNT_WHY_YIELD || cause == SHUNT_WHY_TIMER;
 	push(behind ? state->behind : state->ready, task);
 }
@@ -156,6 +205,26 @@ SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct 
 	return task;
 }
 
+/* A pick with a slot. At the cap the task stays there: on its way to another queue a thief that goes
+ * to sleep would see it in neither, and nobody would offer it again. */
+static __attribute__((noinline)) struct shunt_task *pick_slot(struct shunt_worker *worker)
+{
+	struct steal_state *state = shunt_policy_state(worker);
+	struct shunt_task *task;
+	bool fair = --state->until_fair == 0;
+	state->countdown = 1;
+	if (fair)
+		state->until_fair = state->fair;
+	if (!fair && state->in_a_row < state->slot_most &&
+		(task = slot_swap(state, NULL, worker->others_may_take))) {
+		state->in_a_row++;
+		return task;
+	}
+	state->in_a_row = 0;
+	task = take_behind(worker, state->behind);
+	return task ? task : slot_swap(state, NULL, worker->others_may_take);
+}
+
 SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
@@ -164,7 +233,8 @@ SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct s
 	struct shunt_task *task = NULL;
 	if (SHUNT_UNLIKELY(--state->countdown == 0)) {
 		state->countdown = state->fair;
-		task = take_behind(worker, state->behind);
+		task = SHUNT_UNLIKELY(state->slot_most) ? pick_slot(worker)
+							: take_behind(worker, state->behind);
 	}
 	if (!task)
 		task = shunt_deque_take(state->ready);
@@ -176,7 +246,9 @@ SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct s
 static bool steal_has_ready(const struct shunt_worker *worker)
 {
 	const struct steal_state *state = shunt_policy_state_of(worker);
-	return shunt_deque_count(state->ready) || shunt_deque_count(state->behind);
+	/* Relaxed: the fences of the idle protocol order it [steal:slot]. */
+	return shunt_deque_count(state->ready) || shunt_deque_count(state->behind) ||
+	       atomic_load_explicit(&state->slot, memory_order_relaxed);
 }
 
 /* Some of what waits behind: tasks that yield are many and alike, so half of them, to come back less
@@ -221,7 +293,7 @@ static bool comes_often(struct shunt_worker *thief)
  * waits behind. */
 static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_worker *victim)
 {
-	const struct steal_state *state = shunt_policy_state_of(victim);
+	struct steal_state *state = shunt_policy_state(victim);
 	struct shunt_task *task = NULL;
 	bool lost = false;
 	int64_t ready = shunt_deque_count(state->ready);
@@ -231,7 +303,13 @@ static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_w
 		if (task && !comes_often(thief))
 			shunt_deque_detach(&thief->thrift.attached);
 	}
-	return task ? task : steal_behind(thief, state->behind);
+	if (!task)
+		task = steal_behind(thief, state->behind);
+	/* Relaxed: a hint; the exchange decides [steal:slot]. */
+	if (!task && atomic_load_explicit(&state->slot, memory_order_relaxed) &&
+		!gets_to_it(victim))
+		task = slot_swap(state, NULL, true);
+	return task;
 }
 
 /* All others in a random rotation; with victim=near those of each distance in one, nearest first: thieves

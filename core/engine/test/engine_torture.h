@@ -44,6 +44,7 @@ static const char *const torture_specs[] = {
 	"asm:workers=2,policy=shared,dispatch=vtable,wait.spin=20us",
 	"asm:workers=2,policy=steal",
 	"asm:workers=4,policy=steal,interval=1",
+	"asm:workers=3,policy=steal,policy.lifo_slot=3,policy.victim=near",
 };
 #define TORTURE_SPECS (sizeof(torture_specs) / sizeof(torture_specs[0]))
 

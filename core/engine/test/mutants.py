@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-SLICE_MS = "13000"      # of SHUNT_TORTURE_MS; the torture tests give each composition a thirteenth
+SLICE_MS = "14000"      # of SHUNT_TORTURE_MS; the torture tests give each composition a fourteenth
 LIMIT_S = 12            # for one run; the originals need one or two
 TRIES = 3               # a mistake in a race may need more than one run to show
 
@@ -149,6 +149,23 @@ MUTANTS = [
     Mutant("of those equally near always the same is asked first", STEAL,
            "(attempt - at->first + state->turn) % at->count", "(attempt - at->first) % at->count",
            "victims", ""),
+    # ---- the slot
+    Mutant("what is in the slot cannot be stolen", STEAL,
+           "task = slot_swap(state, NULL, true);", "task = NULL;",
+           "victims", ""),
+    Mutant("who goes to sleep does not look into slots", STEAL,
+           "shunt_deque_count(state->behind) ||\n\t       atomic_load_explicit(&state->slot, memory_order_relaxed);",
+           "shunt_deque_count(state->behind);",
+           "torture_wake", "asm:workers=2,policy=steal,policy.lifo_slot=3,nap=0"),
+    Mutant("a slot is emptied without asking", STEAL,
+           "if (others)\n", "if (false)\n",
+           "torture_resume", "asm:workers=3,policy=steal,policy.lifo_slot=3,policy.victim=near"),
+    Mutant("the slot has no cap", STEAL,
+           "!fair && state->in_a_row < state->slot_most &&", "!fair &&",
+           "lifo_slot", ""),
+    Mutant("a displaced task is still first", STEAL,
+           "if (task)\n\t\tpush(state->behind, task);\n}", "if (task)\n\t\tpush(state->ready, task);\n}",
+           "lifo_slot", ""),
     # ---- sync objects and joins
     Mutant("a mutex that is handed over is free meanwhile", "core/sync/mutex.c",
            "mutex->owner = granted.task;", "mutex->owner = NULL;",

@@ -25,6 +25,7 @@ static const char *const wake_specs[] = {
 	"asm:workers=2,policy=steal",
 	"asm:workers=2,policy=steal,nap=0",
 	"asm:workers=2,policy=steal,nap=0,fence=full",
+	"asm:workers=2,policy=steal,policy.lifo_slot=3,nap=0",
 	"asm:workers=2,policy=shared",
 };
 #define WAKE_SPECS (sizeof(wake_specs) / sizeof(wake_specs[0]))
