@@ -7,9 +7,7 @@
  * do not pass on. For that the submission array is filled once with the identity, and publishing
  * the tail is all there is to a flush.
  *
- * Not used: SQPOLL, whose kernel thread would be a hidden second CPU in every comparison; and
- * R_DISABLED, which lets one thread set a ring up and another own it under SINGLE_ISSUER, as here
- * each worker sets up its own.
+ * Not used: SQPOLL, whose kernel thread would be a hidden second CPU in every comparison.
  */
 #include "backends/wait/ring_plan.h"
 
@@ -58,7 +56,7 @@ static char mappings;
 #endif
 
 int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan,
-	struct shunt_wait_calls *calls, struct shunt_error *err)
+	struct shunt_error *err)
 {
 	struct shunt_ring *self = calloc(1, sizeof(*self));
 	unsigned features, entries;
@@ -76,22 +74,32 @@ int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan
 	self->sq_mask = entries - 1;
 	self->time = calloc(entries, sizeof(*self->time));
 	if (self->time == NULL) {
-		unmapping();
-		io_uring_queue_exit(&self->ring);
-		free(self);
+		shunt_ring_close(self);
 		return shunt_fail(err, -ENOMEM, "out of memory for a ring");
 	}
 	for (unsigned i = 0; i < entries; i++)
 		self->ring.sq.array[i] = i;
-	self->calls = calls;
 	self->absolute_wait = plan->absolute_wait;
 	self->silent = plan->skips_success;
 	self->enter_fd = self->ring.ring_fd;
-	if (plan->registers_itself && io_uring_register_ring_fd(&self->ring) == 1) {
-		self->enter_fd = self->ring.enter_ring_fd;
-		self->enter_flags = IORING_ENTER_REGISTERED_RING;
-	}
 	*ring = self;
+	return 0;
+}
+
+int shunt_ring_own(struct shunt_ring *ring, const struct shunt_ring_plan *plan,
+	struct shunt_wait_calls *calls, struct shunt_error *err)
+{
+	if (plan->setup_flags & IORING_SETUP_R_DISABLED) {
+		int code = shunt_ring_enable(&ring->ring, err);
+
+		if (code != 0)
+			return code;
+	}
+	ring->calls = calls;
+	if (plan->registers_itself && io_uring_register_ring_fd(&ring->ring) == 1) {
+		ring->enter_fd = ring->ring.enter_ring_fd;
+		ring->enter_flags = IORING_ENTER_REGISTERED_RING;
+	}
 	return 0;
 }
 

@@ -3,9 +3,8 @@
  * An io_uring as the wait slots use it: timeouts, one read, messages, and a wait with a deadline.
  *
  * All that is known of liburing is in ring.c and ring_plan.c. A plan says which of the kernel's features the rings
- * of one scheduler use; it is made once, by trying, and each worker then sets up its ring from it.
- * A ring belongs to one thread: every call here but shunt_ring_plan() is made on the thread that
- * called shunt_ring_open().
+ * of one scheduler use; it is made once, by trying, and all rings are set up from it. A ring
+ * belongs to one thread, the one that calls shunt_ring_own(): no other may submit or collect.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_H
 #define SHUNT_BACKENDS_WAIT_RING_H
@@ -41,13 +40,27 @@ struct shunt_ring_plan {
 int shunt_ring_plan(struct shunt_ring_plan *plan, enum shunt_ring_setup setup, unsigned sq_entries,
 	unsigned cq_entries, struct shunt_error *err);
 
+/*
+ * Has the rings set up disabled (R_DISABLED), by any thread, for their owners to enable: it is then
+ * that SINGLE_ISSUER takes the owner for the one that submits. Tries it. 0, or a negative errno:
+ * -EOPNOTSUPP, or why enabling was refused.
+ */
+int shunt_ring_plan_for_owners(struct shunt_ring_plan *plan, struct shunt_error *err);
+
 /* Tells the plan as facts, each name after `prefix` ("wait.uring"). */
 void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefix,
 	shunt_fact_fn *fact, void *sink);
 
-/* System calls made on the ring are counted in *calls, which must outlive it. */
+/* Sets a ring up. Context: the owner's thread; any, if the plan is for owners to enable. */
 int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan,
+	struct shunt_error *err);
+
+/* Makes the calling thread the owner, enabling the ring if it is disabled. System calls made on it
+ * are counted in *calls, which must outlive it. On an error the ring can only be closed. */
+int shunt_ring_own(struct shunt_ring *ring, const struct shunt_ring_plan *plan,
 	struct shunt_wait_calls *calls, struct shunt_error *err);
+
+/* Context: the owner's thread, or any if it has no owner. */
 void shunt_ring_close(struct shunt_ring *ring);
 int shunt_ring_fd(const struct shunt_ring *ring);
 

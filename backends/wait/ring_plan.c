@@ -7,6 +7,8 @@
 #include "backends/wait/ring_plan.h"
 
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define FEATURES_NEEDED (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG)
 
@@ -69,6 +71,19 @@ int shunt_ring_refused(int code, struct shunt_error *err)
 	default:
 		return shunt_fail(err, code, "io_uring_setup: %s", strerror(-code));
 	}
+}
+
+/* By the system call: liburing 2.3 declares io_uring_enable_rings, and its library lacks it. */
+int shunt_ring_enable(struct io_uring *ring, struct shunt_error *err)
+{
+	int code;
+
+	if (syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) >=
+		0)
+		return 0;
+	code = -errno;
+	return shunt_fail(err, code, "enabling a ring (io_uring_register): %s; use enable=setup",
+		strerror(-code));
 }
 
 static unsigned flags_of(enum shunt_ring_setup setup)
@@ -174,6 +189,25 @@ out:
 	return code;
 }
 
+int shunt_ring_plan_for_owners(struct shunt_ring_plan *plan, struct shunt_error *err)
+{
+	struct io_uring ring;
+	unsigned features;
+	int code;
+
+	plan->setup_flags |= IORING_SETUP_R_DISABLED;
+	code = shunt_ring_init(&ring, plan, &features);
+	if (code == -EINVAL)
+		return shunt_fail(err, -EOPNOTSUPP,
+			"this kernel's io_uring sets up no ring to be enabled later (Linux 5.10); "
+			"use enable=setup");
+	if (code != 0)
+		return shunt_ring_refused(code, err);
+	code = shunt_ring_enable(&ring, err);
+	io_uring_queue_exit(&ring);
+	return code;
+}
+
 void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefix,
 	shunt_fact_fn *fact, void *sink)
 {
@@ -185,6 +219,7 @@ void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefi
 		{IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"},
 		{IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},
 		{IORING_SETUP_TASKRUN_FLAG, "TASKRUN_FLAG"},
+		{IORING_SETUP_R_DISABLED, "R_DISABLED"},
 	};
 	char name[64], value[128];
 	size_t used = 0;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 const char *const shunt_ring_wake_choices[] = {"eventfd", "msgring", NULL};
+const char *const shunt_ring_enable_choices[] = {"setup", "owner", NULL};
 const char *const shunt_ring_setup_choices[] = {"auto", "defer", "coop", "plain", NULL};
 
 int shunt_ring_probe(struct shunt_error *why)
@@ -35,11 +36,24 @@ static int bells_open(struct shunt_ring_wait *wait, struct shunt_error *err)
 	return 0;
 }
 
+/* enable=owner: the rings, for their workers to enable. */
+static int rings_open(struct shunt_ring_wait *wait, struct shunt_error *err)
+{
+	int code = shunt_ring_plan_for_owners(&wait->plan, err);
+
+	for (unsigned i = 0; code == 0 && i < wait->worker_count; i++)
+		code = shunt_ring_open(&wait->bells[i].ring, &wait->plan, err);
+	return code;
+}
+
 static void bells_close(struct shunt_ring_wait *wait)
 {
-	for (unsigned i = 0; wait->bells != NULL && i < wait->worker_count; i++)
+	for (unsigned i = 0; wait->bells != NULL && i < wait->worker_count; i++) {
+		if (wait->bells[i].ring != NULL)
+			shunt_ring_close(wait->bells[i].ring); /* its worker never started */
 		if (wait->bells[i].event_fd >= 0)
 			close(wait->bells[i].event_fd);
+	}
 	free(wait->bells);
 	wait->bells = NULL;
 }
@@ -62,6 +76,8 @@ static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_confi
 			"this kernel's io_uring has no quiet messages between rings (Linux 5.18); "
 			"use wake=eventfd");
 	code = bells_open(wait, err);
+	if (code == 0 && shunt_value_int(config->values, "enable") == SHUNT_ENABLE_OWNER)
+		code = rings_open(wait, err);
 	if (code != 0)
 		bells_close(wait);
 	return code;
@@ -89,6 +105,24 @@ void shunt_ring_wait_close(void *wait)
 	free(wait);
 }
 
+/* The worker's ring: the one set up for it (enable=owner, the first run), or a new one. */
+static int take_ring(struct shunt_ring_slot *slot, struct shunt_error *err)
+{
+	const struct shunt_ring_plan *plan = &slot->wait->plan;
+	int code = 0;
+
+	slot->ring = slot->bell->ring;
+	slot->bell->ring = NULL;
+	if (slot->ring == NULL)
+		code = shunt_ring_open(&slot->ring, plan, err);
+	if (code != 0)
+		return code;
+	code = shunt_ring_own(slot->ring, plan, &slot->calls, err);
+	if (code != 0)
+		shunt_ring_close(slot->ring);
+	return code;
+}
+
 static int slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
 	unsigned worker_index, struct shunt_error *err)
 {
@@ -99,7 +133,7 @@ static int slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
 	code = shunt_wait_slack_set(wait->slack_ns, &slot->slack_before_ns, err);
 	if (code != 0)
 		return code;
-	code = shunt_ring_open(&slot->ring, &wait->plan, &slot->calls, err);
+	code = take_ring(slot, err);
 	if (code != 0) {
 		shunt_wait_slack_restore(slot->slack_before_ns);
 		return code;
@@ -190,7 +224,8 @@ static bool send_message(struct shunt_ring_slot *from, struct shunt_ring_slot *t
 
 	if (shunt_ring_room(from->ring, 1) != 0)
 		return false;
-	/* Relaxed: ordered by the word, in which we found the target asleep [ring:bell-fd]. */
+	/* Relaxed: ordered by the word, in which we found the target asleep [ring:bell-fd]. So its
+	 * ring is enabled, as no worker sleeps before it owns its ring: no -EBADFD. */
 	shunt_ring_add_message(from->ring,
 		atomic_load_explicit(&target->bell->ring_fd, memory_order_relaxed),
 		SHUNT_RING_DATA(SHUNT_RING_RUNG, 0), SHUNT_RING_DATA(SHUNT_RING_FAILED, index));

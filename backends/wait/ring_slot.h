@@ -8,6 +8,10 @@
  * posts straight into the sleeper's ring from its own, which takes one system call as well but no
  * read; a thread without a ring uses the eventfd all the same, as does a message that the kernel
  * refuses.
+ *
+ * A ring is set up by its worker; with enable=owner by open(), disabled, for the worker to enable.
+ * So all memory is had, or refused, before a thread starts; CPU and system calls a timer are the
+ * same, which is why it is not the default.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_SLOT_H
 #define SHUNT_BACKENDS_WAIT_RING_SLOT_H
@@ -26,10 +30,13 @@ enum {
 #define SHUNT_RING_DATA(tag, rest) ((uint64_t)(tag) << 56 | (uint64_t)(rest))
 
 enum { SHUNT_WAKE_EVENTFD, SHUNT_WAKE_MSGRING };
+enum { SHUNT_ENABLE_SETUP, SHUNT_ENABLE_OWNER };
 
 struct shunt_bell {
 	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_word word;
 	int event_fd; /* constant */
+	/* enable=owner: set up by open(), until its worker takes it in start(). */
+	struct shunt_ring *ring;
 	/* [ring:bell-fd] the sleeper's ring; written by its worker before it first sleeps, read by
 	 * those who found it asleep. Ordered by the word. */
 	_Atomic int ring_fd;
@@ -72,7 +79,16 @@ struct shunt_ring_slot {
 			"the "                                                                     \
 			"kernel (coop), by interrupting it (plain)"                                \
 	}
+#define SHUNT_RING_PARAM_ENABLE                                                                    \
+	{                                                                                          \
+		.name = "enable", .type = SHUNT_PARAM_CHOICE, .fallback = "setup",                 \
+		.choices = shunt_ring_enable_choices,                                              \
+		.help = "when a ring is enabled: as its worker sets it up, or set up disabled as " \
+			"the scheduler is made, by its worker (owner: R_DISABLED); no difference " \
+			"once it runs"                                                             \
+	}
 extern const char *const shunt_ring_wake_choices[];
+extern const char *const shunt_ring_enable_choices[];
 extern const char *const shunt_ring_setup_choices[];
 
 /* probe() of both slots. */

@@ -74,6 +74,7 @@ struct each_slot {
 static const struct shunt_param each_params[] = {
 	SHUNT_RING_PARAM_WAKE,
 	SHUNT_RING_PARAM_SETUP,
+	SHUNT_RING_PARAM_ENABLE,
 	{.name = "entries",
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "1024",

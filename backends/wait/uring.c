@@ -33,6 +33,7 @@ static const char *const timeout_choices[] = {"enter", "op", NULL};
 static const struct shunt_param uring_params[] = {
 	SHUNT_RING_PARAM_WAKE,
 	SHUNT_RING_PARAM_SETUP,
+	SHUNT_RING_PARAM_ENABLE,
 	{.name = "timeout",
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "enter",

@@ -21,6 +21,8 @@
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct io_uring;
@@ -29,6 +31,8 @@ int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 	struct io_uring_params *params);
 int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 	struct io_uring_params *params);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
 int __real_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
 	size_t bytes);
 int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
@@ -57,6 +61,7 @@ static __thread struct {
 	bool lose;            /* results vanish, and the kernel says so */
 	int result_error;     /* instead of -ETIME, before its time */
 	int setup_countdown;  /* the n-th ring cannot be had */
+	int enable_countdown; /* the n-th ring cannot be enabled */
 	int memory_countdown; /* the n-th allocation fails */
 	unsigned hits;
 	bool losing;
@@ -77,6 +82,23 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 	if (fault.setup_countdown > 0 && --fault.setup_countdown == 0)
 		return -ENOMEM;
 	return __real_io_uring_queue_init_params(entries, ring, params);
+}
+
+long __wrap_syscall(long number, ...)
+{
+	long arg[6];
+	va_list list;
+
+	va_start(list, number);
+	for (size_t i = 0; i < 6; i++)
+		arg[i] = va_arg(list, long);
+	va_end(list);
+	if (number == SYS_io_uring_register && (int)arg[1] == IORING_REGISTER_ENABLE_RINGS &&
+		fault.enable_countdown > 0 && --fault.enable_countdown == 0) {
+		errno = EBADFD;
+		return -1;
+	}
+	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 
 int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
@@ -389,7 +411,7 @@ static void *sleep_long(void *arg)
 	return now_ns() - begin < 4000 * MS ? NULL : arg;
 }
 
-static void a_refused_message_is_rung_instead(void **state)
+static void refuse_a_message(const char *enable)
 {
 	struct sleeper sleeper;
 	struct shunt_ring_slot *target;
@@ -397,9 +419,9 @@ static void a_refused_message_is_rung_instead(void **state)
 	pthread_t thread;
 	void *slot, *late;
 
-	(void)state;
 	assert_true(subject_init(&s, slot_named("uring"), 0));
 	set(&s, "wake", "msgring");
+	set(&s, "enable", enable);
 	sleeper.h = harness_open(&s);
 	atomic_store(&sleeper.awake, false);
 	pthread_barrier_init(&sleeper.started, NULL, 2);
@@ -423,6 +445,13 @@ static void a_refused_message_is_rung_instead(void **state)
 	subject_fini(&s);
 }
 
+static void a_refused_message_is_rung_instead(void **state)
+{
+	(void)state;
+	refuse_a_message("setup");
+	refuse_a_message("owner");
+}
+
 /* ---- what cannot be had ---------------------------------------------------------------------- */
 
 static int open_descriptors(void)
@@ -439,15 +468,20 @@ static int open_descriptors(void)
 
 /* Opens and starts every slot; the n-th allocation or ring is refused. Returns whether all the
  * same everything went well. */
-static bool open_with_refusal(const struct shunt_wait *ops, int memory, int setup)
+static bool open_with_refusal(const struct shunt_wait *ops, const char *enable, int memory,
+	int setup)
 {
-	struct shunt_wait_config config = {.worker_count = 1, .slack_ns = -1, .fired = own_fired};
+	struct shunt_wait_config config = {.worker_count = enable == NULL ? 1 : 2,
+		.slack_ns = -1,
+		.fired = own_fired};
 	struct shunt_error err = {""};
 	void *wait = NULL, *slot = NULL;
 	struct subject s;
 	int code;
 
 	assert_true(subject_init(&s, ops, 0));
+	if (enable != NULL)
+		set(&s, "enable", enable);
 	config.values = &s.values;
 	fault.memory_countdown = memory;
 	fault.setup_countdown = setup;
@@ -476,18 +510,68 @@ static void a_refusal_leaves_nothing_behind(void **state)
 
 		if (ops == NULL || ops->open == NULL)
 			continue;
-		for (int n = 1; !open_with_refusal(ops, n, 0); n++) {
+		for (int n = 1; !open_with_refusal(ops, NULL, n, 0); n++) {
 			assert_int_equal(open_descriptors(), before);
 			refused++;
 		}
 		if (strncmp(p->name, "uring", 5) != 0)
 			continue;
-		assert_false(open_with_refusal(ops, 0, 1));
-		assert_false(open_with_refusal(ops, 0, 2));
-		assert_true(open_with_refusal(ops, 0, 3));
+		assert_false(open_with_refusal(ops, NULL, 0, 1));
+		assert_false(open_with_refusal(ops, NULL, 0, 2));
+		assert_true(open_with_refusal(ops, NULL, 0, 3));
 		assert_int_equal(open_descriptors(), before);
 	}
 	assert_true(refused > 6);
+}
+
+/* With enable=owner a ring for each of two workers is set up before they start; one starts. */
+static void a_ring_without_an_owner_is_not_left_behind(void **state)
+{
+	int before = open_descriptors();
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const struct shunt_wait *ops = slot_named(i == 0 ? "uring" : "uring-each");
+		int n = 1;
+
+		for (; !open_with_refusal(ops, "owner", n, 0); n++)
+			assert_int_equal(open_descriptors(), before);
+		assert_true(n > 7); /* the wait, its bells, two for each ring, the slot */
+		for (int ring = 1; ring <= 4; ring++) {
+			assert_false(open_with_refusal(ops, "owner", 0, ring));
+			assert_int_equal(open_descriptors(), before);
+		}
+		assert_true(open_with_refusal(ops, "owner", 0, 5));
+		assert_int_equal(open_descriptors(), before);
+	}
+}
+
+/* Refused at the first trial it is open() that says so, later start(), and the slack is back. */
+static void a_ring_that_cannot_be_enabled_is_told(void **state)
+{
+	struct shunt_wait_config config = {.worker_count = 2, .slack_ns = 1000, .fired = own_fired};
+	int before = open_descriptors(), slack = prctl(PR_GET_TIMERSLACK);
+
+	(void)state;
+	for (int n = 1; n <= 2; n++) {
+		struct shunt_error err = {""};
+		void *wait = NULL, *slot = NULL;
+		struct subject s;
+
+		assert_true(subject_init(&s, slot_named("uring"), 0));
+		set(&s, "enable", "owner");
+		config.values = &s.values;
+		fault.enable_countdown = n;
+		assert_int_equal(s.ops->open(&wait, &config, &err), n == 1 ? -EBADFD : 0);
+		if (n == 2) {
+			assert_int_equal(s.ops->start(wait, 0, NULL, &slot, &err), -EBADFD);
+			s.ops->close(wait);
+		}
+		assert_non_null(strstr(err.text, "enable=setup"));
+		assert_int_equal(prctl(PR_GET_TIMERSLACK), slack);
+		assert_int_equal(open_descriptors(), before);
+		subject_fini(&s);
+	}
 }
 
 int main(void)
@@ -503,6 +587,9 @@ int main(void)
 		cmocka_unit_test_teardown(an_error_that_stays_ends_the_sleep, no_more_faults),
 		cmocka_unit_test_teardown(a_refused_message_is_rung_instead, no_more_faults),
 		cmocka_unit_test_teardown(a_refusal_leaves_nothing_behind, no_more_faults),
+		cmocka_unit_test_teardown(a_ring_without_an_owner_is_not_left_behind,
+			no_more_faults),
+		cmocka_unit_test_teardown(a_ring_that_cannot_be_enabled_is_told, no_more_faults),
 	};
 	struct shunt_error why;
 

@@ -291,6 +291,24 @@ static void older_kernels_get_older_flags(void **state)
 	assert_string_equal(sleep_with(NULL, NULL, "wait.uring.setup_flags", &code), "none");
 }
 
+static void a_ring_enabled_by_its_owner_is_told(void **state)
+{
+	const char *flags = "wait.uring.setup_flags";
+	int code;
+
+	(void)state;
+	assert_null(strstr(sleep_with(NULL, NULL, flags, &code), "R_DISABLED"));
+	assert_non_null(strstr(sleep_with("enable", "owner", flags, &code), "|R_DISABLED"));
+	assert_int_equal(code, 0);
+	lack.unknown_setup_flags = (1u << 13) | IORING_SETUP_COOP_TASKRUN;
+	assert_string_equal(sleep_with("enable", "owner", flags, &code), "R_DISABLED");
+	lack.unknown_setup_flags = IORING_SETUP_R_DISABLED;
+	assert_non_null(strstr(sleep_with("enable", "owner", "", &code), "enable=setup"));
+	assert_int_equal(code, -EOPNOTSUPP);
+	sleep_with(NULL, NULL, "", &code); /* and the default does not need it */
+	assert_int_equal(code, 0);
+}
+
 static void a_relative_wait_does_as_well(void **state)
 {
 	int code;
@@ -339,6 +357,7 @@ int main(int argc, char **argv)
 	};
 	const struct CMUnitTest where_it_works[] = {
 		cmocka_unit_test_teardown(older_kernels_get_older_flags, forget),
+		cmocka_unit_test_teardown(a_ring_enabled_by_its_owner_is_told, forget),
 		cmocka_unit_test_teardown(a_relative_wait_does_as_well, forget),
 		cmocka_unit_test_teardown(what_was_asked_for_is_not_replaced, forget),
 	};
