@@ -133,6 +133,11 @@ MUTANTS = [
     Mutant("a nap ends only with a timer", "core/engine/idle.c",
            "commit(worker->wait, deadline < until ? deadline : until)", "commit(worker->wait, deadline)",
            "torture_wake", "asm:workers=2,policy=steal"),
+    Mutant("a nap that nobody can disturb", "core/engine/idle.c",
+           "atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);\n"
+           "\tengine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
+           "engine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
+           "nap_disturbed", ""),
     Mutant("a single ready task is never stolen", STEAL,
            "(ready == 1 && !gets_to_it(victim))", "(ready < 0 && !gets_to_it(victim))",
            "torture_wake", "asm:workers=2,policy=steal"),
