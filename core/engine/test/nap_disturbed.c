@@ -42,6 +42,9 @@ static void *parks(void *arg)
 {
 	struct parked *parked = arg;
 	shunt_park();
+	/* On the worker that napped, which has no more naps of that length; the end would wait for them. */
+	if (shunt_self().task->home == 1)
+		engine->workers[1]->thrift.nap_ns = 0;
 	/* Release pairs with the acquire in wakes_outside [nap:ran]. */
 	__atomic_store_n(&parked->ran, 1, __ATOMIC_RELEASE);
 	return NULL;
