@@ -48,7 +48,8 @@ static const char *lacks_always(const struct shunt_record *record)
 static int redact_record(json_t *document)
 {
 	static const char *const parts[] = {"argv", "reason", "facts", "caveats", "checks"};
-	int rc = shunt_env_redact_json(json_object_get(json_object_get(document, "identity"), "params"));
+	int rc = shunt_env_redact_json(
+		json_object_get(json_object_get(document, "identity"), "params"));
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
 		if (rc == 0 && json_object_get(document, parts[i]))

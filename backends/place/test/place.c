@@ -95,31 +95,22 @@ static void plans_follow_the_machine(void **state)
 	"\" " SETS(mask) ">" __VA_ARGS__ "</object>"
 
 /* Two fast cores of two siblings each, then four slow ones: CPUs 0 1 | 2 3 | 4 | 5 | 6 | 7. */
-static const char hybrid
-	[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM "
-	     "\"hwloc2.dtd\">\n"
-	     "<topology version=\"2.0\"><object type=\"Machine\" os_index=\"0\" "
-	     "gp_index=\"1\" " SETS("0xff") "><object type=\"NUMANode\" os_index=\"0\" "
-					    "gp_index=\"2\" " SETS(
-						    "0xff") " local_memory=\"1024\"/><object "
-							    "type=\"Package\" os_index=\"0\" "
-							    "gp_index=\"3\" " SETS("0xff") ">" CORE("0",
-								    "0x03",
-								    PU("0", "0x01") PU("1",
-									    "0x02")) CORE("1",
-								    "0x0c",
-								    PU("2", "0x04") PU("3",
-									    "0x08")) CORE("2",
-								    "0x10",
-								    PU("4", "0x10")) CORE("3",
-								    "0x20",
-								    PU("5", "0x20")) CORE("4",
-								    "0x40",
-								    PU("6", "0x40")) CORE("5",
-								    "0x80",
-								    PU("7", "0x80")) "</object></"
-										     "object></"
-										     "topology>\n";
+/* clang-format off */
+static const char hybrid[] =
+	"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n"
+	"<topology version=\"2.0\">"
+	"<object type=\"Machine\" os_index=\"0\" gp_index=\"1\" " SETS("0xff") ">"
+	"<object type=\"NUMANode\" os_index=\"0\" gp_index=\"2\" " SETS("0xff")
+	" local_memory=\"1024\"/>"
+	"<object type=\"Package\" os_index=\"0\" gp_index=\"3\" " SETS("0xff") ">"
+	CORE("0", "0x03", PU("0", "0x01") PU("1", "0x02"))
+	CORE("1", "0x0c", PU("2", "0x04") PU("3", "0x08"))
+	CORE("2", "0x10", PU("4", "0x10"))
+	CORE("3", "0x20", PU("5", "0x20"))
+	CORE("4", "0x40", PU("6", "0x40"))
+	CORE("5", "0x80", PU("7", "0x80"))
+	"</object></object></topology>\n";
+/* clang-format on */
 
 static void plans_follow_a_hybrid_machine(void **state)
 {
