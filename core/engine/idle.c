@@ -2,8 +2,8 @@
 /*
  * Idleness: how a worker without work goes to sleep without losing a wake-up, and how the run ends.
  *
- * Proof sketch. Work for a worker W appears in one of these places: (1) W's inbox, (2) a timer queue,
- * (3) a queue that W may steal from or shares.
+ * Proof sketch. Work for a worker W appears in one of these places: (1) W's inbox, or one of a worker
+ * whose tasks W may run, (2) a timer queue, (3) a queue that W may steal from or shares.
  *   1. Whoever puts work there does: publish it; fence; read idleness (W.idle for the inbox,
  *      idle_count for stealable work); if somebody is idle, wake it. Stealable work is put there at
  *      every turn, so its fence is the frequent side of barrier.h: nothing, as a rule.
@@ -12,8 +12,9 @@
  *   3. Of two sides that each write, fence, then read the other's, at least one sees the other's
  *      write. So either the sleeper finds the work, or the publisher finds the sleeper.
  *   4. Found after prepare but before the sleep: wait.wake makes the coming commit return at once.
- *   5. Timers: W sleeps until the earliest deadline of all workers that it can see. A worker that
- *      arms an earlier one afterwards is itself running: it fires it, or the ticker makes it.
+ *   5. Timers: W sleeps until the earliest deadline of all workers, read after its announcement. A
+ *      worker that arms an earlier one afterwards finds W idle (timer.c); it is itself running, and
+ *      if it goes on with another task it wakes W to look again, else it will sleep until then.
  *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
  *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2.
  * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back.
@@ -34,6 +35,27 @@ static bool inbox_empty(const struct shunt_worker *worker)
 {
 	/* Relaxed: ordered by the fence in announce. */
 	return !atomic_load_explicit(&worker->inbox, memory_order_relaxed);
+}
+
+/* Those inboxes that this worker may empty: its own, and those of others whose tasks it may run. */
+static bool inboxes_empty(const struct shunt_worker *worker)
+{
+	const struct shunt_engine *engine = worker->engine;
+	for (unsigned i = 0; worker->others_may_take && i < engine->worker_count; i++)
+		if (!inbox_empty(engine->workers[i]))
+			return false;
+	return inbox_empty(worker);
+}
+
+struct shunt_worker *shunt_worker_idle_other(const struct shunt_worker *worker)
+{
+	const struct shunt_engine *engine = worker->engine;
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		/* Relaxed: ordered by the caller's fence [worker:idle]. */
+		if (engine->workers[i] != worker &&
+			atomic_load_explicit(&engine->workers[i]->idle, memory_order_relaxed))
+			return engine->workers[i];
+	return NULL;
 }
 
 static int64_t deadline_of(const struct shunt_worker *worker)
@@ -67,6 +89,8 @@ static size_t waits_in_flight(const struct shunt_engine *engine)
 static void serve_others(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
+	for (unsigned i = 0; worker->others_may_take && i < engine->worker_count; i++)
+		shunt_inbox_drain(worker, engine->workers[i]);
 	if (engine->worker_count == 1 || !engine->timers_slot)
 		return;
 	if (earliest_deadline(engine) == SHUNT_NEVER)
@@ -108,8 +132,8 @@ static void announce(struct shunt_worker *worker)
 	atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
 	engine->wait_slot->prepare(worker->wait);
-	/* Forbids that a recheck is made before the announcement is seen; pairs with the fence in
-	 * shunt_worker_poke, and with shunt_hook_offer, whose side passes often. */
+	/* Forbids that a recheck is made before the announcement is seen; pairs with the fences in
+	 * shunt_worker_poke and note_untold (timer.c), and with shunt_hook_offer, whose side passes often. */
 	shunt_barrier_rare(engine->fenced || !worker->others_may_take);
 }
 
@@ -146,7 +170,7 @@ static bool anything_to_do(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
 	const struct shunt_policy *policy = engine->policy;
-	if (!inbox_empty(worker) || policy->has_ready(worker))
+	if (!inboxes_empty(worker) || policy->has_ready(worker))
 		return true;
 	if (policy->steals)
 		for (unsigned i = 0; i < engine->worker_count; i++)
@@ -281,16 +305,16 @@ static void nap(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	int64_t now = shunt_now_ns(), until = now + shunt_thief_nap_begin(worker);
-	int64_t deadline = earliest_deadline(engine);
 	shunt_deque_detach(&worker->thrift.attached);
 	/* Relaxed: ordered before the looks by the fence below [worker:idle]. */
 	atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);
 	engine->wait_slot->prepare(worker->wait);
 	/* Sequentially consistent: forbids that the inbox is looked at before idle is seen; pairs with
-	 * the fence in shunt_worker_poke. */
+	 * the fence in shunt_worker_poke, and with the one in note_untold (timer.c). */
 	shunt_full_fence();
+	int64_t deadline = earliest_deadline(engine);
 	/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
-	if (!inbox_empty(worker) || deadline <= now ||
+	if (!inboxes_empty(worker) || deadline <= now ||
 		atomic_load_explicit(&engine->stopping, memory_order_acquire)) {
 		engine->wait_slot->abort(worker->wait);
 	} else {
@@ -313,11 +337,12 @@ static bool sleep_or_end(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	enum verdict verdict = GO_ON;
-	int64_t live = 0, deadline = earliest_deadline(engine);
+	int64_t live = 0;
 	bool work = true;
 	int rc = 0;
 	shunt_deque_detach(&worker->thrift.attached);
 	announce(worker);
+	int64_t deadline = earliest_deadline(engine);
 	if (anything_to_do(worker) || (deadline != SHUNT_NEVER && deadline <= shunt_now_ns()) ||
 		(verdict = judge(engine, &live)) != GO_ON) {
 		engine->wait_slot->abort(worker->wait);
@@ -360,6 +385,8 @@ struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
 		else
 			work = spin(worker) || sleep_or_end(worker);
 	}
+	if (task && worker->untold)
+		shunt_worker_tell_deadline(worker);
 	shunt_probe_idle(worker, false);
 	return task;
 }

@@ -12,7 +12,7 @@
  */
 #include "core/engine/hooks.h"
 
-void shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from)
+bool shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from)
 {
 	/* Relaxed: the slow path that it brings about synchronises by the inbox itself. */
 	atomic_store_explicit(&target->limit, 0, memory_order_relaxed);
@@ -20,11 +20,12 @@ void shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from)
 	 * pairs with the fence in announce (idle.c). */
 	shunt_full_fence();
 	/* Relaxed: ordered by the fence [worker:idle]. */
-	if (atomic_load_explicit(&target->idle, memory_order_relaxed)) {
-		int before = errno; /* of the task, or of the thread, that wakes */
-		target->engine->wait_slot->wake(target->wait, from ? from->wait : NULL);
-		errno = before;
-	}
+	if (!atomic_load_explicit(&target->idle, memory_order_relaxed))
+		return false;
+	int before = errno; /* of the task, or of the thread, that wakes */
+	target->engine->wait_slot->wake(target->wait, from ? from->wait : NULL);
+	errno = before;
+	return true;
 }
 
 void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
@@ -41,7 +42,12 @@ void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
 	while (!atomic_compare_exchange_weak_explicit(&target->inbox, &head, task,
 		memory_order_release,
 		memory_order_relaxed)); /* release pairs with drain [worker:inbox] */
-	shunt_worker_poke(target, from);
+	if (shunt_worker_poke(target, from) || !target->others_may_take)
+		return;
+	/* The target may compute for long before it looks; poke's fence orders this look. */
+	struct shunt_worker *idle = shunt_worker_idle_other(target);
+	if (idle)
+		shunt_worker_poke(idle, from);
 }
 
 /* Acts on one task's bits. */
@@ -55,6 +61,7 @@ static void deliver(struct shunt_worker *worker, struct shunt_task *task, unsign
 			shunt_probe_ready(worker, task, why, true);
 		}
 		worker->engine->policy->enqueue(worker, task, why);
+		shunt_hook_offer(worker); /* it may run long before it gets to this one */
 	}
 	if (what & SHUNT_INJECT_WAKE) {
 		worker->ctx.count.wakes++;
@@ -67,14 +74,14 @@ static void deliver(struct shunt_worker *worker, struct shunt_task *task, unsign
 	}
 }
 
-void shunt_inbox_drain(struct shunt_worker *worker)
+void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner)
 {
 	/* Relaxed: usually empty; the exchange synchronises. */
-	if (!atomic_load_explicit(&worker->inbox, memory_order_relaxed))
+	if (!atomic_load_explicit(&owner->inbox, memory_order_relaxed))
 		return;
 	/* Acquire pairs with the release in push [worker:inbox]. */
 	struct shunt_task *newest =
-		atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire);
+		atomic_exchange_explicit(&owner->inbox, NULL, memory_order_acquire);
 	struct shunt_task *oldest = NULL;
 	while (newest) {
 		struct shunt_task *next = newest->injected_next;

@@ -28,7 +28,7 @@ void shunt_worker_service(struct shunt_worker *worker)
 	atomic_store_explicit(&worker->limit, worker->switches + engine->interval,
 		memory_order_relaxed);
 	worker->slow_visits++;
-	shunt_inbox_drain(worker);
+	shunt_inbox_drain(worker, worker);
 	if (engine->wait_slot->poll) {
 		engine->wait_slot->poll(worker->wait);
 		shunt_worker_flush_fired(worker);
@@ -42,6 +42,8 @@ void shunt_worker_service(struct shunt_worker *worker)
 	}
 	if (engine->policy->tick)
 		engine->policy->tick(worker);
+	if (worker->untold && engine->policy->has_ready(worker))
+		shunt_worker_tell_deadline(worker);
 	*worker->errno_at = before;
 }
 

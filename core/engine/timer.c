@@ -15,11 +15,35 @@ static void publish_deadline(struct shunt_worker *owner, int64_t deadline_ns)
 	atomic_store_explicit(&owner->next_deadline_ns, deadline_ns, memory_order_release);
 }
 
+/* This worker's earliest deadline is a new one. Others who sleep have not seen it, and should if this
+ * worker goes on with another task, for who knows how long: its next visit to the slow path sees to
+ * that. */
+static void note_untold(struct shunt_worker *worker)
+{
+	/* Sequentially consistent: forbids that idle is read before the deadline is seen; pairs with
+	 * the fences before a sleeper reads the deadlines (idle.c). */
+	shunt_full_fence();
+	if (!shunt_worker_idle_other(worker))
+		return;
+	worker->untold = true;
+	/* Relaxed: our own request. */
+	atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
+}
+
+void shunt_worker_tell_deadline(struct shunt_worker *worker)
+{
+	struct shunt_worker *other = shunt_worker_idle_other(worker);
+	worker->untold = false;
+	if (other)
+		shunt_worker_poke(other, worker);
+}
+
 int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64_t deadline_ns)
 {
 	struct shunt_engine *engine = worker->engine;
 	uint64_t ticket = shunt_word_load(task, worker->ctx.many) & SHUNT_WORD_TICKET;
 	struct shunt_timer timer = {deadline_ns, task, ticket};
+	bool earliest = false;
 	int rc;
 	/* Before it is armed: from then on another worker may fire it and make the task ready. */
 	task->timer_ticket = ticket;
@@ -30,8 +54,8 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 		shunt_spin_lock(&worker->timers_lock, worker->ctx.many);
 		rc = engine->timers_slot->arm(worker->timers, &timer);
 		/* Relaxed: only this lock's holders change it. */
-		bool earliest = !rc && deadline_ns < atomic_load_explicit(&worker->next_deadline_ns,
-							     memory_order_relaxed);
+		earliest = !rc && deadline_ns < atomic_load_explicit(&worker->next_deadline_ns,
+							memory_order_relaxed);
 		if (earliest)
 			publish_deadline(worker, deadline_ns);
 		shunt_spin_unlock(&worker->timers_lock, worker->ctx.many);
@@ -40,6 +64,8 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 		task->timer_ticket = 0;
 		return rc;
 	}
+	if (earliest && engine->worker_count > 1)
+		note_untold(worker);
 	shunt_ticker_need(engine);
 	worker->timers_armed++;
 	if (engine->probing)

@@ -79,6 +79,7 @@ struct shunt_worker {
 	bool others_may_take; /* what is queued here: the policy steals or shares, with others there */
 	bool keeps_ready;     /* what becomes ready here is queued here */
 	bool fenced;          /* with others there: fence=full (barrier.h) */
+	bool untold;          /* it armed the earliest timer while others slept (timer.c) */
 	struct shunt_env env;
 
 	/* Off the hot path. */
@@ -255,6 +256,9 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task);
 /* Fires what is due in `owner`'s queue; woken tasks are made ready on `worker`. */
 void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
+/* Has an idle worker look at the deadlines again: this one goes on with a task and has armed the
+ * earliest timer meanwhile. Context: the worker. */
+void shunt_worker_tell_deadline(struct shunt_worker *worker);
 /* Publishes the deadline of `owner`'s earliest timer that is not cancelled. Any worker. */
 void shunt_worker_forget_cancelled(struct shunt_worker *owner);
 /* What a queue or a wait slot calls for a due entry; arg is the worker that fires. */
@@ -274,9 +278,11 @@ enum shunt_inject {
  * is no worker. */
 void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
 	struct shunt_task *task, unsigned what);
-/* Makes `target` take its slow path, or ends its sleep. Any thread. */
-void shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from);
-void shunt_inbox_drain(struct shunt_worker *worker);
+/* Makes `target` take its slow path, or ends its sleep or nap: true. Any thread. */
+bool shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from);
+/* Acts, as `worker`, on what is in `owner`'s inbox: its own, or one of a worker whose tasks it may
+ * run. */
+void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner);
 bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle);
 int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr);
@@ -287,6 +293,8 @@ void shunt_engine_hold(struct shunt_sched *sched, int delta);
 /* Finds the next task for a worker whose queue is empty, sleeping as long as there is none. NULL:
  * the engine stops. Context: the worker's own stack. */
 struct shunt_task *shunt_worker_idle(struct shunt_worker *worker);
+/* Another worker that sleeps or naps, or NULL. A full fence of the caller's orders the look. */
+struct shunt_worker *shunt_worker_idle_other(const struct shunt_worker *worker);
 /* Work was put where an idle worker could take it: wakes one if nobody is searching. Context: a full
  * fence, or the frequent side of barrier.h, after it was put there. */
 void shunt_engine_notify(struct shunt_worker *from);

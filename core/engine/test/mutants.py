@@ -108,17 +108,26 @@ MUTANTS = [
            "torture_timeout", "asm:interval=1", ("backends/policy/fifo.c",)),
     # ---- idleness and inboxes
     Mutant("a worker falls asleep without looking again", "core/engine/idle.c",
-           "if (!inbox_empty(worker) || policy->has_ready(worker))\n\t\treturn true;\n"
+           "if (!inboxes_empty(worker) || policy->has_ready(worker))\n\t\treturn true;\n"
            "\tif (policy->steals)",
            "if (policy->steals)",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a push into an inbox does not wake its owner", "core/engine/inbox.c",
-           "shunt_worker_poke(target, from);\n}\n\n/* Acts", "(void)from;\n}\n\n/* Acts",
+           "if (shunt_worker_poke(target, from) || !target->others_may_take)\n\t\treturn;", "(void)from;\n\treturn;",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a worker goes to sleep unannounced", "core/engine/idle.c",
            "atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);\n"
            "\tpthread_mutex_unlock(&engine->idle_lock);", "pthread_mutex_unlock(&engine->idle_lock);",
            "torture_wake", "asm:workers=2,policy=fifo"),
+    Mutant("nobody idle hears of what a busy worker got from outside", "core/engine/inbox.c",
+           "if (idle)\n\t\tshunt_worker_poke(idle, from);", "(void)idle;",
+           "idle_helps", ""),
+    Mutant("nobody idle empties a busy worker's inbox", "core/engine/idle.c",
+           "shunt_inbox_drain(worker, engine->workers[i]);", "(void)engine;",
+           "idle_helps", ""),
+    Mutant("a worker that goes on tells no napping one of its deadline", "core/engine/timer.c",
+           "if (other)\n\t\tshunt_worker_poke(other, worker);", "(void)other;",
+           "idle_helps", ""),
     Mutant("the mark of an injected task is not cleared", "core/engine/inbox.c",
            "atomic_exchange_explicit(&task->injected, 0, memory_order_acq_rel);",
            "atomic_load_explicit(&task->injected, memory_order_acquire);",

@@ -31,6 +31,9 @@ static const struct shunt_setting small[] = {
 	{"n", "8", true},
 	{"depth", "4", true},
 	{"leaves", "1000", true},
+	{"requests", "100", true},
+	{"operations", "300", true},
+	{"wakes", "50", true},
 };
 
 static struct shunt_error err;
