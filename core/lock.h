@@ -34,20 +34,25 @@ static inline void shunt_full_fence(void)
 #endif
 }
 
+/* Out of line: a call, if only in a branch rarely taken, would cost the hot hooks a frame. */
+static __attribute__((noinline, cold, unused)) void shunt_spin_wait(const int *lock)
+{
+	unsigned spins = 0;
+	/* Relaxed: only to wait without taking the line; the caller's exchange decides. */
+	while (__atomic_load_n(lock, __ATOMIC_RELAXED)) {
+		shunt_cpu_relax();
+		if (++spins % 128 == 0)
+			sched_yield();
+	}
+}
+
 static inline void shunt_spin_lock(int *lock, bool many)
 {
 	if (!many)
 		return;
 	/* Acquire pairs with the release in shunt_spin_unlock [waiters:lock]. */
-	while (__builtin_expect(__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE), 0)) {
-		unsigned spins = 0;
-		/* Relaxed: only to wait without taking the line; the exchange above decides. */
-		while (__atomic_load_n(lock, __ATOMIC_RELAXED)) {
-			shunt_cpu_relax();
-			if (++spins % 128 == 0)
-				sched_yield();
-		}
-	}
+	while (__builtin_expect(__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE), 0))
+		shunt_spin_wait(lock);
 }
 
 static inline void shunt_spin_unlock(int *lock, bool many)
