@@ -11,7 +11,8 @@
     theory = ["fcfs", "ps"]     # optional: what queueing theory says of a mean, or of M/M/1's quantiles
 
 The highest load under the objective is read off between two measured loads, the lower of which
-keeps it with every one before; its interval resamples the processes. "> 0.9" says that the objective
+keeps it with every one before; its interval resamples the processes, six at every load at least,
+for one value resampled is always itself. "> 0.9" says that the objective
 still held at the highest load that has valid runs.
 """
 
@@ -28,6 +29,7 @@ import _style
 from shuntlab import theory, units
 
 RESAMPLES = 1000
+LEAST = 6       # runs at every load of a line, without which it gets no interval
 NAMES = {"fcfs": "M/G/{} FCFS", "ps": "M/G/{} PS"}
 
 
@@ -62,14 +64,16 @@ def crossings(x: np.ndarray, y: np.ndarray, slo: float) -> np.ndarray:
     return found
 
 
-def highest(line: list[_data.Cell], slo: float, seed: int) -> tuple[float, float, float]:
-    """(highest load under slo, low, high)."""
+def highest(line: list[_data.Cell], slo: float, seed: int) -> tuple[float, ...]:
+    """(highest load under slo, low, high); without the interval from too few runs."""
     x = np.array([c.number for c in line])
+    here = crossings(x, np.array([[c.median for c in line]]), slo)[0]
+    if min(c.n for c in line) < LEAST:
+        return (float(here),)
     rng = np.random.default_rng(seed)
     drawn = np.stack([np.median(rng.choice(c.values, (RESAMPLES, c.n)), axis=1) for c in line],
                      axis=1)
     spread = np.sort(crossings(x, drawn, slo))
-    here = crossings(x, np.array([[c.median for c in line]]), slo)[0]
     return (float(here), float(spread[int(0.025 * RESAMPLES)]),
             float(spread[int(0.975 * RESAMPLES) - 1]))
 
@@ -80,9 +84,11 @@ def load_text(value: float, line: list[_data.Cell]) -> str:
     return f"< {line[0].number:g}" if value == -np.inf else f"{value:.3g}"
 
 
-def highest_text(found: tuple[float, float, float], line: list[_data.Cell]) -> str:
-    value, low, high = (load_text(v, line) for v in found)
-    return value if value == low == high else f"{value} [{low}, {high}]"
+def highest_text(found: tuple[float, ...], line: list[_data.Cell]) -> str:
+    value, *ends = (load_text(v, line) for v in found)
+    if not ends:
+        return f"{value} (too few runs for an interval)"
+    return value if ends == [value, value] else f"{value} [{', '.join(ends)}]"
 
 
 # ---- theory -------------------------------------------------------------------------------------
@@ -140,11 +146,12 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
         for name, line in _data.lines_of(own):
             keeps = highest(line, slo, zlib.crc32(f"{title}/{name}".encode())) if slo else ("",) * 3
             most[title, name] = keeps
-            rows += [dict(zip(columns, (title, name, c.x, c.n, c.median, c.low, c.high, *keeps,
+            three = (*keeps, "", "")[:3]
+            rows += [dict(zip(columns, (title, name, c.x, c.n, c.median, c.low, c.high, *three,
                                         c.unit))) for c in line]
             if slo:
                 table.append([*([title] if len(panels) > 1 else []), name,
-                              highest_text(keeps, line), str(line[0].n)])
+                              highest_text(keeps, line), str(min(c.n for c in line))])
         rows += [dict(zip(columns, (title, name, float(at), "", float(v), "", "", "", "", "",
                                     own[0].unit)))
                  for name, (loads, values) in drawn.items() for at, v in zip(loads, values)]
@@ -197,12 +204,12 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     _figure.legend(fig, [handles[n] for n in order], order, width)
 
 
-def mark(axis, keeps: tuple[float, float, float], slo: float, colour: str) -> None:
+def mark(axis, keeps: tuple[float, ...], slo: float, colour: str) -> None:
     if not np.isfinite(keeps[0]):
         return
     axis.plot([keeps[0]], [slo], color=colour, marker="|", markersize=8, markeredgewidth=1.4,
               linestyle="none", zorder=5)
-    if np.isfinite(keeps[1]) and np.isfinite(keeps[2]):
+    if len(keeps) > 1 and np.isfinite(keeps[1:]).all():
         axis.plot(keeps[1:], [slo, slo], color=colour, linewidth=2.4, alpha=0.5,
                   solid_capstyle="butt", zorder=4)
 

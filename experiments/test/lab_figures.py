@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 from pathlib import Path
 
@@ -32,6 +33,8 @@ import _figure
 import _latex
 import _style
 import figure_campaigns as made
+import load
+import numpy as np
 from shuntlab.campaign import load_campaign
 
 
@@ -150,6 +153,16 @@ class Truth(Scratch):
             self.assertAlmostEqual(float(r["median"]),
                                    made.MEAN_NS / (1 - float(r["load"])), delta=1)
         self.assertEqual({r["series"] for r in rows if not r["n"]}, {"M/G/1 FCFS", "M/G/1 PS"})
+
+    def test_load_makes_no_interval_of_few_runs(self):
+        """One value resampled is always itself: that would be an interval of no width."""
+        line = [types.SimpleNamespace(number=x, x=str(x), n=n, values=np.full(n, y), median=y)
+                for x, y, n in ((0.5, 50.0, 8), (0.7, 90.0, 5), (0.9, 200.0, 8))]
+        found = load.highest(line, 100, 1)
+        self.assertEqual(len(found), 1)
+        self.assertIn("too few runs", load.highest_text(found, line))
+        line[1].n, line[1].values = 6, np.full(6, 90.0)
+        self.assertEqual(len(load.highest(line, 100, 1)), 3)
 
     def test_ticks_of_a_ratio_in_thousandths(self):
         self.assertEqual([_style.tick(v, "1/1000") for v in (500, 10_000, 2_000_000)],
