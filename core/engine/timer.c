@@ -108,9 +108,9 @@ void shunt_worker_fired(void *arg, const struct shunt_timer *timer)
  * that sleep, a timer costs a fifth to a quarter less. */
 static inline void warm(const struct shunt_task *task)
 {
-	const char *sp = task->sp;
+	uintptr_t sp = (uintptr_t)task->sp; /* NULL: it is about to go on without having left */
 	for (int line = -3; line < 3; line++)
-		__builtin_prefetch(sp + 64 * line, 1);
+		__builtin_prefetch((const void *)(sp + (uintptr_t)(64 * line)), 1);
 }
 
 void shunt_worker_flush_fired(struct shunt_worker *worker)

@@ -133,6 +133,11 @@ static void arm_and_cancel(struct harness *h, void *slot, struct own *own, struc
 	for (size_t i = 1; i < OWN_TIMERS; i += 2)
 		if (own->armed[i])
 			own_cancel(h, slot, own, i);
+	/* Due already, and cancelled before anybody has looked. */
+	for (size_t i = 1; i < 32; i += 2) {
+		own_arm(h, slot, own, i, now_ns() - MS);
+		own_cancel(h, slot, own, i);
+	}
 }
 
 /* More than once, as a tombstone that upsets the slot's lists shows when they are used again. */

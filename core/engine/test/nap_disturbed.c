@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A wake into a worker's inbox ends its nap.
+ * A wake into a worker's inbox ends its nap, and so does a deadline armed by one that goes on.
  *
  * Worker 1 is made to nap for ten seconds. A task whose home it has is woken from outside while the
  * root computes, and so keeps worker 0 from doing it instead. It must have run in half of that time.
+ * In the same way a task computes until the root, which sleeps for a millisecond, has woken.
  */
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/worker.h"
@@ -86,10 +87,36 @@ static void *wakes_outside(void *arg)
 	return arg;
 }
 
-static void a_wake_into_the_inbox_ends_a_nap(void **state)
+static void *computes(void *arg)
+{
+	const int *woke = arg;
+	int64_t begin = shunt_now_ns();
+	/* Acquire pairs with the release in sleeps_beside [nap:woke]. */
+	while (!__atomic_load_n(woke, __ATOMIC_ACQUIRE) && in_time(begin))
+		sched_yield();
+	return NULL;
+}
+
+/* Worker 0 goes on with the one that computes. */
+static void *sleeps_beside(void *arg)
+{
+	struct shunt_handle task;
+	int woke = 0; /* [nap:woke] */
+	await_nap();
+	int64_t begin = shunt_now_ns();
+	assert_int_equal(shunt_spawn(&task, computes, &woke, NULL), 0);
+	shunt_sleep_for(1000000);
+	assert_true(in_time(begin));
+	engine->workers[1]->thrift.nap_ns = 0;
+	/* Release pairs with the acquire in computes [nap:woke]. */
+	__atomic_store_n(&woke, 1, __ATOMIC_RELEASE);
+	assert_int_equal(shunt_join(task, NULL), 0);
+	return arg;
+}
+
+static void nap_through(shunt_task_fn *root)
 {
 	static const char *const waits[] = {"futex", "epoll"};
-	(void)state;
 	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
 		struct shunt_sched *sched;
 		struct shunt_error err = {""};
@@ -100,17 +127,30 @@ static void a_wake_into_the_inbox_ends_a_nap(void **state)
 		engine = shunt_engine_of(sched);
 		engine->workers[1]->thrift.nap_ns = NAP_NS;
 		engine->workers[1]->thrift.nap_due = true;
-		if (shunt_run(sched, wakes_outside, NULL, NULL, &err))
+		if (shunt_run(sched, root, NULL, NULL, &err))
 			fail_msg("%s: %s", spec, err.text);
 		assert_true(engine->workers[1]->naps > 0);
 		shunt_close(sched);
 	}
 }
 
+static void a_wake_into_the_inbox_ends_a_nap(void **state)
+{
+	(void)state;
+	nap_through(wakes_outside);
+}
+
+static void a_deadline_of_one_that_goes_on_ends_a_nap(void **state)
+{
+	(void)state;
+	nap_through(sleeps_beside);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_wake_into_the_inbox_ends_a_nap),
+		cmocka_unit_test(a_deadline_of_one_that_goes_on_ends_a_nap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
