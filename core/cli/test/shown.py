@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import subprocess
+from pathlib import Path
 
 from command import SHUNT, CommandTest, main
 
@@ -32,6 +33,8 @@ class Shown(CommandTest):
             text = self.ok(*words)
             self.fits(text)
             self.assertIn("Usage: shunt", text)
+        # Wherever this was built: the tree's own lab.
+        self.environment["SHUNT_LAB"] = str(Path(__file__).parents[3] / "experiments" / "lab")
         self.fits(self.ok("lab", "--help"))
         self.assertEqual(self.ok("help", "run"), self.ok("run", "--help"))
         self.assertEqual(self.ok("help"), self.ok("--help"))
