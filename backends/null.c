@@ -33,7 +33,6 @@ struct null_sched {
 	uintptr_t stack_floor;
 	uint64_t next_id, spawns, live;
 	int failure;
-	bool running;
 };
 
 static struct null_sched *null_of(struct shunt_ctx *ctx)
@@ -192,11 +191,8 @@ static int null_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, voi
 {
 	struct null_sched *null = (struct null_sched *)sched;
 	struct shunt_root root = {fn, arg, NULL};
-	if (null->running || null->failure)
-		return shunt_fail(err, -EBUSY,
-			null->running ? "this scheduler is running already"
-				      : "an earlier run of this scheduler failed");
-	null->running = true;
+	if (null->failure)
+		return shunt_fail(err, -EBUSY, "an earlier run of this scheduler failed");
 	null->err = err;
 	null->next_id = 0;
 	null->ctx.current = NULL;
@@ -210,7 +206,6 @@ static int null_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, voi
 		rc = null->failure;
 	shunt_ctx_set(outer);
 	errno = outer_errno;
-	null->running = false;
 	if (!rc && result)
 		*result = root.result;
 	return rc;

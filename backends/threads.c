@@ -27,17 +27,9 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 {
 	struct threads *threads = (struct threads *)sched;
 	struct shunt_root root = {fn, arg, NULL};
-	pthread_mutex_lock(&threads->lock);
-	bool busy = threads->running || threads->failure;
-	if (!busy) {
-		threads->running = true;
-		threads->err = err;
-	}
-	pthread_mutex_unlock(&threads->lock);
-	if (busy)
-		return shunt_fail(err, -EBUSY,
-			threads->failure ? "an earlier run of this scheduler failed"
-					 : "this scheduler is running already");
+	if (threads->failure)
+		return shunt_fail(err, -EBUSY, "an earlier run of this scheduler failed");
+	threads->err = err;
 	int rc = shunt_threads_start(threads, NULL, shunt_root_main, &root, &shunt_root_attr, true,
 		false);
 	if (rc)
@@ -46,7 +38,6 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	pthread_mutex_lock(&threads->lock);
 	while (threads->task_count || (threads->holds && !threads->failure))
 		pthread_cond_wait(&threads->changed, &threads->lock);
-	threads->running = false;
 	threads->next_id = 1;
 	rc = rc ? rc : threads->failure;
 	pthread_mutex_unlock(&threads->lock);

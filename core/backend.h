@@ -91,7 +91,8 @@ struct shunt_backend {
 	/* Runs root(arg) as task 0 on the calling thread's watch; returns when it and every other
 	 * task has ended, and no hold is left. 0; -EDEADLK: every remaining task waits and nothing
 	 * can wake it (err names them); another negative errno: what the machine refused. May be
-	 * called again. After a failure only close may follow. */
+	 * called again, by any thread; core sees to it that one run is on at a time. After a failure
+	 * only close may follow. */
 	int (*run)(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 		struct shunt_error *err);
 	void (*close)(struct shunt_sched *sched);
@@ -104,7 +105,8 @@ struct shunt_backend {
 	 * deadlock is called while there is one. */
 	void (*hold)(struct shunt_sched *sched, int delta);
 
-	/* Every counter, summed over workers (after run). */
+	/* Every counter, summed over workers (after run); with several workers also what each of them
+	 * did, as "worker0.switches", for those counts that tell how the work was spread. */
 	void (*counters)(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink);
 	/* Every resolved setting as key and value in base units: the composition of the record. */
 	void (*composition)(const struct shunt_sched *sched,
@@ -124,6 +126,7 @@ struct shunt_sched {
 	unsigned caps; /* enum shunt_cap of the resolved composition */
 	unsigned worker_count;
 	bool many;
+	int running; /* [sched:running] 1: a run is on, and another is refused */
 };
 
 /* ---- for embedders: the command line, tests, benchmarks ------------------------------------- */
@@ -135,8 +138,13 @@ struct shunt_sched {
  */
 int shunt_open(struct shunt_sched **sched, const char *spec, const struct shunt_config *base,
 	struct shunt_error *err);
+/*
+ * Runs root(arg) and all that it spawns, as run above says. A scheduler has one run at a time: while
+ * one is on, a call from another thread, or from one of its own tasks, is -EBUSY and harms nothing.
+ */
 int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 	struct shunt_error *err);
+/* Context: no run of it is on, and no thread will call it any more. */
 void shunt_close(struct shunt_sched *sched);
 
 /* Spawns from a thread that runs none of this scheduler's tasks; as shunt_spawn, plus -ENOTSUP. */

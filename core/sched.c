@@ -486,7 +486,16 @@ void *shunt_root_main(void *arg)
 int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 	struct shunt_error *err)
 {
-	return sched->backend->run(sched, root, arg, result, err);
+	/* Acquire pairs with the release below [sched:running]: the next run, on whatever thread, sees what
+	 * the last one left. */
+	if (__atomic_exchange_n(&sched->running, 1, __ATOMIC_ACQUIRE))
+		return shunt_fail(err, -EBUSY,
+			"this scheduler is running already: one run at a time, or open another "
+			"scheduler");
+	int rc = sched->backend->run(sched, root, arg, result, err);
+	/* Release pairs with the acquire above [sched:running]. */
+	__atomic_store_n(&sched->running, 0, __ATOMIC_RELEASE);
+	return rc;
 }
 
 void shunt_close(struct shunt_sched *sched)

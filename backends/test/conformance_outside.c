@@ -200,6 +200,25 @@ static void *a_run_within_its_own_run_is_refused(void *arg)
 	return arg;
 }
 
+static void *run_beside(void *arg)
+{
+	struct shunt_sched *sched = arg;
+	struct shunt_error err = {""};
+	int rc = shunt_run(sched, echo, NULL, NULL, &err);
+	return (void *)(intptr_t)(rc == -EBUSY && strstr(err.text, "running already"));
+}
+
+static void *a_run_beside_a_run_is_refused(void *arg)
+{
+	pthread_t thread;
+	void *refused = NULL;
+	EXPECT_INT(0, pthread_create(&thread, NULL, run_beside, under_test.sched));
+	EXPECT_INT(0, pthread_join(thread, &refused));
+	EXPECT(refused != NULL);
+	EXPECT(small_root(arg));
+	return arg;
+}
+
 /* ---- deadlock ------------------------------------------------------------------------------------ */
 
 static struct shunt_mutex first, second;
@@ -302,6 +321,7 @@ const struct clause conformance_outside[] = {
 	CLAUSE("schedulers live side by side", 0, schedulers_live_side_by_side),
 	CLAUSE("schedulers nest", 0, schedulers_nest),
 	CLAUSE("a run within its own run is refused", 0, a_run_within_its_own_run_is_refused),
+	CLAUSE("a run beside a run is refused", 0, a_run_beside_a_run_is_refused),
 	CLAUSE("a deadlock names its tasks", TELLS, two_locks_in_two_orders, .outcome = -EDEADLK,
 		.explained = "'left'", .explained_too = "'right'"),
 	CLAUSE("a deadlock says what is waited for", TELLS, two_locks_in_two_orders,

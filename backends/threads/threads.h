@@ -50,7 +50,6 @@ struct threads {
 	uint64_t task_count, next_id;
 	int64_t holds;
 	struct shunt_error *err; /* of the run in progress */
-	bool running;
 	int failure;
 };
 

@@ -298,12 +298,9 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	struct shunt_error *err)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
-	if (engine->running || engine->broken)
-		return shunt_fail(err, -EBUSY,
-			engine->broken ? "an earlier run of this scheduler failed"
-				       : "this scheduler is running already");
+	if (engine->broken)
+		return shunt_fail(err, -EBUSY, "an earlier run of this scheduler failed");
 	struct shunt_root root = {fn, arg, NULL};
-	engine->running = true;
 	reset_for_run(engine, err);
 	int rc = engine->tick_ns ? shunt_ticker_start(engine) : 0;
 	if (rc)
@@ -324,7 +321,6 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 		pthread_join(engine->workers[i]->thread, NULL);
 	shunt_ticker_stop(engine);
 	reset_ids(engine);
-	engine->running = false;
 	engine->broken = engine->run_error != 0;
 	if (!engine->run_error && result)
 		*result = root.result;

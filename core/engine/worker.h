@@ -181,7 +181,7 @@ struct shunt_engine {
 	_Atomic int stopping;        /* [engine:stopping] 1: no task is left, or the run failed */
 	int run_error;               /* what run returns */
 	struct shunt_error *run_err; /* and says */
-	bool running, broken;
+	bool broken;                 /* a run failed: there will be no other */
 
 	struct shunt_ticker *ticker;
 };
@@ -220,7 +220,8 @@ void shunt_ids_refill(struct shunt_worker *worker);
 void shunt_credits_shed(struct shunt_worker *worker);
 #define SHUNT_CREDITS_MOST 256u
 void shunt_tasks_fini(struct shunt_engine *engine);
-/* Calls visit for every descriptor that is not FREE. Context: no worker runs. */
+/* Calls visit for every descriptor that is not FREE. Context: no worker runs; or a look that may be
+ * wrong, as a fault's handler takes (overflow.c). */
 void shunt_tasks_each(struct shunt_engine *engine,
 	void (*visit)(void *arg, const struct shunt_task *task), void *arg);
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 static void *add(void *arg)
@@ -77,11 +78,66 @@ static void a_deadlock_is_named(void **state)
 	shunt_close(sched);
 }
 
+/* ---- runs from several threads ------------------------------------------------------------------ */
+
+enum { THREADS = 4, TRIES = 500 };
+
+static struct shared {
+	struct shunt_sched *sched;
+	_Atomic int inside, most, ran, refused, wrong;
+} shared;
+
+static void *alone(void *arg)
+{
+	int inside = ++shared.inside;
+	if (inside > shared.most)
+		shared.most = inside;
+	shunt_yield();
+	shared.ran++;
+	shared.inside--;
+	return arg;
+}
+
+static void *tries(void *arg)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct shunt_error err = {""};
+		void *result = NULL;
+		int rc = shunt_run(shared.sched, alone, &err, &result, &err);
+		shared.refused += rc == -EBUSY;
+		shared.wrong += rc == 0 ? result != &err : rc != -EBUSY || !err.text[0];
+	}
+	return arg;
+}
+
+static void one_run_is_on_at_a_time(void **state)
+{
+	static const char *const specs[] = {"asm", "ucontext:workers=2"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct shunt_error err = {""};
+		pthread_t thread[THREADS];
+		shared = (struct shared){.sched = NULL};
+		if (shunt_open(&shared.sched, specs[i], NULL, &err))
+			fail_msg("%s", err.text);
+		for (int t = 0; t < THREADS; t++)
+			assert_int_equal(pthread_create(&thread[t], NULL, tries, NULL), 0);
+		for (int t = 0; t < THREADS; t++)
+			assert_int_equal(pthread_join(thread[t], NULL), 0);
+		shunt_close(shared.sched);
+		assert_int_equal(shared.most, 1);
+		assert_int_equal(shared.wrong, 0);
+		assert_int_equal(shared.ran + shared.refused, THREADS * TRIES);
+		assert_true(shared.ran > 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_to_the_end),
 		cmocka_unit_test(a_deadlock_is_named),
+		cmocka_unit_test(one_run_is_on_at_a_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
