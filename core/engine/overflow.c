@@ -3,8 +3,9 @@
  * A stack overflow, named.
  *
  * A task that runs off its stack faults in its guard. The handler runs on a stack of its own, finds
- * the worker of the thread and its running task, and where the address is in that task's guard says
- * which task it was and how to give it more. Any other fault goes to the handler that was there
+ * the worker of the thread and the task in whose guard the address is, and says which task it was and
+ * how to give it more. It only reads what other workers may be changing: the process ends anyway, or
+ * the address is in no guard. Any other fault goes to the handler that was there
  * before. Sanitizer builds keep their own handler.
  */
 #include "core/engine/sanitize.h"
@@ -49,14 +50,31 @@ static _Noreturn void overflow(const struct shunt_worker *worker, const struct s
 	_exit(3);
 }
 
+struct fault {
+	const struct shunt_worker *worker;
+	uintptr_t at;
+};
+
+static void if_in_its_guard(void *arg, const struct shunt_task *task)
+{
+	const struct fault *fault = arg;
+	const struct shunt_stack *stack = task->stack;
+	if (!stack)
+		return;
+	uintptr_t low = (uintptr_t)stack->low;
+	if (fault->at < low && fault->at >= low - fault->worker->engine->stacks.guard_bytes)
+		overflow(fault->worker, task);
+}
+
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
-	struct shunt_worker *worker = watched;
-	struct shunt_task *task = worker ? worker->ctx.current : NULL;
-	if (task && task->stack) {
-		uintptr_t at = (uintptr_t)info->si_addr, low = (uintptr_t)task->stack->low;
-		if (at < low && at >= low - worker->engine->stacks.guard_bytes)
-			overflow(worker, task);
+	struct fault fault = {watched, (uintptr_t)info->si_addr};
+	if (watched) {
+		if (watched->ctx.current)
+			if_in_its_guard(&fault, watched->ctx.current);
+		/* In the last steps of a switch the next task is the running one already, and the
+		 * registers are still saved on the stack of the one before. */
+		shunt_tasks_each(watched->engine, if_in_its_guard, &fault);
 	}
 	if (before.sa_flags & SA_SIGINFO && before.sa_sigaction) {
 		before.sa_sigaction(signal, info, context);

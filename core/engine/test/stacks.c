@@ -146,6 +146,34 @@ static void *overflow(void *arg)
 	(void)arg;
 	return (void *)(intptr_t)descend(1000000);
 }
+
+/* Small frames, and a yield in each: what first reaches the guard is the switch, not the task. */
+static int dig(int depth)
+{
+	volatile int here = depth;
+	shunt_yield();
+	return here ? dig(depth - 1) + here : 0;
+}
+
+static void *overflow_in_a_switch(void *arg)
+{
+	(void)arg;
+	return (void *)(intptr_t)dig(1000000);
+}
+
+static void *yield_for_ever(void *arg)
+{
+	for (;;)
+		shunt_yield();
+	return arg;
+}
+
+static void *overflow_beside_others(void *arg)
+{
+	const struct shunt_attr digs = {.name = "digs"}, idles = {.name = "idles"};
+	shunt_spawn(NULL, overflow_in_a_switch, NULL, &digs);
+	return shunt_spawn(NULL, yield_for_ever, NULL, &idles) ? NULL : yield_for_ever(arg);
+}
 #endif
 
 #ifndef SHUNT_SANITIZED
@@ -162,14 +190,14 @@ static void *overflow_under_a_long_name(void *arg)
 }
 
 /* Runs `root` in a process of its own, which must end with status 3; what it said, in text. */
-static size_t last_words_of(shunt_task_fn *root, char *text, size_t room)
+static size_t last_words_of(const char *spec, shunt_task_fn *root, char *text, size_t room)
 {
 	int pipe_fd[2], status;
 	assert_int_equal(pipe(pipe_fd), 0);
 	pid_t child = fork();
 	if (child == 0) {
 		dup2(pipe_fd[1], STDERR_FILENO);
-		run_on("ucontext:stack.size=32k", root, NULL);
+		run_on(spec, root, NULL);
 		_exit(0);
 	}
 	close(pipe_fd[1]);
@@ -231,15 +259,23 @@ static void an_overflow_names_the_task(void **state)
 	skip();
 #else
 	char text[4096];
-	last_words_of(overflow, text, sizeof(text));
+	last_words_of("ucontext:stack.size=32k", overflow, text, sizeof(text));
 	assert_non_null(strstr(text, "stack overflow in task 0 ('root')"));
 	assert_non_null(strstr(text, "32768 bytes"));
 	assert_non_null(strstr(text, "stack.size=128k"));
 	/* A name that does not fit is cut short, and nothing beyond it is told. */
-	size_t have = last_words_of(overflow_under_a_long_name, text, sizeof(text));
+	size_t have = last_words_of("ucontext:stack.size=32k", overflow_under_a_long_name, text,
+		sizeof(text));
 	assert_non_null(strstr(text, "stack overflow in task 1 ('nnn"));
 	assert_int_equal(strlen(text), have);
 	assert_true(have < 512);
+	/* Also where the next task is the running one already. */
+	static const char *const specs[] = {"asm:stack.size=32k", "asm:stack.size=32k,mt=1",
+		"asm:stack.size=32k,policy=steal,workers=2", "ucontext:stack.size=32k"};
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		last_words_of(specs[i], overflow_beside_others, text, sizeof(text));
+		assert_non_null(strstr(text, "('digs')"));
+	}
 #endif
 }
 
