@@ -30,6 +30,7 @@ struct shunt_stack {
 	unsigned char *low;       /* lowest usable byte; the guard ends here */
 	void *fiber;              /* ThreadSanitizer's fibre, made once a stack */
 	void *fake_stack;         /* AddressSanitizer's, of the suspended task */
+	unsigned lives;           /* ThreadSanitizer: tasks that began here on this fibre */
 };
 
 struct shunt_stack_chunk;
