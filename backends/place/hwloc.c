@@ -4,13 +4,14 @@
  *
  *   compact  neighbouring CPUs first: workers share caches, and SMT siblings
  *   scatter  as far apart as the machine allows (hwloc_distrib): the most cache and bandwidth each
- *   core     one worker a core, never two on SMT siblings
+ *   core     one worker a core, never two on SMT siblings; workers beyond the cores get the siblings
  *   list     the CPUs named, in that order: place=0+2+4-7
  *
  * Only CPUs that this process may use count: the topology is first restricted to the affinity mask
  * (taskset, cpuset cgroups). A cgroup's CPU quota is no set of CPUs but bounds workers=all. A binding
  * is strict and verified by where the kernel says the thread last ran; one that it refuses is an
- * error, never an approximation. More workers than CPUs go round again, and it is said.
+ * error, never an approximation, and how it was verified is recorded. More workers than CPUs go round
+ * again, and it is said.
  *
  * Memory is by first touch: a page is where the worker is that first writes to it, unless that node
  * is full. memory=local binds each worker's allocations to its node, strictly, and fails where the
@@ -37,14 +38,24 @@ struct plan {
 	bool synthetic, local;
 	hwloc_bitmap_t *cpu;    /* of each worker: one CPU */
 	hwloc_bitmap_t *before; /* of each worker's thread, to put back */
+	unsigned char *bound;   /* of each worker: enum bound, in the last run */
 	unsigned count;
+};
+
+enum bound { NOT_BOUND, VERIFIED, UNVERIFIED };
+
+/* The CPUs that a placement offers, in the order in which workers get them. */
+struct offer {
+	hwloc_bitmap_t *cpu;
+	unsigned count;
+	unsigned all; /* of these, what workers=all takes; more are said */
 };
 
 enum memory { MEMORY_FIRST_TOUCH, MEMORY_LOCAL };
 static const char *const memory_names[] = {"first-touch", "local", NULL};
 
 typedef int plan_fn(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err);
+	struct offer *offer, struct shunt_error *err);
 
 /* ---- the machine ------------------------------------------------------------------------------ */
 
@@ -117,54 +128,75 @@ static void bitmaps_free(hwloc_bitmap_t *set, unsigned count)
 	free(set);
 }
 
-/* One CPU of every object of a type, in the topology's order. */
-static int one_of_each(hwloc_topology_t topology, hwloc_obj_type_t type, hwloc_bitmap_t **offered,
-	unsigned *count, struct shunt_error *err)
+/* An offer of `count` sets, still empty. */
+static int offer_new(struct offer *offer, unsigned count, struct shunt_error *err)
 {
-	int found = hwloc_get_nbobjs_by_type(topology, type);
-	if (found < 1)
-		return one_of_each(topology, HWLOC_OBJ_PU, offered, count, err);
-	*count = (unsigned)found;
-	*offered = bitmaps(*count);
-	if (!*offered)
-		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
-	for (unsigned i = 0; i < *count; i++) {
-		hwloc_obj_t object = hwloc_get_obj_by_type(topology, type, i);
-		hwloc_bitmap_copy((*offered)[i], object->cpuset);
-		hwloc_bitmap_singlify((*offered)[i]);
-	}
-	return 0;
+	*offer = (struct offer){bitmaps(count), count, count};
+	return offer->cpu ? 0 : shunt_fail(err, -ENOMEM, "out of memory for the placement");
 }
 
 static int plan_compact(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+	struct offer *offer, struct shunt_error *err)
 {
 	(void)values, (void)want;
-	return one_of_each(topology, HWLOC_OBJ_PU, offered, count, err);
+	int rc = offer_new(offer, (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU), err);
+	for (unsigned i = 0; !rc && i < offer->count; i++)
+		hwloc_bitmap_copy(offer->cpu[i],
+			hwloc_get_obj_by_type(topology, HWLOC_OBJ_PU, i)->cpuset);
+	return rc;
 }
 
-static int plan_core(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+/* The n-th CPU of a set, from 0; -1: it has fewer. */
+static int nth_cpu(hwloc_const_bitmap_t set, unsigned n)
 {
-	(void)values, (void)want;
-	return one_of_each(topology, HWLOC_OBJ_CORE, offered, count, err);
+	int cpu = hwloc_bitmap_first(set);
+	while (cpu >= 0 && n--)
+		cpu = hwloc_bitmap_next(set, cpu);
+	return cpu;
+}
+
+/* The first CPU of each core, in the topology's order; then the second of those that have one … */
+static int plan_core(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
+	struct offer *offer, struct shunt_error *err)
+{
+	int cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+	if (cores < 1) /* it does not tell them apart */
+		return plan_compact(topology, values, want, offer, err);
+	int rc = offer_new(offer, (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU), err);
+	unsigned found = 0;
+	for (unsigned turn = 0; !rc && found < offer->count; turn++) {
+		unsigned before = found;
+		for (int i = 0; i < cores; i++) {
+			hwloc_obj_t core =
+				hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)i);
+			int cpu = nth_cpu(core->cpuset, turn);
+			if (cpu >= 0 && found < offer->count)
+				hwloc_bitmap_only(offer->cpu[found++], (unsigned)cpu);
+		}
+		if (found == before)
+			break; /* CPUs that belong to no core */
+	}
+	for (unsigned i = found; !rc && i < offer->count; i++)
+		hwloc_bitmap_free(offer->cpu[i]);
+	offer->count = rc ? 0 : found;
+	offer->all = (unsigned)cores;
+	return rc;
 }
 
 static int plan_scatter(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+	struct offer *offer, struct shunt_error *err)
 {
 	(void)values;
 	unsigned cpus = (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
-	*count = want && want < cpus ? want : cpus;
-	*offered = bitmaps(*count);
-	if (!*offered)
-		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
-	for (unsigned i = 0; i < *count; i++)
-		hwloc_bitmap_free((*offered)[i]); /* hwloc_distrib allocates its own */
+	int rc = offer_new(offer, want && want < cpus ? want : cpus, err);
+	if (rc)
+		return rc;
+	for (unsigned i = 0; i < offer->count; i++)
+		hwloc_bitmap_free(offer->cpu[i]); /* hwloc_distrib allocates its own */
 	hwloc_obj_t root = hwloc_get_root_obj(topology);
-	hwloc_distrib(topology, &root, 1, *offered, *count, INT_MAX, 0);
-	for (unsigned i = 0; i < *count; i++)
-		hwloc_bitmap_singlify((*offered)[i]);
+	hwloc_distrib(topology, &root, 1, offer->cpu, offer->count, INT_MAX, 0);
+	for (unsigned i = 0; i < offer->count; i++)
+		hwloc_bitmap_singlify(offer->cpu[i]);
 	return 0;
 }
 
@@ -213,28 +245,28 @@ static void list_one(void *arg, unsigned cpu)
 }
 
 static int plan_list(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	hwloc_bitmap_t **offered, unsigned *count, struct shunt_error *err)
+	struct offer *offer, struct shunt_error *err)
 {
 	(void)want;
 	const char *text = shunt_value_text(values, "cpus");
 	struct listed listed = {NULL, 0};
 	char allowed[512];
-	*count = 0;
-	if (!each_cpu(text, count_one, count))
+	unsigned count = 0;
+	if (!each_cpu(text, count_one, &count))
 		return shunt_fail(err, -EINVAL,
 			"place=%s: expected CPU numbers and ranges joined by "
 			"+, such as 0+2+4-7",
 			text);
-	listed.set = *offered = bitmaps(*count);
-	if (!*offered)
-		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
+	if (offer_new(offer, count, err))
+		return -ENOMEM;
+	listed.set = offer->cpu;
 	each_cpu(text, list_one, &listed);
 	hwloc_const_cpuset_t all = hwloc_topology_get_topology_cpuset(topology);
 	hwloc_bitmap_list_snprintf(allowed, sizeof(allowed), all);
-	for (unsigned i = 0; i < *count; i++)
-		if (!hwloc_bitmap_isincluded((*offered)[i], all)) {
-			int cpu = hwloc_bitmap_first((*offered)[i]);
-			bitmaps_free(*offered, *count);
+	for (unsigned i = 0; i < count; i++)
+		if (!hwloc_bitmap_isincluded(offer->cpu[i], all)) {
+			int cpu = hwloc_bitmap_first(offer->cpu[i]);
+			bitmaps_free(offer->cpu, count);
 			return shunt_fail(err, -ERANGE,
 				"place=%s: CPU %d is not one that this process "
 				"may use (%s)",
@@ -250,25 +282,27 @@ static void plan_close(void *state)
 	struct plan *plan = state;
 	bitmaps_free(plan->cpu, plan->count);
 	bitmaps_free(plan->before, plan->count);
+	free(plan->bound);
 	hwloc_topology_destroy(plan->topology);
 	free(plan);
 }
 
 /* As many workers as asked for, or as offered; round again where they are more than the CPUs. */
-static int assign(struct plan *plan, hwloc_bitmap_t *offered, unsigned count,
-	unsigned *worker_count, bool *oversubscribed)
+static int assign(struct plan *plan, const struct offer *offer, unsigned *worker_count,
+	bool *oversubscribed)
 {
 	unsigned most = shunt_place_quota();
 	if (!*worker_count)
-		*worker_count = count < most ? count : most;
-	*oversubscribed = *worker_count > count || *worker_count > most;
+		*worker_count = offer->all < most ? offer->all : most;
+	*oversubscribed = *worker_count > offer->all || *worker_count > most;
 	plan->count = *worker_count;
 	plan->cpu = bitmaps(plan->count);
 	plan->before = bitmaps(plan->count);
-	if (!plan->cpu || !plan->before)
+	plan->bound = calloc(plan->count, 1);
+	if (!plan->cpu || !plan->before || !plan->bound)
 		return -ENOMEM;
 	for (unsigned i = 0; i < plan->count; i++)
-		hwloc_bitmap_copy(plan->cpu[i], offered[i % count]);
+		hwloc_bitmap_copy(plan->cpu[i], offer->cpu[i % offer->count]);
 	return 0;
 }
 
@@ -287,17 +321,16 @@ static int plan_open(plan_fn *fn, void **state, const struct shunt_values *value
 		free(plan);
 		return rc;
 	}
-	hwloc_bitmap_t *offered = NULL;
-	unsigned count = 0;
+	struct offer offer;
 	rc = here ? restrict_to_allowed(plan->topology, err) : 0;
 	if (!rc)
-		rc = fn(plan->topology, values, *worker_count, &offered, &count, err);
+		rc = fn(plan->topology, values, *worker_count, &offer, err);
 	if (!rc) {
-		rc = assign(plan, offered, count, worker_count, oversubscribed);
+		rc = assign(plan, &offer, worker_count, oversubscribed);
 		if (rc)
 			shunt_fail(err, rc, "out of memory for the placement of %u workers",
 				*worker_count);
-		bitmaps_free(offered, count);
+		bitmaps_free(offer.cpu, offer.count);
 	}
 	if (rc)
 		plan_close(plan);
@@ -306,18 +339,21 @@ static int plan_open(plan_fn *fn, void **state, const struct shunt_values *value
 	return rc;
 }
 
-/* Where the kernel says this thread last ran, after it has had a chance to move it. */
-static bool runs_there(const struct plan *plan, hwloc_const_bitmap_t cpu)
+/* Is it where the kernel says this thread last ran, after it has had a chance to move it? NOT_BOUND:
+ * no; UNVERIFIED: it does not say. */
+static enum bound runs_there(const struct plan *plan, hwloc_const_bitmap_t cpu)
 {
 	hwloc_bitmap_t last = hwloc_bitmap_alloc();
-	bool there = false;
-	for (int i = 0; last && !there && i < 10; i++) {
+	enum bound bound = NOT_BOUND;
+	for (int i = 0; last && bound == NOT_BOUND && i < 10; i++) {
 		sched_yield();
-		there = hwloc_get_last_cpu_location(plan->topology, last, HWLOC_CPUBIND_THREAD) ||
-			hwloc_bitmap_isincluded(last, cpu);
+		if (hwloc_get_last_cpu_location(plan->topology, last, HWLOC_CPUBIND_THREAD))
+			bound = UNVERIFIED;
+		else if (hwloc_bitmap_isincluded(last, cpu))
+			bound = VERIFIED;
 	}
 	hwloc_bitmap_free(last);
-	return there;
+	return bound;
 }
 
 /* Binds what the thread allocates from now on to the node of its CPU. */
@@ -350,7 +386,8 @@ static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err
 			"the kernel refused to bind the worker to CPU %s (%s); "
 			"place=none runs without",
 			text, strerror(errno));
-	if (!runs_there(plan, cpu))
+	plan->bound[worker_index] = runs_there(plan, cpu);
+	if (!plan->bound[worker_index])
 		return shunt_fail(err, -EXDEV,
 			"bound to CPU %s, but the kernel runs the worker "
 			"elsewhere; place=none runs without",
@@ -373,6 +410,19 @@ static void plan_describe(void *state, unsigned worker_index, char *text, size_t
 {
 	const struct plan *plan = state;
 	hwloc_bitmap_list_snprintf(text, bytes, plan->cpu[worker_index]);
+}
+
+static const char *plan_binding(void *state)
+{
+	const struct plan *plan = state;
+	bool verified = true;
+	for (unsigned i = 0; i < plan->count; i++) {
+		if (!plan->bound[i])
+			return "planned";
+		verified &= plan->bound[i] == VERIFIED;
+	}
+	return verified ? "strict, verified by where each worker ran"
+			: "strict, not verified: the kernel does not say where a thread ran";
 }
 
 /* 0 the same core, 1 a shared cache, 2 the same package, 3 further. */
@@ -451,11 +501,12 @@ static const struct shunt_param list_params[] = {
 		.bind = plan_bind,                                                                 \
 		.unbind = plan_unbind,                                                             \
 		.describe = plan_describe,                                                         \
+		.binding = plan_binding,                                                           \
 		.distance = plan_distance,                                                         \
 		.facts = plan_facts,                                                               \
 		__VA_ARGS__}
 
 PLACEMENT(compact, "neighbouring CPUs first, SMT siblings together", plan_params);
 PLACEMENT(scatter, "as far apart as the machine allows", plan_params);
-PLACEMENT(core, "one worker a core, never two on SMT siblings", plan_params);
+PLACEMENT(core, "one worker a core; SMT siblings only for workers beyond the cores", plan_params);
 PLACEMENT(list, "the CPUs named: place=0+2+4-7", list_params, .numbers_are = "cpus");

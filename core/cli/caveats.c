@@ -115,7 +115,9 @@ static void about_the_scheduler(struct cli_run *run, const struct shunt_outcome 
 		cli_add(&run->caveats,
 			"idle workers spin: low latency is paid for with processor time\n");
 	if (strcmp(fact(outcome, "place.oversubscribed"), "yes") == 0)
-		cli_add(&run->caveats, "more workers than CPUs\n");
+		cli_add(&run->caveats,
+			"more workers than the placement offers or a CPU quota allows: some share "
+			"a CPU or a core\n");
 }
 
 static void about_the_work(struct cli_run *run, const struct shunt_outcome *outcome)

@@ -144,6 +144,10 @@ struct cli_finding {
 /* Gathers the manifest, topology included. NULL: out of memory. */
 struct shunt_env *cli_gather(void);
 size_t cli_findings(const struct shunt_env *env, struct cli_finding findings[CLI_FINDINGS_MAX]);
+
+/* What workers=all gives under each placement here: for people, and {place: {workers, cpus}}. (places.c) */
+void cli_print_places(void);
+struct json_t *cli_places_json(void);
 /* A fact of the manifest as text; `otherwise` when it has none. Returns text. */
 const char *cli_fact(const struct shunt_env *env, const char *name, char *text, size_t bytes,
 	const char *otherwise);

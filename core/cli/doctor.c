@@ -154,12 +154,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		if (args.json) {
 			json_t *manifest = json_object_get(shunt_env_json(env), "facts");
 
-			rc = cli_json(json_pack("{s:o, s:o, s:O}", "plugins", plugins_json(),
-					      "findings", findings_json(findings, count), "facts",
-					      manifest),
+			rc = cli_json(json_pack("{s:o, s:o, s:o, s:O}", "plugins", plugins_json(),
+					      "workers", cli_places_json(), "findings",
+					      findings_json(findings, count), "facts", manifest),
 				CLI_OK);
 		} else {
 			print_machine(env);
+			cli_print_places();
 			printf("\n%sWhat it can run%s\n", cli_bold(), cli_plain());
 			for (size_t i = 0; i < cli_kind_count; i++)
 				print_kind(&cli_kinds[i]);
@@ -178,7 +179,8 @@ const struct cli_command cli_doctor = {
 	.name = "doctor",
 	.summary = "what this machine can run, what is missing, what disturbs measuring",
 	.usage = "[--json]",
-	.text = "Probes every part on this machine and says what cannot run and how to get it. "
+	.text = "Probes every part on this machine and says what cannot run and how to get it, and "
+		"how many workers there would be where. "
 		"Then "
 		"looks for what disturbs a measurement: clock rates that follow load or "
 		"temperature, "

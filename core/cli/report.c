@@ -345,26 +345,6 @@ static void latencies(const struct shunt_outcome *outcome)
 
 /* ---- what it cost ---------------------------------------------------------------------------- */
 
-static void counters(const struct shunt_outcome *outcome)
-{
-	struct cli_text text = {0};
-	char number[32];
-
-	for (size_t i = 0; i < outcome->counter_count; i++) {
-		const struct shunt_outcome_counter *counter = &outcome->counters[i];
-
-		if (counter->value == 0)
-			continue;
-		cli_add(&text, "%s%s%c%s", text.len ? ", " : "", counter->name, CLI_NBSP,
-			cli_grouped(counter->value, number, sizeof(number)));
-	}
-	if (text.len) {
-		printf("\n");
-		cli_wrap("Counted", INDENT, text.s);
-	}
-	free(text.s);
-}
-
 static void kernel(const struct shunt_outcome *outcome)
 {
 	const struct shunt_usage *usage = &outcome->usage;
@@ -470,7 +450,7 @@ void cli_run_report(const struct cli_run *run, const struct shunt_outcome *outco
 	}
 	latencies(outcome);
 	if (ok) {
-		counters(outcome);
+		cli_run_counted(outcome, INDENT);
 		kernel(outcome);
 		trace(run, outcome);
 	}

@@ -36,6 +36,9 @@ struct shunt_record *cli_run_record(const struct cli_run *run, const struct shun
  * parameters, facts, counters, checks. */
 void cli_record_what_was_run(struct shunt_record *record, const struct shunt_outcome *outcome);
 
+/* The lines of the report that say what was counted, in all and by worker. (counted.c) */
+void cli_run_counted(const struct shunt_outcome *outcome, int indent);
+
 /* The report, to standard output. `kept` says where the record is; NULL: not kept. (report.c) */
 void cli_run_report(const struct cli_run *run, const struct shunt_outcome *outcome,
 	const char *kept);

@@ -7,6 +7,32 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How the work was spread: a few counts of each worker, "worker0.switches". */
+static void count_each(const struct shunt_engine *engine, shunt_counter_fn *counter, void *sink)
+{
+	for (unsigned i = 0; i < engine->worker_count; i++) {
+		const struct shunt_worker *worker = engine->workers[i];
+		const struct {
+			const char *name;
+			uint64_t value;
+		} list[] = {
+			{"switches", worker->switches},
+			{"ended", worker->ended},
+			{"steals_won", worker->steals_won},
+			{"tasks_stolen", worker->tasks_stolen},
+			{"timers_fired", worker->timers_fired},
+			{"injected", worker->injected_drained},
+			{"sleeps", worker->sleeps},
+			{"naps", worker->naps},
+		};
+		for (size_t j = 0; j < sizeof(list) / sizeof(list[0]); j++) {
+			char name[48];
+			snprintf(name, sizeof(name), "worker%u.%s", i, list[j].name);
+			counter(sink, name, list[j].value);
+		}
+	}
+}
+
 void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink)
 {
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
@@ -65,6 +91,8 @@ void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 	};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		counter(sink, list[i].name, list[i].value);
+	if (engine->worker_count > 1)
+		count_each(engine, counter, sink);
 }
 
 typedef void setting_fn(void *sink, const char *key, const char *value);
@@ -140,6 +168,9 @@ void shunt_engine_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, vo
 		engine->place_slot->describe(engine->place, i, cpus, sizeof(cpus));
 		fact(sink, name, cpus, "place");
 	}
+	fact(sink, "place.binding",
+		engine->place_slot->binding ? engine->place_slot->binding(engine->place) : "none",
+		"place");
 	fact(sink, "place.oversubscribed", engine->oversubscribed ? "yes" : "no", "place");
 	snprintf(text, sizeof(text), "%s", engine->wait_slot->spins ? "yes" : "no");
 	fact(sink, "wait.spins", text, "engine");

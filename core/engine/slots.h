@@ -270,7 +270,7 @@ struct shunt_place {
 	const char *numbers_are;
 	int (*probe)(struct shunt_error *why); /* Optional */
 	/* Plans worker_count workers (0: as many as this placement offers; *worker_count is set).
-	 * More workers than CPUs is allowed and said through `oversubscribed`. */
+	 * More workers than it offers is allowed and said through `oversubscribed`. */
 	int (*open)(void **plan, const struct shunt_values *values, unsigned *worker_count,
 		bool *oversubscribed, struct shunt_error *err);
 	void (*close)(void *plan);
@@ -279,6 +279,9 @@ struct shunt_place {
 	void (*unbind)(void *plan, unsigned worker_index);
 	/* "0", "0-1": the CPUs of a worker, for the record. */
 	void (*describe)(void *plan, unsigned worker_index, char *text, size_t bytes);
+	/* Optional: how the workers of the last run were bound, and how that was verified, for the
+	 * record. NULL: they were not. */
+	const char *(*binding)(void *plan);
 	/* Optional: 0 = same core … larger = further; for near-first stealing. NULL: all alike. */
 	unsigned (*distance)(void *plan, unsigned a, unsigned b);
 	/* Optional: topology XML and the like for the manifest. */

@@ -325,11 +325,16 @@ static void keep_counters(struct shunt_run *run)
 	struct shunt_outcome *outcome = &run->outcome;
 
 	for (size_t i = 0; i < now->after_count; i++) {
+		struct shunt_outcome_counter *after = &now->after[i];
 		uint64_t growth = 0;
 
-		if (!is_level(now->after[i].name) &&
-			shunt_run_counter(run, now->after[i].name, &growth) == 0)
-			now->after[i].value = growth;
+		if (is_level(after->name))
+			continue;
+		/* Usually both lists are alike, and long with many workers. */
+		if (i < now->before_count && strcmp(now->before[i].name, after->name) == 0)
+			after->value -= now->before[i].value;
+		else if (shunt_run_counter(run, after->name, &growth) == 0)
+			after->value = growth;
 	}
 	free(outcome->counters);
 	outcome->counters = now->after;

@@ -31,6 +31,7 @@ static struct shunt_error err;
 struct facts {
 	char cpus[256]; /* of worker 0, 1, …, separated by spaces */
 	char oversubscribed[8];
+	char binding[96];
 };
 
 static void on_fact(void *sink, const char *name, const char *value, const char *source)
@@ -43,6 +44,8 @@ static void on_fact(void *sink, const char *name, const char *value, const char 
 			value);
 	} else if (!strcmp(name, "place.oversubscribed")) {
 		snprintf(facts->oversubscribed, sizeof(facts->oversubscribed), "%s", value);
+	} else if (!strcmp(name, "place.binding")) {
+		snprintf(facts->binding, sizeof(facts->binding), "%s", value);
 	}
 }
 
@@ -54,13 +57,19 @@ static bool have(const char *name)
 	return false;
 }
 
+static struct facts facts_of(const struct shunt_sched *sched)
+{
+	struct facts facts = {.cpus = ""};
+	sched->backend->facts(sched, on_fact, &facts);
+	return facts;
+}
+
 static struct facts plan(const char *spec)
 {
-	struct facts facts = {"", ""};
 	struct shunt_sched *sched;
 	if (shunt_open(&sched, spec, NULL, &err))
 		fail_msg("%s: %s", spec, err.text);
-	sched->backend->facts(sched, on_fact, &facts);
+	struct facts facts = facts_of(sched);
 	shunt_close(sched);
 	return facts;
 }
@@ -126,6 +135,9 @@ static void plans_follow_a_hybrid_machine(void **state)
 	assert_string_equal(plan(spec).cpus, "0 2 4 5 6 7");
 	snprintf(spec, sizeof(spec), "ucontext:workers=all,place=compact,place.topology=%s", file);
 	assert_string_equal(plan(spec).cpus, "0 1 2 3 4 5 6 7");
+	/* Beyond the cores: the siblings of those that have one, then round again. */
+	snprintf(spec, sizeof(spec), "ucontext:workers=10,place=core,place.topology=%s", file);
+	assert_string_equal(plan(spec).cpus, "0 2 4 5 6 7 1 3 0 2");
 	unlink(file);
 }
 
@@ -206,7 +218,10 @@ static void more_workers_than_cpus_are_said(void **state)
 	if (!have("core"))
 		skip();
 	struct facts facts = plan("ucontext:workers=6,place=core," SMT);
-	assert_string_equal(facts.cpus, "0 2 4 6 0 2");
+	assert_string_equal(facts.cpus, "0 2 4 6 1 3");
+	assert_string_equal(facts.oversubscribed, "yes");
+	facts = plan("ucontext:workers=9,place=compact," SMT);
+	assert_string_equal(facts.cpus, "0 1 2 3 4 5 6 7 0");
 	assert_string_equal(facts.oversubscribed, "yes");
 	assert_string_equal(plan("ucontext:workers=4,place=core," SMT).oversubscribed, "no");
 }
@@ -259,7 +274,9 @@ static void a_worker_runs_where_it_was_put(void **state)
 			continue;
 		snprintf(spec, sizeof(spec), "ucontext:place=%d", cpu);
 		assert_int_equal(shunt_open(&sched, spec, NULL, &err), 0);
+		assert_string_equal(facts_of(sched).binding, "planned");
 		int rc = shunt_run(sched, where_am_i, &ran, NULL, &err);
+		struct facts facts = facts_of(sched);
 		shunt_close(sched);
 		if (rc == -ENOSYS || rc == -EXDEV) { /* emulators do not bind */
 			print_message("%s\n", err.text);
@@ -267,7 +284,12 @@ static void a_worker_runs_where_it_was_put(void **state)
 		}
 		assert_int_equal(rc, 0);
 		assert_int_equal(ran, cpu);
+		assert_int_equal(strncmp(facts.binding, "strict, ", 8), 0);
+		if (access("/proc/self/task", F_OK) == 0)
+			assert_string_equal(facts.binding,
+				"strict, verified by where each worker ran");
 	}
+	assert_string_equal(plan("ucontext:place=none").binding, "none");
 	/* The caller's thread was worker 0, and is free again. */
 	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
 	assert_true(CPU_EQUAL(&allowed, &after));

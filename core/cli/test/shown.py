@@ -72,7 +72,11 @@ class Shown(CommandTest):
     def test_doctor_and_version(self) -> None:
         self.fits(self.ok("doctor"))
         document = json.loads(self.ok("doctor", "--json"))
-        self.assertLessEqual({"plugins", "findings", "facts"}, set(document))
+        self.assertLessEqual({"plugins", "workers", "findings", "facts"}, set(document))
+        allowed = len(os.sched_getaffinity(0))
+        for place, offer in document["workers"].items():
+            self.assertIn(offer["workers"], range(1, allowed + 1), place)
+            self.assertRegex(offer["cpus"], r"^any of \d+ allowed$" if place == "none" else r"^\d+( \d+)*$")
         self.fits(self.ok("version"))
         version = json.loads(self.ok("version", "--json"))
         self.assertRegex(version["build_id"], "^[0-9a-f]{40}$")
@@ -86,6 +90,22 @@ class Shown(CommandTest):
             self.assertRegex(text, rf"(?m)^{label} ")
         self.assertRegex(text, r"(?m)^Answer +right, in all 3 iterations\n +yields +10,000$")
         self.assertIn("switches=10k", text)
+
+    def test_the_workers_of_a_run(self) -> None:
+        for workers, shows in ((2, r"switches [\d,]+\|[\d,]+, ended "),
+                               (12, r"switches [\d,]+\.\.[\d,]+\.\.[\d,]+,")):
+            kept = self.folder / f"{workers}.json"
+            text = self.ok("run", f"ucontext:workers={workers},policy=shared", "yield", "tasks=40",
+                           "switches=10k", "--iters", "2", "--record", kept)
+            self.fits(text)
+            self.assertRegex(text, rf"(?m)^Workers +{shows}")
+            self.assertEqual("(least..middle..most of 12)" in " ".join(text.split()), workers == 12)
+            counters = self.record(kept)["counters"]
+            each = [counters[f"worker{i}.switches"] for i in range(workers)]
+            self.assertNotIn(f"worker{workers}.switches", counters)
+            self.assertEqual(sum(each), counters["switches"])
+            self.assertEqual(sum(counters[f"worker{i}.ended"] for i in range(workers)), counters["ended"])
+        self.assertNotIn("Workers", self.ok(*QUICK))
 
     def test_the_command_that_repeats_it_does(self) -> None:
         kept = self.folder / "a record.json"
