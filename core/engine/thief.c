@@ -67,16 +67,21 @@ static void open_window(struct shunt_worker *thief, struct shunt_worker *victim)
 	thrift->since_ns = shunt_now_ns();
 }
 
+/* Half the workers, but two always may. */
+static unsigned searchers_most(const struct shunt_engine *engine)
+{
+	return engine->worker_count > 4 ? engine->worker_count / 2 : 2;
+}
+
 struct shunt_task *shunt_thief_steal(struct shunt_worker *thief)
 {
 	struct shunt_engine *engine = thief->engine;
 	struct shunt_worker *victim = NULL;
 	if (!engine->policy->steals || engine->worker_count == 1)
 		return NULL;
-	/* At most half the workers search. Relaxed: a limit on wasted effort, not a promise
-	 * [engine:searching]. */
-	if (2 * atomic_fetch_add_explicit(&engine->searching, 1, memory_order_relaxed) >=
-		engine->worker_count + 1) {
+	/* Relaxed: a limit on wasted effort, not a promise [engine:searching]. */
+	if (atomic_fetch_add_explicit(&engine->searching, 1, memory_order_relaxed) >=
+		searchers_most(engine)) {
 		atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed);
 		return NULL;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thief asks all other workers, with victim=near the nearest first, and finds work with any of them.
+ * A thief asks all other workers, with victim=near the nearest first, and finds work with any of them;
+ * of all thieves no more than half ask at a time.
  *
  * The schedulers are opened on machines that hwloc makes up, and never run: the test asks the policy
  * for its victims, and is itself the thief.
@@ -147,6 +148,23 @@ static void work_is_found_wherever_it_is(void **state)
 	}
 }
 
+static void half_of_the_workers_search_at_most(void **state)
+{
+	struct shunt_engine *engine = open_engine("place=none");
+	struct shunt_worker *thief = engine->workers[0];
+	(void)state;
+	for (unsigned others = 0; others < WORKERS; others++) {
+		uint64_t before = thief->steals_tried;
+		engine->searching = others;
+		assert_null(shunt_thief_steal(thief));
+		assert_int_equal(thief->steals_tried - before,
+			others < WORKERS / 2 ? WORKERS - 1 : 0);
+		assert_int_equal(engine->searching, others);
+	}
+	engine->searching = 0;
+	shunt_close(&engine->sched);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +172,7 @@ int main(void)
 		cmocka_unit_test(near_begins_with_the_nearest),
 		cmocka_unit_test(equally_near_take_turns),
 		cmocka_unit_test(work_is_found_wherever_it_is),
+		cmocka_unit_test(half_of_the_workers_search_at_most),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, tasks from outside that come into the inbox of a busy worker are run by an idle one.
+ * If this passes, an idle worker runs the tasks from outside that come into the inbox of a busy one,
+ * and wakes the sleepers whose timers that has armed.
  */
 #include "core/backend.h"
 
@@ -96,10 +97,82 @@ static void guests_go_to_who_is_idle(void **state)
 	}
 }
 
+/* ---- timers ------------------------------------------------------------------------------------ */
+
+#define ROUNDS 20
+
+struct alarm_clock {
+	_Atomic bool rang, gave_up;
+};
+
+/* Gives way to nobody until the root has woken: only the other worker can have woken it. */
+static void *snores(void *arg)
+{
+	struct alarm_clock *clock = arg;
+	int64_t until = shunt_now_ns() + PATIENCE;
+	while (!clock->rang && shunt_now_ns() < until)
+		;
+	clock->gave_up = !clock->rang;
+	return NULL;
+}
+
+/* Goes to sleep on a worker that goes on with the other task at once, before the idle worker, which is
+ * told of that task too, has woken up. */
+static void *sleeps(void *arg)
+{
+	struct alarm_clock *clock = arg;
+	for (int i = 0; i < ROUNDS && !clock->gave_up; i++) {
+		struct shunt_handle task;
+		clock->rang = false;
+		shunt_sleep_for(MS); /* the other worker falls asleep */
+		if (shunt_spawn(&task, snores, clock, NULL))
+			abort();
+		shunt_sleep_for(MS);
+		clock->rang = true;
+		shunt_join(task, NULL);
+	}
+	return NULL;
+}
+
+static void add_for_others(void *sink, const char *name, uint64_t value)
+{
+	if (!strcmp(name, "timers_fired_for_others"))
+		*(uint64_t *)sink = value;
+}
+
+static void timers_are_fired_by_who_is_idle(void **state)
+{
+	static const char *const specs[] = {"ucontext:workers=2,policy=shared",
+		"ucontext:workers=2,policy=shared,timers=wheel,tick=0",
+		"ucontext:workers=2,policy=shared,wait=epoll",
+		"ucontext:workers=2,policy=shared,wait=uring", "ucontext:workers=2,policy=steal",
+		"ucontext:workers=2,policy=steal,nap=0,wait=epoll"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct alarm_clock clock = {.rang = false};
+		struct shunt_error err = {""};
+		struct shunt_sched *sched;
+		uint64_t for_others = 0;
+		if (shunt_open(&sched, specs[i], NULL, &err)) { /* no io_uring here */
+			print_message("%s\n", err.text);
+			continue;
+		}
+		if (shunt_run(sched, sleeps, &clock, NULL, &err))
+			fail_msg("%s: %s", specs[i], err.text);
+		sched->backend->counters(sched, add_for_others, &for_others);
+		shunt_close(sched);
+		if (clock.gave_up || for_others == 0)
+			fail_msg("%s: %s, %llu timers fired for others", specs[i],
+				clock.gave_up ? "a sleeper was left asleep" : "all woke",
+				(unsigned long long)for_others);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guests_go_to_who_is_idle),
+		cmocka_unit_test(timers_are_fired_by_who_is_idle),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
