@@ -23,6 +23,7 @@ from .catalog import Catalog, read_catalog
 
 HERE = Path(__file__).resolve().parents[1]      # experiments/, in the tree or installed
 QUESTION_S = 20
+OURS = "{experiments}/"         # in a plan: the folder above, wherever the tree that runs it is
 
 
 @dataclasses.dataclass
@@ -40,9 +41,20 @@ def find(names: set[str], commands: dict[str, list[str]], shunt: str = "") -> di
     return {name: _find_one(name, commands, shunt) for name in sorted(names)}
 
 
+def portable(words: list[str]) -> list[str]:
+    """A command as a plan keeps it: files that come with shunt by their place in its tree."""
+    return [OURS + str(Path(w).relative_to(HERE)) if Path(w).is_relative_to(HERE) else w
+            for w in words]
+
+
+def located(words: list[str]) -> list[str]:
+    """The same on this machine."""
+    return [str(HERE / w.removeprefix(OURS)) if w.startswith(OURS) else w for w in words]
+
+
 def _find_one(name: str, commands: dict[str, list[str]], shunt: str) -> Driver:
     if name in commands:
-        return _ask(Driver(name, list(commands[name])))
+        return _ask(Driver(name, located(commands[name])))
     if name == "shunt":
         return _shunt(shunt)
     maker = {"asyncio": _asyncio, "go": _go}.get(name)

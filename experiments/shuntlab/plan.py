@@ -20,7 +20,7 @@ import time
 from typing import Any, Iterable, Iterator
 
 from . import campaign, units
-from .drivers import Driver
+from .drivers import Driver, portable
 from .experiment import Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
 
 RUNS_MAX = 200_000
@@ -296,7 +296,7 @@ class _Freezer:
             "alpha": e.alpha, "cpus": e.cpus, "baseline": e.baseline, "control": control,
             "arms": rows, "points": points, "blocks": blocks(e.seed, e.repetitions, points),
             "metrics": e.metrics, "expect": e.expect, "figures": e.figures,
-            "commands": {n: c for n, c in e.drivers.items() if n in used},
+            "commands": {n: portable(c) for n, c in e.drivers.items() if n in used},
             "drivers": {n: {"build_id": self.drivers[n].build_id,
                             "version": self.drivers[n].version}
                         for n in used if not self.drivers[n].absent},

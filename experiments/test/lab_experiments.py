@@ -16,7 +16,7 @@ except ImportError:
     print("skipped: Python 3.11 or later is needed (tomllib)")
     sys.exit(77)
 
-from shuntlab import campaign, index, plan, template, toml_lines, toml_spec, units
+from shuntlab import campaign, drivers as found, index, plan, template, toml_lines, toml_spec, units
 from shuntlab.catalog import Catalog
 from shuntlab.drivers import Driver
 
@@ -260,6 +260,25 @@ class Plans(Case):
         on = template.text(file).replace("#: ", "").replace("#:\n", "\n")
         whole = self.load(on, "whole.toml")
         self.assertEqual(len(plan.freeze(whole, drivers(), 2).plan["arms"]), 10)
+
+
+class OwnDrivers(Case):
+    def test_a_plan_names_our_files_by_their_place_in_the_tree(self):
+        ours = found.HERE / "drivers" / "floor_driver.py"
+        known = {**drivers(), "floor": Driver("floor", ["x"], "cd" * 10, "1")}
+        more = '[[arm]]\nname = "f"\ndriver = "floor"\nbackend = "floor"\n[driver.floor]\n' \
+               f'command = ["python3", "{ours}", "./beside.py"]\n'
+        frozen = plan.freeze(self.load(GOOD + more), known, 4)
+        words = frozen.plan["commands"]["floor"]
+        self.assertEqual(words[:2], ["python3", "{experiments}/drivers/floor_driver.py"])
+        self.assertEqual(found.located(words)[1], str(ours))
+        # What lies beside a file of the user's is where it is.
+        self.assertEqual(words[2], str((Path(self.folder.name) / "beside.py").resolve()))
+
+    def test_no_experiment_of_ours_puts_a_path_of_this_machine_into_its_plan(self):
+        for file in sorted(found.HERE.glob("*.toml")):
+            for words in toml_spec.load(file).drivers.values():
+                self.assertEqual([w for w in found.portable(words) if w.startswith("/")], [], file.name)
 
 
 class Claims(unittest.TestCase):
