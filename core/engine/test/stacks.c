@@ -218,6 +218,23 @@ static void *nothing(void *arg)
 	return arg;
 }
 
+/* Each ends on the stack that the one before ended on, and leaves it for the root. */
+static void *one_after_the_other(void *arg)
+{
+	for (long i = 0; i < 80000; i++) {
+		assert_int_equal(shunt_spawn(NULL, nothing, NULL, NULL), 0);
+		shunt_yield();
+	}
+	return arg;
+}
+
+static void a_stack_outlives_any_number_of_tasks(void **state)
+{
+	(void)state;
+	assert_int_equal(run_on("ucontext", one_after_the_other, NULL), 0);
+	assert_int_equal(run_on("ucontext:workers=2,policy=shared", one_after_the_other, NULL), 0);
+}
+
 static long touched(struct shunt_stack_pool *pool, unsigned count)
 {
 	struct shunt_stack_cache cache = {NULL, 0};
@@ -390,6 +407,7 @@ int main(void)
 		cmocka_unit_test(what_is_reserved_can_be_taken),
 		cmocka_unit_test(prefaulted_stacks_cost_no_fault),
 		cmocka_unit_test(an_overflow_names_the_task),
+		cmocka_unit_test(a_stack_outlives_any_number_of_tasks),
 		cmocka_unit_test(a_hundred_thousand_live),
 		cmocka_unit_test(mappings_run_out_with_a_reason),
 		cmocka_unit_test(no_memory_for_stacks_is_refused_at_spawn),
