@@ -9,20 +9,16 @@ tells them apart, because an average over a forgotten parameter means nothing.
 from __future__ import annotations
 
 import fnmatch
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Iterator
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-import _style  # noqa: E402
-from shuntlab import stats  # noqa: E402
-from shuntlab.campaign import Campaign  # noqa: E402
-from shuntlab.points import (Point, arm_order, fact, gather, headline, machine_labels,  # noqa: E402
-                             manifest_of, matches, value_of)
+import _style   # first: it says where shuntlab is
+from shuntlab import stats
+from shuntlab.campaign import Campaign
+from shuntlab.points import (Point, arm_order, fact, gather, headline, machine_labels, manifest_of,
+                             matches, value_of)
 
 
 class FigureError(Exception):
@@ -159,8 +155,8 @@ def _cell(ctx: Context, point: Point, arm: str, metric: str, x: str, series: str
     if places[x] is None:
         raise FigureError(f"{point.label} has no {x!r} to put on the x axis; it has "
                           + ", ".join(["arm", *point.axes]))
-    return Cell(point.machine, panel_title(ctx, point, facet, places[facet]), places[series] or "",
-                places[x], values[0].unit, values[0].better,
+    return Cell(point.machine, panel_title(ctx, point, facet, places[facet]),
+                series_name(series, places[series] or ""), places[x], values[0].unit, values[0].better,
                 np.array([v.number for v in values]), point, arm)
 
 
@@ -168,15 +164,21 @@ def panel_title(ctx: Context, point: Point, facet: str, value: str | None) -> st
     """The title of the panel a point belongs to; machines never share one."""
     own = "" if not facet or facet == "machine" else (
         value or "" if facet == "workload" else
-        f"{facet.removeprefix('backend.')} {with_unit(facet, value or '')}")
+        f"{facet.removeprefix('backend.').replace('_', ' ')} {with_unit(facet, value or '')}")
     machine = ctx.machines[point.machine] if ctx.many_machines or facet == "machine" else ""
     return " · ".join(t for t in (own, machine) if t)
 
 
 def with_unit(name: str, value: str) -> str:
-    """A parameter's value, kept in base units, as people say it: 20 µs, 64 KiB."""
-    unit = _style.unit_of(name)
-    return _style.tick(float(value), unit) if unit != "1" and value.isdigit() else value
+    """A parameter's value, kept in base units, as people say it: 20 µs, 64 KiB, 10k."""
+    return _style.tick(float(value), _style.unit_of(name)) if value.isdigit() else value
+
+
+def series_name(name: str, value: str) -> str:
+    """What a legend calls a series: an arm or a word by itself, a number with what it counts."""
+    if name in ("arm", "backend", "machine", "workload") or not value.isdigit():
+        return value
+    return f"{name.removeprefix('backend.').replace('_', ' ')} {with_unit(name, value)}"
 
 
 def _mixed(a: Cell, b: Cell) -> str:

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Iterable
 
 import matplotlib
 
 matplotlib.use("Agg")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))    # shuntlab, for all figure scripts
 from matplotlib import font_manager  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.ticker import (  # noqa: E402
     FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator)
+from shuntlab import units  # noqa: E402
 
 NARROW, WIDE = 3.33, 7.0        # inches: one column and both columns of a paper
 FAMILY = "DejaVu Sans"          # matplotlib brings it along
@@ -166,9 +170,8 @@ def wants_log(values: Iterable[float]) -> bool:
 
 
 def unit_of(x: str) -> str:
-    """The unit of a parameter's values, which are in base units: told by its name."""
-    name = x.removeprefix("backend.")
-    if name in ("pause", "period", "spread", "tail", "service", "timeout") or name.endswith("_ns") \
-            or name.endswith((".slack", ".spin", ".quantum")):
-        return "ns"
-    return "B" if name.endswith((".size", "_bytes")) else "1"
+    """The unit of what an axis or a panel is named for: a parameter, in base units, or a metric."""
+    kind = units.kind_of(x)
+    if kind != "count":
+        return "ns" if kind == "duration" else "B"
+    return "ns" if x.endswith("_ns") else "B" if x.endswith("_bytes") else "1"

@@ -86,10 +86,10 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
 
 
 def add(ctx, found: dict, point, arm: str, many: list[dict]) -> None:
-    places = {k: _data.setting(point, arm, k) for k in
-              (ctx.get("series", "arm"), ctx.get("facet")) if k}
-    panel = _data.panel_title(ctx, point, ctx.get("facet"), places.get(ctx.get("facet")))
-    key = (panel, places[ctx.get("series", "arm")] or "")
+    series, facet = ctx.get("series", "arm"), ctx.get("facet")
+    places = {k: _data.setting(point, arm, k) for k in (series, facet) if k}
+    panel = _data.panel_title(ctx, point, facet, places.get(facet))
+    key = (panel, _data.series_name(series, places[series] or ""))
     if key in found:
         raise _data.FigureError(f"two points would be one curve: {point.label} and another, both "
                                 f"{key[1]}; name what differs as facet, or choose with where")

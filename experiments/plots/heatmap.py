@@ -84,6 +84,7 @@ def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> R
     if places[0] is None or places[1] is None:
         return None
     panel = _data.panel_title(ctx, point, keys[2], places[2])
+    places = [_data.with_unit(k, v or "") for k, v in zip(keys, places)]
     n = sum(value_of(r, metric) is not None for r in point.runs[arm].values())
     if arm == baseline and n:
         return Ratio(panel, places[1], places[0], arm, n, 1.0, 1.0, 1.0)

@@ -42,7 +42,7 @@ def table_of(found: list[_data.Cell], x: str) -> tuple[list[str], list[list[str]
     if x in ("arm", "backend") and series == xs:
         series = [""]
         own = {(c.facet, "", c.x): c for c in found}
-    rows = [([f] if len(facets) > 1 else []) + [v] + [cell_text(own.get((f, s, v)))
+    rows = [([f] if len(facets) > 1 else []) + [_data.with_unit(x, v)] + [cell_text(own.get((f, s, v)))
                                                      for s in series]
             for f in facets for v in xs]
     return (["panel"] if len(facets) > 1 else []) + [x, *(s or "median" for s in series)], rows

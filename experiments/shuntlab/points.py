@@ -17,6 +17,7 @@ from typing import Any, Iterable
 
 from . import records as rec
 from .campaign import Campaign
+from .units import notation
 
 _QUANTILE = re.compile(r"(?P<series>[a-z][a-z0-9_.-]*)\.p(?P<percent>100|\d{1,2}(?:\.\d+)?)")
 
@@ -43,7 +44,7 @@ class Point:
 
     @property
     def label(self) -> str:
-        axes = " ".join(f"{k}={v}" for k, v in self.axes.items())
+        axes = " ".join(f"{k}={notation(k, v)}" for k, v in self.axes.items())
         return f"{self.name} {axes}".strip()
 
     def values(self, arm: str, metric: str) -> dict[str, Value]:

@@ -48,6 +48,31 @@ def base(text: str, kind: str = "") -> str:
     return text
 
 
+# The parameters that are no counts, by the names they have in every driver and spec; a test compares
+# them with what `shunt describe` says.
+DURATIONS = frozenset((
+    "block", "busy_slice", "deadline", "grid", "hold", "mean", "nap", "outside", "pause", "period",
+    "quantum", "search", "slice", "spread", "stall", "tick", "timers.tick", "wait.cancel",
+    "wait.grid", "wait.slack", "wait.spin"))
+SIZES = frozenset(("stack.size",))
+
+
+def kind_of(name: str) -> str:
+    """What a parameter or a setting is: "duration", "size" or "count"."""
+    name = name.removeprefix("backend.")
+    return "duration" if name in DURATIONS else "size" if name in SIZES else "count"
+
+
+def notation(name: str, value: str) -> str:
+    """A value in base units as one would type it, exactly: pause=20us, tasks=10k, stack.size=64k."""
+    if not value.isdigit() or value == "0":
+        return value
+    table = {"duration": _DURATION, "size": dict(list(_SIZE.items())[:4]), "count": _COUNT}
+    number = int(value)
+    steps = sorted(table[kind_of(name)].items(), key=lambda step: -step[1])
+    return next(f"{number // scale}{unit}" for unit, scale in steps if number % scale == 0)
+
+
 def show_ns(value: float) -> str:
     """A duration for people: 1.25 ms."""
     for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):

@@ -28,7 +28,7 @@ if not (os.path.isfile(SHUNT) and os.access(SHUNT, os.X_OK)):
     print(f"skipped: no shunt at {SHUNT}")
     sys.exit(77)
 
-from shuntlab import campaign, machine, records, schema
+from shuntlab import campaign, machine, records, schema, units
 from shuntlab.catalog import read_catalog
 
 MINE = """
@@ -82,6 +82,31 @@ class Experiments(Case):
                 done = self.lab("plan", file, "--dry-run")
                 for line in done.stderr.splitlines():
                     self.assertRegex(line, "^(left out|note):")
+
+    def test_it_needs_nothing_of_the_path(self):
+        python = os.path.dirname(sys.executable)
+        for path in ("/nowhere", python):
+            done = subprocess.run([SHUNT, "lab", "plan", "smoke", "--dry-run"], capture_output=True, text=True,
+                                  env={"PATH": path, "SHUNT_LAB": str(HERE.parent / "lab"),
+                                       "SHUNT_PYTHON": sys.executable})
+            self.assertEqual((done.returncode, "Traceback" in done.stderr), (0, False), done.stderr)
+
+    def test_units_are_those_that_the_parameters_have(self):
+        said = [json.loads(subprocess.run([SHUNT, *words, "--json"], capture_output=True, text=True,
+                                          check=True).stdout) for words in (["list"], ["describe", "spec"])]
+        tables = [said[1]["settings"]]
+        for plural, plugins in said[0].items():
+            for plugin in plugins:
+                found = subprocess.run([SHUNT, "describe", plugin["name"], "--json"], capture_output=True,
+                                       text=True, check=True)
+                tables += [one.get("parameters", []) for one in json.loads(found.stdout)["found"]]
+        for row in (row for table in tables for row in table):
+            kind = row["type"] if row["type"] in ("duration", "size") else "count"
+            self.assertEqual(units.kind_of(row["name"]), kind, row)
+        self.assertEqual([units.notation(*pair) for pair in (
+            ("pause", "20000"), ("tasks", "10000"), ("backend.stack.size", "65536"), ("load", "0.75"),
+            ("policy", "fifo"), ("pause", "1500"), ("tasks", "0"))],
+            ["20us", "10k", "64k", "0.75", "fifo", "1500ns", "0"])
 
     def test_smoke(self):
         self.lab("run", "smoke", "--out", self.out)
