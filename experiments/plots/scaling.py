@@ -6,7 +6,7 @@
     x = "workers"               # default
     y = "ops_per_s"             # default: the headline metric; a time counts the other way
 
-Each arm is compared with itself at the least x: one above it is what adding workers bought.
+Each series is compared with itself at the least x: one above it is what adding workers bought.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def speed_ups(line: list[_data.Cell]) -> list[tuple[_data.Cell, float, float, fl
 
 
 def prepare(ctx: _data.Context) -> _figure.Drawing:
-    metric, x = ctx.metric(), ctx.get("x", "workers")
-    found = _data.cells(ctx, metric, x, ctx.get("series", "arm"), ctx.get("facet"))
+    metric, x, series = ctx.metric(), ctx.get("x", "workers"), ctx.get("series", "arm")
+    found = _data.cells(ctx, metric, x, series, ctx.get("facet"))
     if not _data.numeric(found):
         raise _data.FigureError(f"{x} is not a number at every point")
     results = [(title, name, r) for title, own in _data.panels(found)
@@ -52,14 +52,14 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     rows = [dict(zip(columns, (t, name, c.x, c.n, s, low, high, s * least / c.number, c.median,
                                c.unit)))
             for t, name, (c, s, low, high, _) in results]
-    table = ([*(["panel"] if len({r[0] for r in results}) > 1 else []), "arm", x, "speed-up",
+    table = ([*(["panel"] if len({r[0] for r in results}) > 1 else []), series, x, "speed-up",
               "efficiency"], [
         [*([t] if len({r[0] for r in results}) > 1 else []), name, c.x,
          f"{s:.2f} [{low:.2f}, {high:.2f}]", f"{100 * s * least / c.number:.0f} %"]
         for t, name, (c, s, low, high, _) in results])
     return _figure.Drawing(
-        columns, rows, [f"Speed-up of each arm over itself at {_figure.pretty(x)} = {least:g} "
-                        f"({_figure.pretty(metric)}); the thin line is the ideal",
+        columns, rows, [f"Speed-up of each {_figure.pretty(series)} over itself at {_figure.pretty(x)} = "
+                        f"{least:g} ({_figure.pretty(metric)}); the thin line is the ideal",
                         "Bars are exact 95 % intervals of the shift between independent runs"
                         if all(r[2][4] for r in results) else
                         "Bars span all runs where there are too few for a 95 % interval"],
