@@ -15,8 +15,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define SHUNT_STACK_SLACK 264 /* the most a worker's cache holds */
+#define SHUNT_STACK_BATCH 64  /* the most that are made together */
 
 enum shunt_guard {
 	SHUNT_GUARD_NONE,
@@ -46,6 +48,7 @@ struct shunt_stack_pool {
 	uint64_t limit;   /* stacks that may be reserved; 0: none known */
 	const char *limit_why;
 	uint64_t slack; /* stacks that other workers' caches may hold back */
+	int self_fd;    /* this process, for process_madvise; -1: that does not do what is needed */
 
 	pthread_mutex_t lock;                      /* guards all below */
 	struct shunt_stack_chunk *chunks, *newest; /* in order of mapping */
@@ -53,12 +56,15 @@ struct shunt_stack_pool {
 	struct shunt_stack *free;
 	uint64_t capacity; /* stacks in chunks */
 	uint64_t reserved; /* promised to tasks */
+	uint64_t made;     /* of the capacity, guarded and handed out once */
+	struct iovec range[SHUNT_STACK_BATCH];
 };
 
 /* A worker's own stacks: no lock. */
 struct shunt_stack_cache {
-	struct shunt_stack *free;
-	unsigned count;
+	struct shunt_stack *free, *last;      /* the hottest first */
+	struct shunt_stack *full, *full_last; /* set aside: as many as that may hold, or none */
+	unsigned count;                       /* of free */
 };
 
 /* Parses nothing: the caller gives resolved values. guard "auto" probes. 0 or negative errno. */

@@ -20,11 +20,18 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+
 static long mmaps_left = -1; /* -1: never fails */
 static long threads_left = -1;
+static long batches_left = -1, batches; /* calls of process_madvise for more than one range */
 
 void *__real_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
@@ -52,6 +59,29 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	return __real_pthread_create(thread, attr, fn, arg);
 }
 
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+/* Six words for every call: those that a call does not have are whatever is there. */
+long __wrap_syscall(long number, ...)
+{
+	long word[6];
+	va_list words;
+	va_start(words, number);
+	for (int i = 0; i < 6; i++)
+		word[i] = va_arg(words, long);
+	va_end(words);
+	if (number == SYS_process_madvise && word[2] > 1) {
+		batches++;
+		if (batches_left == 0) {
+			errno = EPERM;
+			return -1;
+		}
+		batches_left -= batches_left > 0;
+	}
+	return __real_syscall(number, word[0], word[1], word[2], word[3], word[4], word[5]);
+}
+
 static struct shunt_error err;
 
 static int run_on(const char *spec, shunt_task_fn *root, void *arg)
@@ -70,7 +100,7 @@ static int run_on(const char *spec, shunt_task_fn *root, void *arg)
 static void guard_faults(const char *mode)
 {
 	struct shunt_stack_pool pool;
-	struct shunt_stack_cache cache = {NULL, 0};
+	struct shunt_stack_cache cache = {.count = 0};
 	int rc = shunt_stack_pool_init(&pool, 65536, mode, false, 0, 1, &err);
 	if (rc == -ENOSYS) {
 		print_message("%s: %s\n", mode, err.text);
@@ -108,11 +138,55 @@ static void every_guard_faults(void **state)
 	guard_faults("mprotect");
 }
 
+/* Takes `count` stacks that none has had. All are different, usable and, but for guard=none, guarded. */
+static void takes_fresh(const char *mode, unsigned count)
+{
+	struct shunt_stack_pool pool;
+	struct shunt_stack_cache cache = {.count = 0};
+	assert_int_equal(shunt_stack_pool_init(&pool, 16384, mode, false, 0, 1, &err), 0);
+	assert_int_equal(shunt_stack_reserve(&pool, count), 0);
+	int ends[2];
+	assert_int_equal(pipe(ends), 0);
+	for (unsigned i = 0; i < count; i++) {
+		struct shunt_stack *stack = shunt_stack_take(&pool, &cache);
+		assert_non_null(stack);
+		assert_int_equal(stack->low[0], 0); /* no other's */
+		stack->low[0] = stack->low[pool.usable - 1] = 1;
+		/* The kernel reads the byte below: EFAULT says that it is guarded. */
+		ssize_t wrote = write(ends[1], stack->low - 1, 1);
+		assert_true(pool.guard == SHUNT_GUARD_NONE || (wrote < 0 && errno == EFAULT));
+	}
+	close(ends[0]);
+	close(ends[1]);
+	assert_true(cache.count < SHUNT_STACK_BATCH);
+	shunt_stack_pool_fini(&pool);
+}
+
+static void many_are_made_at_once(void **state)
+{
+	enum { COUNT = 1000 };
+	(void)state;
+	batches = 0;
+	takes_fresh("auto", COUNT);
+	if (batches == 0)
+		print_message("this kernel makes them one by one\n");
+	else
+		assert_true(batches < COUNT / 4);
+	/* Refused, at first or in the midst of it, they are made one by one. */
+	for (batches_left = 0; batches_left < 10; batches_left += 3) {
+		long before = batches_left;
+		takes_fresh("auto", COUNT);
+		batches_left = before;
+	}
+	batches_left = -1;
+	takes_fresh("mprotect", COUNT);
+}
+
 static void what_is_reserved_can_be_taken(void **state)
 {
 	(void)state;
 	struct shunt_stack_pool pool;
-	struct shunt_stack_cache one = {NULL, 0}, other = {NULL, 0};
+	struct shunt_stack_cache one = {.count = 0}, other = {.count = 0};
 	assert_int_equal(shunt_stack_pool_init(&pool, 16384, "none", true, 0, 2, &err), 0);
 	assert_int_equal(shunt_stack_reserve(&pool, 1000), 0);
 	struct shunt_stack *taken[1000];
@@ -237,7 +311,7 @@ static void a_stack_outlives_any_number_of_tasks(void **state)
 
 static long touched(struct shunt_stack_pool *pool, unsigned count)
 {
-	struct shunt_stack_cache cache = {NULL, 0};
+	struct shunt_stack_cache cache = {.count = 0};
 	struct rusage before, after;
 	getrusage(RUSAGE_SELF, &before);
 	for (unsigned i = 0; i < count; i++) {
@@ -404,6 +478,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_guard_faults),
+		cmocka_unit_test(many_are_made_at_once),
 		cmocka_unit_test(what_is_reserved_can_be_taken),
 		cmocka_unit_test(prefaulted_stacks_cost_no_fault),
 		cmocka_unit_test(an_overflow_names_the_task),
