@@ -32,7 +32,8 @@ struct shunt_hooks {
 	 * the deadline. Returns 0, -ETIMEDOUT, or -ENOMEM if the timer could not be armed. */
 	int (*park)(struct shunt_ctx *ctx, int64_t deadline_ns);
 	/* Required likewise. Blocks the running task, which has prepared its wait, until claimed or
-	 * the deadline. Same results. */
+	 * the deadline. Same results, but that a sleep (wait_what) ends with 0: nothing of the caller
+	 * is then left above the switch. */
 	int (*block)(struct shunt_ctx *ctx, int64_t deadline_ns);
 	/* Required likewise. `task`, claimed (SHUNT_CLAIM_MINE) by the caller, may run again. */
 	void (*ready)(struct shunt_ctx *ctx, struct shunt_task *task);

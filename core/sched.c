@@ -121,8 +121,7 @@ TASK_CALL int shunt_sleep_until(int64_t deadline_ns)
 	count(&ctx->count.sleeps);
 	ctx->current->wait_what = SHUNT_WAIT_SLEEP;
 	shunt_task_prepare(ctx->current, ctx->many);
-	int rc = ctx->hooks->block(ctx, deadline_ns);
-	return rc == -ETIMEDOUT ? 0 : rc;
+	return ctx->hooks->block(ctx, deadline_ns);
 }
 
 int shunt_sleep_for(int64_t duration_ns)
@@ -144,6 +143,7 @@ TASK_CALL int shunt_park_until(int64_t deadline_ns)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	count(&ctx->count.parks);
+	ctx->current->wait_what = SHUNT_WAIT_SOMETHING; /* no sleep, whose end is no timeout */
 	return ctx->hooks->park(ctx, deadline_ns);
 }
 

@@ -85,13 +85,15 @@ const char *shunt_wait_name(enum shunt_wait_what what);
  * is never needed together shares a place, and says so.
  */
 struct shunt_task {
-	/* Every switch touches these: one cache line. Owned by the worker that runs or holds it. */
+	/* Every switch and every sleep touches these: one cache line. Owned by the worker that runs or
+	 * holds it. */
 	struct shunt_task *next; /* in a run queue, an inbox or a free list */
 	void *sp;                /* what a swap loads; NULL: has not run yet */
 	uintptr_t value; /* what its next resumer leaves: 0, or -ETIMEDOUT as a wait's result */
 	_Atomic uint64_t word; /* [task:word] */
 	int saved_errno;
-	unsigned home;               /* index of the worker that it belongs to where tasks stay */
+	uint16_t home;               /* index of the worker that it belongs to where tasks stay */
+	uint8_t wait_what;           /* a SHUNT_WAIT_ */
 	struct shunt_stack *stack;   /* NULL before the first run */
 	uint64_t timer_ticket;       /* of the timer it armed and that has not fired; 0: none */
 	struct shunt_worker *worker; /* on which it last gave way, and armed its timer */
@@ -123,7 +125,6 @@ struct shunt_task {
 
 	struct shunt_task *injected_next;
 	_Atomic uint32_t injected; /* [task:injected] in an inbox already */
-	uint8_t wait_what;         /* a SHUNT_WAIT_ */
 };
 
 _Static_assert(sizeof(struct shunt_task) == 192, "three cache lines");
@@ -296,6 +297,13 @@ static inline bool shunt_task_commit(struct shunt_task *task)
 		task->value = state == SHUNT_TASK_LATE ? (uintptr_t)(intptr_t)-ETIMEDOUT : 0;
 		return true;
 	}
+}
+
+/* What a wait that its timer has ended comes to: a sleep is not cut short by it. Every wait with a
+ * deadline says what it is (wait_what). */
+static inline int shunt_task_timeout(const struct shunt_task *task)
+{
+	return task->wait_what == SHUNT_WAIT_SLEEP ? 0 : -ETIMEDOUT;
 }
 
 /* The handle's generation bits of a live descriptor. */

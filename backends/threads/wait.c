@@ -76,7 +76,7 @@ int shunt_threads_block(struct shunt_ctx *ctx, int64_t deadline_ns)
 			continue;
 		if (shunt_task_claim(&self->task, ticket, -ETIMEDOUT, true) == SHUNT_CLAIM_MINE) {
 			thread->count.timers_fired++;
-			return -ETIMEDOUT;
+			return shunt_task_timeout(&self->task);
 		}
 		deadline_ns = SHUNT_FOREVER; /* a waker has claimed it and will post */
 	}

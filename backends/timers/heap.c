@@ -26,6 +26,7 @@
 #define CAPACITY_MIN  64
 #define CAPACITY_KEPT 16384 /* entries an empty heap may keep: 384 KiB */
 #define SWEEP_MIN     64    /* tombstones worth a sweep */
+#define HANDFUL       16    /* entries whose tasks are fetched together */
 
 struct heap {
 	struct shunt_timer *entry;
@@ -176,20 +177,37 @@ static void heap_cancelled(void *queue)
 	atomic_fetch_add_explicit(&heap->cancels, 1, memory_order_relaxed);
 }
 
-static size_t heap_expire(void *queue, int64_t now_ns, shunt_fired_fn *fired, void *arg)
+/* Takes up to `room` due entries out. Whether they are live is in their tasks, which come into the
+ * cache meanwhile, all at once. */
+static size_t take_due(struct heap *heap, int64_t now_ns, struct shunt_timer *due, size_t room)
+{
+	size_t count = 0;
+
+	while (count < room && heap->count > 0 && heap->entry[0].deadline_ns <= now_ns) {
+		due[count] = heap->entry[0];
+		__builtin_prefetch(due[count++].task, 1);
+		drop_root(heap);
+	}
+	return count;
+}
+
+static size_t heap_expire(void *queue, int64_t now_ns, size_t most, shunt_fired_fn *fired,
+	void *arg)
 {
 	struct heap *heap = queue;
-	size_t called = 0;
+	struct shunt_timer due[HANDFUL];
+	size_t called = 0, count = 1;
 
-	while (heap->count > 0 && heap->entry[0].deadline_ns <= now_ns) {
-		struct shunt_timer timer = heap->entry[0];
-
-		drop_root(heap);
-		if (shunt_timer_is_live(&timer)) {
-			fired(arg, &timer);
+	while (called < most && count > 0) {
+		count = take_due(heap, now_ns, due,
+			most - called < HANDFUL ? most - called : HANDFUL);
+		for (size_t i = 0; i < count; i++) {
+			if (!shunt_timer_is_live(&due[i])) {
+				heap->dropped++;
+				continue;
+			}
+			fired(arg, &due[i]);
 			called++;
-		} else {
-			heap->dropped++;
 		}
 	}
 	shrink_when_empty(heap);

@@ -34,6 +34,7 @@
 #define CAPACITY_MIN  64
 #define CAPACITY_KEPT 16384 /* nodes an empty wheel may keep: 512 KiB */
 #define SWEEP_MIN     64
+#define HANDFUL       16 /* nodes whose tasks are fetched together */
 
 struct node {
 	struct shunt_timer timer;
@@ -166,13 +167,13 @@ static void place(struct wheel *wheel, uint32_t index)
 	wheel->levels |= 1u << level;
 }
 
-/* Empties a slot and returns its first node. */
-static uint32_t take(struct wheel *wheel, unsigned level, unsigned digit)
+/* Empties a slot and returns what was in it. */
+static struct list take(struct wheel *wheel, unsigned level, unsigned digit)
 {
 	wheel->occupied[level] &= ~(UINT64_C(1) << digit);
 	if (wheel->occupied[level] == 0)
 		wheel->levels &= ~(1u << level);
-	return wheel->slot[level][digit].head;
+	return wheel->slot[level][digit];
 }
 
 /* The slot that comes due first; false: the wheel is empty. */
@@ -221,7 +222,7 @@ static void sweep(struct wheel *wheel, uint64_t cancels)
 		for (; left != 0; left &= left - 1) {
 			unsigned digit = (unsigned)__builtin_ctzll(left);
 
-			replace(wheel, take(wheel, level, digit));
+			replace(wheel, take(wheel, level, digit).head);
 		}
 	}
 	wheel->dropped = cancels;
@@ -271,14 +272,44 @@ static void wheel_cancelled(void *queue)
 	atomic_fetch_add_explicit(&wheel->cancels, 1, memory_order_relaxed);
 }
 
-/* Fires what is due of a slot of level 0; the rest stays in it. */
-static size_t fire(struct wheel *wheel, uint32_t head, int64_t now_ns, shunt_fired_fn *fired,
-	void *arg)
+/* Puts the rest of a list back into the slot of level 0 that it was taken from. */
+static void put_back(struct wheel *wheel, struct list rest)
+{
+	unsigned digit = (unsigned)wheel->tick % SLOTS;
+	struct list *list = &wheel->slot[0][digit];
+
+	if (wheel->occupied[0] >> digit & 1) {
+		wheel->node[list->tail].next = rest.head;
+		rest.head = list->head;
+		rest.least_ns = list->least_ns < rest.least_ns ? list->least_ns : rest.least_ns;
+	}
+	*list = rest;
+	wheel->occupied[0] |= UINT64_C(1) << digit;
+	wheel->levels |= 1u;
+}
+
+/* Has the tasks of a list's next nodes come into the cache, all at once. */
+static void prefetch(const struct wheel *wheel, uint32_t index)
+{
+	for (unsigned n = 0; n < HANDFUL && index != NONE; n++, index = wheel->node[index].next)
+		__builtin_prefetch(wheel->node[index].timer.task, 1);
+}
+
+/* Fires what is due of the present slot, `list`, just taken; the rest stays in it. */
+static size_t fire(struct wheel *wheel, struct list list, int64_t now_ns, size_t most,
+	shunt_fired_fn *fired, void *arg)
 {
 	size_t called = 0;
 	uint32_t next;
+	unsigned seen = 0;
 
-	for (uint32_t i = head; i != NONE; i = next) {
+	for (uint32_t i = list.head; i != NONE; i = next) {
+		if (called == most) {
+			put_back(wheel, (struct list){i, list.tail, list.least_ns});
+			break;
+		}
+		if (seen++ % HANDFUL == 0)
+			prefetch(wheel, i);
 		struct shunt_timer timer = wheel->node[i].timer;
 		bool live = shunt_timer_is_live(&timer);
 
@@ -298,30 +329,32 @@ static size_t fire(struct wheel *wheel, uint32_t head, int64_t now_ns, shunt_fir
 	return called;
 }
 
-static size_t wheel_expire(void *queue, int64_t now_ns, shunt_fired_fn *fired, void *arg)
+static size_t wheel_expire(void *queue, int64_t now_ns, size_t most, shunt_fired_fn *fired,
+	void *arg)
 {
 	struct wheel *wheel = queue;
 	uint64_t now_tick = tick_of(wheel, now_ns);
 	size_t called = 0;
 	unsigned level, digit;
 
-	while (first_slot(wheel, &level, &digit)) {
+	while (called < most && first_slot(wheel, &level, &digit)) {
 		uint64_t tick = slot_tick(wheel, level, digit);
-		uint32_t head;
+		struct list list;
 
 		if (tick > now_tick)
 			break;
-		head = take(wheel, level, digit);
+		list = take(wheel, level, digit);
 		wheel->tick = tick;
 		if (level > 0) {
-			replace(wheel, head);
+			replace(wheel, list.head);
 			continue;
 		}
-		called += fire(wheel, head, now_ns, fired, arg);
+		called += fire(wheel, list, now_ns, most - called, fired, arg);
 		if (tick == now_tick)
 			break; /* the present slot may hold what is due later in this tick */
 	}
-	if (now_tick > wheel->tick)
+	/* Nothing that is due may be left behind the present tick. */
+	if (called < most && now_tick > wheel->tick)
 		wheel->tick = now_tick;
 	shrink_when_empty(wheel);
 	return called;

@@ -106,10 +106,11 @@ struct shunt_timers {
 	int (*arm)(void *queue, const struct shunt_timer *timer); /* -ENOMEM: nothing changed */
 	/* One armed entry has become a tombstone. May compact. */
 	void (*cancelled)(void *queue);
-	/* Removes every entry due at now_ns, in deadline order as far as the queue's resolution
-	 * tells, and calls fired for each that is live. Never one before its deadline. Returns
-	 * how many it called. */
-	size_t (*expire)(void *queue, int64_t now_ns, shunt_fired_fn *fired, void *arg);
+	/* Removes entries due at now_ns, in deadline order as far as the queue's resolution tells,
+	 * and calls fired for each that is live, until none is left or `most` were called. Never one
+	 * before its deadline. Returns how many it called. */
+	size_t (*expire)(void *queue, int64_t now_ns, size_t most, shunt_fired_fn *fired,
+		void *arg);
 	/* The earliest deadline, or one before it (a wheel's next cascade); SHUNT_NEVER if none.
 	 * Drops tombstones it meets at the front. */
 	int64_t (*earliest)(void *queue);

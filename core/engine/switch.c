@@ -133,7 +133,7 @@ void shunt_post_commit(void *arg)
 		shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
 		return;
 	}
-	worker->timers_fired++;
+	shunt_worker_timed_out(worker, task);
 	if (worker->engine->probing)
 		shunt_probe_timer(worker, task, SHUNT_PROBE_FIRE, 0);
 	shunt_worker_ready(worker, task, SHUNT_WHY_TIMER);

@@ -8,6 +8,10 @@
  */
 #include "core/engine/hooks.h"
 
+/* Fired in one go: as many as run until the next look, so that what is fetched of them is still in the
+ * cache when they do. */
+#define FIRED_MOST 64
+
 static void publish_deadline(struct shunt_worker *owner, int64_t deadline_ns)
 {
 	/* Release pairs with the acquire of those who look whether this worker is late
@@ -79,8 +83,6 @@ void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task)
 	struct shunt_worker *owner = task->worker;
 	struct shunt_timer timer = {0, task, task->timer_ticket};
 	task->timer_ticket = 0;
-	if ((intptr_t)task->value == -ETIMEDOUT) /* it is the timer that made the task ready */
-		return;
 	worker->timers_cancelled++;
 	if (engine->probing)
 		shunt_probe_timer(worker, task, SHUNT_PROBE_CANCEL, 0);
@@ -91,13 +93,20 @@ void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task)
 	engine->timers_slot->cancelled(owner->timers);
 }
 
+void shunt_worker_timed_out(struct shunt_worker *worker, struct shunt_task *task)
+{
+	worker->timers_fired++;
+	task->timer_ticket = 0;
+	task->value = (uintptr_t)(intptr_t)shunt_task_timeout(task);
+}
+
 void shunt_worker_fired(void *arg, const struct shunt_timer *timer)
 {
 	struct shunt_worker *worker = arg;
 	struct shunt_task *task = timer->task;
 	if (shunt_task_claim(task, timer->ticket, -ETIMEDOUT, worker->ctx.many) != SHUNT_CLAIM_MINE)
 		return;
-	worker->timers_fired++;
+	shunt_worker_timed_out(worker, task);
 	task->next = NULL;
 	*worker->fired_tail = task;
 	worker->fired_tail = &task->next;
@@ -132,7 +141,7 @@ void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner
 {
 	const struct shunt_timers *slot = worker->engine->timers_slot;
 	shunt_spin_lock(&owner->timers_lock, worker->ctx.many);
-	slot->expire(owner->timers, now_ns, shunt_worker_fired, worker);
+	slot->expire(owner->timers, now_ns, FIRED_MOST, shunt_worker_fired, worker);
 	publish_deadline(owner, slot->earliest(owner->timers));
 	shunt_spin_unlock(&owner->timers_lock, worker->ctx.many);
 	shunt_worker_flush_fired(worker);

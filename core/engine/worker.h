@@ -253,9 +253,12 @@ bool shunt_worker_checkpoint_stamped(struct shunt_ctx *ctx);
 
 /* Arms the running task's prepared wait. 0 or -ENOMEM. Context: the worker. */
 int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64_t deadline_ns);
+/* The task, claimed by its timer, is about to be made ready. */
+void shunt_worker_timed_out(struct shunt_worker *worker, struct shunt_task *task);
 /* The task was woken before its timer fired. */
 void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task);
-/* Fires what is due in `owner`'s queue; woken tasks are made ready on `worker`. */
+/* Fires what is due in `owner`'s queue, a few dozen at most: the deadline of the rest stays published.
+ * Woken tasks are made ready on `worker`. */
 void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
 /* Has an idle worker look at the deadlines again: this one goes on with a task and has armed the
  * earliest timer meanwhile. Context: the worker. */

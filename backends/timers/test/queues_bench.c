@@ -118,7 +118,7 @@ static double time_hold(struct bench *b, size_t count)
 
 		b->now_ns = earliest_ns > b->now_ns ? earliest_ns : b->now_ns;
 		b->fired = 0;
-		b->ops->expire(b->queue, b->now_ns, on_fired, b);
+		b->ops->expire(b->queue, b->now_ns, SIZE_MAX, on_fired, b);
 		if (b->fired > 0) /* a timer at a time, but for equal deadlines */
 			arm(b, b->last.task, b->now_ns + PERIOD_NS);
 		done += b->fired;
@@ -144,7 +144,7 @@ static double time_expire(struct bench *b)
 
 	for (int step = 0; step <= STEPS + 1; step++) {
 		b->now_ns += PERIOD_NS / STEPS;
-		count += b->ops->expire(b->queue, b->now_ns, on_fired, b);
+		count += b->ops->expire(b->queue, b->now_ns, SIZE_MAX, on_fired, b);
 	}
 	return count > 0 ? per_operation(begin, count) : 0;
 }

@@ -160,13 +160,19 @@ static void check_earliest(struct model *m)
 
 static void expire_at(struct model *m, int64_t now_ns)
 {
-	size_t due = 0;
+	size_t due = 0, called = 0, most = 0, got = 0;
 
 	m->now_ns = now_ns;
 	m->last_fired_ns = INT64_MIN;
 	for (size_t i = 0; i < POOL; i++)
 		due += m->armed[i].live && m->armed[i].deadline_ns <= now_ns;
-	assert_int_equal(m->ops->expire(m->queue, now_ns, on_fired, m), due);
+	for (; got == most; called += got) { /* a part at a time, or all at once */
+		assert_true(called == due || called == 0 || m->ops->earliest(m->queue) <= now_ns);
+		most = shunt_rng_below(&m->rng, 2) ? SIZE_MAX : 1 + shunt_rng_below(&m->rng, 40);
+		got = m->ops->expire(m->queue, now_ns, most, on_fired, m);
+		assert_true(got <= most);
+	}
+	assert_int_equal(called, due);
 	for (size_t i = 0; i < POOL; i++) {
 		struct armed *armed = &m->armed[i];
 
@@ -315,6 +321,49 @@ static void earliest_leads_to_every_deadline(void **state)
 	model_free(m);
 }
 
+static void note_fired(void *arg, const struct shunt_timer *timer)
+{
+	struct model *m = arg;
+	size_t i = (size_t)(timer->task - m->task);
+
+	assert_true(m->armed[i].live);
+	assert_true(timer->deadline_ns == m->armed[i].deadline_ns);
+	assert_true(timer->deadline_ns <= m->now_ns);
+	m->armed[i].live = false;
+	m->live_count--;
+	task_runs(timer->task);
+}
+
+/* As a worker does it: some fire, arm again and cancel others, while the rest has yet to fire. */
+static void a_part_fires_and_the_rest_stays(void **state)
+{
+	struct model *m = subject_model(state);
+
+	for (int step = 0; step < 5000; step++) {
+		size_t most = 1 + shunt_rng_below(&m->rng, 8), got;
+
+		for (size_t n = 0; n < 4; n++) {
+			size_t i = shunt_rng_below(&m->rng, POOL);
+			/* Many in one slot of a wheel, and some of these yet to come. */
+			int64_t ahead = (int64_t)shunt_rng_below(&m->rng, 3000) - 500;
+
+			if (!m->armed[i].live)
+				arm_one(m, i, m->now_ns + ahead);
+			else if (n == 3)
+				cancel_one(m, i);
+		}
+		if (shunt_rng_below(&m->rng, 4) == 0)
+			m->now_ns += (int64_t)shunt_rng_below(&m->rng, 5000);
+		got = m->ops->expire(m->queue, m->now_ns, most, note_fired, m);
+		assert_true(got <= most);
+		assert_true(got == most || true_earliest(m) > m->now_ns);
+		check_earliest(m);
+	}
+	expire_at(m, m->now_ns + 10000);
+	check_earliest(m);
+	model_free(m);
+}
+
 static void cancelled_timers_leave_nothing(void **state)
 {
 	struct model *m = subject_model(state);
@@ -359,7 +408,8 @@ static void an_empty_queue_is_small(void **state)
 		assert_int_equal(s->ops->arm(m->queue, &timer), 0);
 	}
 	assert_true(held_bytes - before > 300000 * (int64_t)sizeof(timer));
-	assert_int_equal(s->ops->expire(m->queue, m->now_ns + 1000 * MS, ignore_fired, NULL),
+	assert_int_equal(s->ops->expire(m->queue, m->now_ns + 1000 * MS, SIZE_MAX, ignore_fired,
+				 NULL),
 		300000);
 	assert_int_equal(s->ops->count(m->queue), 0);
 	assert_true(s->ops->earliest(m->queue) == SHUNT_NEVER);
@@ -423,6 +473,7 @@ static int subject_check(const struct shunt_timers *ops)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(agrees_with_a_sorted_array, &s),
 		cmocka_unit_test_prestate(earliest_leads_to_every_deadline, &s),
+		cmocka_unit_test_prestate(a_part_fires_and_the_rest_stays, &s),
 		cmocka_unit_test_prestate(cancelled_timers_leave_nothing, &s),
 		cmocka_unit_test_prestate(an_empty_queue_is_small, &s),
 		cmocka_unit_test_prestate(a_failed_allocation_changes_nothing, &s),
