@@ -19,7 +19,7 @@
  *
  * place.topology=TEXT plans on another machine, to see what a placement would do there: a synthetic
  * one, as hwloc describes them ("pack:2 core:4 pu:2"), or FILE.xml, which lstopo writes and a record's
- * manifest holds. Such a plan cannot be run.
+ * manifest holds. Such a plan cannot be run; `shunt describe SPEC` shows it.
  */
 #include "backends/place/quota.h"
 
@@ -378,8 +378,8 @@ static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err
 	hwloc_bitmap_list_snprintf(text, sizeof(text), cpu);
 	if (plan->synthetic)
 		return shunt_fail(err, -ENOTSUP,
-			"place.topology is not this machine: such a plan can "
-			"be looked at, not run");
+			"place.topology is not this machine: such a plan can be looked at (shunt "
+			"describe SPEC), not run");
 	hwloc_get_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
 	if (hwloc_set_cpubind(plan->topology, cpu, HWLOC_CPUBIND_THREAD | HWLOC_CPUBIND_STRICT))
 		return shunt_fail(err, -errno,

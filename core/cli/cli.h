@@ -145,6 +145,9 @@ struct cli_finding {
 struct shunt_env *cli_gather(void);
 size_t cli_findings(const struct shunt_env *env, struct cli_finding findings[CLI_FINDINGS_MAX]);
 
+/* describe of a backend with settings: opened, told, closed. (composed.c) */
+int cli_describe_composed(const struct cli_args *args, const char *spec);
+
 /* What workers=all gives under each placement here: for people, and {place: {workers, cpus}}. (places.c) */
 void cli_print_places(void);
 struct json_t *cli_places_json(void);

@@ -343,7 +343,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	if (rc == 0) {
 		const char *name = args.word[args.word_count - 1];
 
-		rc = strcmp(name, "spec") == 0 ? describe_spec(&args) : describe(&args, kind, name);
+		if (strcmp(name, "spec") == 0)
+			rc = describe_spec(&args);
+		else if (strchr(name, ':') && (!kind || kind->list == shunt_registry_backends))
+			rc = cli_describe_composed(&args, name);
+		else
+			rc = describe(&args, kind, name);
 	}
 	cli_args_free(&args);
 	return rc;
@@ -354,12 +359,14 @@ static const struct shunt_param options[] = {CLI_JSON, {.name = NULL}};
 const struct cli_command cli_describe = {
 	.name = "describe",
 	.summary = "one backend, workload or part in full: parameters, units, ranges",
-	.usage = "[KIND] NAME [--json]",
+	.usage = "[KIND] NAME|SPEC [--json]",
 	.text = "Describes whatever has that name: what it is, every parameter with its default, "
 		"unit, range and use; for a backend also what it is composed of. `spec` is the "
-		"grammar of backend settings.",
+		"grammar of backend settings. A backend with settings, mn:workers=4, is resolved: "
+		"every setting, what it can do, and the CPU of each worker.",
 	.examples = "  shunt describe yield\n  shunt describe asm\n  shunt describe policy fifo\n"
-		    "  shunt describe spec\n",
+		    "  shunt describe spec\n  shunt describe mn:workers=4,place=scatter\n"
+		    "  shunt describe 'mn:place=core,place.topology=pack:2 core:8 pu:2'\n",
 	.options = options,
 	.run = run,
 };

@@ -59,7 +59,8 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
         for t, name, (c, s, low, high, _) in results])
     return _figure.Drawing(
         columns, rows, [f"Speed-up of each {_figure.pretty(series)} over itself at "
-                        f"{_figure.pretty(x)} = {least:g} ({_figure.pretty(metric)}); the thin line is the ideal",
+                        f"{_figure.pretty(x)} = {least:g} ({_figure.pretty(metric)}); "
+                        "the thin line is the ideal",
                         "Bars are exact 95 % intervals of the shift between independent runs"
                         if all(r[2][4] for r in results) else
                         "Bars span all runs where there are too few for a 95 % interval"],

@@ -69,6 +69,34 @@ class Shown(CommandTest):
         self.assertIn('SPEC    = BACKEND [ ":" SETTING { "," SETTING } ]', text)
         self.assertIn("stack.size=64k", text)
 
+    def test_a_spec_is_resolved(self) -> None:
+        spec = "ucontext:workers=3,policy=shared,stack.size=32k"
+        text = self.ok("describe", spec)
+        self.fits(text)
+        for words in ("workers=3", "stack.size=32768", "policy=shared", "place.worker2="):
+            self.assertIn(words, text)
+        document = json.loads(self.ok("describe", spec, "--json"))
+        self.assertEqual(document["composition"]["workers"], "3")
+        self.assertIn("place.worker2", document["facts"])
+        self.assertIn("parallel", document["can"])
+        for wrong, near in (("ucontext:wurkers=3", "workers"), ("ucontext:workers=0", "from 1"),
+                            ("nonesuch:workers=2", "nonesuch")):
+            called = self.call("describe", wrong)
+            self.assertEqual(called.status, 2, called.err)
+            self.assertIn(near, called.err)
+
+    def test_another_machine_is_planned(self) -> None:
+        if not any(p["name"] == "core" and p["built"] for p in
+                   json.loads(self.ok("list", "places", "--json"))["places"]):
+            self.skipTest("no hwloc")
+        spec = "ucontext:workers=all,policy=steal,place=core,place.topology=pack:2 core:2 pu:2"
+        facts = json.loads(self.ok("describe", spec, "--json"))["facts"]
+        self.assertEqual([facts[f"place.worker{i}"] for i in range(4)], ["0", "2", "4", "6"])
+        self.assertEqual(facts["place.binding"], "planned")
+        called = self.call("run", spec, "yield")
+        self.assertEqual(called.status, 3)
+        self.assertIn("shunt describe SPEC", called.err)
+
     def test_doctor_and_version(self) -> None:
         self.fits(self.ok("doctor"))
         document = json.loads(self.ok("doctor", "--json"))
