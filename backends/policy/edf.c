@@ -16,21 +16,4 @@ static inline int64_t edf_key(const struct shunt_attr *attr)
 	return attr && attr->deadline_ns ? attr->deadline_ns : SHUNT_KEY_LAST;
 }
 
-SHUNT_INLINE void edf_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
-{
-	(void)why;
-	shunt_keyed_enqueue(worker, task);
-}
-
-SHUNT_INLINE struct shunt_task *edf_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
-{
-	(void)why;
-	return shunt_keyed_pick(worker, current);
-}
-
-#define edf_has_ready shunt_keyed_has_ready
-
-SHUNT_POLICY_KEYED(edf, .summary = "earliest deadline first, one queue for all workers",
-	.shared = true, .open = shunt_keyed_open, .close = shunt_keyed_close,
-	.reserve = shunt_keyed_reserve, .preempts = shunt_keyed_preempts);
+SHUNT_POLICY_IN_ORDER(edf, .summary = "earliest deadline first, one queue for all workers");

@@ -16,19 +16,6 @@ static inline int64_t srpt_key(const struct shunt_attr *attr)
 	return attr && attr->service_ns > 0 ? attr->service_ns : SHUNT_KEY_LAST;
 }
 
-SHUNT_INLINE void srpt_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
-{
-	(void)why;
-	shunt_keyed_enqueue(worker, task);
-}
-
-SHUNT_INLINE struct shunt_task *srpt_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
-{
-	(void)why;
-	return shunt_keyed_pick(worker, current);
-}
-
 static void srpt_stopping(struct shunt_worker *worker, struct shunt_task *task)
 {
 	if (task->key == SHUNT_KEY_LAST)
@@ -37,9 +24,6 @@ static void srpt_stopping(struct shunt_worker *worker, struct shunt_task *task)
 	task->key = left > 0 ? left : 0;
 }
 
-#define srpt_has_ready shunt_keyed_has_ready
-
-SHUNT_POLICY_KEYED(srpt, .summary = "shortest remaining service first, one queue for all workers",
-	.shared = true, .needs_time = true, .open = shunt_keyed_open, .close = shunt_keyed_close,
-	.reserve = shunt_keyed_reserve, .stopping = srpt_stopping,
-	.preempts = shunt_keyed_preempts);
+SHUNT_POLICY_IN_ORDER(srpt,
+	.summary = "shortest remaining service first, one queue for all workers",
+	.needs_time = true, .stopping = srpt_stopping);

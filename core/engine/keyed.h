@@ -130,8 +130,10 @@ static inline struct shunt_task *shunt_keyed_remove(struct shunt_keyed *keyed)
 
 /* ---- the hooks ------------------------------------------------------------------------------- */
 
-SHUNT_INLINE void shunt_keyed_enqueue(struct shunt_worker *worker, struct shunt_task *task)
+SHUNT_INLINE void shunt_keyed_enqueue(struct shunt_worker *worker, struct shunt_task *task,
+	unsigned why)
 {
+	(void)why;
 	struct shunt_keyed *keyed = worker->policy_shared;
 	int64_t key = task->key; /* once unlocked it may be another worker's */
 	shunt_spin_lock(&keyed->lock, worker->ctx.many);
@@ -143,8 +145,9 @@ SHUNT_INLINE void shunt_keyed_enqueue(struct shunt_worker *worker, struct shunt_
 
 /* A yielding task goes on before those with a larger key, and after those with its own. */
 SHUNT_INLINE struct shunt_task *shunt_keyed_pick(struct shunt_worker *worker,
-	struct shunt_task *current)
+	struct shunt_task *current, unsigned why)
 {
+	(void)why;
 	struct shunt_keyed *keyed = worker->policy_shared;
 	struct shunt_task *next = current;
 	if (shunt_keyed_empty(keyed))
@@ -170,5 +173,29 @@ static inline bool shunt_keyed_preempts(struct shunt_worker *worker,
 	shunt_spin_unlock(&keyed->lock, worker->ctx.many);
 	return preempts;
 }
+
+/*
+ * The whole of a policy `edf` that orders by edf_key(attr), but for what it adds:
+ *
+ *     SHUNT_POLICY_IN_ORDER(edf, .summary = "…");
+ */
+#define SHUNT_POLICY_IN_ORDER(P, ...)                                                              \
+	SHUNT_INLINE void P##_enqueue(struct shunt_worker *worker, struct shunt_task *task,        \
+		unsigned why)                                                                      \
+	{                                                                                          \
+		shunt_keyed_enqueue(worker, task, why);                                            \
+	}                                                                                          \
+	SHUNT_INLINE struct shunt_task *P##_pick(struct shunt_worker *worker,                      \
+		struct shunt_task *current, unsigned why)                                          \
+	{                                                                                          \
+		return shunt_keyed_pick(worker, current, why);                                     \
+	}                                                                                          \
+	static bool P##_has_ready(const struct shunt_worker *worker)                               \
+	{                                                                                          \
+		return shunt_keyed_has_ready(worker);                                              \
+	}                                                                                          \
+	SHUNT_POLICY_KEYED(P, .shared = true, .open = shunt_keyed_open,                            \
+		.close = shunt_keyed_close, .reserve = shunt_keyed_reserve,                        \
+		.preempts = shunt_keyed_preempts, __VA_ARGS__)
 
 #endif
