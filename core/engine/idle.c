@@ -31,6 +31,9 @@
 
 #include <string.h>
 
+/* How long a worker whose wait slot spins looks for work before it announces that it waits. */
+#define SPIN_FIRST_NS 1000000
+
 static bool inbox_empty(const struct shunt_worker *worker)
 {
 	/* Relaxed: ordered by the fence in announce. */
@@ -277,6 +280,9 @@ static void fail_sleep(struct shunt_engine *engine, int rc)
 static int64_t spin_budget(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
+	/* A wait that spins is no rest, and to announce it costs a fence in every other worker. */
+	if (engine->wait_slot->spins && worker->others_may_take)
+		return engine->spin_ns > SPIN_FIRST_NS ? engine->spin_ns : SPIN_FIRST_NS;
 	/* Relaxed: a guess. */
 	unsigned idle = atomic_load_explicit(&engine->idle_count, memory_order_relaxed);
 	bool others = engine->policy->steals && idle + 1 < engine->worker_count;
