@@ -30,8 +30,8 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	if (threads->failure)
 		return shunt_fail(err, -EBUSY, "an earlier run of this scheduler failed");
 	threads->err = err;
-	int rc = shunt_threads_start(threads, NULL, shunt_root_main, &root, &shunt_root_attr, true,
-		false);
+	int rc = shunt_threads_start(threads, NULL, shunt_root_main, &root, &shunt_root_attr,
+		SHUNT_THREADS_ROOT, false);
 	if (rc)
 		shunt_fail(err, rc, "the kernel refused a thread for the root task: %s",
 			strerror(-rc));
@@ -51,7 +51,8 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 static int threads_spawn_outside(struct shunt_sched *sched, struct shunt_handle *handle,
 	shunt_task_fn *fn, void *arg, const struct shunt_attr *attr)
 {
-	return shunt_threads_start((struct threads *)sched, handle, fn, arg, attr, false, false);
+	return shunt_threads_start((struct threads *)sched, handle, fn, arg, attr,
+		SHUNT_THREADS_OUTSIDE, false);
 }
 
 static void threads_hold(struct shunt_sched *sched, int delta)

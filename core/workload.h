@@ -134,12 +134,18 @@ bool shunt_narrating(const struct shunt_run *run);
 
 /* ---- a source of work outside the scheduler (core/harness/outside.c) -------------------------- */
 
+/* There will be such a thread: the last CPU is set apart for it, where the scheduler does with the
+ * others (the fact outside.apart). Context: resolve. */
+void shunt_outside_wanted(struct shunt_run *run);
+
 /*
  * Starts one kernel thread that runs fn(arg) beside the scheduler, as clients do: bound to the last
  * CPU that the process may use (the fact outside.cpu), and announced to the scheduler, which takes
  * idleness for no deadlock until it is joined. Tests shunt_run_caps for SHUNT_EXTERNAL_WAKE first.
- * 0; -ENOTSUP: the backend takes nothing from outside; -EBUSY: there is one already; -EAGAIN …: no
- * thread to be had. Context: body; once an iteration.
+ * Beside real-time workers its priority is one higher, or one that spins would keep it from its CPU.
+ * 0; -ENOTSUP: the backend takes nothing from outside; -EBUSY: there is one already; -EDEADLK: no
+ * priority is higher than the workers', who share its CPU; -EAGAIN …: no thread to be had.
+ * Context: body; once an iteration.
  */
 int shunt_outside_start(struct shunt_run *run, void (*fn)(struct shunt_run *run, void *arg),
 	void *arg);

@@ -101,6 +101,29 @@ int shunt_arrivals_make(struct shunt_arrivals *arrivals, const struct shunt_arri
 	return 0;
 }
 
+int shunt_arrivals_stretch(struct shunt_arrivals *arrivals, double load)
+{
+	uint64_t last_ns = arrivals->arrival[arrivals->count - 1].at_ns;
+	double parts = load * 1e9 + 0.5;
+
+	if (!(parts >= 1 && parts < 0x1p63))
+		return -ERANGE;
+	unsigned __int128 work = (unsigned __int128)shunt_arrivals_work(arrivals) * 1000000000;
+	unsigned __int128 factor =
+		(work << 32) / ((unsigned __int128)(last_ns + 1) * (uint64_t)parts);
+
+	if (factor >> 64)
+		return -ERANGE;
+	unsigned __int128 scaled = (factor * last_ns) >> 32;
+
+	if (!scaled || scaled > SHUNT_TRACE_MOST_NS)
+		return -ERANGE;
+	for (size_t i = 0; i < arrivals->count; i++)
+		arrivals->arrival[i].at_ns =
+			(uint64_t)((factor * arrivals->arrival[i].at_ns) >> 32);
+	return 0;
+}
+
 void shunt_arrivals_free(struct shunt_arrivals *arrivals)
 {
 	free(arrivals->arrival);

@@ -42,6 +42,8 @@ struct shunt_error;
 
 #define SHUNT_SERVICE_MOST_NS INT64_C(3600000000000)
 #define SHUNT_CLASSES         8 /* at most */
+/* Beyond 2^53 ns (104 days) a trace is most likely in another unit, or its times are dates. */
+#define SHUNT_TRACE_MOST_NS (INT64_C(1) << 53)
 
 struct shunt_arrival {
 	uint64_t at_ns; /* after the start */
@@ -89,6 +91,15 @@ int shunt_arrivals_make(struct shunt_arrivals *arrivals, const struct shunt_arri
  */
 int shunt_arrivals_read(struct shunt_arrivals *arrivals, const char *path, size_t most,
 	struct shunt_error *err);
+
+/*
+ * Scales all arrival times by one factor, so that work by span comes to `load`; services stay. In
+ * integers: with l = load * 10^9 rounded, f = work * 10^9 * 2^32 / (span * l), at = at * f >> 32; the
+ * span is the last arrival's time and 1 ns.
+ *
+ * 0; -ERANGE, and nothing changed: it would take no time, or more than 2^53 ns.
+ */
+int shunt_arrivals_stretch(struct shunt_arrivals *arrivals, double load);
 
 void shunt_arrivals_free(struct shunt_arrivals *arrivals);
 

@@ -17,9 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Beyond 2^53 ns (104 days) a trace is most likely in another unit, or its times are dates. */
-#define SPAN_MOST_NS (INT64_C(1) << 53)
-
 struct trace_file {
 	const char *path;
 	FILE *file;
@@ -120,7 +117,7 @@ static int take_line(struct trace_file *trace, struct shunt_arrivals *arrivals, 
 			"it arrives before the line above; sort the file by its first column "
 			"(sort -n)");
 	arrival.at_ns -= trace->first_ns;
-	if (arrival.at_ns > SPAN_MOST_NS)
+	if (arrival.at_ns > SHUNT_TRACE_MOST_NS)
 		return complain(trace, -ERANGE, at,
 			"more than 104 days after the first; are the times nanoseconds?");
 	return add(trace, arrivals, arrival);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An open loop in progress: what openloop.c (the requests) and openloop_report.c (what is told of
- * them) share.
+ * An open loop in progress, shared by openloop.c (a request, an iteration), openloop_setup.c (from
+ * parameters to a table), openloop_inject.c (who starts the requests) and openloop_report.c (what is
+ * told of them).
  */
 #ifndef SHUNT_WORKLOADS_OPENLOOP_H
 #define SHUNT_WORKLOADS_OPENLOOP_H
@@ -29,6 +30,9 @@ enum openloop_injection { INJECT_TIMER, INJECT_OUTSIDE };
 
 enum openloop_steer { STEER_AUTO, STEER_POLICY, STEER_HASH };
 
+/* Which series the record holds. */
+enum openloop_keep { KEEP_ALL, KEEP_RESPONSE, KEEP_SLOWDOWN, KEEP_NONE };
+
 struct openloop {
 	/* Constant after set-up. */
 	struct shunt_arrivals table;
@@ -37,6 +41,7 @@ struct openloop {
 	int64_t slice_ns, block_ns, stall_ns, deadline_ns;
 	enum openloop_injection injection;
 	enum openloop_steer steer;
+	enum openloop_keep keep;
 	uint64_t seed;
 	struct shunt_run *run;
 	struct openloop_gauges *gauges;
@@ -66,6 +71,34 @@ static inline int64_t openloop_intended(const struct openloop *loop, size_t inde
 {
 	return loop->start_ns + (int64_t)loop->table.arrival[index].at_ns;
 }
+
+/* ---- openloop_setup.c ------------------------------------------------------------------------- */
+
+extern const struct shunt_param openloop_params[];
+
+/* The hooks of struct shunt_workload. */
+int openloop_resolve(struct shunt_run *run, struct shunt_error *err);
+void openloop_footprint(const struct shunt_run *run, struct shunt_footprint *footprint);
+int openloop_setup(struct shunt_run *run, struct shunt_error *err);
+void openloop_teardown(struct shunt_run *run);
+
+/* ---- openloop_inject.c ------------------------------------------------------------------------ */
+
+/* Starts the generator; 0, or a negative errno. Context: the root task. */
+int openloop_start(struct openloop *loop);
+
+/* A request gives way, at `now_ns`. Context: its task. */
+void openloop_chance(struct openloop *loop, int64_t now_ns);
+
+/* One request leaves the system, or the injector is done; the last one wakes the root. */
+void openloop_leave(struct openloop *loop);
+
+/* ---- openloop.c ------------------------------------------------------------------------------- */
+
+/* A request's task; its argument is a struct request. */
+void *openloop_request(void *arg);
+
+/* ---- openloop_report.c ------------------------------------------------------------------------ */
 
 /* Makes the series; 0, -ENOMEM. Context: setup; teardown. */
 int openloop_gauges_init(struct openloop *loop);

@@ -26,16 +26,17 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LAG, INJECTION, QUEUEING, SERVICE, RESPONSE, SLOWDOWN, PLAIN_GAUGES };
 
 /* More than this part of the response's p99 must not be the generator's. */
 #define LAG_PART 0.1
 
-/* A quantity: the run's series of it, and the iteration's own histogram. */
+/* A quantity. A class that there is not has no buckets. */
 struct gauge {
-	struct shunt_series *series;
-	struct shunt_hist hist;
+	struct shunt_series *series; /* of the run; NULL: not kept */
+	struct shunt_hist hist;      /* of the iteration */
 };
 
 struct openloop_gauges {
@@ -48,11 +49,22 @@ static const char *const gauge_names[PLAIN_GAUGES] = {"lag", "injection", "queue
 
 /* ---- gauges ---------------------------------------------------------------------------------- */
 
-static int gauge_init(struct shunt_run *run, struct gauge *gauge, const char *name,
+static bool kept(const struct openloop *loop, const char *name)
+{
+	return loop->keep == KEEP_ALL ||
+	       (loop->keep == KEEP_RESPONSE && !strcmp(name, gauge_names[RESPONSE])) ||
+	       (loop->keep == KEEP_SLOWDOWN && !strcmp(name, gauge_names[SLOWDOWN]));
+}
+
+static int gauge_init(struct openloop *loop, struct gauge *gauge, const char *name,
 	const char *unit)
 {
-	gauge->series = shunt_series_in(run, name, unit);
-	return gauge->series ? shunt_hist_init(&gauge->hist) : -ENOMEM;
+	if (kept(loop, name)) {
+		gauge->series = shunt_series_in(loop->run, name, unit);
+		if (!gauge->series)
+			return -ENOMEM;
+	}
+	return shunt_hist_init(&gauge->hist);
 }
 
 static int class_init(struct openloop *loop, unsigned class)
@@ -61,10 +73,10 @@ static int class_init(struct openloop *loop, unsigned class)
 	char name[32];
 
 	snprintf(name, sizeof(name), "response.class%u", class);
-	int rc = gauge_init(loop->run, &gauges->response[class], name, "ns");
+	int rc = gauge_init(loop, &gauges->response[class], name, "ns");
 
 	snprintf(name, sizeof(name), "slowdown.class%u", class);
-	return rc ? rc : gauge_init(loop->run, &gauges->slowdown[class], name, "1/1000");
+	return rc ? rc : gauge_init(loop, &gauges->slowdown[class], name, "1/1000");
 }
 
 int openloop_gauges_init(struct openloop *loop)
@@ -73,7 +85,7 @@ int openloop_gauges_init(struct openloop *loop)
 	int rc = loop->gauges ? 0 : -ENOMEM;
 
 	for (unsigned i = 0; i < PLAIN_GAUGES && !rc; i++)
-		rc = gauge_init(loop->run, &loop->gauges->plain[i], gauge_names[i],
+		rc = gauge_init(loop, &loop->gauges->plain[i], gauge_names[i],
 			i == SLOWDOWN ? "1/1000" : "ns");
 	for (unsigned c = 0; loop->table.classes > 1 && c < loop->table.classes && !rc; c++)
 		rc = class_init(loop, c);
@@ -96,7 +108,7 @@ void openloop_gauges_fini(struct openloop *loop)
 
 static void gauge_record(struct gauge *gauge, int64_t value)
 {
-	if (!gauge->series)
+	if (!gauge->hist.bucket)
 		return;
 	shunt_series_record(gauge->series, value);
 	shunt_hist_record(&gauge->hist, value);
@@ -107,7 +119,7 @@ static void reset(struct openloop_gauges *gauges)
 	for (unsigned i = 0; i < PLAIN_GAUGES; i++)
 		shunt_hist_reset(&gauges->plain[i].hist);
 	for (unsigned c = 0; c < SHUNT_CLASSES; c++) {
-		if (!gauges->response[c].series)
+		if (!gauges->response[c].hist.bucket)
 			continue;
 		shunt_hist_reset(&gauges->response[c].hist);
 		shunt_hist_reset(&gauges->slowdown[c].hist);
@@ -188,7 +200,7 @@ static void quantiles(struct openloop *loop)
 	quantile(loop, "queueing_p99_ns", &gauges->plain[QUEUEING].hist, 990000, "ns");
 	quantile(loop, "lag_p99_ns", &gauges->plain[LAG].hist, 990000, "ns");
 	for (unsigned c = 0; c < SHUNT_CLASSES; c++) {
-		if (!gauges->response[c].series)
+		if (!gauges->response[c].hist.bucket)
 			continue;
 		snprintf(name, sizeof(name), "response_p99_ns.class%u", c);
 		quantile(loop, name, &gauges->response[c].hist, 990000, "ns");

@@ -103,21 +103,26 @@ static int cpu_of(const struct threads *threads, unsigned worker_index)
 	return cpu;
 }
 
-/* A thread of its own for `task`, bound to a CPU if it was put on one. 0, or a positive errno. */
-static int create_thread(struct threads *threads, struct shunt_task *task)
+/* A thread of its own for `task`, bound to a CPU if it was put on one, and else to those of the
+ * scheduler: a thread inherits them from its creator, which may be bound to others. 0, or a positive
+ * errno. */
+static int create_thread(struct threads *threads, struct shunt_task *task,
+	enum shunt_threads_from from)
 {
 	pthread_t thread;
 	pthread_attr_t bound;
-	cpu_set_t one;
+	cpu_set_t cpus = threads->cpus;
 	unsigned worker = shunt_thread_task_of(task)->worker;
-	if (!worker)
+	if (!worker && (from != SHUNT_THREADS_OUTSIDE || !(threads->sched.caps & SHUNT_PINS)))
 		return pthread_create(&thread, &threads->attr, thread_main, task);
-	CPU_ZERO(&one);
-	CPU_SET(cpu_of(threads, worker - 1), &one);
+	if (worker) {
+		CPU_ZERO(&cpus);
+		CPU_SET(cpu_of(threads, worker - 1), &cpus);
+	}
 	pthread_attr_init(&bound);
 	int rc = shunt_threads_set_attributes(threads, &bound);
 	if (!rc)
-		rc = pthread_attr_setaffinity_np(&bound, sizeof(one), &one);
+		rc = pthread_attr_setaffinity_np(&bound, sizeof(cpus), &cpus);
 	if (!rc)
 		rc = pthread_create(&thread, &bound, thread_main, task);
 	pthread_attr_destroy(&bound);
@@ -125,11 +130,11 @@ static int create_thread(struct threads *threads, struct shunt_task *task)
 }
 
 int shunt_threads_start(struct threads *threads, struct shunt_handle *handle, shunt_task_fn *fn,
-	void *arg, const struct shunt_attr *attr, bool root, bool sample)
+	void *arg, const struct shunt_attr *attr, enum shunt_threads_from from, bool sample)
 {
 	struct shunt_task *task;
 	uint64_t id;
-	int rc = admit(threads, root, &task, &id);
+	int rc = admit(threads, from == SHUNT_THREADS_ROOT, &task, &id);
 	if (rc)
 		return rc;
 	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
@@ -143,7 +148,7 @@ int shunt_threads_start(struct threads *threads, struct shunt_handle *handle, sh
 		before = *handle;
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	}
-	rc = create_thread(threads, task);
+	rc = create_thread(threads, task, from);
 	if (!rc)
 		return 0;
 	if (handle)
@@ -172,7 +177,7 @@ static int threads_spawn(struct shunt_ctx *ctx, struct shunt_handle *handle, shu
 	struct threads *threads = shunt_threads_of(ctx);
 	struct thread *thread = shunt_thread_of(ctx);
 	bool sample = threads->delay && thread->count.sampled++ % threads->delay_every == 0;
-	int rc = shunt_threads_start(threads, handle, fn, arg, attr, false, sample);
+	int rc = shunt_threads_start(threads, handle, fn, arg, attr, SHUNT_THREADS_TASK, sample);
 	thread->count.spawned += rc == 0;
 	return rc;
 }

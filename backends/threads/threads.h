@@ -94,10 +94,13 @@ extern const struct shunt_hooks shunt_threads_hooks;
 
 /* 0, or a positive errno: the C library refuses stack.size. */
 int shunt_threads_set_attributes(const struct threads *threads, pthread_attr_t *attr);
-/* Starts a task's thread; 0 or a negative errno, and then nothing was started. `root`: number 0 of
- * every run, also when others were there before it; `sample`: its delay until it runs. Any thread. */
+/* Who starts a task: the run, its root, which is number 0 also when others were there before it; a
+ * task; a thread beside the scheduler, whose own CPUs are nothing to the task. */
+enum shunt_threads_from { SHUNT_THREADS_ROOT, SHUNT_THREADS_TASK, SHUNT_THREADS_OUTSIDE };
+/* Starts a task's thread; 0 or a negative errno, and then nothing was started. `sample`: its delay
+ * until it runs. Any thread. */
 int shunt_threads_start(struct threads *threads, struct shunt_handle *handle, shunt_task_fn *fn,
-	void *arg, const struct shunt_attr *attr, bool root, bool sample);
+	void *arg, const struct shunt_attr *attr, enum shunt_threads_from from, bool sample);
 
 /* ---- threads/limit.c --------------------------------------------------------------------------- */
 

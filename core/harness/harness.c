@@ -230,6 +230,10 @@ static int prepare(struct shunt_run *run, struct shunt_error *err)
 		rc = look_at_backend(run, err);
 	if (rc == 0 && !run->over)
 		rc = resolve_workload(run, err);
+	if (rc == 0 && !run->over && run->outside_wanted && shunt_outside_set_apart(run)) {
+		shunt_run_close(run);
+		rc = look_at_backend(run, err);
+	}
 	if (rc == 0 && !run->over && run->request->keep_trace)
 		rc = shunt_run_try_trace(run, err);
 	if (rc || run->over)
@@ -254,6 +258,7 @@ int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *reque
 	run->outcome.workload = request->workload;
 	run->outcome.params = &run->values;
 	run->outcome.seed = request->seed;
+	run->outside_cpu = -1;
 	run->outcome.started_ns = realtime_ns();
 	run->outcome.sched_delay_every = request->sched_delay_every;
 	run->started_mono_ns = shunt_clock_monotonic_ns();
@@ -489,6 +494,7 @@ void shunt_run_free(struct shunt_run *run)
 {
 	struct shunt_outcome *outcome = &run->outcome;
 
+	shunt_outside_give_back(run);
 	shunt_iteration_reset(&run->now);
 	shunt_series_free(run);
 	shunt_history_free(run);

@@ -7,6 +7,10 @@
  * deadlock. It is bound to the last CPU that the process may use, and waits by reading the clock,
  * because a sleep that ends some tens of microseconds late would be measured as latency. With one
  * CPU it sleeps, with the least slack that the kernel grants, and leaves the CPU to the workers.
+ *
+ * A thread that computes while it waits and workers on one CPU would measure the kernel's scheduler.
+ * So, where the workers are fewer than the CPUs, the process gives up that CPU for the run before the
+ * scheduler is opened, and the thread takes it. Where they are not, the two share it.
  */
 #include "core/harness/run.h"
 
@@ -30,23 +34,82 @@ struct shunt_outside {
 /* Set in that thread: the process may use other CPUs besides. */
 static __thread bool may_spin;
 
-/* Binds the calling thread to the last CPU of its set; returns it, -1 if it cannot be. */
-static int bind_last(void)
+/* -1: the set is empty. */
+static int last_of(const cpu_set_t *set)
 {
-	cpu_set_t set, last;
 	int cpu = CPU_SETSIZE - 1;
 
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return -1;
-	may_spin = CPU_COUNT(&set) > 1;
-	while (cpu >= 0 && !CPU_ISSET(cpu, &set))
+	while (cpu >= 0 && !CPU_ISSET(cpu, set))
 		cpu--;
+	return cpu;
+}
+
+/* Binds the calling thread to `cpu`, or to the last of its set; returns it, -1 if it cannot be. */
+static int bind(int cpu)
+{
+	cpu_set_t set, one;
+
+	may_spin = cpu >= 0;
+	if (cpu < 0 && sched_getaffinity(0, sizeof(set), &set) == 0) {
+		may_spin = CPU_COUNT(&set) > 1;
+		cpu = last_of(&set);
+	}
 	if (cpu < 0)
 		return -1;
-	CPU_ZERO(&last);
-	CPU_SET(cpu, &last);
-	return sched_setaffinity(0, sizeof(last), &last) ? -1 : cpu;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return sched_setaffinity(0, sizeof(one), &one) ? -1 : cpu;
 }
+
+/* ---- a CPU of its own -------------------------------------------------------------------------- */
+
+void shunt_outside_wanted(struct shunt_run *run)
+{
+	run->outside_wanted = true;
+}
+
+/* Does the scheduler open with as few workers as the calling thread has CPUs? */
+static bool scheduler_fits(const struct shunt_run *run, int cpus)
+{
+	const struct shunt_config config = {.seed = run->request->seed};
+	struct shunt_sched *sched;
+	struct shunt_error err;
+
+	if (shunt_spec_open(&sched, &run->spec, &config, &err))
+		return false;
+	bool fits = sched->worker_count <= (unsigned)cpus;
+
+	shunt_close(sched);
+	return fits;
+}
+
+bool shunt_outside_set_apart(struct shunt_run *run)
+{
+	cpu_set_t rest;
+
+	if (sched_getaffinity(0, sizeof(rest), &rest) || CPU_COUNT(&rest) < 2)
+		return false;
+	run->cpus_before = rest;
+	int cpu = last_of(&rest);
+
+	CPU_CLR(cpu, &rest);
+	if (sched_setaffinity(0, sizeof(rest), &rest))
+		return false;
+	run->outside_cpu = cpu;
+	if (scheduler_fits(run, CPU_COUNT(&rest)))
+		return true;
+	shunt_outside_give_back(run);
+	return false;
+}
+
+void shunt_outside_give_back(struct shunt_run *run)
+{
+	if (run->outside_cpu >= 0)
+		sched_setaffinity(0, sizeof(run->cpus_before), &run->cpus_before);
+	run->outside_cpu = -1;
+}
+
+/* ---- the thread -------------------------------------------------------------------------------- */
 
 static uint64_t thread_cpu_ns(void)
 {
@@ -60,12 +123,13 @@ static void *outside_main(void *arg)
 {
 	struct shunt_outside *outside = arg;
 	char text[16] = "none";
-	int cpu = bind_last();
+	int cpu = bind(outside->run->outside_cpu);
 
 	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
 	if (cpu >= 0)
 		snprintf(text, sizeof(text), "%d", cpu);
 	shunt_run_fact(outside->run, "outside.cpu", text);
+	shunt_run_fact(outside->run, "outside.apart", outside->run->outside_cpu < 0 ? "no" : "yes");
 	outside->fn(outside->run, outside->arg);
 	outside->cpu_ns = thread_cpu_ns();
 	return NULL;
@@ -91,6 +155,39 @@ int shunt_outside_spawn(struct shunt_run *run, struct shunt_handle *handle, shun
 	return shunt_spawn_external(run->sched, handle, fn, arg, attr);
 }
 
+/* Above the workers, if they run by real-time priority. */
+static int outrank(pthread_attr_t *attr, bool apart)
+{
+	struct sched_param priority;
+	/* Of the kernel: the C library may remember what was before it was changed from outside. */
+	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+
+	if ((policy != SCHED_FIFO && policy != SCHED_RR) || sched_getparam(0, &priority))
+		return 0;
+	if (priority.sched_priority < sched_get_priority_max(policy))
+		priority.sched_priority++;
+	else if (!apart)
+		return -EDEADLK;
+	int rc = pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+
+	rc = rc ? rc : pthread_attr_setschedpolicy(attr, policy);
+	return rc ? -rc : -pthread_attr_setschedparam(attr, &priority);
+}
+
+static int create(struct shunt_outside *outside)
+{
+	pthread_attr_t attr;
+	int rc = -pthread_attr_init(&attr);
+
+	if (rc)
+		return rc;
+	rc = outrank(&attr, outside->run->outside_cpu >= 0);
+	if (!rc)
+		rc = -pthread_create(&outside->thread, &attr, outside_main, outside);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
 int shunt_outside_start(struct shunt_run *run, void (*fn)(struct shunt_run *run, void *arg),
 	void *arg)
 {
@@ -105,7 +202,7 @@ int shunt_outside_start(struct shunt_run *run, void (*fn)(struct shunt_run *run,
 		return -ENOMEM;
 	*outside = (struct shunt_outside){.run = run, .fn = fn, .arg = arg};
 	shunt_hold(run->sched);
-	int rc = -pthread_create(&outside->thread, NULL, outside_main, outside);
+	int rc = create(outside);
 
 	if (rc) {
 		shunt_release(run->sched);

@@ -13,6 +13,7 @@
 #include "core/spec.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 struct shunt_trace;
 struct shunt_watch;
@@ -69,6 +70,9 @@ struct shunt_run {
 
 	struct shunt_watch *watch;
 	struct shunt_outside *outside; /* NULL: none runs */
+	bool outside_wanted;           /* there will be one */
+	int outside_cpu;               /* set apart for it; -1: none is */
+	cpu_set_t cpus_before;         /* of the process, until one was */
 	pthread_mutex_t lock;          /* guards outcome and where */
 	char where[64];                /* "warm-up iteration 1 of 1" */
 	struct shunt_outcome outcome;
@@ -107,6 +111,11 @@ void shunt_series_free(struct shunt_run *run);
 int shunt_history_add(struct shunt_run *run, const struct metric_value *value);
 int shunt_history_finish(struct shunt_run *run);
 void shunt_history_free(struct shunt_run *run);
+
+/* Outside (outside.c): sets a CPU apart if one is wanted and there is one to spare, whereupon the
+ * scheduler must be opened anew; and gives it back. Context: the thread that prepares and executes. */
+bool shunt_outside_set_apart(struct shunt_run *run);
+void shunt_outside_give_back(struct shunt_run *run);
 
 /* Probes. */
 double shunt_sched_delay_cost_ns(const struct shunt_clock *clock);

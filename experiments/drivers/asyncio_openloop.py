@@ -53,7 +53,8 @@ class OpenLoop:
               "mean": ("duration", "10us", 1, table.SERVICE_MOST_NS),
               "sigma": ("real", "1", 0, 8),
               "deadline": ("duration", "0", 0, table.SERVICE_MOST_NS),
-              "skip": ("count", "0", 0, 10 ** 8)}
+              "skip": ("count", "0", 0, 10 ** 8),
+              "series": ("choice", "all", ("all", "response", "slowdown", "none"))}
 
     def setup(self, run):
         if {"rate", "load"} <= run.given:
@@ -156,9 +157,10 @@ class OpenLoop:
                                 ("slowdown", response * 1000 // a.service_ns)):
                 found[name].append(value)
         for name, values in found.items():
-            record = run.recorder(name, "1/1000" if name == "slowdown" else "ns")
-            for value in values:
-                record(value)
+            if run["series"] in ("all", name):
+                record = run.recorder(name, "1/1000" if name == "slowdown" else "ns")
+                for value in values:
+                    record(value)
             values.sort()
         return found
 

@@ -336,6 +336,44 @@ static void a_trace_is_read(void **state)
 	}
 }
 
+static void a_trace_is_scaled_to_a_load(void **state)
+{
+	static const struct shunt_arrival trace[] = {{0, 50, 0}, {700, 60, 3}, {700, 70, 1},
+		{1999, 20, 0}};
+	static const double loads[] = {1e-6, 0.05, 0.1, 0.5, 2};
+	(void)state;
+	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+		struct shunt_arrival copy[4];
+		struct shunt_arrivals table = {copy, 4, 4};
+		double factor = 200 / 2000.0 / loads[i];
+		memcpy(copy, trace, sizeof(trace));
+		assert_int_equal(shunt_arrivals_stretch(&table, loads[i]), 0);
+		for (size_t k = 0; k < 4; k++) {
+			double wanted = (double)trace[k].at_ns * factor;
+			assert_true((double)copy[k].at_ns <= wanted * (1 + 1e-9));
+			assert_true((double)copy[k].at_ns >= wanted * (1 - 1e-9) - 1);
+			assert_true(copy[k].service_ns == trace[k].service_ns);
+			assert_true(copy[k].class == trace[k].class);
+		}
+	}
+}
+
+static void a_load_that_no_trace_can_have_is_refused(void **state)
+{
+	static const double loads[] = {0, 1e-10, 1e-9, 1e18, NAN};
+	struct shunt_arrival long_one[] = {{0, 1000000, 0}, {1 << 20, 1000000, 0}};
+	struct shunt_arrival at_once[] = {{0, 5, 0}, {0, 5, 0}};
+	struct shunt_arrivals table = {long_one, 2, 1}, together = {at_once, 2, 1};
+	(void)state;
+	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+		int rc = shunt_arrivals_stretch(&table, loads[i]);
+		/* 2 ms of work at 10^-9 are 23 days: long, but a time. */
+		assert_int_equal(rc, loads[i] == 1e-9 ? 0 : -ERANGE);
+		long_one[1].at_ns = 1 << 20;
+	}
+	assert_int_equal(shunt_arrivals_stretch(&together, 0.5), -ERANGE);
+}
+
 static void refused(const char *text, size_t bytes, int code, const char *line, const char *value,
 	const char *remedy)
 {
@@ -411,6 +449,8 @@ int main(void)
 		cmocka_unit_test(the_mix_is_as_published),
 		cmocka_unit_test(the_exponential_function_is_right),
 		cmocka_unit_test(a_trace_is_read),
+		cmocka_unit_test(a_trace_is_scaled_to_a_load),
+		cmocka_unit_test(a_load_that_no_trace_can_have_is_refused),
 		cmocka_unit_test(a_bad_line_is_named),
 		cmocka_unit_test(what_is_no_file_is_refused),
 	};

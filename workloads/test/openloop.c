@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <unistd.h>
 
 enum { SETTINGS_MOST = 12 };
 
@@ -210,6 +211,53 @@ static void classes_are_told_apart(void **state)
 	shunt_run_free(made);
 }
 
+static void only_what_is_asked_for_is_kept_in_full(void **state)
+{
+	static const struct {
+		const char *asked;
+		size_t count;
+	} cases[] = {{"none", 0}, {"response", 1}, {"slowdown", 1}, {"all", 6}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char work[96];
+		snprintf(work, sizeof(work), "requests=400 mean=5us load=0.3 skip=0 series=%s",
+			cases[i].asked);
+		struct shunt_run *made = run_well(specs_base(), work);
+		assert_int_equal(shunt_run_outcome(made)->series_count, cases[i].count);
+		if (cases[i].count == 1)
+			assert_true(series(made, cases[i].asked)->count == 400);
+		assert_true(shunt_run_median(made, "response_p99_ns") > 0);
+		shunt_run_free(made);
+	}
+}
+
+/* ---- traces ------------------------------------------------------------------------------------- */
+
+/* 200 requests of 5 us, 10 us apart: a load of a half. */
+static void a_trace_is_run_at_the_load_asked_for(void **state)
+{
+	static const double loads[] = {0, 0.1, 0.25};
+	char path[] = "/tmp/shunt-trace-XXXXXX", work[96];
+	FILE *file = fdopen(mkstemp(path), "w");
+	(void)state;
+	assert_non_null(file);
+	for (int i = 0; i < 200; i++)
+		fprintf(file, "%d 5000\n", 1000000 + i * 10000);
+	assert_int_equal(fclose(file), 0);
+	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+		int used = snprintf(work, sizeof(work), "input=%s", path);
+		if (loads[i] > 0)
+			snprintf(work + used, sizeof(work) - (size_t)used, " load=%g", loads[i]);
+		struct shunt_run *made = run_well(specs_base(), work);
+		double offered = shunt_run_median(made, "offered_load");
+		double wanted = loads[i] > 0 ? loads[i] : 0.5025;
+		if (fabs(offered - wanted) > 1e-3 * wanted)
+			fail_msg("the load is %g, not %g", offered, wanted);
+		shunt_run_free(made);
+	}
+	unlink(path);
+}
+
 /* Where each worker keeps its own tasks, requests are spread over the workers; elsewhere not. */
 static void requests_are_steered_where_tasks_stay(void **state)
 {
@@ -236,6 +284,35 @@ static void requests_are_steered_where_tasks_stay(void **state)
 	}
 }
 
+static const char *spinning_wait(void)
+{
+	for (const struct shunt_plugin *p = shunt_registry_waits; p->name; p++)
+		if (p->object && ((const struct shunt_wait *)p->object)->spins)
+			return p->name;
+	return NULL;
+}
+
+/* To announce that it waits costs a worker a fence in all others, tens of microseconds that its next
+ * request would wait: one that spins anyhow looks around for a millisecond first. */
+static void spinning_workers_seldom_announce_that_they_wait(void **state)
+{
+	char spec[64];
+	(void)state;
+	if (!spinning_wait())
+		skip();
+	snprintf(spec, sizeof(spec), "%s:workers=2,policy=shared,wait=%s", specs_base(),
+		spinning_wait());
+	struct shunt_run *made = run_well(spec, "requests=1000 mean=20us load=0.4");
+	const struct shunt_outcome *outcome = shunt_run_outcome(made);
+	double most = 2 * shunt_run_median(made, "wall_ns") / 1e6 + 4;
+	for (size_t i = 0; i < outcome->counter_count; i++)
+		if (!strcmp(outcome->counters[i].name, "worker_sleeps") &&
+			(double)outcome->counters[i].value > most)
+			fail_msg("%g waits in time for %g", (double)outcome->counters[i].value,
+				most);
+	shunt_run_free(made);
+}
+
 /* ---- asked wrongly ------------------------------------------------------------------------------ */
 
 static void what_contradicts_itself_is_refused(void **state)
@@ -249,7 +326,8 @@ static void what_contradicts_itself_is_refused(void **state)
 		{"rate=0", "rate is 0"},
 		{"requests=10 skip=10", "skip"},
 		{"input=/no/such/file", "/no/such/file"},
-		{"input=/dev/null load=1", "exclude"},
+		{"input=/dev/null rate=1", "exclude"},
+		{"input=/dev/null load=1", "no regular file"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -270,7 +348,10 @@ int main(void)
 		cmocka_unit_test(a_lagging_generator_makes_the_run_invalid),
 		cmocka_unit_test(a_blocking_request_leaves_its_worker),
 		cmocka_unit_test(classes_are_told_apart),
+		cmocka_unit_test(only_what_is_asked_for_is_kept_in_full),
+		cmocka_unit_test(a_trace_is_run_at_the_load_asked_for),
 		cmocka_unit_test(requests_are_steered_where_tasks_stay),
+		cmocka_unit_test(spinning_workers_seldom_announce_that_they_wait),
 		cmocka_unit_test(what_contradicts_itself_is_refused),
 	};
 	return _cmocka_run_group_tests("openloop", tests, sizeof(tests) / sizeof(tests[0]), NULL,

@@ -52,7 +52,8 @@ func (*openloop) table() []param {
 		{"process", "poisson|constant", "poisson", 0, 0}, {"load", "real", "0.5", 0, 1024},
 		{"rate", "count", "0", 0, 1000000000}, {"service", laws, "exponential", 0, 0},
 		{"mean", "duration", "10us", 1, serviceMost}, {"sigma", "real", "1", 0, 8},
-		{"deadline", "duration", "0", 0, serviceMost}, {"skip", "count", "0", 0, 100000000}}
+		{"deadline", "duration", "0", 0, serviceMost}, {"skip", "count", "0", 0, 100000000},
+		{"series", "all|response|slowdown|none", "all", 0, 0}}
 }
 
 // implyRate makes of rate and load the one that was not given.
@@ -230,12 +231,14 @@ func (w *openloop) report(r *run) {
 		}
 	}
 	for name, values := range samples {
-		kept := r.recorder(name)
-		if name == "slowdown" {
-			kept.unit = "1/1000"
-		}
-		for i, value := range values {
-			kept.record(int64(i), value)
+		if wanted := r.text["series"]; wanted == "all" || wanted == name {
+			kept := r.recorder(name)
+			if name == "slowdown" {
+				kept.unit = "1/1000"
+			}
+			for i, value := range values {
+				kept.record(int64(i), value)
+			}
 		}
 		sort.Slice(values, func(a, b int) bool { return values[a] < values[b] })
 	}
