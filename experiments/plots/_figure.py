@@ -243,6 +243,7 @@ def description(ctx: Context, drawing: Drawing) -> dict[str, Any]:
     return {"name": ctx.spec["name"], "kind": ctx.spec.get("kind", ""),
             "caption": " ".join(s if s[-1] in ".!?" else s + "." for s in caption(ctx, drawing)
                                 if s),
+            "table": drawing.table,
             "looks": {n: [k.colour, k.marker, str(k.dash)] for n, k in drawing.looks.items()}}
 
 

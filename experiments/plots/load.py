@@ -10,85 +10,21 @@
     slo = "100us"               # optional: the objective, in y's unit; a line, and a table of numbers
     theory = ["fcfs", "ps"]     # optional: what queueing theory says of a mean, or of M/M/1's quantiles
 
-The highest load under the objective is read off between two measured loads, the lower of which
-keeps it with every one before; its interval resamples the processes, six at every load at least,
-for one value resampled is always itself. "> 0.9" says that the objective
-still held at the highest load that has valid runs.
+The highest load under the objective is shuntlab/objective.py's; `lab claims` prints it too.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
 
 import numpy as np
 
 import _data
 import _figure
 import _style
-from shuntlab import theory, units
+from shuntlab import objective, theory
 
-RESAMPLES = 1000
-LEAST = 6       # runs at every load of a line, without which it gets no interval
 NAMES = {"fcfs": "M/G/{} FCFS", "ps": "M/G/{} PS"}
-
-
-# ---- the objective ------------------------------------------------------------------------------
-
-def objective(text: str, unit: str) -> float | None:
-    """The objective in y's unit: "100us" or a plain number; None where none is asked for."""
-    if not text:
-        return None
-    value = units.duration_ns(text) if unit == "ns" else None
-    try:
-        return float(value if value is not None else text)
-    except ValueError:
-        raise _data.FigureError(f"slo = {text!r} is no value of a metric in {unit or '1'}") from None
-
-
-def crossings(x: np.ndarray, y: np.ndarray, slo: float) -> np.ndarray:
-    """The load at which each row of y first rises above slo; inf: never, -inf: from the start.
-
-    x ascends; y is (rows, len(x)). Between two points the logarithm of y is a straight line."""
-    found = np.full(len(y), np.inf)
-    for i, row in enumerate(y):
-        over = np.flatnonzero(row > slo)
-        if len(over) == 0:
-            continue
-        k = int(over[0])
-        if k == 0:
-            found[i] = -np.inf
-            continue
-        low, high = np.log(row[k - 1:k + 1])
-        found[i] = x[k - 1] + (np.log(slo) - low) / (high - low) * (x[k] - x[k - 1])
-    return found
-
-
-def highest(line: list[_data.Cell], slo: float, seed: int) -> tuple[float, ...]:
-    """(highest load under slo, low, high); without the interval from too few runs."""
-    x = np.array([c.number for c in line])
-    here = crossings(x, np.array([[c.median for c in line]]), slo)[0]
-    if min(c.n for c in line) < LEAST:
-        return (float(here),)
-    rng = np.random.default_rng(seed)
-    drawn = np.stack([np.median(rng.choice(c.values, (RESAMPLES, c.n)), axis=1) for c in line],
-                     axis=1)
-    spread = np.sort(crossings(x, drawn, slo))
-    return (float(here), float(spread[int(0.025 * RESAMPLES)]),
-            float(spread[int(0.975 * RESAMPLES) - 1]))
-
-
-def load_text(value: float, line: list[_data.Cell]) -> str:
-    if value == np.inf:
-        return f"> {line[-1].number:g}"
-    return f"< {line[0].number:g}" if value == -np.inf else f"{value:.3g}"
-
-
-def highest_text(found: tuple[float, ...], line: list[_data.Cell]) -> str:
-    value, *ends = (load_text(v, line) for v in found)
-    if not ends:
-        return f"{value} (too few runs for an interval)"
-    return value if ends == [value, value] else f"{value} [{', '.join(ends)}]"
 
 
 # ---- theory -------------------------------------------------------------------------------------
@@ -137,21 +73,26 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     found = _data.cells(ctx, metric, x, ctx.get("series", "arm"), ctx.get("facet"))
     if not _data.numeric(found) or found[0].better != "lower":
         raise _data.FigureError(f"needs a numeric x and a latency for y, not {x} and {metric}")
-    slo = objective(ctx.get("slo"), found[0].unit)
+    try:
+        slo = objective.limit(ctx.get("slo"), found[0].unit)
+    except objective.ObjectiveError as e:
+        raise _data.FigureError(str(e)) from None
     panels = [(title, own, theory_lines(ctx, metric, own)) for title, own in _data.panels(found)]
     columns = ["panel", "series", x, "n", "median", "low", "high", "highest", "highest_low",
                "highest_high", "unit"]
     rows, table, most = [], [], {}
     for title, own, drawn in panels:
         for name, line in _data.lines_of(own):
-            keeps = highest(line, slo, zlib.crc32(f"{title}/{name}".encode())) if slo else ("",) * 3
+            values = [(c.number, c.values) for c in line]
+            keeps = objective.highest(values, slo, name) if slo else ("",) * 3
             most[title, name] = keeps
             three = (*keeps, "", "")[:3]
             rows += [dict(zip(columns, (title, name, c.x, c.n, c.median, c.low, c.high, *three,
                                         c.unit))) for c in line]
             if slo:
-                table.append([*([title] if len(panels) > 1 else []), name,
-                              highest_text(keeps, line), str(min(c.n for c in line))])
+                kept = objective.highest_text(keeps, [c.number for c in line])
+                table.append([*([title] if len(panels) > 1 else []), name, kept,
+                              str(min(c.n for c in line))])
         rows += [dict(zip(columns, (title, name, float(at), "", float(v), "", "", "", "", "",
                                     own[0].unit)))
                  for name, (loads, values) in drawn.items() for at, v in zip(loads, values)]

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from . import stats
+from . import objective, stats
 from .analysis import Comparison, compare_paired, compare_unpaired, log_ratios, rules_of
 from .campaign import Campaign, CampaignError, load_campaign
 from .compare import number, ratio_text, wrapped
@@ -198,6 +198,7 @@ def table(campaign: Campaign, claims: list[Claim]) -> str:
                            f"{f.answer}{more}{why}")
     counts = [f"{sum(c.answer == a for c in claims)} {a}"
               for a in (CONFIRMED, REFUTED, OPEN, UNTESTABLE) if any(c.answer == a for c in claims)]
+    out += objective.table(campaign)
     return "\n".join(out + ["", *wrapped(", ".join(counts) or "The experiment expects nothing.")]
                      ) + "\n"
 
@@ -210,7 +211,8 @@ def claims_json(campaign: Campaign, claims: list[Claim]) -> dict[str, Any]:
                        "ratio": f.comparison.ratio[0], "low": number(f.comparison.ratio[1]),
                        "high": number(f.comparison.ratio[2]), "pairs": f.comparison.pairs,
                        "method": f.comparison.method, "runs": f.runs, "reason": f.reason}
-                      for f in c.findings]} for c in claims]}
+                      for f in c.findings]} for c in claims],
+            "objectives": objective.document(campaign)}
 
 
 def register(subparsers: Any) -> None:

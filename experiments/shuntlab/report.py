@@ -105,12 +105,18 @@ def _script(spec: dict[str, Any]) -> str:
 
 def _figure(folder: Path, name: str, prefix: str) -> Iterator[str]:
     import json
-    text = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["caption"]
+    told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    text = told["caption"]
     rows = (folder / f"{name}.csv").read_text(encoding="utf-8")
     yield "<figure>"
     for file, css in ((f"{name}.svg", "desk"), (f"{name}-narrow.svg", "phone")):
         yield svg((folder / file).read_text(encoding="utf-8"), css, f"{prefix}{css}-", text)
     yield f"<figcaption>{esc(text)}</figcaption></figure>"
+    if told["table"]:
+        head, cells = told["table"]
+        numbers = table(head, cells)
+        # Of an objective the numbers are the answer.
+        yield numbers if told["kind"] == "load" else details("in numbers", numbers)
     lines = rows.splitlines()
     shown = "\n".join(lines[:400]) + ("\n…" if len(lines) > 400 else "")
     yield details(f"what it drew: {len(lines) - 1} rows", f"<pre>{esc(shown)}</pre>")

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import types
 import unittest
 from pathlib import Path
 
@@ -33,8 +32,8 @@ import _figure
 import _latex
 import _style
 import figure_campaigns as made
-import load
 import numpy as np
+from shuntlab import objective
 from shuntlab.campaign import load_campaign
 
 
@@ -156,13 +155,25 @@ class Truth(Scratch):
 
     def test_load_makes_no_interval_of_few_runs(self):
         """One value resampled is always itself: that would be an interval of no width."""
-        line = [types.SimpleNamespace(number=x, x=str(x), n=n, values=np.full(n, y), median=y)
-                for x, y, n in ((0.5, 50.0, 8), (0.7, 90.0, 5), (0.9, 200.0, 8))]
-        found = load.highest(line, 100, 1)
+        line = [(x, np.full(n, y)) for x, y, n in ((0.5, 50.0, 8), (0.7, 90.0, 5), (0.9, 200.0, 8))]
+        found = objective.highest(line, 100, "asm")
         self.assertEqual(len(found), 1)
-        self.assertIn("too few runs", load.highest_text(found, line))
-        line[1].n, line[1].values = 6, np.full(6, 90.0)
-        self.assertEqual(len(load.highest(line, 100, 1)), 3)
+        self.assertIn("too few runs", objective.highest_text(found, [x for x, _ in line]))
+        line[1] = 0.7, np.full(6, 90.0)
+        self.assertEqual(len(objective.highest(line, 100, "asm")), 3)
+
+    def test_claims_print_the_highest_loads(self):
+        """The same numbers as the figure's, and a line also for an arm that has none."""
+        campaign = load_campaign(self.campaign("loads"))
+        kept = {k.arm: k for k in objective.of_figure(campaign, next(
+            f for f in campaign.plan["figures"] if f.get("slo")))}
+        rows, _ = self.draw("loads", "mean")
+        drawn = next(r for r in rows if r["series"] == "asm" and r["n"])
+        self.assertEqual(kept["asm"].found, tuple(
+            float(drawn[k]) for k in ("highest", "highest_low", "highest_high")))
+        self.assertEqual(kept["mn"].text, "> 0.9")
+        printed = "\n".join(objective.table(campaign))
+        self.assertRegex(printed, r"asm +0\.\d+ \[0\.\d+, 0\.\d+\]  \(n >= \d+\)")
 
     def test_ticks_of_a_ratio_in_thousandths(self):
         self.assertEqual([_style.tick(v, "1/1000") for v in (500, 10_000, 2_000_000)],
@@ -182,9 +193,8 @@ class Truth(Scratch):
                 self.draw("loads", kind="load", name="wrong", y="response_p99_ns", **wrong)
 
     def test_the_crossing_of_an_objective(self):
-        load = importlib.import_module("load")
-        x = load.np.array([0.2, 0.4, 0.6])
-        found = load.crossings(x, load.np.array(
+        x = np.array([0.2, 0.4, 0.6])
+        found = objective.crossings(x, np.array(
             [[1, 10, 100], [1, 2, 3], [20, 30, 40], [1, 20, 5]], dtype=float), 10)
         self.assertEqual(list(found[1:3]), [math.inf, -math.inf])
         self.assertAlmostEqual(found[0], 0.4)
