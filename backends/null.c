@@ -57,7 +57,7 @@ static int null_spawn(struct shunt_ctx *ctx, struct shunt_handle *handle, shunt_
 	struct shunt_task *task = shunt_descriptor_take(&null->descriptors);
 	if (!task)
 		return -ENOMEM;
-	shunt_task_init(task, fn, arg, attr, handle == NULL, null->next_id++);
+	shunt_task_init(task, fn, arg, attr, handle == NULL, 0, null->next_id++);
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	null->spawns++;

@@ -41,6 +41,9 @@ struct shunt_hooks {
 	int (*transfer)(struct shunt_ctx *ctx, struct shunt_task *task, uint64_t generation);
 	/* Required. Gives the descriptor of an ended task back (next generation). */
 	void (*release)(struct shunt_ctx *ctx, struct shunt_task *task);
+	/* Required where ctx->host is not 0. Makes ctx a guest of that worker: until the running task
+	 * next leaves it, ctx may change by compare-and-swap the words that name it (join.c). */
+	void (*visit)(struct shunt_ctx *ctx, unsigned worker_index);
 	/* Optional: may a quantum end here? NULL: never. */
 	bool (*checkpoint)(struct shunt_ctx *ctx);
 };
@@ -53,6 +56,10 @@ struct shunt_ctx {
 	struct shunt_sched *sched;       /* constant */
 	bool many;                       /* others may touch tasks at the same time: use atomics */
 	unsigned index;                  /* worker index */
+	/* Whose word a joiner is (join.c). */
+	int inside;      /* [host:inside] this worker changes one of its own with plain stores */
+	unsigned guests; /* [host:guests] other workers that may change them too now */
+	uintptr_t host;  /* what marks its own; 0: none are. Constant */
 	struct {
 		uint64_t wakes, wakes_stale, permits, parks, sleeps, blocks, joins, yields;
 		uint64_t transfers_direct, transfers_plain;
@@ -166,9 +173,10 @@ struct shunt_ctx *shunt_ctx_set(struct shunt_ctx *ctx);
  * and wakes or releases by way of ctx->hooks. The task is not touched afterwards. */
 void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task);
 
-/* Fills the fields that are the same for every backend; the word must be FREE. */
+/* Fills the fields that are the same for every backend; the word must be FREE. `host` is the spawning
+ * ctx's, 0 if there is none. */
 void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
-	const struct shunt_attr *attr, bool detached, uint64_t id);
+	const struct shunt_attr *attr, bool detached, uintptr_t host, uint64_t id);
 
 /* What a run's root task is spawned with: shunt_root_main and this, which keeps the result. */
 struct shunt_root {

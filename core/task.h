@@ -72,13 +72,16 @@ const char *shunt_wait_name(enum shunt_wait_what what);
 /*
  * The joiner: the task that joins, with TIMED added if it may give up; or one of the others beside the
  * generation that it is said of, so that an old handle's joiner finds another value. DETACHED also
- * stands for a task that somebody has taken. A descriptor's address leaves these bits free.
+ * stands for a task that somebody has taken. A descriptor's address leaves these bits free. NONE and
+ * ENDED may name a host, a worker's index plus one above the generation: whose word it is (join.c).
  */
 #define SHUNT_JOINER_NONE     ((uintptr_t)1)
 #define SHUNT_JOINER_DETACHED ((uintptr_t)2)
 #define SHUNT_JOINER_ENDED    ((uintptr_t)3)
 #define SHUNT_JOINER_TIMED    ((uintptr_t)4)
 #define SHUNT_JOINER_KIND     ((uintptr_t)7)
+#define SHUNT_JOINER_HOST     (UINTPTR_MAX << 32)
+#define SHUNT_JOINER_HOST_ONE ((uintptr_t)1 << 32)
 
 /*
  * Three cache lines, because a hundred thousand suspended tasks are a hundred thousand of these. What

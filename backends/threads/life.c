@@ -137,7 +137,7 @@ int shunt_threads_start(struct threads *threads, struct shunt_handle *handle, sh
 	int rc = admit(threads, from == SHUNT_THREADS_ROOT, &task, &id);
 	if (rc)
 		return rc;
-	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
+	shunt_task_init(task, fn, arg, attr, handle == NULL, 0, id);
 	/* Relaxed: the new thread is created after this, and nobody else knows the task. */
 	atomic_store_explicit(&shunt_thread_task_of(task)->posted, 0, memory_order_relaxed);
 	shunt_thread_task_of(task)->ready_ns = sample ? shunt_now_ns() : 0;

@@ -134,9 +134,12 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 		.sched = &engine->sched,
 		.many = engine->sched.many,
 		.index = index};
+	if (engine->sched.many && !worker->fenced)
+		worker->ctx.host = (index + 1) * SHUNT_JOINER_HOST_ONE;
 	worker->loop.sched = worker->dying.sched = &engine->sched;
-	int rc = 0;
-	if (engine->timers_slot)
+	worker->visits = calloc(engine->worker_count, sizeof(*worker->visits));
+	int rc = worker->visits ? 0 : -ENOMEM;
+	if (!rc && engine->timers_slot)
 		rc = engine->timers_slot->open(&worker->timers, &engine->timers_values);
 	if (!rc && engine->policy->worker_init)
 		rc = engine->policy->worker_init(worker, &engine->policy_values);
@@ -337,6 +340,7 @@ static void worker_free(struct shunt_engine *engine, struct shunt_worker *worker
 		engine->policy->worker_fini(worker);
 	if (worker->timers)
 		engine->timers_slot->close(worker->timers);
+	free(worker->visits);
 	free(worker);
 }
 

@@ -259,7 +259,8 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	task->sp = NULL;
 	/* Relaxed: read by threads that hold a stale handle (inbox.c). */
 	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker, attr) : 0, __ATOMIC_RELAXED);
-	shunt_task_init(task, fn, arg, attr, handle == NULL, worker->next_id++);
+	shunt_task_init(task, fn, arg, attr, handle == NULL, many ? worker->ctx.host : 0,
+		worker->next_id++);
 	key(worker, task, attr);
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
@@ -371,6 +372,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		.ready = P##_ready_##TAG,                                                          \
 		.transfer = P##_transfer_##TAG,                                                    \
 		.release = shunt_task_release,                                                     \
+		.visit = shunt_guest_visit,                                                        \
 		.checkpoint = (STAMPED) ? shunt_worker_checkpoint_stamped                          \
 					: shunt_worker_checkpoint,                                 \
 	}

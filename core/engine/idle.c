@@ -17,7 +17,8 @@
  *      if it goes on with another task it wakes W to look again, else it will sleep until then.
  *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
  *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2.
- * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back.
+ * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back. When all others
+ * sleep and nothing is to come, its nap is ended, so that it sleeps too and the end can be judged.
  * No timeout stands in for a step of this. Removing a fence or a recheck is what the mutants of the
  * tests do.
  *
@@ -132,7 +133,7 @@ static void announce(struct shunt_worker *worker)
 	engine->idle_workers++;
 	/* Relaxed: ordered before the rechecks by the fence below [engine:idle]. */
 	atomic_store_explicit(&engine->idle_count, engine->idle_workers, memory_order_relaxed);
-	atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);
+	atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
 	engine->wait_slot->prepare(worker->wait);
 	/* Forbids that a recheck is made before the announcement is seen; pairs with the fences in
@@ -163,7 +164,7 @@ static bool retract(struct shunt_worker *worker)
 	pthread_mutex_lock(&engine->idle_lock);
 	bool listed = unlist(engine, worker);
 	/* Relaxed: who still sees it set makes one wake too many. */
-	atomic_store_explicit(&worker->idle, 0, memory_order_relaxed);
+	atomic_store_explicit(&worker->idle, SHUNT_AWAKE, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
 	return listed;
 }
@@ -219,19 +220,45 @@ static bool no_timer(const struct shunt_engine *engine)
 
 enum verdict { GO_ON, FINISHED, DEADLOCK };
 
-/* Made by a worker that has announced itself and found nothing to do. */
-static enum verdict judge(struct shunt_engine *engine, int64_t *live)
+/* Does every worker sleep or nap, with nothing to come? Context: idle_lock held, a full fence after the
+ * caller said that it is idle. */
+static bool all_quiet(struct shunt_engine *engine)
 {
-	enum verdict verdict = GO_ON;
-	pthread_mutex_lock(&engine->idle_lock);
-	bool quiet = engine->idle_workers == engine->worker_count && no_timer(engine) &&
-		     waits_in_flight(engine) == 0 && engine->holds == 0;
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		/* Relaxed: ordered by the fence [worker:idle]. */
+		if (!atomic_load_explicit(&engine->workers[i]->idle, memory_order_relaxed))
+			return false;
+	bool quiet = no_timer(engine) && waits_in_flight(engine) == 0 && engine->holds == 0;
 	for (unsigned i = 0; quiet && i < engine->worker_count; i++)
 		quiet = inbox_empty(engine->workers[i]) &&
 			!engine->policy->has_ready(engine->workers[i]);
-	if (quiet) {
-		*live = live_tasks(engine);
-		verdict = *live > 0 ? DEADLOCK : FINISHED;
+	return quiet;
+}
+
+/* A worker that naps is not idle, and no verdict can be made without it. */
+static void end_naps(struct shunt_worker *from)
+{
+	struct shunt_engine *engine = from->engine;
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		/* Relaxed: who has just woken gets a wake too many [worker:idle]. */
+		if (atomic_load_explicit(&engine->workers[i]->idle, memory_order_relaxed) ==
+			SHUNT_NAPS)
+			shunt_worker_poke(engine->workers[i], from);
+}
+
+/* Made by a worker that has announced itself and found nothing to do. */
+static enum verdict judge(struct shunt_worker *worker, int64_t *live)
+{
+	struct shunt_engine *engine = worker->engine;
+	enum verdict verdict = GO_ON;
+	pthread_mutex_lock(&engine->idle_lock);
+	if (all_quiet(engine)) {
+		if (engine->idle_workers == engine->worker_count) {
+			*live = live_tasks(engine);
+			verdict = *live > 0 ? DEADLOCK : FINISHED;
+		} else {
+			end_naps(worker);
+		}
 	}
 	pthread_mutex_unlock(&engine->idle_lock);
 	return verdict;
@@ -302,26 +329,38 @@ static bool spin(struct shunt_worker *worker)
 	return false;
 }
 
+/* Is there nobody whose work is worth waiting for? Context: nap, after its fence. */
+static bool nap_is_pointless(struct shunt_engine *engine)
+{
+	pthread_mutex_lock(&engine->idle_lock);
+	bool quiet = all_quiet(engine);
+	pthread_mutex_unlock(&engine->idle_lock);
+	return quiet;
+}
+
 /*
  * Sleeps though others may have work: to steal has not paid lately (thief.c). No announcement, because
  * nobody is to wake it for work that others have; what is this worker's alone ends a nap as it ends a
- * sleep. Nothing relies on the nap's end but that a thief comes back.
+ * sleep. Of the last to go idle and one that goes to nap at that time at least one sees the other, and
+ * the nap ends or is none.
  */
 static void nap(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	int64_t now = shunt_now_ns(), until = now + shunt_thief_nap_begin(worker);
 	shunt_deque_detach(&worker->thrift.attached);
+	shunt_guest_leave(worker);
 	/* Relaxed: ordered before the looks by the fence below [worker:idle]. */
-	atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);
+	atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_relaxed);
 	engine->wait_slot->prepare(worker->wait);
-	/* Sequentially consistent: forbids that the inbox is looked at before idle is seen; pairs with
-	 * the fence in shunt_worker_poke, and with the one in note_untold (timer.c). */
+	/* Sequentially consistent: forbids that the inbox, and who else is idle, is looked at before idle
+	 * is seen; pairs with the fences in shunt_worker_poke, in announce, and in note_untold (timer.c). */
 	shunt_full_fence();
 	int64_t deadline = earliest_deadline(engine);
 	/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
 	if (!inboxes_empty(worker) || deadline <= now ||
-		atomic_load_explicit(&engine->stopping, memory_order_acquire)) {
+		atomic_load_explicit(&engine->stopping, memory_order_acquire) ||
+		nap_is_pointless(engine)) {
 		engine->wait_slot->abort(worker->wait);
 	} else {
 		shunt_probe_sleep(worker, true);
@@ -334,7 +373,7 @@ static void nap(struct shunt_worker *worker)
 			fail_sleep(engine, rc);
 	}
 	/* Relaxed: who still sees it set makes one wake too many. */
-	atomic_store_explicit(&worker->idle, 0, memory_order_relaxed);
+	atomic_store_explicit(&worker->idle, SHUNT_AWAKE, memory_order_relaxed);
 }
 
 /* Announces, looks again and sleeps, or ends the run. True: there was work that others have, or
@@ -347,10 +386,11 @@ static bool sleep_or_end(struct shunt_worker *worker)
 	bool work = true;
 	int rc = 0;
 	shunt_deque_detach(&worker->thrift.attached);
+	shunt_guest_leave(worker);
 	announce(worker);
 	int64_t deadline = earliest_deadline(engine);
 	if (anything_to_do(worker) || (deadline != SHUNT_NEVER && deadline <= shunt_now_ns()) ||
-		(verdict = judge(engine, &live)) != GO_ON) {
+		(verdict = judge(worker, &live)) != GO_ON) {
 		engine->wait_slot->abort(worker->wait);
 		retract(worker);
 	} else {

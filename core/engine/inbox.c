@@ -136,7 +136,7 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 	task->sp = NULL;
 	task->home = attr && attr->worker ? attr->worker - 1
 					  : (unsigned)(id % engine->worker_count);
-	shunt_task_init(task, fn, arg, attr, handle == NULL, id);
+	shunt_task_init(task, fn, arg, attr, handle == NULL, 0, id);
 	if (engine->policy->key)
 		task->key = engine->policy->key(attr);
 	if (handle)

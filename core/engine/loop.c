@@ -44,6 +44,8 @@ void shunt_worker_service(struct shunt_worker *worker)
 		engine->policy->tick(worker);
 	if (worker->untold && engine->policy->has_ready(worker))
 		shunt_worker_tell_deadline(worker);
+	if (worker->visits_count)
+		shunt_guest_age(worker);
 	*worker->errno_at = before;
 }
 
@@ -114,6 +116,7 @@ static void serve(struct shunt_worker *worker)
 	int outer_errno = errno;
 	shunt_probe_worker(worker, true);
 	run_tasks(worker);
+	shunt_guest_leave(worker);
 	shunt_probe_worker(worker, false);
 	errno = outer_errno;
 	shunt_ctx_set(outer);

@@ -48,6 +48,9 @@ typedef int shunt_status_swap_fn(void **save, void *load, uintptr_t value);
 typedef int shunt_status_swap_post_fn(void **save, void *load, uintptr_t value, shunt_post_fn *post,
 	void *arg);
 
+/* A worker's idleness. */
+enum { SHUNT_AWAKE, SHUNT_SLEEPS, SHUNT_NAPS };
+
 /* What a thief knows of its stealing (thief.c). */
 struct shunt_thrift {
 	struct shunt_worker *prey;  /* of the window, and of the base */
@@ -96,6 +99,9 @@ struct shunt_worker {
 	uint64_t remote_wakes, expired_for_others, sleeps, wait_syscalls;
 	void *wait; /* the wait slot's part */
 	struct shunt_thrift thrift;
+	bool *visits;          /* whose guest it is, by index (guest.c) */
+	unsigned visits_count; /* how many are */
+	unsigned visits_age;   /* visits of the slow path since it was last of use */
 	uint64_t naps;
 	int64_t stamp_ns,
 		slice_ns; /* stamped switches: the last one, and the running task's first */
@@ -119,7 +125,7 @@ struct shunt_worker {
 	void *timers;
 	_Atomic int64_t next_deadline_ns; /* [worker:deadline] earliest of timers, or SHUNT_NEVER */
 	_Alignas(64) _Atomic(struct shunt_task *) inbox; /* [worker:inbox] a stack, newest first */
-	_Atomic int idle;                                /* [worker:idle] announced, or asleep */
+	_Atomic int idle; /* [worker:idle] SHUNT_SLEEPS: announced, or asleep */
 	struct shunt_worker *idle_next;
 };
 
@@ -315,6 +321,15 @@ void shunt_thief_futile(struct shunt_worker *thief);
 /* Before and after a nap: how long it may be; how long it was. */
 int64_t shunt_thief_nap_begin(struct shunt_worker *thief);
 void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns);
+
+/* ---- engine/guest.c --------------------------------------------------------------------------- */
+
+/* Makes the worker a guest of the one with that index, if it is not: the hook `visit` (backend.h). */
+void shunt_guest_visit(struct shunt_ctx *ctx, unsigned host_index);
+/* It is nobody's guest any more. Context: the worker's own stack or its slow path. */
+void shunt_guest_leave(struct shunt_worker *guest);
+/* The slow path: leaves when nothing has come of it for a while. */
+void shunt_guest_age(struct shunt_worker *guest);
 
 /* ---- engine/ticker.c ------------------------------------------------------------------------- */
 

@@ -26,19 +26,19 @@ from mutants import ROOT, SKIPPED, Build, Mutant, mutate, outcome  # noqa: E402
 
 TEST = "migration"
 SPEC = "asm:workers=4,policy=shared,interval=1"
-INLINED = ("core/sched.c", "core/task.h", "core/descriptors.c", "core/sync/", "core/engine/",
+INLINED = ("core/sched.c", "core/join.c", "core/task.h", "core/descriptors.c", "core/sync/", "core/engine/",
            "backends/policy/", "backends/switch/", "backends/threads.c", "backends/wait/futex.c")
 # How each is asked for it, and what links the result.
 LTO = {"gcc": ["-flto=auto"], "clang": ["-flto", "-fuse-ld=lld", "-Wno-unused-command-line-argument"]}
 
 CACHEABLE = Mutant(
-    "the address of the thread's context may be kept over a switch", "core/sched.c",
+    "the address of the thread's context may be kept over a switch", "core/call.h",
     """#define TASK_CTX()                                                                                 \\
 	({                                                                                         \\
-		struct shunt_ctx *ctx_ = current_ctx;""",
+		struct shunt_ctx *ctx_ = shunt_current_ctx;""",
     """static __attribute__((noinline, const)) struct shunt_ctx **ctx_at(void)
 {
-	struct shunt_ctx **at = &current_ctx;
+	struct shunt_ctx **at = &shunt_current_ctx;
 	__asm__("" : "+r"(at));
 	return at;
 }

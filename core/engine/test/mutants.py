@@ -118,7 +118,7 @@ MUTANTS = [
            "if (shunt_worker_poke(target, from) || !target->others_may_take)\n\t\treturn;", "(void)from;\n\treturn;",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a worker goes to sleep unannounced", "core/engine/idle.c",
-           "atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);\n"
+           "atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_relaxed);\n"
            "\tpthread_mutex_unlock(&engine->idle_lock);", "pthread_mutex_unlock(&engine->idle_lock);",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("nobody idle hears of what a busy worker got from outside", "core/engine/inbox.c",
@@ -145,7 +145,7 @@ MUTANTS = [
            "commit(worker->wait, deadline < until ? deadline : until)", "commit(worker->wait, deadline)",
            "torture_wake", "asm:workers=2,policy=steal"),
     Mutant("a nap that nobody can disturb", "core/engine/idle.c",
-           "atomic_store_explicit(&worker->idle, 1, memory_order_relaxed);\n"
+           "atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_relaxed);\n"
            "\tengine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
            "engine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
            "nap_disturbed", ""),
@@ -194,10 +194,19 @@ MUTANTS = [
     Mutant("a waiter whose deadline came first is made ready all the same", "core/sync/waiters.h",
            "if (shunt_waiter_claim(task, many))", "if (shunt_waiter_claim(task, many) || true)",
            "torture_sync", "asm:workers=2,policy=steal", ("core/sync/channel.c", "core/sync/mutex.c")),
-    Mutant("an ended task is kept for a joiner that has given up", "core/sched.c",
+    Mutant("an ended task is kept for a joiner that has given up", "core/join.c",
            "if (claim == SHUNT_CLAIM_STALE)\n"
            "\t\t\tjoiner_set(task, generation | SHUNT_JOINER_ENDED);", "",
            "torture_sync", "asm:workers=2,policy=steal"),
+    Mutant("a host does not look for guests", "core/join.c",
+           "if (__builtin_expect(!__atomic_load_n(&ctx->guests, __ATOMIC_ACQUIRE), 1))", "if (true)",
+           "torture_guest", "asm:workers=2,policy=fifo,interval=1"),
+    Mutant("whoever is at another worker's word is its host", "core/join.c",
+           "if (!host || host != ctx->host)", "if (!host)",
+           "torture_guest", "asm:workers=2,policy=fifo,interval=1"),
+    Mutant("a run that has ended waits for a nap", "core/engine/idle.c",
+           "shunt_worker_poke(engine->workers[i], from);\n}\n\n/* Made by a worker",
+           "(void)from;\n}\n\n/* Made by a worker", "nap_end", ""),
     # ---- the deque
     Mutant("the owner does not reckon with thieves", DEQUE,
            "if (__builtin_expect(!atomic_load_explicit(&deque->thieves, memory_order_acquire), 1)) {",

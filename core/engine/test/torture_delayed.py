@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from mutants import ROOT, SKIPPED, Build  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-TESTS = ("torture_wake", "torture_timeout", "torture_resume", "torture_sync", "torture_gone")
-DELAYED = ("core/sched.c", "core/sync/", "core/engine/", "backends/policy/", "backends/timers/",
+TESTS = ("torture_wake", "torture_timeout", "torture_resume", "torture_sync", "torture_gone",
+         "torture_guest")
+DELAYED = ("core/sched.c", "core/join.c", "core/sync/", "core/engine/", "backends/policy/", "backends/timers/",
            "backends/wait/", "backends/threads.c")
 LIMIT_S = 120       # over the time that a test is given; a lost wake hangs
 
