@@ -13,6 +13,7 @@
 #include "backends/wait/test/harness.h"
 
 #define OWN_TIMERS 20000 /* more than any ring of ours holds */
+#define FEW        32
 
 struct own {
 	struct shunt_task *task;
@@ -172,6 +173,68 @@ static void cancelled_own_timers_never_fire(void **state)
 	harness_close(h);
 }
 
+/* Cancels before the slot has looked, and looks: nobody else has dealt with them by then. */
+static void cancelled_before_a_look_never_fire(void **state)
+{
+	struct harness *h = harness_open(*state);
+	struct own *own = own_new(FEW);
+	void *slot = harness_start(h, 0, own);
+
+	for (size_t i = 0; i < FEW; i++) {
+		own_arm(h, slot, own, i, now_ns() - MS);
+		own_cancel(h, slot, own, i);
+		h->ops->poll(slot);
+		assert_int_equal(own->fired_count, 0);
+	}
+	h->ops->prepare(slot);
+	assert_int_equal(h->ops->in_flight(slot), 0);
+	h->ops->stop(slot);
+	own_free(own);
+	harness_close(h);
+}
+
+/* Arms a few for later, has the slot look until they are handed on, and cancels what has not fired.
+ * How many it cancelled. */
+static size_t hand_on_and_cancel(struct harness *h, void *slot, struct own *own, int64_t ahead_ns)
+{
+	size_t cancelled = 0;
+	int64_t deadline_ns = now_ns() + ahead_ns;
+
+	for (size_t i = 0; i < FEW; i++)
+		own_arm(h, slot, own, i, deadline_ns);
+	for (int look = 0; look < 3; look++)
+		h->ops->poll(slot);
+	for (size_t i = 0; i < FEW; i++)
+		if (own->armed[i]) {
+			own_cancel(h, slot, own, i);
+			cancelled++;
+		}
+	return cancelled;
+}
+
+/* As the kernel may find them due before they are taken back: looks alone take none back. */
+static void cancelled_ones_that_come_due_never_fire(void **state)
+{
+	struct harness *h = harness_open(*state);
+	struct own *own = own_new(FEW);
+	void *slot = harness_start(h, 0, own);
+	int64_t ahead_ns = 10 * MS, end;
+	size_t fired;
+
+	while (hand_on_and_cancel(h, slot, own, ahead_ns) == 0)
+		ahead_ns *= 2; /* they were due before it came to cancel them */
+	fired = own->fired_count;
+	end = now_ns() + 10000 * MS;
+	while (h->ops->in_flight(slot) > 0 && now_ns() < end)
+		h->ops->poll(slot);
+	assert_int_equal(h->ops->in_flight(slot), 0);
+	assert_int_equal(own->fired_count, fired);
+	assert_false(own->stale);
+	h->ops->stop(slot);
+	own_free(own);
+	harness_close(h);
+}
+
 /* ---------------------------------------------------------------------------------------------- */
 
 static bool checked;
@@ -181,6 +244,8 @@ static int check(struct subject *s)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(own_timers_fire_once_and_never_early, s),
 		cmocka_unit_test_prestate(cancelled_own_timers_never_fire, s),
+		cmocka_unit_test_prestate(cancelled_before_a_look_never_fire, s),
+		cmocka_unit_test_prestate(cancelled_ones_that_come_due_never_fire, s),
 	};
 
 	if (!s->ops->own_timers)
