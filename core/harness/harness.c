@@ -470,7 +470,7 @@ void shunt_run_execute(struct shunt_run *run)
 
 	if (run->over)
 		return;
-	shunt_clock_init(&outcome->clock, true, 0);
+	shunt_clock_init(&outcome->clock, true, run->request->clock_span_ns);
 	shunt_work_calibrate();
 	if (run->request->sched_delay_every)
 		outcome->sched_delay_cost_ns = shunt_sched_delay_cost_ns(&outcome->clock);

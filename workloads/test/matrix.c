@@ -79,6 +79,7 @@ static bool run_one(const char *spec, const struct shunt_workload *workload, con
 		.warmup = 1,
 		.iterations = 1,
 		.timeout_ns = UINT64_C(30000000000),
+		.clock_span_ns = 1000000, /* there are thousands of runs, each of a few ms */
 		.abandoned = stuck,
 		.arg = what};
 	int rc = shunt_run_prepare(&run, &request, &err);

@@ -89,7 +89,8 @@ static struct told tell(const char *spec, const char *work, uint64_t seed)
 		.params = settings,
 		.param_count = count,
 		.seed = seed,
-		.iterations = 1};
+		.iterations = 1,
+		.clock_span_ns = 1000000};
 	int rc = shunt_run_prepare(&run, &request, &err);
 	if (rc)
 		fail_msg("%s %s: %s", spec, work, err.text);

@@ -73,6 +73,7 @@ static int closes(const char *spec, const struct shunt_workload *workload)
 		.seed = 42,
 		.iterations = 1,
 		.timeout_ns = 20000000000u,
+		.clock_span_ns = 1000000,
 		.keep_trace = keep,
 		.trace_capacity = 1 << 17,
 	};
