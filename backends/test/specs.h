@@ -2,9 +2,9 @@
 /*
  * The schedulers that a registry-driven test goes through: every backend as it is; then one engine
  * preset with each plug-in of each slot in turn, with the hooks for many workers on one, with two
- * workers, and each wait slot where tasks move. SHUNT_MATRIX=full adds every switch x wait x timers x
- * workers; full:1/2 and full:2/2 are the halves of that. A new plug-in is there without a line
- * written. SHUNT_MATRIX="SPEC SPEC" tests those alone.
+ * workers, and each wait slot where tasks move. SHUNT_MATRIX=product is the rest of what there is: every
+ * switch x wait x timers x workers; product:1/2 and product:2/2 are the halves of that. A new plug-in is
+ * there without a line written. SHUNT_MATRIX="SPEC SPEC" tests those alone.
  */
 #ifndef SHUNT_BACKENDS_TEST_SPECS_H
 #define SHUNT_BACKENDS_TEST_SPECS_H
@@ -137,12 +137,12 @@ static inline void specs_add_given(struct specs *specs, const char *given)
 	free(copy);
 }
 
-/* Every n-th of them, from the k-th of "full:k/n" on: so that a build with processors to spare runs the
- * parts side by side. */
+/* Every n-th of them, from the k-th of "product:k/n" on: so that a build with processors to spare runs
+ * the parts side by side. */
 static inline void specs_part(struct specs *specs, const char *asked)
 {
 	unsigned k, n, kept = 0;
-	if (sscanf(asked, "full:%u/%u", &k, &n) != 2 || k == 0 || k > n)
+	if (sscanf(asked, "product:%u/%u", &k, &n) != 2 || k == 0 || k > n)
 		return;
 	for (unsigned i = k - 1; i < specs->count; i += n)
 		memmove(specs->text[kept++], specs->text[i], sizeof(specs->text[i]));
@@ -152,9 +152,13 @@ static inline void specs_part(struct specs *specs, const char *asked)
 static inline void specs_make(struct specs *specs)
 {
 	const char *asked = getenv("SHUNT_MATRIX"), *base = specs_base();
-	bool full = asked && (!strcmp(asked, "full") || !strncmp(asked, "full:", 5));
 	specs->count = 0;
-	if (asked && *asked && !full) {
+	if (asked && base && !strncmp(asked, "product", 7)) {
+		specs_add_product(specs, base);
+		specs_part(specs, asked);
+		return;
+	}
+	if (asked && *asked) {
 		specs_add_given(specs, asked);
 		return;
 	}
@@ -173,10 +177,6 @@ static inline void specs_make(struct specs *specs)
 	specs_add(specs, "%s:mt=1", base);
 	specs_add(specs, "%s:dispatch=vtable", base);
 	specs_add_diagonal(specs, base);
-	if (full)
-		specs_add_product(specs, base);
-	if (full)
-		specs_part(specs, asked);
 }
 
 /*

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-# shunt_test(name [SOURCES file…] [COMMAND argv…] [LABELS label…] [TIMEOUT seconds] [ALONE] [ENV k=v…])
+# shunt_test(name [SOURCES file…] [COMMAND argv…] [LABELS label…] [TIMEOUT seconds] [COST seconds]
+#   [ALONE] [ENV k=v…])
 #
 # A test in C is test/<name>.c beside what it tests (or SOURCES), one process, on cmocka, linked with
 # core, every plug-in and the registry; ALONE leaves those out. With COMMAND it is any program.
 # Exit status 77 means skipped. TIMEOUT is 60 unless given, and five times as long under a sanitizer
-# or an emulator. Labels: unit conformance matrix torture switch tools, and long for
-# what a quick run leaves out.
+# or an emulator. COST is about what it takes where that is several seconds: the longest are begun
+# first, so that none is left over alone in the end. Labels: unit conformance matrix torture switch
+# tools, and long for what a quick run leaves out.
 #
 # The environment of every test: SHUNT_BIN (the built `shunt`), SHUNT_SOURCE (the tree),
 # SHUNT_TORTURE_MS (how long a torture test goes on; it keeps an outer setting).
@@ -25,7 +27,7 @@ elseif(SHUNT_HAVE_cmocka)
 endif()
 
 function(shunt_test name)
-  cmake_parse_arguments(ARG "ALONE" "TIMEOUT" "SOURCES;COMMAND;LABELS;ENV" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE" "TIMEOUT;COST" "SOURCES;COMMAND;LABELS;ENV" ${ARGN})
   foreach(label IN LISTS ARG_LABELS)
     if(NOT label IN_LIST SHUNT_LABELS)
       message(FATAL_ERROR "shunt_test(${name}): unknown label ${label}; the labels are ${SHUNT_LABELS}")
@@ -62,7 +64,10 @@ function(shunt_test name)
   if(SHUNT_SANITIZE OR CMAKE_CROSSCOMPILING)
     math(EXPR ARG_TIMEOUT "5 * ${ARG_TIMEOUT}")
   endif()
+  if(NOT ARG_COST)
+    set(ARG_COST 1)
+  endif()
   set(env SHUNT_BIN=${PROJECT_BINARY_DIR}/shunt SHUNT_SOURCE=${PROJECT_SOURCE_DIR} ${ARG_ENV})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} COST ${ARG_COST}
       SKIP_RETURN_CODE 77 ENVIRONMENT "${env}")
 endfunction()
