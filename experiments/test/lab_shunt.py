@@ -173,12 +173,27 @@ class Runs(Case):
         file = self.experiment('"asm"', "timers", 'tasks = 2\nperiod = "20s"')
         child = subprocess.Popen(self.command("run", file, "--out", self.out),
                                  env=self.environment(), stderr=subprocess.PIPE, text=True)
-        time.sleep(2)
+        self.wait_for_run_of("timers")
         child.send_signal(signal.SIGINT)
         text = child.communicate(timeout=20)[1]
         self.assertEqual(child.returncode, 130, text)
         found = campaign.load_campaign(self.out).records
         self.assertEqual([r["status"] for r in found], ["interrupted"], text)
+
+    def wait_for_run_of(self, workload: str):
+        """Until a shunt is at work that records below self.out, and a moment longer."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    words = file.read_bytes().decode(errors="replace").split("\0")
+                except OSError:
+                    continue
+                if workload in words and any(word.startswith(str(self.out)) for word in words):
+                    time.sleep(0.5)
+                    return
+            time.sleep(0.05)
+        self.fail("the run did not begin")
 
     def test_the_same_work_in_every_arm(self):
         file = self.experiment('"asm", "ucontext", "asm:policy=lifo"', "chunked_sum",
