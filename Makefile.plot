@@ -28,6 +28,12 @@ ifeq ($(CAMPAIGN),)
 $(error say which campaign: make -f Makefile.plot figures CAMPAIGN=results/NAME)
 endif
 
+ifneq ($(words $(CAMPAIGN)),1)
+ifeq ($(shell test -f '$(CAMPAIGN)/plan.json' && echo one),one)
+$(error make cannot have a space in a name; call it through a link: ln -s '$(CAMPAIGN)' NAME)
+endif
+endif
+
 FIGURES := $(shell $(PYTHON) $(PLOTS)/_list.py --make $(firstword $(CAMPAIGN)))
 ifeq ($(FIGURES),)
 $(error $(firstword $(CAMPAIGN)): no figure to draw)

@@ -2,9 +2,9 @@
 """`shunt lab`: the command line. Each command is a module with register(subparsers).
 
 A module is imported only when its command is asked for: planning and running need nothing beyond
-the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a comparison or claim
-failed, 2 usage, 3 some runs failed, 4 the environment refused, 5 data corrupt, 130 or 143
-interrupted and resumable.
+the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a claim is refuted, 2
+usage, 3 some runs failed, 4 the environment refused, 5 data corrupt, 130 or 143 interrupted and
+resumable.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ with what comes with shunt:
 
 campaigns go to results/, or to the folder that $SHUNT_RESULTS names
 
-exit status: 0 ok, 1 a comparison or claim failed, 2 usage, 3 some runs failed,
-4 the environment refused, 5 data corrupt, 130 or 143 interrupted (run again to
+exit status: 0 ok, 1 a claim is refuted, 2 usage, 3 some runs failed, 4 the
+environment refused, 5 data corrupt, 130 or 143 interrupted (run again to
 resume)
 """
 

@@ -9,7 +9,9 @@ report is an empty cell, an absent key, a NULL; never a zero. The JSON Lines and
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import errno
 import json
 import os
 import sys
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any, Iterable
 
 from . import campaign
+from .files import replacing
 
 FIRST = ("run_id", "experiment", "part", "point", "block", "repetition", "arm", "driver",
          "backend", "workload", "seed", "status", "reason", "machine_class", "build_id", "env_id",
@@ -107,17 +110,13 @@ def write_jsonl(out: Any, columns: list[str], rows: list[dict[str, Any]],
 def write_sqlite(path: Path, columns: list[str], rows: list[dict[str, Any]],
                  records: list[dict[str, Any]]) -> None:
     import sqlite3
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    db = sqlite3.connect(fresh)
-    try:
-        with db:
-            _fill(db, columns, rows, records)
-        db.close()
-        os.replace(fresh, path)
-    finally:
-        db.close()
-        fresh.unlink(missing_ok=True)
+    with replacing(path) as draft:
+        draft.write_bytes(b"")      # says why it cannot be written better than the library does
+        try:
+            with contextlib.closing(sqlite3.connect(draft)) as db, db:
+                _fill(db, columns, rows, records)
+        except sqlite3.Error as e:
+            raise OSError(errno.EIO, str(e)) from None
 
 
 def _fill(db: Any, columns: list[str], rows: list[dict[str, Any]],
@@ -161,10 +160,5 @@ def _cell(value: Any) -> Any:
 
 
 def _to_file(path: Path, write: Any) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(fresh, "w", encoding="utf-8", newline="") as out:
-            write(out)
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with replacing(path) as draft, open(draft, "w", encoding="utf-8", newline="") as out:
+        write(out)

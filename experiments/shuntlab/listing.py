@@ -35,10 +35,11 @@ def command(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"schema": "shunt.experiments/1", "experiments": rows}, indent=1))
         return 0
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    width = min(shutil.get_terminal_size().columns, 100)
     for row in rows:
         text = textwrap.fill(row["question"], width - 20)
         head = f"{row['name']:<18}  "
         print(textwrap.indent(text, " " * 20).replace(" " * 20, head, 1))
-    print(f"\n{lab('run', 'NAME')} runs one; {lab('plan', 'NAME', '--dry-run')} shows what it would be")
+    print(f"\nTo run one:        {lab('run', 'NAME')}\n"
+          f"What it would be:  {lab('plan', 'NAME', '--dry-run')}")
     return 0

@@ -104,9 +104,9 @@ def print_commands(the_plan: dict[str, Any], args: argparse.Namespace) -> None:
 
 
 def print_points(the_plan: dict[str, Any], args: argparse.Namespace) -> None:
+    runs = wanted_runs(the_plan, args.filter, [])
     print(opening.describe(the_plan))
     print(f"  {the_plan['experiment']['question']}")
-    runs = wanted_runs(the_plan, args.filter, [])
     meant = {(b["point"], arm) for b, arm in runs}
     for point in the_plan["points"]:
         arms = [a for a in point["arms"] if (point["id"], a) in meant]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
-import os
 import shlex
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from . import stats
 from .analysis import Report, Section, analyse
 from .campaign import Campaign, CampaignError, load_campaign
 from .compare import median_text, p_text, ratio_text, word
+from .files import replacing
 from .page import Raw, details, document, esc, svg, table, tag
 from .points import Point, gather, manifest_of, scale_for
 
@@ -322,8 +322,7 @@ def register(subparsers: Any) -> None:
 def command(args: argparse.Namespace) -> int:
     page = build([load_campaign(c) for c in args.campaigns])
     out = args.out or args.campaigns[0] / "report.html"
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(out)
+    with replacing(out) as draft:
+        draft.write_text(page, encoding="utf-8")
     print(out)
     return 0

@@ -194,5 +194,5 @@ def _print_outcome(folder: Path, the_plan: dict[str, Any], states: dict[str, int
     if not left and states.get("ok"):
         say(f"next: {lab('compare', name)}\n      {lab('report', name)}")
         makefile = drivers.HERE.parent / "Makefile.plot"
-        if makefile.is_file():
+        if makefile.is_file() and not set(name) & set(" \t"):     # make splits at white space
             say(f"      make -f {opening.shown(makefile)} figures tables CAMPAIGN={name}")
