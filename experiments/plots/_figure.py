@@ -19,7 +19,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from shuntlab.campaign import Campaign, CampaignError, load_campaign
+from shuntlab.files import replacing
 from shuntlab.points import series_of
 
 FORMATS = ("pdf", "png", "csv", "tex", "json")
@@ -58,8 +58,9 @@ class Drawing:
         """An arm looks the same in every figure of a campaign: looks go by all of its arms."""
         if self.looks:
             return
-        arms = {a for c in ctx.campaigns for a in c.arms}
-        if self.series and set(self.series) <= arms:
+        arms = dict.fromkeys(a for c in ctx.campaigns for a in c.arms
+                             if a != c.plan.get("control"))
+        if self.series and set(self.series) <= arms.keys():
             self.looks = {n: k for n, k in _style.looks(arms).items() if n in self.series}
         else:
             self.looks = _style.looks(self.series)
@@ -135,9 +136,8 @@ def _save_pages(module: ModuleType, drawing: Drawing, ctx: Context, width: float
 
 def _write(file: Path, content: str | bytes) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_bytes(data)
-    draft.replace(file)
+    with replacing(file) as draft:
+        draft.write_bytes(data)
 
 
 def legend(fig: Figure, handles: list[Any], names: list[str], width: float) -> None:
@@ -159,13 +159,13 @@ def legend(fig: Figure, handles: list[Any], names: list[str], width: float) -> N
     fig.get_layout_engine().set(rect=(0, 0, 1, 1 - strip / height))
 
 
-def grid(fig: Figure, count: int, width: float, share_y: bool = True) -> list[Any]:
+def grid(fig: Figure, count: int, width: float, share_x: bool = False) -> list[Any]:
     """Axes for so many panels: side by side where there is room, else below each other."""
     across = min(count, 1 if width < 5 else 3)
     down = -(-count // across)
     if down > 1:
         fig.set_figheight(fig.get_figheight() * (0.45 + 0.55 * down))
-    axes = fig.subplots(down, across, squeeze=False, sharey=share_y, sharex=False)
+    axes = fig.subplots(down, across, squeeze=False, sharey=True, sharex=share_x)
     flat = [a for row in axes for a in row]
     for spare in flat[count:]:
         spare.set_visible(False)
@@ -183,8 +183,19 @@ def pretty(name: str) -> str:
 
 
 def axis_label(metric: str, unit: str) -> str:
+    """A metric's name without its unit where the ticks carry one: ns_per_hop is time per hop."""
     shown = pretty(metric)
-    return shown if unit in ("1", "", "ns", "B", "bytes") or unit == "1/s" else f"{shown} [{unit}]"
+    if unit not in ("1", "", "ns", "B", "bytes", "1/s"):
+        return f"{shown} [{unit}]"
+    for pattern, instead in _UNITS[unit] if unit in _UNITS else ():
+        shown = re.sub(pattern, instead, shown)
+    return shown
+
+
+_BYTES = ((r"\bbytes per\b", "memory per"), (r"\brss memory\b", "resident memory"), (r" bytes$", ""))
+_UNITS = {"ns": ((r"\bcpu\b", "CPU"), (r"\bns per\b", "time per"), (r"^(CPU|wall) ns$", r"\1 time"),
+                 (r" ns$", "")),
+          "B": _BYTES, "bytes": _BYTES, "1/s": ((r" per s$", " per second"),)}
 
 
 # ---- words and numbers --------------------------------------------------------------------------
@@ -201,7 +212,8 @@ def caption(ctx: Context, drawing: Drawing) -> list[str]:
             "Bars span all runs where there are too few for a 95 % interval")
     if drawing.sentences and drawing.sentences[-1].startswith("Bars"):
         bars = ""
-    runs = f"n = {span(drawing.runs)} processes a point" if drawing.runs else ""
+    plural = "" if set(drawing.runs) == {1} else "es"
+    runs = f"n = {span(drawing.runs)} process{plural} a point" if drawing.runs else ""
     machine = "; ".join(ctx.machines[m] for m in sorted(ctx.machines))
     where = f"Machine{'s' if ctx.many_machines else ''}: {machine}"
     commits = ctx.commits()

@@ -63,9 +63,10 @@ _ALL = tuple(_look(c, m, d) for d in range(len(DASHES)) for m in range(len(MARKE
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """The look of every name; no two share a marker, nor, as long as there are some, a colour."""
+    """The look of every name; no two share a marker, nor, as long as there are some, a colour: those
+    of the table come first, then the others as they are listed."""
     given: dict[str, Look] = {}
-    for name in sorted(set(names), key=lambda n: (n not in _KNOWN, n)):
+    for name in sorted(dict.fromkeys(names), key=lambda n: n not in _KNOWN):
         given[name] = _KNOWN.get(name) or _free(name, list(given.values()))
     return given
 

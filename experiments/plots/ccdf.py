@@ -117,6 +117,13 @@ def table_of(curves: list[Curve]) -> tuple[list[str], list[list[str]]]:
     return columns, rows
 
 
+def share(value: float) -> str:
+    """1, 0.1, 0.01, 0.001, then powers of ten."""
+    if value >= 0.000999:
+        return f"{value:g}"
+    return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
     curves = drawing.data["curves"]
     titles = list(dict.fromkeys(c.panel for c in curves))
@@ -136,7 +143,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
         axis.set_yscale("log")
         axis.set_ylim(min(float(c.y.min()) for c in curves) * 0.8, 1.3)
         axis.yaxis.set_major_locator(_style.LogLocator(10, numticks=8))
-        axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: f"{v:g}"))
+        axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: share(v)))
         axis.yaxis.set_minor_formatter(_style.NullFormatter())
         _style.scale_axis(axis, "x", [low, high], curves[0].unit, log)
         axis.set_xlim(low if log else 0, high * (1.1 if log else 1.02))

@@ -151,11 +151,17 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     room = max(ends) - min(0, *ends)
     for row, p in enumerate(everything):
         end = p.high if p is whole else sum(q.median for q in steps[:row]) + max(p.high, 0)
-        axis.annotate(f"{p.median:.3g}".replace("-", "\N{MINUS SIGN}"), (end, row), xytext=(3, 0), textcoords="offset points",
+        axis.annotate(number(p.median), (end, row), xytext=(3, 0), textcoords="offset points",
                       va="center", fontsize=6.5)
     axis.set_xlim(min(0, *ends) - (0.02 * room if min(ends) < 0 else 0), max(ends) + 0.13 * room)
     _style.scale_axis(axis, "x", [0, max(ends)], unit, False)
     axis.set_xlabel(_figure.axis_label(drawing.data["metric"], unit))
+
+
+def number(value: float) -> str:
+    """Three digits, and no more than two of them behind the point."""
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def bar(axis, row: int, left: float, p: Part) -> None:

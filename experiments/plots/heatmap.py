@@ -8,7 +8,7 @@
     facet = "switch"            # optional
     series = "ns_per_switch"    # the metric; default: the headline
 
-A cell says the ratio and half its 95 % interval; a cell nobody ran is hatched. The colours grow
+A cell says the ratio and, from six runs on, half its 95 % interval; a cell nobody ran is hatched. The colours grow
 darker one way only, so that a grey print keeps their order.
 """
 
@@ -71,7 +71,9 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     return _figure.Drawing(columns, rows, [
         f"{_figure.pretty(metric)} of every {_figure.pretty(y)} with every {_figure.pretty(x)}, as "
         f"a ratio to {baseline} in the same block; {side}; a hatched cell was not run",
-        "Bars do not fit a cell: below each ratio stands half its exact 95 % interval"],
+        "Bars do not fit a cell: below each ratio stands half its exact 95 % interval" if any(
+            r.low < r.high for r in ratios) else
+        "Bars are left out: there are too few runs for a 95 % interval"],
         [], [r.n for r in ratios], True, {"ratios": ratios, "x": x, "y": y, "better": better,
                                           "logs": np.log([r.ratio for r in ratios])},
         ([*(["panel"] if len({r.panel for r in ratios}) > 1 else []), y, x, "ratio"],
@@ -93,14 +95,13 @@ def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> R
     c = compare_paired(d, arm, baseline, False, rules)
     if c is None:
         return None
-    low, high = (c.low, c.high) if not math.isnan(c.low) else (float(d.min()), float(d.max()))
-    return Ratio(panel, places[1], places[0], arm, c.pairs, math.exp(c.estimate), math.exp(low),
-                 math.exp(high))
+    return Ratio(panel, places[1], places[0], arm, c.pairs, math.exp(c.estimate), math.exp(c.low),
+                 math.exp(c.high))
 
 
 def cell_text(r: Ratio, between: str = "\n") -> str:
     ratio = f"{r.ratio:.2f}" if r.ratio < 10 else f"{r.ratio:.3g}"
-    return ratio if r.low == r.high == 1 else f"{ratio}{between}±{r.half_percent:.{2 if r.half_percent < 100 else 3}g} %"
+    return ratio if math.isnan(r.low) or r.low == r.high == 1 else f"{ratio}{between}±{r.half_percent:.{2 if r.half_percent < 100 else 3}g} %"
 
 
 PAGE = 8.4      # inches, of a column with a caption below

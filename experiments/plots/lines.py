@@ -108,7 +108,8 @@ def dots(fig, drawing, ctx, width, parts) -> dict:
     one_each = series == names
     step = 0 if one_each else 0.6 / max(1, len(series))
     fig.set_figheight(0.6 + 0.16 * len(names) * (1 if one_each else max(1, 0.55 * len(series))))
-    axes = _figure.grid(fig, len(parts), width)
+    axes = _figure.grid(fig, len(parts), width, share_x=True)
+    across = axes[0].get_subplotspec().get_gridspec().ncols
     handles = {}
     for axis, (title, own) in zip(axes, parts):
         for name, line in _data.lines_of(own):
@@ -121,7 +122,9 @@ def dots(fig, drawing, ctx, width, parts) -> dict:
         axis.set_ylim(len(names) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
         _style.scale_axis(axis, "x", medians, cells[0].unit, log)
-        axis.set_xlabel(_figure.axis_label(drawing.data["metric"], cells[0].unit))
+        if axis not in axes[:-across]:      # those above share its axis
+            axis.tick_params(axis="x", labelbottom=True)
+            axis.set_xlabel(_figure.axis_label(drawing.data["metric"], cells[0].unit))
         if not log:
             axis.set_xlim(left=0)
         if title:

@@ -121,7 +121,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
         axis.set_xlabel(_figure.pretty(x))
         if title:
             axis.set_title(_style.shown(title, 60))
-    axes[0].set_ylabel(_figure.pretty(drawing.data["metric"]))
+    axes[0].set_ylabel(_figure.axis_label(drawing.data["metric"], "1/s"))
     _figure.legend(fig, list(handles.values()), list(handles), width)
 
 
