@@ -80,7 +80,7 @@ static void a_deadlock_is_named(void **state)
 
 /* ---- runs from several threads ------------------------------------------------------------------ */
 
-enum { THREADS = 4, TRIES = 500 };
+enum { THREADS = 4, TRIES = 100 };
 
 static struct shared {
 	struct shunt_sched *sched;
