@@ -331,13 +331,21 @@ static const struct shunt_param timers_params[] = {
 const struct shunt_workload shunt_workload_timers = {
 	.name = "timers",
 	.summary = "tasks sleep; how late does each wake",
-	.description = "Many tasks sleep again and again, for a fixed or a random time; the "
-		       "lateness of every "
-		       "wake is recorded, and none may come early. cancel=F turns a fraction of "
-		       "the waits into "
-		       "requests whose timeout is armed and cancelled, as in servers; busy=N keeps "
-		       "the run "
-		       "queue full meanwhile.",
+	.description =
+		"Many tasks sleep again and again, for a fixed or a random time; the "
+		"lateness of every "
+		"wake is recorded, and none may come early. cancel=F turns a fraction of "
+		"the waits into "
+		"requests whose timeout is armed and cancelled, as in servers; busy=N keeps "
+		"the run "
+		"queue full meanwhile. To compare with a program that starts its sleepers "
+		"cold, "
+		"run --warmup 0: the start, with the first touch of every stack, then counts, "
+		"and "
+		"delays the first wakes; skip=2 leaves these out of the lateness, "
+		"--warmup 1 both, "
+		"and stack.prefault=N of the backend has the stacks made before the clock "
+		"starts.",
 	.operation = "one timed wait",
 	.cost_metric = "ns_per_wait",
 	.needs = SHUNT_CAN_BLOCK | SHUNT_TIMED,

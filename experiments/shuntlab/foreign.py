@@ -66,15 +66,15 @@ class Series:
         self.unit, self.buckets, self.count, self.sum = unit, {}, 0, 0
         self.least, self.greatest, self.negative = 1 << 63, 0, 0
 
-    def record(self, value: int) -> None:
+    def record(self, value: int, times: int = 1) -> None:
         if value < 0:
-            self.negative += 1
+            self.negative += times
             value = 0
         shift = max(value.bit_length() - 11, 0)
         index = (shift << 10) + (value >> shift)
-        self.buckets[index] = self.buckets.get(index, 0) + 1
-        self.count += 1
-        self.sum += value
+        self.buckets[index] = self.buckets.get(index, 0) + times
+        self.count += times
+        self.sum += value * times
         self.least = min(self.least, value)
         self.greatest = max(self.greatest, value)
 
@@ -112,7 +112,7 @@ class Run:
     def __getitem__(self, name: str) -> Any:
         return self.params[name]
 
-    def recorder(self, name: str, unit: str = "ns") -> Callable[[int], None]:
+    def recorder(self, name: str, unit: str = "ns") -> Callable[..., None]:
         """Where an iteration's samples of a series go; warm-up samples go nowhere."""
         kept = Series(unit) if self.warming_up else self.series.setdefault(name, Series(unit))
         return kept.record
