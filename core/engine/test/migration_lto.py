@@ -47,7 +47,7 @@ CACHEABLE = Mutant(
 #define TASK_CTX()                                                                                 \\
 	({                                                                                         \\
 		struct shunt_ctx *ctx_ = *ctx_at();""",
-    TEST, SPEC)
+    TEST, SPEC, ("core/sched.c", "core/join.c"))
 STAYS = Mutant("errno stays with the thread", "core/engine/hooks.h",
                "*errno_at = to->saved_errno;\n", "", TEST, SPEC,
                ("backends/policy/shared.c", "core/engine/hooks.c", "core/engine/loop.c"))
