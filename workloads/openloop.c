@@ -17,10 +17,10 @@
  *
  * Series, in ns (slowdown in thousandths): `injection` spawn minus intended arrival; `lag` the part
  * of it that is the generator's fault, that is from the intended arrival, or while requests held all
- * workers from the last chance, to the spawn; `queueing` first run minus intended arrival; `service`
- * end minus first run; `response` end minus intended arrival; `slowdown` response by the table's
- * service time; the last two for each class besides, where there are several. `series` says which of
- * them the record holds.
+ * workers from the last chance, or outside from the end of the last spawn, to this one; `queueing`
+ * first run minus intended arrival; `service` end minus first run; `response` end minus intended
+ * arrival; `slowdown` response by the table's service time; the last two for each class besides, where
+ * there are several. `series` says which of them the record holds.
  *
  * What it does not do: clients that give up, retry or wait. A run whose p99 of lag is more than a
  * tenth of its p99 of response measured its generator, and is invalid (`judge`).

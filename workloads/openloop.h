@@ -56,7 +56,7 @@ struct openloop {
 	int injecting;  /* [openloop:injecting] */
 	size_t next;    /* the first request that has not arrived */
 	int64_t due_ns; /* [openloop:due] its intended arrival; SHUNT_FOREVER: all have arrived */
-	int64_t chance_ns; /* [openloop:chance] when a request last gave the injector a chance */
+	int64_t chance_ns; /* [openloop:chance] when the scheduler last gave the injector a chance */
 	uint64_t backlog_max;
 	int rc;          /* of a spawn that failed */
 	int64_t pending; /* [openloop:pending] requests in the system, and one for the injector */

@@ -7,7 +7,9 @@
  * way. `pending` counts who is inside, and the injector: the last to leave wakes the root.
  *
  * It tells apart how late an injection was, and what of that was the generator's own fault (lag): the
- * part that no request's run explains, because a worker was free or a request had given way.
+ * part that no request's run explains, because a worker was free or a request had given way. Outside,
+ * what the scheduler takes to spawn a request from another thread, and to wake a worker for it, delays
+ * the next one too: that is the scheduler's, and no lag. Either way all of it is in the response.
  */
 #include "workloads/openloop.h"
 
@@ -73,15 +75,15 @@ static int spawn(struct openloop *loop, size_t index)
 		       : shunt_spawn(NULL, openloop_request, request, &attr);
 }
 
-/* The part of the delay that no request's run explains. With fewer requests in the system than
- * workers, one of these was free. */
+/* The part of the delay that neither a request's run nor, outside, the scheduler's own spawning of the
+ * one before explains. With fewer requests in the system than workers, one of these was free. */
 static int64_t lag(const struct openloop *loop, int64_t intended_ns, int64_t now_ns,
 	uint64_t inside)
 {
 	/* Relaxed: a time; the lock orders what matters [openloop:chance]. */
 	int64_t since = __atomic_load_n(&loop->chance_ns, __ATOMIC_RELAXED);
 
-	if (loop->injection != INJECT_TIMER || inside < loop->worker_count || since < intended_ns)
+	if ((loop->injection == INJECT_TIMER && inside < loop->worker_count) || since < intended_ns)
 		since = intended_ns;
 	/* Another worker's chance may be later than this reading of the clock. */
 	return since < now_ns ? now_ns - since : 0;
@@ -118,6 +120,8 @@ static void inject(struct openloop *loop, int64_t now_ns)
 		openloop_intended(loop, loop->next) <= now_ns) {
 		arrive(loop, now_ns);
 		loop->next++;
+		if (loop->injection == INJECT_OUTSIDE)
+			loop->chance_ns = now_ns = shunt_now_ns();
 	}
 	bool done = loop->next == loop->table.count || loop->rc;
 	int64_t next_due = done ? SHUNT_FOREVER : openloop_intended(loop, loop->next);
