@@ -11,6 +11,7 @@ It does not look for mistakes that the processor hides: on x86 the fences of the
 behind locked instructions that order as much. model_park.c and model_deque.c explore those.
 
     mutants.py BUILD_FOLDER [WORD]      only the mutants that have WORD in their name
+    mutants.py --listed                 nothing is built: is each one's text still in its file?
 """
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
 EACH = "backends/wait/uring-each.c"
 # A queue that does not ask whether an entry's wait is over leaves that to the claim.
-HEAP_FIRES_ALL = (HEAP, "if (shunt_timer_is_live(&timer)) {", "if (true) {")
+HEAP_FIRES_ALL = (HEAP, "if (!shunt_timer_is_live(&due[i])) {", "if (false) {")
 CAS_ON_TOP = """if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
 {0}memory_order_seq_cst, memory_order_relaxed)) """
 
@@ -289,7 +290,7 @@ MUTANTS = [
     Mutant("open loop: queueing counts from the injection", REPORT,
            "request->started_ns - intended_ns)", "request->started_ns - request->injected_ns)",
            "openloop", "asm"),
-    Mutant("open loop: the backlog has no bound", "workloads/openloop.c",
+    Mutant("open loop: the backlog has no bound", "workloads/openloop_inject.c",
            "if (inside >= loop->backlog_limit) {", "if (inside > 1000 * loop->backlog_limit) {",
            "openloop", "asm"),
     Mutant("open loop: exponential variates have a mean of 1.05", "workloads/variates.c",
@@ -441,7 +442,25 @@ def try_mutant(build: Build, mutant: Mutant, limit_s: float) -> str:
     return f"survives {mutant.test} on {mutant.spec}"
 
 
+def out_of_date(mutants: list[Mutant]) -> list[str]:
+    faults = []
+    for mutant in mutants:
+        with tempfile.TemporaryDirectory(prefix="shunt-mutant-") as scratch:
+            fault = mutate(mutant, Path(scratch))
+        for source in mutant.units or (mutant.file,):
+            if not source.endswith(".c") or not (ROOT / source).is_file():
+                fault = fault or f"{source} is no source to compile"
+        if fault:
+            faults.append(f"{mutant.name}: {fault}")
+    return faults
+
+
 def main() -> int:
+    if sys.argv[1:] == ["--listed"]:
+        from migration_lto import CACHEABLE, STAYS
+        faults = out_of_date([*MUTANTS, CACHEABLE, STAYS])
+        print("\n".join(faults) or f"{len(MUTANTS) + 2} mutants are where the list says")
+        return 1 if faults else 0
     folder = Path(sys.argv[1]).resolve()
     chosen = [m for m in MUTANTS if len(sys.argv) < 3 or sys.argv[2] in m.name]
     if not (folder / "compile_commands.json").exists():
