@@ -167,9 +167,10 @@ struct shunt_wait {
 	void (*cancelled)(void *slot, const struct shunt_timer *timer);
 	size_t (*in_flight)(const void *slot); /* timers armed and not yet reaped */
 
-	/* Optional: what was probed and used (set-up flags, features), and system calls made. */
+	/* Optional: what was probed and used (set-up flags, features). */
 	void (*facts)(const void *wait, shunt_fact_fn *fact, void *sink);
-	uint64_t (*syscalls)(const void *slot); /* made by this slot since start */
+	/* Required. System calls made by this slot since start. */
+	uint64_t (*syscalls)(const void *slot);
 };
 
 /* ------------------------------------------------------------------------------------------- */

@@ -119,6 +119,25 @@ class Shown(CommandTest):
         self.assertRegex(text, r"(?m)^Answer +right, in all 3 iterations\n +yields +10,000$")
         self.assertIn("switches=10k", text)
 
+    def test_the_report_in_the_readme(self) -> None:
+        """What does not depend on the machine: its work, its backend, its answer, its counts."""
+        root = Path(__file__).parents[3]
+        shown = (root / "README.md").read_text().partition("$ build/release/shunt run asm yield\n")[2]
+        here = self.call("run", "asm", "yield")
+        if here.status:
+            self.skipTest(here.err)     # no switch in assembly for this processor
+
+        def fixed(text: str) -> list[str]:
+            parts = re.split(r"\n(?=\w)", text.partition("\n```")[0])
+            kept = ("yield on", "Work", "Backend", "Answer", "Also", "Counted")
+            return [" ".join(part.split()) for part in parts if part.startswith(kept)]
+
+        # What the kernel can, and how often a worker looked around, which depends on the ticker.
+        varies = r"(slow_visits|fence|guard)[ =]\S+"
+        mine, its = (re.sub(varies, r"\1", "|".join(fixed(text))) for text in (here.out, shown))
+        self.assertGreater(len(fixed(shown)), 5)
+        self.assertEqual(mine, its)
+
     def test_the_workers_of_a_run(self) -> None:
         for workers, shows in ((2, r"switches [\d,]+\|[\d,]+, ended "),
                                (12, r"switches [\d,]+\.\.[\d,]+\.\.[\d,]+,")):
