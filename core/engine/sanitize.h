@@ -74,6 +74,23 @@ __attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanit
 }
 #endif /* sanitized */
 
+/* Where its header is to be had (Debian package valgrind). A few instructions that do nothing outside
+ * of Valgrind. */
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND               0
+#define VALGRIND_STACK_REGISTER(low, top) 0
+#define VALGRIND_STACK_DEREGISTER(known)  ((void)(known))
+#endif
+
+/* A stack was made. */
+static inline void shunt_sanitize_made(struct shunt_stack *stack)
+{
+	if (RUNNING_ON_VALGRIND)
+		stack->known = VALGRIND_STACK_REGISTER(stack->low, stack);
+}
+
 /* A stack from the pool is about to run a task. */
 static inline void shunt_sanitize_stack(struct shunt_stack *stack, size_t bytes)
 {
@@ -96,7 +113,8 @@ static inline void shunt_sanitize_stack(struct shunt_stack *stack, size_t bytes)
 /* A stack of the pool is about to be unmapped. */
 static inline void shunt_sanitize_forget(struct shunt_stack *stack)
 {
-	(void)stack;
+	if (RUNNING_ON_VALGRIND)
+		VALGRIND_STACK_DEREGISTER(stack->known);
 #ifdef SHUNT_TSAN
 	if (stack->fiber)
 		__tsan_destroy_fiber(stack->fiber);

@@ -90,7 +90,8 @@ static void find_many_at_once(struct shunt_stack_pool *pool)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	pool->self_fd = -1;
-	if (pool->guard == SHUNT_GUARD_MPROTECT) /* which has no such call */
+	if (pool->guard == SHUNT_GUARD_MPROTECT ||
+		RUNNING_ON_VALGRIND) /* which have no such call */
 		return;
 	void *probe = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (probe == MAP_FAILED)
@@ -318,6 +319,7 @@ static struct shunt_stack *take_fresh(struct shunt_stack_pool *pool,
 	for (unsigned i = count; i-- > 0;) {
 		stack = stack_at(pool, chunk, chunk->used + i);
 		*stack = (struct shunt_stack){.low = low_of(pool, stack)};
+		shunt_sanitize_made(stack);
 		if (i > 0)
 			push(cache, stack);
 	}

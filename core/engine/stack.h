@@ -33,6 +33,7 @@ struct shunt_stack {
 	void *fiber;              /* ThreadSanitizer's fibre, made once a stack */
 	void *fake_stack;         /* AddressSanitizer's, of the suspended task */
 	unsigned lives;           /* ThreadSanitizer: tasks that began here on this fibre */
+	unsigned known;           /* Valgrind's number of it */
 };
 
 struct shunt_stack_chunk;
