@@ -133,7 +133,8 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
                           bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
         _style.scale_axis(axis, "y", medians + ([slo] if slo else []), unit, log)
         _style.scale_axis(axis, "x", [c.number for c in own], "1", False)
-        axis.set_xlabel(_figure.pretty(drawing.data["x"]))
+        axis.set_xlabel("offered load [processors]" if drawing.data["x"] == "load"
+                        else _figure.pretty(drawing.data["x"]))
         if log:
             axis.set_ylim(min(medians) / 1.3, max(medians) * 1.3)
         else:

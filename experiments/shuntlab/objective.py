@@ -149,7 +149,7 @@ def table(campaign: Campaign) -> list[str]:
         if spec.get("kind") != "load" or not spec.get("slo"):
             continue
         lines += ["", f"Highest {spec.get('x') or 'load'} at which {spec.get('y')} stays under "
-                      f"{spec['slo']}, with its 95 % interval:"]
+                      f"{spec['slo']}, with its 95 % interval ({spec.get('name', '')}):"]
         for k in of_figure(campaign, spec):
             name = " ".join(w for w in (k.panel, k.arm) if w)
             runs = f"  (n >= {k.runs})" if k.loads else ""
