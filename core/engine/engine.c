@@ -109,7 +109,8 @@ unsigned shunt_engine_distance(const struct shunt_engine *engine, unsigned a, un
 
 static int worker_new(struct shunt_engine *engine, unsigned index)
 {
-	struct shunt_worker *worker = aligned_alloc(64, (sizeof(*worker) + 63) / 64 * 64);
+	struct shunt_worker *worker =
+		aligned_alloc(SHUNT_APART, (sizeof(*worker) + SHUNT_APART - 1) & -SHUNT_APART);
 	if (!worker)
 		return -ENOMEM;
 	memset(worker, 0, sizeof(*worker));

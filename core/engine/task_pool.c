@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLAB_TASKS    256u
+#define SLAB_TASKS    255u /* with malloc's own word just less than twelve pages */
 #define CREDITS_BATCH 64u
 #define IDS_BATCH     1024u
 #define FREE_MOST     (2 * SLAB_TASKS) /* descriptors a worker of many keeps */
@@ -27,14 +27,16 @@ struct shunt_task_slab {
 /* Adds a slab to the engine's free list. Context: engine->lock held. */
 static int grow(struct shunt_engine *engine)
 {
-	struct shunt_task_slab *slab = aligned_alloc(64, sizeof(*slab));
-	if (!slab)
+	void *memory;
+	struct shunt_task_slab *slab;
+	if (posix_memalign(&memory, SHUNT_APART, sizeof(*slab)))
 		return -ENOMEM;
 	if (engine->policy->reserve &&
 		engine->policy->reserve(engine->policy_shared, engine->descriptors + SLAB_TASKS)) {
-		free(slab);
+		free(memory);
 		return -ENOMEM;
 	}
+	slab = memory;
 	engine->descriptors += SLAB_TASKS;
 	memset(slab, 0, sizeof(*slab));
 	for (unsigned i = SLAB_TASKS; i-- > 0;) {

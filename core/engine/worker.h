@@ -24,6 +24,13 @@
 #include <pthread.h>
 #include <signal.h>
 
+/*
+ * Workers and descriptors begin at multiples of this. A load waits for an earlier store whose address has
+ * the same last 12 bits: as malloc placed the two against each other a yield took from 5.5 to 9.1 ns, and
+ * changed with the size of anything allocated before.
+ */
+#define SHUNT_APART ((size_t)4096)
+
 #define SHUNT_SLOW_INTERVAL 61 /* picks between two visits of the slow path at least */
 
 struct shunt_engine;
