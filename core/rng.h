@@ -50,10 +50,4 @@ static inline uint64_t shunt_rng_below(struct shunt_rng *rng, uint64_t bound)
 	return (uint64_t)(((unsigned __int128)shunt_rng_next(rng) * bound) >> 64);
 }
 
-/* Uniform in [0, 1) with 53 random bits. */
-static inline double shunt_rng_unit(struct shunt_rng *rng)
-{
-	return (double)(shunt_rng_next(rng) >> 11) * 0x1.0p-53;
-}
-
 #endif

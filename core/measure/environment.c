@@ -102,11 +102,6 @@ void shunt_env_volatile(void *env, const char *name, const char *value, const ch
 	put_text(env, ((struct shunt_env *)env)->passing, name, value, source);
 }
 
-const char *shunt_env_text_of(const struct shunt_env *env, const char *name)
-{
-	return json_string_value(json_object_get(json_object_get(env->facts, name), "value"));
-}
-
 void shunt_env_gather(struct shunt_env *env, const char *root)
 {
 	shunt_env_gather_build(env);

@@ -20,8 +20,6 @@ void shunt_env_put(struct shunt_env *env, json_t *into, const char *name, json_t
 /* Says why there is no such fact. */
 void shunt_env_absent(struct shunt_env *env, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* The value of a fact as text, or NULL if it is absent or no text. */
-const char *shunt_env_text_of(const struct shunt_env *env, const char *name);
 
 void shunt_env_gather_build(struct shunt_env *env);
 void shunt_env_gather_cpu(struct shunt_env *env, const char *root);

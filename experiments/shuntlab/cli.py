@@ -107,6 +107,9 @@ def main(words: list[str] | None = None) -> int:
         if sys.stderr is not None:
             print(f"{program_name()}: standard output is closed", file=sys.stderr)
         return 4
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="replace")    # a locale without a ×
     try:
         return _main(words)
     except BrokenPipeError:

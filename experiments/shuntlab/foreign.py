@@ -106,7 +106,6 @@ class Run:
         self.checks: list[dict[str, Any]] = []
         self.extra: dict[str, tuple[float, str, str]] = {}
         self.facts: dict[str, str] = {}
-        self._now: dict[str, Series] = {}
         self.begin_ns = self.end_ns = self.cpu_begin_ns = self.cpu_end_ns = 0
 
     def __getitem__(self, name: str) -> Any:

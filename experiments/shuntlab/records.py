@@ -255,7 +255,3 @@ def metric(record: dict[str, Any], name: str) -> float | None:
     """The value of a metric, or None where the run did not report it. Never a zero for absence."""
     entry = record["metrics"].get(name)
     return None if entry is None else float(entry["value"])
-
-
-def param(record: dict[str, Any], name: str) -> str | None:
-    return record["identity"]["params"].get(name)

@@ -91,6 +91,11 @@ class Experiments(Case):
                                        "SHUNT_PYTHON": sys.executable})
             self.assertEqual((done.returncode, "Traceback" in done.stderr), (0, False), done.stderr)
 
+    def test_any_locale_will_do(self):
+        done = subprocess.run(self.command("plan", "smoke", "--dry-run"), capture_output=True, env={
+            **self.environment(), "PYTHONIOENCODING": "ascii"})
+        self.assertEqual((done.returncode, b"smoke: " in done.stdout), (0, True), done.stderr)
+
     def test_units_are_those_that_the_parameters_have(self):
         said = [json.loads(subprocess.run([SHUNT, *words, "--json"], capture_output=True, text=True,
                                           check=True).stdout) for words in (["list"], ["describe", "spec"])]
