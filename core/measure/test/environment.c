@@ -166,7 +166,7 @@ static void paths_are_redacted(void **state)
 
 static void names_are_redacted_as_words(void **state)
 {
-	char host[256] = "", text[600], expected[600];
+	char host[256] = "", text[1024], expected[1024];
 
 	(void)state;
 	gethostname(host, sizeof(host) - 1);
