@@ -83,16 +83,16 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     rows, table, most = [], [], {}
     for title, own, drawn in panels:
         for name, line in _data.lines_of(own):
-            values = [(c.number, c.values) for c in line]
+            values = objective.counting([(c.number, c.values) for c in line])
             keeps = objective.highest(values, slo, name) if slo else ("",) * 3
             most[title, name] = keeps
             three = (*keeps, "", "")[:3]
             rows += [dict(zip(columns, (title, name, c.x, c.n, c.median, c.low, c.high, *three,
                                         c.unit))) for c in line]
             if slo:
-                kept = objective.highest_text(keeps, [c.number for c in line])
+                kept = objective.highest_text(keeps, [load for load, _ in values])
                 table.append([*([title] if len(panels) > 1 else []), name, kept,
-                              str(min(c.n for c in line))])
+                              str(min(len(runs) for _, runs in values))])
         rows += [dict(zip(columns, (title, name, float(at), "", float(v), "", "", "", "", "",
                                     own[0].unit)))
                  for name, (loads, values) in drawn.items() for at, v in zip(loads, values)]

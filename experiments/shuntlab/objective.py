@@ -3,8 +3,9 @@
 
 A figure of kind `load` with an `slo` asks for it. It is read off between two measured loads, the lower
 of which keeps the objective with every one before; its interval resamples the processes, six at every
-load at least, for one value resampled is always itself. "> 0.9" says that the objective still held at
-the highest load that has valid runs, "< 0.2" that it did not at the lowest.
+load at least, for one value resampled is always itself: a load with fewer valid runs is a hole. Where
+less than two loads are left all count, and there is no interval. "> 0.9" says that the objective still
+held at the highest load that counts, "< 0.2" that it did not at the lowest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .campaign import Campaign
 from .points import Point, arm_order, gather, machine_labels, matches
 
 RESAMPLES = 1000
-LEAST = 6       # runs at every load of a line, without which it gets no interval
+LEAST = 6       # runs at a load, without which it is a hole
 
 
 class ObjectiveError(Exception):
@@ -33,7 +34,7 @@ class Kept:
     """What an arm keeps, in one panel of a figure."""
     panel: str
     arm: str
-    loads: list[float]      # with valid runs
+    loads: list[float]      # that count
     runs: int               # the fewest at any of them
     found: tuple[float, ...]    # the highest load, and its interval if there is one
     lost: int               # runs that gave no number
@@ -75,8 +76,14 @@ def crossings(x: np.ndarray, y: np.ndarray, slo: float) -> np.ndarray:
     return found
 
 
+def counting(line: list[tuple[float, np.ndarray]]) -> list[tuple[float, np.ndarray]]:
+    """The loads of a line that have enough runs; all of them if less than two have."""
+    enough = [(load, values) for load, values in line if len(values) >= LEAST]
+    return enough if len(enough) > 1 else line
+
+
 def highest(line: list[tuple[float, np.ndarray]], slo: float, name: str) -> tuple[float, ...]:
-    """(highest load under slo, low, high) of (load, values) ascending; without the interval from too
+    """(highest load under slo, low, high) of a counting line, ascending; without the interval from too
     few runs. The name seeds the resampling."""
     x = np.array([load for load, _ in line])
     here = crossings(x, np.array([[np.median(values) for _, values in line]]), slo)[0]
@@ -135,6 +142,7 @@ def _of_panel(campaign: Campaign, spec: dict[str, Any], metric: str, panel: str,
                 for load, runs in sorted(values.items()) if runs]
         unit = next((v.unit for runs in values.values() for v in runs.values()), "")
         slo = limit(str(spec.get("slo") or ""), unit) if line else None
+        line = counting(line)
         if line or lost:
             yield Kept(panel, arm, [load for load, _ in line],
                        min((len(v) for _, v in line), default=0),

@@ -162,6 +162,11 @@ class Truth(Scratch):
         line[1] = 0.7, np.full(6, 90.0)
         self.assertEqual(len(objective.highest(line, 100, "asm")), 3)
 
+    def test_a_load_of_few_runs_is_a_hole(self):
+        line = [(x, np.full(n, 50.0)) for x, n in ((0.3, 1), (0.5, 8), (0.7, 5), (0.9, 8))]
+        self.assertEqual([x for x, _ in objective.counting(line)], [0.5, 0.9])
+        self.assertEqual(objective.counting(line[:3]), line[:3])
+
     def test_claims_print_the_highest_loads(self):
         """The same numbers as the figure's, and a line also for an arm that has none."""
         campaign = load_campaign(self.campaign("loads"))
