@@ -71,9 +71,9 @@ static void *take_turns(void *arg)
 /* Parks in epoch 0, as the first task of its descriptor: its timer is cancelled all the same. */
 static void *park_in_epoch_0(void *arg)
 {
-	_Atomic int *parked = arg;
+	_Atomic int *begun = arg;
 	to_epoch(0xffffffff);
-	*parked = 1;
+	*begun = 1;
 	assert_int_equal(shunt_park_until(shunt_now_ns() + 60000 * MS), 0);
 	assert_true(epoch_now() <= 1);
 	return arg;
@@ -89,11 +89,11 @@ static void *root(void *arg)
 {
 	struct shunt_handle task[3], child;
 	void *result = NULL;
-	_Atomic int parked = 0;
-	assert_int_equal(shunt_spawn(&child, park_in_epoch_0, &parked, NULL), 0);
-	while (!parked)
+	_Atomic int begun = 0;
+	assert_int_equal(shunt_spawn(&child, park_in_epoch_0, &begun, NULL), 0);
+	/* A wake before it parks would be a permit, and there would be no such wait. */
+	while (!begun || shunt_word_state(atomic_load(&child.task->word)) != SHUNT_TASK_PARKED)
 		shunt_sleep_for(100000);
-	shunt_sleep_for(MS);
 	assert_true(shunt_wake(child));
 	assert_int_equal(shunt_join(child, NULL), 0);
 	shunt_semaphore_init(&turn[0], 1);
