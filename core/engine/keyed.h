@@ -8,7 +8,10 @@
  * worker which a task happens to be on. The lock is not taken where one worker works.
  *
  * Room is made while tasks are spawned (shunt_policy.reserve), for every descriptor that there is, so
- * that an enqueue never fails and never allocates.
+ * that an enqueue never fails and never allocates. Who spawns may be a thread that is no worker, while
+ * the only worker sifts without a lock: so the larger heap is only laid ready (`larger`), and whoever
+ * enqueues what the old one has no place for moves into it. It is there by then: of more tasks than the
+ * old one holds, all queued, one was spawned after the larger one was laid ready, and enqueued before.
  */
 #ifndef SHUNT_CORE_ENGINE_KEYED_H
 #define SHUNT_CORE_ENGINE_KEYED_H
@@ -26,12 +29,19 @@ struct shunt_keyed_entry {
 	struct shunt_task *task;
 };
 
+struct shunt_keyed_heap {
+	size_t capacity;
+	struct shunt_keyed_entry entry[];
+};
+
 struct shunt_keyed {
 	_Alignas(64) int lock; /* [waiters:lock] */
 	size_t count;          /* changed under the lock, read without [keyed:count] */
-	size_t capacity;
+	size_t capacity;       /* of the heap */
 	uint64_t arrivals;
-	struct shunt_keyed_entry *heap;
+	struct shunt_keyed_heap *heap;
+	struct shunt_keyed_heap *larger; /* [keyed:larger] to move into; NULL: none */
+	size_t reserved;                 /* the capacity of the last one that was made */
 };
 
 static inline int shunt_keyed_open(void **state, const struct shunt_values *values,
@@ -50,30 +60,41 @@ static inline void shunt_keyed_close(void *state)
 {
 	struct shunt_keyed *keyed = state;
 	free(keyed->heap);
+	free(keyed->larger);
 	free(keyed);
 }
 
-/* Twice the room if need be. Whoever sifts meanwhile waits for the copy. */
+/* Twice the room if need be. The queue may be in use meanwhile: nothing of it is touched. */
 static inline int shunt_keyed_reserve(void *state, uint64_t tasks)
 {
 	struct shunt_keyed *keyed = state;
-	if (tasks <= keyed->capacity)
+	if (tasks <= keyed->reserved)
 		return 0;
-	size_t capacity = keyed->capacity ? keyed->capacity * 2 : 256;
+	size_t capacity = keyed->reserved ? keyed->reserved * 2 : 256;
 	while (capacity < tasks)
 		capacity *= 2;
-	struct shunt_keyed_entry *heap = malloc(capacity * sizeof(*heap));
+	struct shunt_keyed_heap *heap = malloc(sizeof(*heap) + capacity * sizeof(heap->entry[0]));
 	if (!heap)
 		return -ENOMEM;
-	shunt_spin_lock(&keyed->lock, true);
-	struct shunt_keyed_entry *old = keyed->heap;
-	if (old)
-		memcpy(heap, old, keyed->count * sizeof(*heap));
-	keyed->heap = heap;
-	keyed->capacity = capacity;
-	shunt_spin_unlock(&keyed->lock, true);
-	free(old);
+	heap->capacity = keyed->reserved = capacity;
+	/* Acquire-release pairs with itself and with move [keyed:larger]: who takes a heap sees it whole,
+	 * and one that nobody has taken is freed here. */
+	free(__atomic_exchange_n(&keyed->larger, heap, __ATOMIC_ACQ_REL));
 	return 0;
+}
+
+/* Into the larger heap. Context: as insert. */
+static __attribute__((noinline, cold, unused)) void shunt_keyed_move(struct shunt_keyed *keyed)
+{
+	/* Acquire pairs with reserve [keyed:larger]. */
+	struct shunt_keyed_heap *larger =
+		__atomic_exchange_n(&keyed->larger, NULL, __ATOMIC_ACQUIRE);
+	SHUNT_ASSERT(larger && larger->capacity > keyed->count);
+	if (keyed->heap)
+		memcpy(larger->entry, keyed->heap->entry, keyed->count * sizeof(larger->entry[0]));
+	free(keyed->heap);
+	keyed->heap = larger;
+	keyed->capacity = larger->capacity;
 }
 
 static inline bool shunt_keyed_before(const struct shunt_keyed_entry *a,
@@ -99,20 +120,23 @@ static inline void shunt_keyed_insert(struct shunt_keyed *keyed, struct shunt_ta
 {
 	struct shunt_keyed_entry entry = {task->key, keyed->arrivals++, task};
 	size_t at = keyed->count;
+	if (SHUNT_UNLIKELY(at == keyed->capacity))
+		shunt_keyed_move(keyed);
+	struct shunt_keyed_entry *heap = keyed->heap->entry;
 	shunt_keyed_set_count(keyed, at + 1);
 	for (size_t parent; at > 0; at = parent) {
 		parent = (at - 1) / 2;
-		if (shunt_keyed_before(&keyed->heap[parent], &entry))
+		if (shunt_keyed_before(&heap[parent], &entry))
 			break;
-		keyed->heap[at] = keyed->heap[parent];
+		heap[at] = heap[parent];
 	}
-	keyed->heap[at] = entry;
+	heap[at] = entry;
 }
 
 /* The first one. Context: the lock is held, the queue is not empty. */
 static inline struct shunt_task *shunt_keyed_remove(struct shunt_keyed *keyed)
 {
-	struct shunt_keyed_entry *heap = keyed->heap;
+	struct shunt_keyed_entry *heap = keyed->heap->entry;
 	struct shunt_task *task = heap[0].task;
 	size_t count = keyed->count - 1, at = 0;
 	struct shunt_keyed_entry last = heap[count];
@@ -153,7 +177,7 @@ SHUNT_INLINE struct shunt_task *shunt_keyed_pick(struct shunt_worker *worker,
 	if (shunt_keyed_empty(keyed))
 		return current;
 	shunt_spin_lock(&keyed->lock, worker->ctx.many);
-	if (keyed->count && (!current || keyed->heap[0].key <= current->key))
+	if (keyed->count && (!current || keyed->heap->entry[0].key <= current->key))
 		next = shunt_keyed_remove(keyed);
 	shunt_spin_unlock(&keyed->lock, worker->ctx.many);
 	return next;
@@ -169,7 +193,7 @@ static inline bool shunt_keyed_preempts(struct shunt_worker *worker,
 {
 	struct shunt_keyed *keyed = worker->policy_shared;
 	shunt_spin_lock(&keyed->lock, worker->ctx.many);
-	bool preempts = keyed->count && keyed->heap[0].key < current->key;
+	bool preempts = keyed->count && keyed->heap->entry[0].key < current->key;
 	shunt_spin_unlock(&keyed->lock, worker->ctx.many);
 	return preempts;
 }
