@@ -17,6 +17,9 @@
 #include <sched.h>
 #include <unistd.h>
 
+/* What has not come by then is taken for lost, on a machine however busy. */
+#define PATIENCE_NS (30000 * MS)
+
 static void own_fired(void *arg, const struct shunt_timer *timer)
 {
 	(void)arg;
@@ -110,7 +113,7 @@ static void referee(struct court *c, int64_t box_ms)
 	}
 	for (int look = 0; look < 10; look++) {
 		hits = atomic_load(&c->hits);
-		end = now_ns() + 5000 * MS;
+		end = now_ns() + PATIENCE_NS;
 		while (atomic_load(&c->hits) == hits) {
 			if (now_ns() > end)
 				fail_msg("a wake was lost after %lu hits", hits);
@@ -164,7 +167,7 @@ static bool wait_until_taken(struct inbox *in, unsigned long sent)
 {
 	int64_t begin = now_ns();
 
-	while (atomic_load(&in->taken) < sent && now_ns() - begin < 5000 * MS)
+	while (atomic_load(&in->taken) < sent && now_ns() - begin < PATIENCE_NS)
 		sched_yield();
 	return atomic_load(&in->taken) >= sent;
 }

@@ -16,7 +16,7 @@
 #include <time.h>
 
 #define MS       INT64_C(1000000)
-#define PATIENCE (5000 * MS)
+#define PATIENCE (30000 * MS)
 
 static struct shunt_sched *open_spec(const char *spec)
 {
@@ -99,7 +99,8 @@ static void guests_go_to_who_is_idle(void **state)
 
 /* ---- timers ------------------------------------------------------------------------------------ */
 
-#define ROUNDS 20
+#define ROUNDS   20
+#define ATTEMPTS 50
 
 struct alarm_clock {
 	_Atomic bool rang, gave_up;
@@ -140,6 +141,22 @@ static void add_for_others(void *sink, const char *name, uint64_t value)
 		*(uint64_t *)sink = value;
 }
 
+/* What was fired for others in one run. */
+static uint64_t fired_for_others(const char *spec, struct shunt_sched *sched)
+{
+	struct alarm_clock clock = {.rang = false};
+	struct shunt_error err = {""};
+	uint64_t for_others = 0;
+	if (shunt_run(sched, sleeps, &clock, NULL, &err))
+		fail_msg("%s: %s", spec, err.text);
+	if (clock.gave_up)
+		fail_msg("%s: a sleeper was left asleep", spec);
+	sched->backend->counters(sched, add_for_others, &for_others);
+	return for_others;
+}
+
+/* On a busy machine the idle worker may be there to take the other task each time, and the busy one is
+ * the idle one then: nothing is fired for others in that run. */
 static void timers_are_fired_by_who_is_idle(void **state)
 {
 	static const char *const specs[] = {"ucontext:workers=2,policy=shared",
@@ -149,22 +166,18 @@ static void timers_are_fired_by_who_is_idle(void **state)
 		"ucontext:workers=2,policy=steal,nap=0,wait=epoll"};
 	(void)state;
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
-		struct alarm_clock clock = {.rang = false};
 		struct shunt_error err = {""};
 		struct shunt_sched *sched;
-		uint64_t for_others = 0;
+		bool seen = false;
 		if (shunt_open(&sched, specs[i], NULL, &err)) { /* no io_uring here */
 			print_message("%s\n", err.text);
 			continue;
 		}
-		if (shunt_run(sched, sleeps, &clock, NULL, &err))
-			fail_msg("%s: %s", specs[i], err.text);
-		sched->backend->counters(sched, add_for_others, &for_others);
+		for (int attempt = 0; attempt < ATTEMPTS && !seen; attempt++)
+			seen = fired_for_others(specs[i], sched) > 0;
 		shunt_close(sched);
-		if (clock.gave_up || for_others == 0)
-			fail_msg("%s: %s, %llu timers fired for others", specs[i],
-				clock.gave_up ? "a sleeper was left asleep" : "all woke",
-				(unsigned long long)for_others);
+		if (!seen)
+			fail_msg("%s: all woke, none by another worker", specs[i]);
 	}
 }
 

@@ -17,10 +17,11 @@
 #include <fenv.h>
 #include <limits.h>
 
-#define TASKS      24
-#define STEPS      TORTURE_SCALE(400)
-#define MOVES      TORTURE_SCALE(5000)
-#define LONGEST_NS INT64_C(2000000000) /* on one composition, however few have moved by then */
+#define TASKS       24
+#define STEPS       TORTURE_SCALE(400)
+#define MOVES       TORTURE_SCALE(5000)
+#define LONGEST_NS  INT64_C(2000000000) /* on one composition, however few have moved by then */
+#define PATIENCE_NS INT64_C(20000000000)
 
 #if defined(__clang__)
 #define OPAQUE __attribute__((noinline, optnone))
@@ -100,6 +101,12 @@ static void give_way(struct shunt_rng *rng)
 	}
 }
 
+/* Threads of a busy machine may take turns for a while: it is gone on until one has moved. */
+static bool first_awaited(void)
+{
+	return until_ns && !moved && shunt_now_ns() < until_ns + PATIENCE_NS;
+}
+
 static void *migrate(void *arg)
 {
 	uint64_t seed = *(uint64_t *)arg, number = shunt_task_id();
@@ -108,7 +115,8 @@ static void *migrate(void *arg)
 	fp_set(number);
 	int rounding = fegetround();
 	unsigned control = fp_control();
-	for (int i = 0; i < STEPS || (moved < MOVES && shunt_now_ns() < until_ns); i++) {
+	for (int i = 0;
+		i < STEPS || (moved < MOVES && shunt_now_ns() < until_ns) || first_awaited(); i++) {
 		unsigned before = shunt_worker_index();
 		int error = (int)(number * 1000 + (unsigned)i + 1);
 		errno_set(error);

@@ -2,7 +2,7 @@
 /*
  * A wake into a worker's inbox ends its nap, and so does a deadline armed by one that goes on.
  *
- * Worker 1 is made to nap for ten seconds. A task whose home it has is woken from outside while the
+ * Worker 1 is made to nap for a minute. A task whose home it has is woken from outside while the
  * root computes, and so keeps worker 0 from doing it instead. It must have run in half of that time.
  * In the same way a task computes until the root, which sleeps for a millisecond, has woken.
  */
@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 
-#define NAP_NS   INT64_C(10000000000)
+#define NAP_NS   INT64_C(60000000000)
 #define LIMIT_NS (NAP_NS / 2)
 
 static struct shunt_engine *engine;

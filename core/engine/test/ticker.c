@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,6 +21,7 @@
 #define SLICE_NS   (5 * MS)
 #define SLICES_OFF 61 /* without a tick: the engine's interval */
 #define SLEEPS     40
+#define ATTEMPTS   12 /* of which one must do: a busy machine may keep any thread waiting for long */
 
 static const char *const specs[] = {
 	"ucontext",
@@ -96,15 +98,20 @@ static void *race_main(void *arg)
 	return NULL;
 }
 
-/* Half of what it would be without a tick: on a busy machine the ticker has to wait for a processor. */
+/* In the best of several attempts by half of what it always is without a tick: the ticker has to wait for
+ * a processor too. */
 static void busy_tasks_starve_no_timer(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
-		struct race race = {.woke = false};
-		run_on(specs[i], race_main, &race);
-		if (race.late_slices > SLICES_OFF / 2)
-			fail_msg("%s: %u slices late", specs[i], race.late_slices);
+		unsigned best = UINT_MAX;
+		for (int attempt = 0; attempt < ATTEMPTS && best > SLICES_OFF / 2; attempt++) {
+			struct race race = {.woke = false};
+			run_on(specs[i], race_main, &race);
+			best = race.late_slices < best ? race.late_slices : best;
+		}
+		if (best > SLICES_OFF / 2)
+			fail_msg("%s: %u slices late at best", specs[i], best);
 	}
 }
 
@@ -128,16 +135,21 @@ static void *only_sleeps(void *arg)
 	return NULL;
 }
 
+/* A tick would be one more for each sleep, always; what else the process does adds some now and then. */
 static void a_sleeper_pays_for_no_ticks(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
-		long made = 0;
+		long best = LONG_MAX;
 		if (strstr(specs[i], "workers=2")) /* who wake each other */
 			continue;
-		run_on(specs[i], only_sleeps, &made);
-		if (made > SLEEPS * 3 / 2)
-			fail_msg("%s: %ld context switches for %d sleeps", specs[i], made, SLEEPS);
+		for (int attempt = 0; attempt < ATTEMPTS && best > SLEEPS * 3 / 2; attempt++) {
+			long made = 0;
+			run_on(specs[i], only_sleeps, &made);
+			best = made < best ? made : best;
+		}
+		if (best > SLEEPS * 3 / 2)
+			fail_msg("%s: %ld context switches for %d sleeps", specs[i], best, SLEEPS);
 	}
 }
 
