@@ -50,10 +50,29 @@ void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
 		shunt_worker_poke(idle, from);
 }
 
+/* Where a task from outside goes: its home, or the workers in turn. */
+static struct shunt_worker *home_of(struct shunt_engine *engine, const struct shunt_task *task)
+{
+	/* Relaxed: a stale handle's task may be another's by now, and any worker will do for it. */
+	return engine->workers[__atomic_load_n(&task->home, __ATOMIC_RELAXED)];
+}
+
+/* Was the task meant for another inbox? Its descriptor was in this one already, for a wake that came too
+ * late for its last task. */
+static bool is_astray(const struct shunt_worker *worker, const struct shunt_task *task)
+{
+	const struct shunt_policy *policy = worker->engine->policy;
+	bool stays = !policy->steals && !policy->shared && !policy->place;
+	return stays && home_of(worker->engine, task) != worker;
+}
+
 /* Acts on one task's bits. */
 static void deliver(struct shunt_worker *worker, struct shunt_task *task, unsigned what)
 {
-	if (what & SHUNT_INJECT_READY) {
+	if (what & SHUNT_INJECT_READY && is_astray(worker, task)) {
+		shunt_inbox_push(home_of(worker->engine, task), worker, task,
+			what & ~(unsigned)SHUNT_INJECT_WAKE);
+	} else if (what & SHUNT_INJECT_READY) {
 		unsigned why = what & SHUNT_INJECT_NEW ? SHUNT_WHY_NEW | SHUNT_FROM_EXTERNAL
 						       : SHUNT_WHY_WAKE | SHUNT_FROM_REMOTE;
 		if (what & SHUNT_INJECT_NEW && worker->engine->probing) {
@@ -102,13 +121,6 @@ void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner)
 
 /* ---- threads that are no workers -------------------------------------------------------------- */
 
-/* Where a task from outside goes: its home, or the workers in turn. */
-static struct shunt_worker *home_of(struct shunt_engine *engine, const struct shunt_task *task)
-{
-	/* Relaxed: a stale handle's task may be another's by now, and any worker will do for it. */
-	return engine->workers[__atomic_load_n(&task->home, __ATOMIC_RELAXED)];
-}
-
 bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
@@ -134,8 +146,10 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 		return rc;
 	uint64_t id = task->id;
 	task->sp = NULL;
-	task->home = attr && attr->worker ? attr->worker - 1
-					  : (unsigned)(id % engine->worker_count);
+	unsigned home = attr && attr->worker ? attr->worker - 1
+					     : (unsigned)(id % engine->worker_count);
+	/* Relaxed: see home_of, which reads it for whoever wakes the descriptor's last task. */
+	__atomic_store_n(&task->home, home, __ATOMIC_RELAXED);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, 0, id);
 	if (engine->policy->key)
 		task->key = engine->policy->key(attr);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a thread beside the scheduler spawns runs once, whatever the workers do meanwhile.
+ * What a thread beside the scheduler spawns runs once, whatever the workers do meanwhile; and what it
+ * wakes too late moves no task.
  *
  * The thread has the policy make room for more tasks, while the only worker picks and enqueues and takes
- * no lock for it.
+ * no lock for it. And a mark that a late wake has left on a descriptor, still in the inbox of the worker
+ * where its last task was at home, meets the next one on its way to another worker.
  */
 #include "core/engine/test/engine_torture.h"
+
+#include "core/engine/worker.h"
 
 #include <pthread.h>
 
@@ -66,8 +70,57 @@ static void room_is_made_beside_a_worker(void **state)
 	}
 }
 
+/* ---- a mark that is left --------------------------------------------------------------------- */
+
+static _Atomic bool at_work, go_on;
+
+static void *compute(void *arg)
+{
+	at_work = true;
+	while (!go_on)
+		sched_yield();
+	return arg;
+}
+
+static void *note_where(void *arg)
+{
+	*(unsigned *)arg = shunt_worker_index();
+	return arg;
+}
+
+static void *leave_a_mark(void *arg)
+{
+	struct shunt_worker *self = shunt_worker_of(shunt_ctx_get());
+	unsigned marked = (self->ctx.index + 1) % 3, home = (self->ctx.index + 2) % 3, found = 3;
+	const struct shunt_attr there = {.worker = marked + 1}, here = {.worker = home + 1};
+	struct shunt_handle busy, task;
+	at_work = go_on = false;
+	assert_int_equal(shunt_spawn(&busy, compute, NULL, &there), 0);
+	while (!at_work)
+		shunt_yield();
+	/* As a wake from outside does that looked at the descriptor's last task before it ended. */
+	struct shunt_task *next = self->free_tasks;
+	shunt_inbox_push(self->engine->workers[marked], NULL, next, SHUNT_INJECT_WAKE);
+	assert_int_equal(shunt_spawn(&task, note_where, &found, &here), 0);
+	assert_ptr_equal(task.task, next);
+	go_on = true;
+	assert_int_equal(shunt_join(task, NULL), 0);
+	assert_int_equal(shunt_join(busy, NULL), 0);
+	assert_int_equal(found, home);
+	return arg;
+}
+
+static void a_mark_that_is_left_moves_no_task(void **state)
+{
+	(void)state;
+	torture_run("asm:workers=3,policy=fifo", 1, leave_a_mark, NULL);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(room_is_made_beside_a_worker)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(room_is_made_beside_a_worker),
+		cmocka_unit_test(a_mark_that_is_left_moves_no_task),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
