@@ -124,6 +124,7 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->keeps_ready = !engine->policy->place &&
 			      (engine->policy->steals || engine->policy->shared);
 	worker->fenced = engine->worker_count > 1 && engine->fenced;
+	worker->credits_most = shunt_credits_most(engine);
 	worker->next_deadline_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
 	worker->env.index = index;

@@ -254,8 +254,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	worker->credits--;
 	worker->ids_left--;
 	worker->spawned++;
-	if (many)
-		worker->free_count--;
+	worker->free_count--;
 	task->sp = NULL;
 	/* Relaxed: read by threads that hold a stale handle (inbox.c). */
 	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker, attr) : 0, __ATOMIC_RELAXED);

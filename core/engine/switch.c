@@ -87,7 +87,7 @@ static __attribute__((noinline)) struct shunt_task *end_and_go_on(void)
 	if (engine->probing)
 		shunt_probe_end(worker, task);
 	shunt_task_end(&worker->ctx, task);
-	if (worker->ctx.many && worker->credits > SHUNT_CREDITS_MOST)
+	if (SHUNT_UNLIKELY(worker->credits > worker->credits_most))
 		shunt_credits_shed(worker);
 	if (SHUNT_UNLIKELY(shunt_due(worker)))
 		shunt_worker_service(worker);

@@ -98,7 +98,9 @@ struct shunt_worker {
 	struct shunt_task *fired, **fired_tail; /* claimed by their timers, to be made ready */
 	struct shunt_stack_cache stacks;
 	uint64_t next_id, ids_left;
-	unsigned free_count;         /* of free_tasks; many workers only */
+	struct shunt_task *free_full; /* another list (task_pool.c) */
+	unsigned free_count;          /* of free_tasks, at most */
+	unsigned credits_most;
 	unsigned spawn_turn;         /* the next task's home; many workers only */
 	shunt_post_fn *pending_post; /* sanitizer builds: what follows the arrival on a stack */
 	uint64_t blocked, spawned, ended, timers_armed, timers_fired, timers_cancelled;
@@ -175,7 +177,7 @@ struct shunt_engine {
 
 	/* Descriptors and ids: guarded by lock. */
 	pthread_mutex_t lock;
-	struct shunt_task *free_tasks;
+	struct shunt_task *free_lists; /* of free descriptors, linked by wait_next of their first */
 	struct shunt_task_slab *slabs;
 	uint64_t next_id, descriptors;
 	uint64_t credits_given; /* to workers: never more than stacks.capacity */
@@ -229,9 +231,10 @@ int shunt_tasks_refill(struct shunt_worker *worker);
 int shunt_task_take_external(struct shunt_engine *engine, struct shunt_task **task);
 void shunt_task_release(struct shunt_ctx *ctx, struct shunt_task *task);
 void shunt_ids_refill(struct shunt_worker *worker);
+/* So many credits a worker keeps: few where stacks are scarce. */
+unsigned shunt_credits_most(const struct shunt_engine *engine);
 /* Gives a batch of credits back: tasks that end elsewhere than they were spawned. */
 void shunt_credits_shed(struct shunt_worker *worker);
-#define SHUNT_CREDITS_MOST 256u
 void shunt_tasks_fini(struct shunt_engine *engine);
 /* Calls visit for every descriptor that is not FREE. Context: no worker runs; or a look that may be
  * wrong, as a fault's handler takes (overflow.c). */

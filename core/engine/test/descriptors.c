@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors and promises of stacks are used again wherever tasks end: spawned on one worker and ended
+ * on another, or spawned from outside, a hundred times as many tasks take no more of either.
+ */
+#include "core/engine/worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
+
+#define WAVE  300
+#define WAVES 100
+/* Alive, and what each worker may keep: two lists of a slab, a slab begun. */
+#define DESCRIPTORS_MOST 3000
+#define CREDITS_MOST     4000
+
+static int ended; /* [descriptors:ended] */
+
+static void *child(void *arg)
+{
+	/* Relaxed: a count. */
+	__atomic_fetch_add(&ended, 1, __ATOMIC_RELAXED);
+	return arg;
+}
+
+static int ended_now(void)
+{
+	/* Relaxed: a count. */
+	return __atomic_load_n(&ended, __ATOMIC_RELAXED);
+}
+
+/* Nobody joins them, so their worker releases them. */
+static void *spawns_there(void *arg)
+{
+	struct shunt_attr attr = {.worker = *(unsigned *)arg};
+	for (int wave = 1; wave <= WAVES; wave++) {
+		for (int i = 0; i < WAVE; i++)
+			assert_int_equal(shunt_spawn(NULL, child, NULL, &attr), 0);
+		while (ended_now() < wave * WAVE)
+			shunt_yield();
+	}
+	return arg;
+}
+
+static void *spawns_outside(void *arg)
+{
+	struct shunt_sched *sched = arg;
+	for (int wave = 1; wave <= WAVES; wave++) {
+		for (int i = 0; i < WAVE; i++)
+			assert_int_equal(shunt_spawn_external(sched, NULL, child, NULL, NULL), 0);
+		while (ended_now() < wave * WAVE)
+			sched_yield();
+	}
+	shunt_release(sched);
+	return arg;
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static struct shunt_sched *open_spec(const char *spec)
+{
+	struct shunt_sched *sched;
+	struct shunt_error err = {""};
+	if (shunt_open(&sched, spec, NULL, &err))
+		fail_msg("%s: %s", spec, err.text);
+	ended = 0;
+	return sched;
+}
+
+static void check(const char *spec, struct shunt_sched *sched)
+{
+	struct shunt_engine *engine = shunt_engine_of(sched);
+	print_message("%s: %llu descriptors, %llu stacks reserved\n", spec,
+		(unsigned long long)engine->descriptors,
+		(unsigned long long)engine->stacks.reserved);
+	assert_int_equal(ended, WAVE * WAVES);
+	assert_true(engine->descriptors <= DESCRIPTORS_MOST);
+	assert_true(engine->stacks.reserved <= CREDITS_MOST);
+	shunt_close(sched);
+}
+
+static void from_worker_to_worker(void **state)
+{
+	static const char *const specs[] = {"ucontext:workers=2,policy=fifo",
+		"ucontext:workers=3,policy=lifo"};
+	unsigned worker = 2;
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct shunt_sched *sched = open_spec(specs[i]);
+		struct shunt_error err = {""};
+		if (shunt_run(sched, spawns_there, &worker, NULL, &err))
+			fail_msg("%s: %s", specs[i], err.text);
+		check(specs[i], sched);
+	}
+}
+
+static void from_outside(void **state)
+{
+	static const char *const specs[] = {"ucontext", "ucontext:mt=1",
+		"ucontext:workers=2,policy=steal"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct shunt_sched *sched = open_spec(specs[i]);
+		struct shunt_error err = {""};
+		pthread_t thread;
+		shunt_hold(sched);
+		assert_int_equal(pthread_create(&thread, NULL, spawns_outside, sched), 0);
+		if (shunt_run(sched, nothing, NULL, NULL, &err))
+			fail_msg("%s: %s", specs[i], err.text);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		check(specs[i], sched);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(from_worker_to_worker),
+		cmocka_unit_test(from_outside),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
