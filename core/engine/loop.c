@@ -148,8 +148,7 @@ int shunt_worker_main(struct shunt_worker *worker, struct shunt_error *err)
 	if (rc)
 		goto unwatch;
 	serve(worker);
-	if (engine->wait_slot->syscalls)
-		worker->wait_syscalls += engine->wait_slot->syscalls(worker->wait);
+	worker->wait_syscalls += engine->wait_slot->syscalls(worker->wait);
 	engine->wait_slot->stop(worker->wait);
 unwatch:
 	shunt_overflow_unwatch(worker);
