@@ -39,6 +39,7 @@ struct sum {
 	struct shunt_run *run;
 	struct shunt_numbers numbers;
 	uint64_t task_count, chunk, rounds, sample;
+	uint64_t walk, walked; /* in how many slices before each iteration; what they came to */
 	int64_t pause_ns;
 	shunt_sum_fn *kernel;
 	struct slice *slice;
@@ -185,10 +186,29 @@ static int join_tasks(struct sum *sum)
 	return first;
 }
 
+/* walk=N: adds everything up once, a chunk of each of N slices in turn. */
+static uint64_t walk(const struct sum *sum, uint64_t slices)
+{
+	size_t share = (sum->numbers.count + slices - 1) / slices;
+	uint64_t total = 0;
+	for (size_t done = 0; done < share; done += sum->chunk)
+		for (uint64_t i = 0; i < slices; i++) {
+			size_t at = i * share + done;
+			size_t end = (i + 1) * share;
+			end = end < sum->numbers.count ? end : sum->numbers.count;
+			if (at < end)
+				total += sum->kernel(sum->numbers.number + at,
+					end - at < sum->chunk ? end - at : sum->chunk);
+		}
+	return total;
+}
+
 static int sum_body(struct shunt_run *run)
 {
 	struct sum *sum = shunt_run_state(run);
 	prepare_iteration(sum);
+	if (sum->walk)
+		sum->walked = walk(sum, sum->walk);
 	shunt_measure_begin(run);
 	sum->start_ns = shunt_now_ns();
 	int started = start_tasks(sum);
@@ -227,6 +247,8 @@ static void sum_verify(struct shunt_run *run)
 	if (sum->task_count <= CHECKED_TASKS)
 		check_each(run, sum);
 	shunt_check_int(run, "total", (int64_t)expected, (int64_t)total);
+	if (sum->walk)
+		shunt_check_int(run, "walked", (int64_t)expected, (int64_t)sum->walked);
 	shunt_check_int(run, "tasks_with_the_right_sum", (int64_t)sum->task_count,
 		(int64_t)right_sums);
 	shunt_check_int(run, "tasks_with_the_right_yields", (int64_t)sum->task_count,
@@ -342,6 +364,7 @@ static int sum_setup(struct shunt_run *run, struct shunt_error *err)
 	sum->chunk = (uint64_t)shunt_run_int(run, "chunk");
 	sum->pause_ns = shunt_run_int(run, "pause");
 	sum->sample = (uint64_t)shunt_run_int(run, "sample");
+	sum->walk = (uint64_t)shunt_run_int(run, "walk");
 	sum->kernel = strcmp(shunt_run_text(run, "kernel"), "vector") ? shunt_sum_scalar
 								      : shunt_sum_vector;
 	int rc = make_numbers(run, sum, err);
@@ -404,6 +427,9 @@ static const struct shunt_param sum_params[] = {
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
 		"record the resume delay of one yield in so many (0: none); of every sleep unless "
 		"set"},
+	{"walk", SHUNT_PARAM_COUNT, "0", 0, 100000000, NULL,
+		"before each iteration add everything up in so many slices, a chunk of each in "
+		"turn: what a cache holds of more than fits depends on the last walk; 0: do not"},
 	{.name = NULL},
 };
 
@@ -421,7 +447,7 @@ const struct shunt_workload shunt_workload_chunked_sum = {
 	.operation = "one chunk summed",
 	.cost_metric = "ns_per_chunk",
 	.params = sum_params,
-	.small = "items=1000 tasks=7 chunk=10 sample=3|items=200 tasks=3 chunk=33 "
+	.small = "items=1000 tasks=7 chunk=10 sample=3 walk=3|items=200 tasks=3 chunk=33 "
 		 "pause=200us tail=1"
 		 "|preset=tutorial pause=1ms",
 	.resolve = sum_resolve,
