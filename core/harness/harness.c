@@ -259,6 +259,7 @@ int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *reque
 	run->outcome.params = &run->values;
 	run->outcome.seed = request->seed;
 	run->outside_cpu = -1;
+	sched_getaffinity(0, sizeof(run->cpus_before), &run->cpus_before);
 	run->outcome.started_ns = realtime_ns();
 	run->outcome.sched_delay_every = request->sched_delay_every;
 	run->started_mono_ns = shunt_clock_monotonic_ns();

@@ -44,16 +44,14 @@ static int last_of(const cpu_set_t *set)
 	return cpu;
 }
 
-/* Binds the calling thread to `cpu`, or to the last of its set; returns it, -1 if it cannot be. */
-static int bind(int cpu)
+/* Binds the calling thread to the CPU set apart, or to the last of the process; returns it, -1 if it
+ * cannot be. The worker that started the thread may be bound itself, and has left it its own CPU. */
+static int bind(const struct shunt_run *run)
 {
-	cpu_set_t set, one;
+	int cpu = run->outside_cpu >= 0 ? run->outside_cpu : last_of(&run->cpus_before);
+	cpu_set_t one;
 
-	may_spin = cpu >= 0;
-	if (cpu < 0 && sched_getaffinity(0, sizeof(set), &set) == 0) {
-		may_spin = CPU_COUNT(&set) > 1;
-		cpu = last_of(&set);
-	}
+	may_spin = CPU_COUNT(&run->cpus_before) > 1;
 	if (cpu < 0)
 		return -1;
 	CPU_ZERO(&one);
@@ -85,11 +83,10 @@ static bool scheduler_fits(const struct shunt_run *run, int cpus)
 
 bool shunt_outside_set_apart(struct shunt_run *run)
 {
-	cpu_set_t rest;
+	cpu_set_t rest = run->cpus_before;
 
-	if (sched_getaffinity(0, sizeof(rest), &rest) || CPU_COUNT(&rest) < 2)
+	if (CPU_COUNT(&rest) < 2)
 		return false;
-	run->cpus_before = rest;
 	int cpu = last_of(&rest);
 
 	CPU_CLR(cpu, &rest);
@@ -123,7 +120,7 @@ static void *outside_main(void *arg)
 {
 	struct shunt_outside *outside = arg;
 	char text[16] = "none";
-	int cpu = bind(outside->run->outside_cpu);
+	int cpu = bind(outside->run);
 
 	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
 	if (cpu >= 0)

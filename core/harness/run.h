@@ -72,7 +72,7 @@ struct shunt_run {
 	struct shunt_outside *outside; /* NULL: none runs */
 	bool outside_wanted;           /* there will be one */
 	int outside_cpu;               /* set apart for it; -1: none is */
-	cpu_set_t cpus_before;         /* of the process, until one was */
+	cpu_set_t cpus_before;         /* of the process, until one was; empty: unknown */
 	pthread_mutex_t lock;          /* guards outcome and where */
 	char where[64];                /* "warm-up iteration 1 of 1" */
 	struct shunt_outcome outcome;

@@ -248,6 +248,31 @@ static void a_cpu_is_set_apart_where_one_can_be_spared(void **state)
 	shunt_run_free(made);
 }
 
+/* Also beside a worker that is bound to another CPU, and starts the thread. */
+static void else_it_is_on_the_last_one(void **state)
+{
+	cpu_set_t cpus;
+	char spec[128];
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+	if (CPU_COUNT(&cpus) < 2)
+		skip();
+	for (const struct shunt_plugin *p = shunt_registry_places; p->name; p++) {
+		struct shunt_sched *sched;
+		snprintf(spec, sizeof(spec), "%s:place=%s,workers=%d", specs_base(), p->name,
+			CPU_COUNT(&cpus));
+		if (!p->object || shunt_open(&sched, spec, NULL, NULL))
+			continue;
+		shunt_close(sched);
+		struct shunt_run *made = serve(spec);
+		assert_string_equal(fact(made, "outside.apart"), "no");
+		for (int later = atoi(fact(made, "outside.cpu")) + 1; later < CPU_SETSIZE; later++)
+			if (CPU_ISSET(later, &cpus))
+				fail_msg("%s: it is on CPU %s", spec, fact(made, "outside.cpu"));
+		shunt_run_free(made);
+	}
+}
+
 static void *look_where(void *arg)
 {
 	(void)arg;
@@ -361,6 +386,7 @@ int main(void)
 		cmocka_unit_test(a_backend_that_takes_nothing_is_skipped),
 		cmocka_unit_test(no_thread_to_be_had_is_an_error),
 		cmocka_unit_test(a_cpu_is_set_apart_where_one_can_be_spared),
+		cmocka_unit_test(else_it_is_on_the_last_one),
 		cmocka_unit_test(tasks_leave_that_cpu_alone),
 		cmocka_unit_test(a_spinning_real_time_worker_does_not_shut_it_out),
 		cmocka_unit_test(where_nothing_outranks_the_workers_it_is_refused),
