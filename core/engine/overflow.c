@@ -42,9 +42,9 @@ static _Noreturn void overflow(const struct shunt_worker *worker, const struct s
 		bytes * 4 / 1024);
 	if (n >= (int)sizeof(text)) /* a long name */
 		n = sizeof(text) - 1;
-	if (write(STDERR_FILENO, "shunt: ", 7) != 7 || write(STDERR_FILENO, text, (size_t)n) != n ||
-		write(STDERR_FILENO, "\n", 1) != 1)
-		_exit(3);
+	/* Where nobody can be told on standard error, there is still the callback. */
+	if (write(STDERR_FILENO, "shunt: ", 7) == 7 && write(STDERR_FILENO, text, (size_t)n) == n)
+		(void)!write(STDERR_FILENO, "\n", 1);
 	if (last_words)
 		last_words(text);
 	_exit(3);

@@ -67,6 +67,15 @@ class Ends(CommandTest):
         self.assertIn("digger", record["reason"])
         self.assertIn("stack.size", record["reason"])
 
+    def test_stack_overflow_is_recorded_where_nothing_can_be_said(self) -> None:
+        if "-fsanitize" in self.call("version", "--json").json()["flags"]:
+            self.skipTest("a sanitizer keeps its own handler")
+        with open("/dev/full", "w", encoding="ascii") as full:
+            called = subprocess.run([FAULTS, "run", "ucontext", "overflow", "--record", self.kept],
+                                    stdout=subprocess.DEVNULL, stderr=full, env=self.environment, timeout=50)
+        self.assertEqual(called.returncode, 3)
+        self.assertIn("stack overflow in task", self.record(self.kept)["reason"])
+
     def test_a_crash_is_told(self) -> None:
         if "-fsanitize" in self.call("version", "--json").json()["flags"]:
             self.skipTest("a sanitizer keeps its own handlers")
