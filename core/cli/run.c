@@ -437,6 +437,13 @@ static const struct shunt_param options[] = {
 		.help = "=FILE keep the record there, and the machine's manifest in env/ beside "
 			"it"},
 	CLI_FLAG("--force", "replace a record that exists"),
+	{.name = "--digits",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "3",
+		.min = SHUNT_HIST_DIGITS_LEAST,
+		.max = SHUNT_HIST_DIGITS,
+		.help = "=N significant digits of latencies in the record, 2 or 3; with 2 it is "
+			"several times smaller, with the same quantiles and extremes"},
 	{.name = "--arm",
 		.type = SHUNT_PARAM_TEXT,
 		.help = "=NAME the column of the comparison this run belongs to"},

@@ -34,7 +34,8 @@ void cli_record_what_was_run(struct shunt_record *record, const struct shunt_out
 			outcome->checks[i].actual, outcome->checks[i].ok);
 }
 
-static void add_results(struct shunt_record *record, const struct shunt_outcome *outcome)
+static void add_results(struct shunt_record *record, const struct shunt_outcome *outcome,
+	unsigned digits)
 {
 	for (size_t i = 0; i < outcome->iteration_count; i++)
 		shunt_record_iteration(record, outcome->iterations[i].wall_ns,
@@ -54,7 +55,7 @@ static void add_results(struct shunt_record *record, const struct shunt_outcome 
 	}
 	for (size_t i = 0; i < outcome->series_count; i++)
 		shunt_record_series(record, outcome->series[i].name, outcome->series[i].unit,
-			&outcome->series[i].hist);
+			&outcome->series[i].hist, digits);
 	if (outcome->status == SHUNT_RECORD_OK)
 		shunt_record_usage(record, &outcome->usage);
 }
@@ -109,7 +110,7 @@ struct shunt_record *cli_run_record(const struct cli_run *run, const struct shun
 		return NULL;
 	}
 	cli_record_what_was_run(record, outcome);
-	add_results(record, outcome);
+	add_results(record, outcome, (unsigned)shunt_value_int(options, "--digits"));
 	add_probes(record, outcome);
 	if (outcome->clock.read_cost_ns > 0)
 		shunt_record_clock(record, &outcome->clock);

@@ -37,6 +37,20 @@ void shunt_hist_reset(struct shunt_hist *hist)
 	*hist = (struct shunt_hist){.bucket = hist->bucket, .min = UINT64_MAX};
 }
 
+unsigned shunt_hist_merged_index(unsigned index, unsigned digits)
+{
+	const unsigned half_bits = SHUNT_HIST_HALF_BITS_LEAST;
+	uint64_t value = shunt_hist_low(index);
+
+	if (digits >= SHUNT_HIST_DIGITS)
+		return index;
+	/* As shunt_hist_index, with fewer bits kept. */
+	unsigned bits = 64u - (unsigned)__builtin_clzll(value | ((2u << half_bits) - 1));
+	unsigned shift = bits - (half_bits + 1);
+
+	return (shift << half_bits) + (unsigned)(value >> shift);
+}
+
 void shunt_hist_merge(struct shunt_hist *into, const struct shunt_hist *from)
 {
 	for (unsigned i = 0; i < SHUNT_HIST_BUCKETS; i++)

@@ -10,9 +10,13 @@
  *   index i holds  low(i) .. low(i) + 2^shift - 1,  where for i < 2048 shift = 0 and low = i,
  *   else           shift = i / 1024 - 1  and  low = (1024 + i mod 1024) << shift
  *
- * which is all that a reader of a record needs. Values beyond 2^62 - 1 (146 years) are counted in
- * the last bucket and in `over`; values below zero, which only a faulty probe can give, are counted
- * as zero and in `negative`. Neither is silent, and the sum and the extremes hold what was counted.
+ * which is all that a reader of a record needs. A record may keep 2 digits instead of 3; then 128
+ * stands for 1,024, 256 for 2048 and 8 for 11 in this rule. Such a bucket is a union of whole ones,
+ * so that counts are merged without error (shunt_hist_merged_index).
+ *
+ * Values beyond 2^62 - 1 (146 years) are counted in the last bucket and in `over`; values below
+ * zero, which only a faulty probe can give, are counted as zero and in `negative`. Neither is
+ * silent, and the sum and the extremes hold what was counted.
  *
  * Idea: Gil Tene's HdrHistogram. Not thread-safe: one per worker, merged afterwards.
  */
@@ -29,6 +33,10 @@
 #define SHUNT_HIST_MAX       ((UINT64_C(1) << 62) - 1)
 /* index(SHUNT_HIST_MAX) + 1: its shift is 51. */
 #define SHUNT_HIST_BUCKETS (51u * SHUNT_HIST_HALF + 2 * SHUNT_HIST_HALF)
+
+/* The coarsest that a record may keep. */
+#define SHUNT_HIST_DIGITS_LEAST    2
+#define SHUNT_HIST_HALF_BITS_LEAST 7
 
 /* Quantiles are asked for in millionths, so that ranks are exact: p99.9 is 999000. */
 #define SHUNT_HIST_PPM 1000000u
@@ -77,6 +85,12 @@ static inline uint64_t shunt_hist_high(unsigned index)
 		return index;
 	return shunt_hist_low(index) + (UINT64_C(1) << (index / SHUNT_HIST_HALF - 1)) - 1;
 }
+
+/**
+ * The bucket of `digits` significant digits (2 or 3) that holds all values of bucket `index`; with
+ * 3 digits that is `index` itself. Ascends with `index`, without leaving one out.
+ */
+unsigned shunt_hist_merged_index(unsigned index, unsigned digits);
 
 /** Counts one value, in nanoseconds (or any other unit of one's own). */
 static inline void shunt_hist_record(struct shunt_hist *hist, int64_t value)

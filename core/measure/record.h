@@ -83,9 +83,13 @@ void shunt_record_iteration(struct shunt_record *record, uint64_t wall_ns, uint6
 void shunt_record_cold(struct shunt_record *record, uint64_t wall_ns);
 void shunt_record_warmup(struct shunt_record *record, unsigned count);
 
-/** A histogram, with the quantiles that have enough samples behind them. */
+/**
+ * A histogram, with the quantiles that have enough samples behind them.
+ * @digits: 2 or 3, the significant digits that its buckets are kept to. All else (quantiles,
+ * extremes, sum) is the same for both.
+ */
 void shunt_record_series(struct shunt_record *record, const char *name, const char *unit,
-	const struct shunt_hist *hist);
+	const struct shunt_hist *hist, unsigned digits);
 
 void shunt_record_check(struct shunt_record *record, const char *name, const char *expected,
 	const char *actual, bool ok);

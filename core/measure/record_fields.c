@@ -9,6 +9,7 @@
 #include "core/measure/record_internal.h"
 #include "core/measure/usage.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -38,13 +39,30 @@ static json_t *quantiles_json(const struct shunt_hist *hist)
 	return made;
 }
 
-static json_t *buckets_json(const struct shunt_hist *hist)
+/* One bucket, and in *at where the next one begins; false: there is none. */
+static bool merged_bucket(const struct shunt_hist *hist, unsigned digits, unsigned *at,
+	unsigned *index, uint64_t *count)
+{
+	uint64_t more;
+
+	if (!shunt_hist_next(hist, at, count))
+		return false;
+	*index = shunt_hist_merged_index(*at, digits);
+	for (++*at; shunt_hist_next(hist, at, &more); ++*at) {
+		if (shunt_hist_merged_index(*at, digits) != *index)
+			break;
+		*count += more;
+	}
+	return true;
+}
+
+static json_t *buckets_json(const struct shunt_hist *hist, unsigned digits)
 {
 	json_t *made = json_array();
-	unsigned index = 0;
+	unsigned at = 0, index;
 	uint64_t count;
 
-	for (; made && shunt_hist_next(hist, &index, &count); index++) {
+	while (made && merged_bucket(hist, digits, &at, &index, &count)) {
 		if (json_array_append_new(made,
 			    json_pack("[i, o]", (int)index, shunt_json_uint(count))) < 0) {
 			json_decref(made);
@@ -55,15 +73,19 @@ static json_t *buckets_json(const struct shunt_hist *hist)
 }
 
 void shunt_record_series(struct shunt_record *record, const char *name, const char *unit,
-	const struct shunt_hist *hist)
+	const struct shunt_hist *hist, unsigned digits)
 {
 	json_t *series;
 
 	if (!shunt_record_name_fits(record, name))
 		return;
+	if (digits < SHUNT_HIST_DIGITS_LEAST || digits > SHUNT_HIST_DIGITS) {
+		shunt_record_spoil(record, -EINVAL, "a series has 2 or 3 digits, not %u", digits);
+		return;
+	}
 	series = json_pack("{s:s, s:o, s:o, s:i, s:o, s:o}", "unit", unit, "count",
 		shunt_json_uint(hist->count), "sum", shunt_json_uint128(hist->sum), "digits",
-		SHUNT_HIST_DIGITS, "buckets", buckets_json(hist), "quantiles",
+		(int)digits, "buckets", buckets_json(hist, digits), "quantiles",
 		quantiles_json(hist));
 	if (series && hist->count) {
 		json_object_set_new(series, "min", shunt_json_uint(hist->min));

@@ -26,17 +26,20 @@ QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
 class Curve:
-    """One arm at one point: its pooled histogram, its tail and the marked quantiles."""
+    """One arm at one point: its pooled histogram, its tail and the marked quantiles.
+
+    Records of 2 and of 3 significant digits are pooled in buckets of 2."""
 
     def __init__(self, panel: str, series: str, many: list[dict]):
         self.panel, self.series, self.n = panel, series, len(many)
         pooled = rec.pool(many)
-        self.count, self.unit, digits = pooled["count"], pooled["unit"], pooled["digits"]
+        self.count, self.unit = pooled["count"], pooled["unit"]
+        digits = self.digits = pooled["digits"]
         index = {i: k for k, (i, _) in enumerate(pooled["buckets"])}
         self.values = np.array([float(rec.hist_value(i, digits)) for i in index])
         counts = np.zeros((len(many), len(index)))
         for row, one in enumerate(many):
-            for i, n in one["buckets"]:
+            for i, n in rec.coarsen(one, digits)["buckets"]:
                 counts[row, index[i]] = n
         self.qs = [q for q in QUANTILES if rec.enough_samples(self.count, q)]
         self.points = stats.pooled_quantiles(counts.sum(axis=0), self.values, self.qs)
@@ -78,9 +81,12 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     shown = f"Share of {_figure.pretty(series)} samples beyond a value" if not ctx.get("caption") \
         else ""
     samples = [c.count for c in curves]
+    coarse = ["Values are upper ends of buckets at most 0.8 % wide"] \
+        if any(c.digits == 2 for c in curves) else []
     return _figure.Drawing(columns, rows, [
         shown, f"{_figure.span(samples)} samples a curve",
-        "Bars at p50, p90, p99 and p99.9 are 95 % bootstrap intervals over whole processes"],
+        "Bars at p50, p90, p99 and p99.9 are 95 % bootstrap intervals over whole processes",
+        *coarse],
         list(dict.fromkeys(c.series for c in curves)), [c.n for c in curves], True,
         {"curves": curves, "series": series}, table_of(curves))
 

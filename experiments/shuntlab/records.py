@@ -194,6 +194,13 @@ def hist_bounds(index: int, digits: int) -> tuple[int, int]:
     return low, low + (1 << shift) - 1
 
 
+def hist_index(value: int, digits: int) -> int:
+    """The bucket of a value: the inverse of hist_bounds."""
+    half_bits = sub_bucket_half_bits(digits)
+    shift = max(0, value.bit_length() - 1 - half_bits)
+    return (shift << half_bits) + (value >> shift)
+
+
 def sub_bucket_half_bits(digits: int) -> int:
     """log2 of half the linear buckets that keep `digits` significant decimal digits."""
     return math.ceil(math.log2(2 * 10 ** digits)) - 1
@@ -229,18 +236,34 @@ def enough_samples(count: int, q: float) -> bool:
     return count >= math.log(0.025) / math.log(tail)
 
 
+def coarsen(series: dict[str, Any], digits: int) -> dict[str, Any]:
+    """The series with buckets of no more than `digits` digits; itself where it has no more.
+
+    Nothing is lost but the width of the buckets: each is a union of finer ones."""
+    if series["digits"] <= digits:
+        return series
+    buckets: dict[int, int] = {}
+    for index, count in series["buckets"]:
+        wider = hist_index(hist_bounds(index, series["digits"])[0], digits)
+        buckets[wider] = buckets.get(wider, 0) + count
+    return {**series, "digits": digits, "buckets": [[i, buckets[i]] for i in sorted(buckets)]}
+
+
 def pool(many: list[dict[str, Any]]) -> dict[str, Any]:
-    """One series holding the samples of all of `many`; they must share unit and digits."""
-    kinds = {(s["unit"], s["digits"]) for s in many}
-    if len(kinds) != 1:
-        raise ValueError(f"cannot pool series of different kinds: {sorted(kinds)}")
+    """One series holding the samples of all of `many`, in the coarsest buckets that one of them has.
+
+    They must share their unit."""
+    units = sorted({s["unit"] for s in many})
+    if len(units) != 1:
+        raise ValueError(f"cannot pool series of different units: {', '.join(units)}")
+    digits = min(s["digits"] for s in many)
     buckets: dict[int, int] = {}
     for series in many:
-        for index, count in series["buckets"]:
+        for index, count in coarsen(series, digits)["buckets"]:
             buckets[index] = buckets.get(index, 0) + count
     full = [s for s in many if s["count"]]
     return {
-        "unit": many[0]["unit"], "digits": many[0]["digits"],
+        "unit": units[0], "digits": digits,
         "count": sum(s["count"] for s in many),
         "min": min((s["min"] for s in full), default=0),
         "max": max((s["max"] for s in full), default=0),

@@ -22,23 +22,14 @@ from shuntlab import records as rec
 Model = Callable[..., dict[str, Any]]
 
 
-def hist_index(value: int, digits: int = 3) -> int:
-    """The bucket of a value: the inverse of records.hist_bounds."""
-    half_bits = rec.sub_bucket_half_bits(digits)
-    half = 1 << half_bits
-    if value < 2 * half:
-        return value
-    shift = value.bit_length() - 1 - half_bits
-    return (shift + 1) * half + (value >> shift) - half
-
-
-def series(samples: list[float], unit: str = "ns") -> dict[str, Any]:
+def series(samples: list[float], unit: str = "ns", digits: int = 3) -> dict[str, Any]:
     whole = [max(0, int(s)) for s in samples]
     buckets: dict[int, int] = {}
     for s in whole:
-        buckets[hist_index(s)] = buckets.get(hist_index(s), 0) + 1
+        index = rec.hist_index(s, digits)
+        buckets[index] = buckets.get(index, 0) + 1
     made: dict[str, Any] = {"unit": unit, "count": len(whole), "sum": str(sum(whole)) if sum(whole)
-                            else 0, "digits": 3,
+                            else 0, "digits": digits,
                             "buckets": [[i, buckets[i]] for i in sorted(buckets)], "quantiles": {}}
     if whole:
         made |= {"min": min(whole), "max": max(whole)}

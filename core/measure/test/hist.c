@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, a histogram counts every value in the bucket its header says, to 3 digits. */
+/* If this passes, a histogram counts every value in the bucket its header says, and merges without error. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,6 +52,71 @@ static void known_indices_stay(void **state)
 	assert_int_equal(shunt_hist_index(4096), 3072);
 	assert_int_equal(shunt_hist_index(1000000), 11169);
 	assert_int_equal(shunt_hist_index(100000000), 17909);
+}
+
+/* The rule of the header for 2 digits, written down once more. */
+static unsigned coarse_index(uint64_t value)
+{
+	unsigned shift = 0;
+
+	while (value >> shift >= 256)
+		shift++;
+	return 128 * shift + (unsigned)(value >> shift);
+}
+
+static uint64_t coarse_low(unsigned index)
+{
+	return index < 256 ? index : (uint64_t)(128 + index % 128) << (index / 128 - 1);
+}
+
+static uint64_t coarse_high(unsigned index)
+{
+	return coarse_low(index + 1) - 1;
+}
+
+static void a_coarse_bucket_is_a_union_of_fine_ones(void **state)
+{
+	unsigned last = 0;
+
+	(void)state;
+	assert_int_equal(shunt_hist_merged_index(0, 2), 0);
+	for (unsigned i = 0; i < SHUNT_HIST_BUCKETS; i++) {
+		unsigned index = shunt_hist_merged_index(i, 2);
+		bool first = i == 0 || index != last;
+
+		assert_int_equal(shunt_hist_merged_index(i, 3), i);
+		/* All of a fine bucket is in one coarse one, */
+		assert_int_equal(index, coarse_index(shunt_hist_low(i)));
+		assert_int_equal(index, coarse_index(shunt_hist_high(i)));
+		/* which begins and ends where a fine one does, and none is left out. */
+		assert_true(first ? shunt_hist_low(i) == coarse_low(index) : index == last);
+		if (first && i > 0) {
+			assert_int_equal(index, last + 1);
+			assert_int_equal(shunt_hist_high(i - 1), coarse_high(last));
+		}
+		assert_true((coarse_high(index) - coarse_low(index)) * 100 <= coarse_low(index));
+		last = index;
+	}
+	assert_int_equal(coarse_high(last), SHUNT_HIST_MAX);
+}
+
+static void every_value_is_in_its_coarse_bucket(void **state)
+{
+	uint64_t x = 88172645463325252u;
+
+	(void)state;
+	for (int i = 0; i < 1000000; i++) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		uint64_t value = x >> (2 + x % 60);
+		unsigned index = shunt_hist_merged_index(shunt_hist_index(value), 2);
+
+		assert_int_equal(index, coarse_index(value));
+		assert_true(coarse_low(index) <= value && value <= coarse_high(index));
+	}
+	assert_int_equal(shunt_hist_merged_index(shunt_hist_index(255), 2), 255);
+	assert_int_equal(shunt_hist_merged_index(shunt_hist_index(256), 2), 256);
+	assert_int_equal(shunt_hist_merged_index(shunt_hist_index(257), 2), 256);
+	assert_int_equal(shunt_hist_merged_index(shunt_hist_index(1000000), 2), 1780);
 }
 
 static void extremes_and_sum_are_exact(void **state)
@@ -199,6 +264,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_bucket_follows_the_last_one),
 		cmocka_unit_test(known_indices_stay),
+		cmocka_unit_test(a_coarse_bucket_is_a_union_of_fine_ones),
+		cmocka_unit_test(every_value_is_in_its_coarse_bucket),
 		EACH(extremes_and_sum_are_exact),
 		EACH(faulty_values_are_counted_as_such),
 		EACH(quantiles_bound_the_order_statistic_from_above),

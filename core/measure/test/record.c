@@ -109,12 +109,13 @@ static struct shunt_record *complete(uint64_t repetition)
 	shunt_interference_read(&now, "");
 	shunt_record_interference(record, &now, &now);
 	assert_int_equal(shunt_hist_init(&hist), 0);
-	shunt_record_series(record, "nothing", "ns", &hist);
+	shunt_record_series(record, "nothing", "ns", &hist, 3);
 	for (int64_t i = 0; i < 4000; i++)
 		shunt_hist_record(&hist, i * i * 997);
 	shunt_hist_record(&hist, INT64_MAX);
 	shunt_hist_record(&hist, -5);
-	shunt_record_series(record, "lateness", "ns", &hist);
+	shunt_record_series(record, "lateness", "ns", &hist, 3);
+	shunt_record_series(record, "lateness.coarse", "ns", &hist, 2);
 	shunt_hist_fini(&hist);
 	return record;
 }
@@ -188,6 +189,59 @@ static void quantiles_without_samples_are_absent(void **state)
 				 json_object_get(get(record, "series", "nothing"), "quantiles")),
 		0);
 	shunt_record_free(record);
+}
+
+static void fewer_digits_change_nothing_but_the_buckets(void **state)
+{
+	struct shunt_record *record = complete(1);
+	json_t *fine = get(record, "series", "lateness"),
+	       *coarse = get(record, "series", "lateness.coarse");
+	json_t *fine_buckets = json_object_get(fine, "buckets"),
+	       *coarse_buckets = json_object_get(coarse, "buckets");
+
+	(void)state;
+	assert_int_equal(json_integer_value(json_object_get(fine, "digits")), 3);
+	assert_int_equal(json_integer_value(json_object_get(coarse, "digits")), 2);
+	assert_true(json_array_size(coarse_buckets) * 3 < json_array_size(fine_buckets));
+	/* The counts add up to those of the fine buckets within, in order and none left over. */
+	size_t at = 0;
+
+	for (size_t i = 0; i < json_array_size(coarse_buckets); i++) {
+		json_t *bucket = json_array_get(coarse_buckets, i), *within;
+		json_int_t left = json_integer_value(json_array_get(bucket, 1));
+
+		while (left > 0 && (within = json_array_get(fine_buckets, at++))) {
+			json_int_t index = json_integer_value(json_array_get(within, 0));
+
+			assert_int_equal(shunt_hist_merged_index((unsigned)index, 2),
+				json_integer_value(json_array_get(bucket, 0)));
+			left -= json_integer_value(json_array_get(within, 1));
+		}
+		assert_int_equal(left, 0);
+	}
+	assert_int_equal(at, json_array_size(fine_buckets));
+	json_object_del(fine, "digits"), json_object_del(fine, "buckets");
+	json_object_del(coarse, "digits"), json_object_del(coarse, "buckets");
+	assert_true(json_equal(fine, coarse));
+	shunt_record_free(record);
+}
+
+static void other_digits_are_refused(void **state)
+{
+	static const unsigned others[] = {0, 1, 4};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		struct shunt_record *record = complete(1);
+		struct shunt_hist hist;
+
+		assert_int_equal(shunt_hist_init(&hist), 0);
+		shunt_record_series(record, "lateness", "ns", &hist, others[i]);
+		assert_int_equal(shunt_record_finish(record, env, &err), -EINVAL);
+		assert_non_null(strstr(err.text, "2 or 3 digits"));
+		shunt_hist_fini(&hist);
+		shunt_record_free(record);
+	}
 }
 
 static void every_end_of_a_run_has_a_record(void **state)
@@ -381,6 +435,8 @@ int main(void)
 		cmocka_unit_test(a_good_run_is_written_with_its_manifest),
 		cmocka_unit_test(nothing_that_is_not_finite_gets_in),
 		cmocka_unit_test(quantiles_without_samples_are_absent),
+		cmocka_unit_test(fewer_digits_change_nothing_but_the_buckets),
+		cmocka_unit_test(other_digits_are_refused),
 		cmocka_unit_test(every_end_of_a_run_has_a_record),
 		cmocka_unit_test(a_wrong_answer_cannot_be_ok),
 		cmocka_unit_test(an_ok_run_must_be_whole),
