@@ -3,8 +3,9 @@
 
 `shunt` is the testbed itself; the others are foreign runtimes under the same contract (drivers/
 holds asyncio and Go). A driver understands `run BACKEND WORKLOAD key=value … --seed --warmup
---iters --arm --repetition --block --record FILE` and `version --json`, which gives its build_id. One
-that cannot be had here is absent with a reason; an experiment says what it left out, and goes on.
+--iters --arm --repetition --block --record FILE`, --digits where an experiment says how many, and
+`version --json`, which gives its build_id. One that cannot be had here is absent with a reason; an
+experiment says what it left out, and goes on.
 """
 
 from __future__ import annotations

@@ -59,6 +59,11 @@ def share(total: int, parts: int, index: int) -> int:
     return total // parts + (index < total % parts)
 
 
+# Those of core/measure/record_fields.c.
+QUANTILES = {"p50": .5, "p90": .9, "p95": .95, "p99": .99, "p99.9": .999, "p99.99": .9999,
+             "p99.999": .99999}
+
+
 class Series:
     """core/measure/hist.h in Python: log-linear, three significant digits."""
 
@@ -78,7 +83,8 @@ class Series:
         self.least = min(self.least, value)
         self.greatest = max(self.greatest, value)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, digits: int = 3) -> dict[str, Any]:
+        """As a record holds it. The quantiles are those of 3 digits, however many are kept."""
         made: dict[str, Any] = {
             "unit": self.unit, "count": self.count, "digits": 3,
             "sum": self.sum if self.sum < 1 << 53 else str(self.sum),
@@ -89,9 +95,9 @@ class Series:
             made["min"], made["max"] = self.least, self.greatest
             made["quantiles"] = {
                 name: records.quantile(made, q)
-                for name, q in (("p50", .5), ("p90", .9), ("p99", .99), ("p99.9", .999))
+                for name, q in QUANTILES.items()
                 if records.enough_samples(self.count, q)}
-        return made
+        return records.coarsen(made, digits)
 
 
 class Run:
@@ -175,7 +181,7 @@ def _real(text: str) -> float | None:
 # ---- the command line --------------------------------------------------------------------------
 
 _OPTIONS = {"seed": "42", "warmup": "1", "iters": "5", "record": "", "arm": "", "repetition": "0",
-            "block": "", "redact": ""}
+            "block": "", "redact": "", "digits": "3"}
 
 
 def parse(words: list[str]) -> tuple[list[str], dict[str, str], bool]:
@@ -209,6 +215,8 @@ def parse(words: list[str]) -> tuple[list[str], dict[str, str], bool]:
             raise Usage(f"--{name} {options[name]!r} is not a whole number of at least {least}")
     if int(options["seed"]) > MASK:
         raise Usage(f"--seed {options['seed']} is more than 64 bits hold")
+    if options["digits"] not in ("2", "3"):
+        raise Usage(f"--digits {options['digits']!r} is not 2 or 3")
     return plain, options, as_json
 
 
@@ -295,6 +303,8 @@ def _perform(workload, run: Run, record: dict[str, Any], options: dict[str, str]
         if run.facts:
             record["facts"] = run.facts
         _iterate(workload, run, record, int(options["warmup"]), int(options["iters"]))
+        record["series"] = {key: s.document(int(options["digits"]))
+                            for key, s in run.series.items() if s.count}
     except Skip as e:
         record.update(status="skipped", reason=str(e))
     except Failure as e:
@@ -342,7 +352,6 @@ def _iterate(workload, run: Run, record: dict[str, Any], warmup: int, iters: int
                                "better": kinds[key][1]} for key, many in history.items()}
     record["usage"] = _usage(before, resource.getrusage(resource.RUSAGE_SELF))
     record["counters"] = run.counters
-    record["series"] = {key: s.document() for key, s in run.series.items() if s.count}
 
 
 def _usage(before, after) -> dict[str, int]:

@@ -106,6 +106,28 @@ class Work(Case):
             for name, names in series.items():
                 self.assertEqual(names, series[next(iter(series))], (workload, name))
 
+    def test_every_driver_keeps_as_many_digits_as_it_is_told(self):
+        params = ["tasks=500", "sleeps=8", "period=1ms"]
+        for name in HERE:
+            fine, coarse = (self.run_one(name, "timers", params, **o)["series"]["lateness"]
+                            for o in ({}, {"digits": 2}))
+            self.assertEqual((fine["digits"], coarse["digits"]), (3, 2), name)
+            for s in (fine, coarse):
+                self.assertEqual({*s["quantiles"]}, {"p50", "p90", "p95", "p99", "p99.9"}, name)
+                for q, value in s["quantiles"].items():
+                    self.assertEqual(records.hist_index(value, s["digits"]), records.hist_index(
+                        records.quantile(s, float(q[1:]) / 100), s["digits"]), (name, q))
+            # Three digits are still what the quantiles are computed from.
+            exact = {records.hist_bounds(records.hist_index(v, 3), 3)[1]
+                     for v in coarse["quantiles"].values()} | {coarse["max"]}
+            self.assertLessEqual({*coarse["quantiles"].values()}, exact, name)
+            self.assertLess(len({i >> 7 for i, _ in coarse["buckets"]}), 64)
+
+    def test_other_digits_are_refused(self):
+        for name in HERE:
+            done = self.run_one(name, "timers", [], code=2, digits=4)
+            self.assertRegex(done.stderr, "--digits.*4")
+
     def test_open_loops_have_one_table(self):
         """Whatever the law, its hash is that of shunt; numbers that may not be believed are skipped."""
         for law in ("fixed", "exponential", "bimodal", "extreme", "lognormal", "mix"):
@@ -287,6 +309,38 @@ class Parts(unittest.TestCase):
             low, high = records.hist_bounds(index, 3)
             self.assertTrue(any(low <= v <= high for v in values))
         self.assertEqual(records._check_series(s.document()), [])
+
+    def test_series_of_two_digits(self):
+        s, value = foreign.Series(), 1
+        for _ in range(5000):
+            value = value * 6364136223846793005 + 1442695040888963407 & foreign.MASK
+            s.record(value >> (2 + value % 61))
+        fine, coarse = s.document(), s.document(2)
+        self.assertEqual(records._check_series(coarse), [])
+        self.assertEqual({k: v for k, v in fine.items() if k not in ("digits", "buckets")},
+                         {k: v for k, v in coarse.items() if k not in ("digits", "buckets")})
+        counts = dict(map(tuple, coarse["buckets"]))
+        for index, count in fine["buckets"]:
+            low, high = records.hist_bounds(index, 3)
+            wider = records.hist_index(low, 2)
+            below, above = records.hist_bounds(wider, 2)
+            self.assertTrue(below <= low and high <= above)
+            counts[wider] -= count
+        self.assertEqual({*counts.values()}, {0})
+
+    def test_series_of_different_digits_are_pooled(self):
+        one, two = foreign.Series(), foreign.Series()
+        for v in range(1, 200_000, 17):
+            one.record(v)
+            two.record(3 * v)
+        fine = records.pool([one.document(), two.document()])
+        mixed = records.pool([one.document(), two.document(2)])
+        self.assertEqual(mixed, records.coarsen(fine, 2))
+        self.assertEqual(mixed, records.pool([one.document(2), two.document()]))
+        self.assertEqual(fine["digits"], 3)
+        other = {**two.document(), "unit": "1"}
+        with self.assertRaisesRegex(ValueError, "different units: 1, ns"):
+            records.pool([one.document(), other])
 
     def test_shares(self):
         self.assertEqual([foreign.share(10, 4, i) for i in range(4)], [3, 3, 2, 2])

@@ -25,6 +25,7 @@ type options struct {
 	record, arm   string
 	block         string
 	repetition    int
+	digits        int
 	asJSON        bool
 	redact        bool
 	backend       string
@@ -48,7 +49,7 @@ func number(name, text string, least int) int {
 }
 
 func parse(words []string) options {
-	o := options{seed: 42, warmup: 1, iters: 5, given: map[string]string{}}
+	o := options{seed: 42, warmup: 1, iters: 5, digits: 3, given: map[string]string{}}
 	var plain []string
 	for i := 0; i < len(words); i++ {
 		word := words[i]
@@ -90,6 +91,10 @@ func (o *options) set(name, value string) {
 		o.iters = number(name, value, 1)
 	case "repetition":
 		o.repetition = number(name, value, 0)
+	case "digits":
+		if o.digits = number(name, value, 2); o.digits > 3 {
+			usage("--digits %q is not 2 or 3", value)
+		}
 	case "record":
 		o.record = value
 	case "arm":

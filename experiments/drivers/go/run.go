@@ -180,7 +180,7 @@ func iterations(r *run, w workload, record object, o options) string {
 			"better": kinds[name].better}
 	}
 	for name, s := range r.kept {
-		if document := s.document(); document != nil {
+		if document := s.document(o.digits); document != nil {
 			all[name] = document
 		}
 	}

@@ -50,6 +50,25 @@ func bucketOf(value uint64) uint32 {
 	return uint32(shift<<10) + uint32(value>>shift)
 }
 
+// merged are the same counts in buckets of two digits: the rule of bucketOf with 128 for 1024. Each is a
+// union of finer ones.
+func merged(buckets [][2]uint64) [][2]uint64 {
+	made := [][2]uint64{}
+	for _, b := range buckets {
+		value, shift := greatestOf(uint32(b[0])), 0
+		if length := bits.Len64(value); length > 8 {
+			shift = length - 8
+		}
+		index := uint64(shift)<<7 + value>>uint(shift)
+		if last := len(made) - 1; last >= 0 && made[last][0] == index {
+			made[last][1] += b[1]
+		} else {
+			made = append(made, [2]uint64{index, b[1]})
+		}
+	}
+	return made
+}
+
 // greatestOf is the value that a bucket is reported as.
 func greatestOf(index uint32) uint64 {
 	if index < 2048 {
@@ -79,8 +98,8 @@ func (s *series) record(task int64, value int64) {
 	h.Unlock()
 }
 
-// document is the series as a record holds it; nil when it is empty.
-func (s *series) document() map[string]interface{} {
+// document is the series as a record holds it, to so many digits; nil when it is empty.
+func (s *series) document(digits int) map[string]interface{} {
 	all := shard{buckets: map[uint32]uint64{}, least: math.MaxUint64}
 	for i := range s.shard {
 		h := &s.shard[i]
@@ -100,10 +119,10 @@ func (s *series) document() map[string]interface{} {
 	if all.count == 0 {
 		return nil
 	}
-	return all.document(s.unit)
+	return all.document(s.unit, digits)
 }
 
-func (h *shard) document(unit string) map[string]interface{} {
+func (h *shard) document(unit string, digits int) map[string]interface{} {
 	order := make([]int, 0, len(h.buckets))
 	for index := range h.buckets {
 		order = append(order, int(index))
@@ -114,12 +133,16 @@ func (h *shard) document(unit string) map[string]interface{} {
 		buckets = append(buckets, [2]uint64{uint64(index), h.buckets[uint32(index)]})
 	}
 	quantiles := map[string]uint64{}
-	for name, q := range map[string]float64{"p50": .5, "p90": .9, "p99": .99, "p99.9": .999} {
+	for name, q := range map[string]float64{"p50": .5, "p90": .9, "p95": .95, "p99": .99,
+		"p99.9": .999, "p99.99": .9999, "p99.999": .99999} {
 		if float64(h.count) >= math.Log(0.025)/math.Log(q) {
 			quantiles[name] = h.quantile(buckets, q)
 		}
 	}
-	made := map[string]interface{}{"unit": unit, "count": h.count, "digits": 3,
+	if digits == 2 {
+		buckets = merged(buckets)
+	}
+	made := map[string]interface{}{"unit": unit, "count": h.count, "digits": digits,
 		"sum": strconv.FormatUint(h.sum, 10), "min": h.least, "max": h.greatest,
 		"buckets": buckets, "quantiles": quantiles}
 	if h.negative > 0 {
