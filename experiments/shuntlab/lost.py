@@ -56,11 +56,11 @@ def run_id(record: dict[str, Any]) -> str:
 
 
 def write_record(file: Path, record: dict[str, Any]) -> None:
-    """Whole or not at all: a temporary name, synced, renamed."""
+    """One line, as `shunt` writes it; whole or not at all: a temporary name, synced, renamed."""
     fresh = file.with_name(file.name + ".tmp")
     try:
         with open(fresh, "w", encoding="utf-8") as out:
-            json.dump(record, out, ensure_ascii=False, indent=1)
+            json.dump(record, out, ensure_ascii=False, separators=(",", ":"))
             out.write("\n")
             out.flush()
             os.fsync(out.fileno())
