@@ -22,6 +22,7 @@ The plan (`shunt.plan/1`), as every reader may rely on it:
     created, seed  a date; the experiment's seed, as a string
     repetitions    process invocations per point and arm
     warmup, iters, timeout_s, order ("rounds")
+    digits         of the records' series, 2 or 3, handed to every driver; absent: each driver's own, 3
     margin, alpha  the practical margin of a verdict (0.02) and the error rate (0.05)
     baseline       the name of the arm the others are compared with
     control        the name of the A/A arm (the baseline again), or ""

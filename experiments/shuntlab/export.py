@@ -128,7 +128,7 @@ def _fill(db: Any, columns: list[str], rows: list[dict[str, Any]],
                    ([_cell(row.get(c)) for c in columns] for row in rows))
     db.execute("CREATE TABLE metrics (run_id, name, value, unit, better)")
     db.execute("CREATE TABLE iterations (run_id, number, wall_ns, cpu_ns, ops)")
-    db.execute("CREATE TABLE buckets (run_id, series, bucket, count)")
+    db.execute("CREATE TABLE buckets (run_id, series, digits, bucket, count)")
     db.execute("CREATE TABLE checks (run_id, name, expected, actual, ok)")
     db.execute("CREATE TABLE records (run_id, json)")
     for r in records:
@@ -143,8 +143,9 @@ def _fill_one(db: Any, r: dict[str, Any]) -> None:
     db.executemany("INSERT INTO iterations VALUES (?, ?, ?, ?, ?)",
                    [(run, i, _cell(it.get("wall_ns")), _cell(it.get("cpu_ns")),
                      _cell(it.get("ops"))) for i, it in enumerate(r["iterations"], 1)])
-    db.executemany("INSERT INTO buckets VALUES (?, ?, ?, ?)",
-                   [(run, name, i, n) for name, s in r["series"].items() for i, n in s["buckets"]])
+    db.executemany("INSERT INTO buckets VALUES (?, ?, ?, ?, ?)",
+                   [(run, name, s["digits"], i, n) for name, s in r["series"].items()
+                    for i, n in s["buckets"]])
     db.executemany("INSERT INTO checks VALUES (?, ?, ?, ?, ?)",
                    [(run, c["name"], c["expected"], c["actual"], int(c["ok"]))
                     for c in r["checks"]])

@@ -285,6 +285,8 @@ class _Freezer:
                 rows.append({**rows[-1], "name": control,
                              "why": "the baseline again: what no difference looks like"})
         used = sorted({a["driver"] for a in rows})
+        # Absent unless asked for, as in the plans that were made before there was a choice.
+        kept = {} if e.digits is None else {"digits": e.digits}
         return {
             "schema": campaign.PLAN_SCHEMA, "plan_id": "",
             "experiment": {"name": e.name, "title": e.title, "question": e.question,
@@ -292,7 +294,7 @@ class _Freezer:
                            "sha256": e.sha256},
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seed": str(e.seed), "repetitions": e.repetitions, "warmup": e.warmup,
-            "iters": e.iters, "timeout_s": e.timeout_s, "order": "rounds", "margin": e.margin,
+            "iters": e.iters, "timeout_s": e.timeout_s, **kept, "order": "rounds", "margin": e.margin,
             "alpha": e.alpha, "cpus": e.cpus, "baseline": e.baseline, "control": control,
             "arms": rows, "points": points, "blocks": blocks(e.seed, e.repetitions, points),
             "metrics": e.metrics, "expect": e.expect, "figures": e.figures,
@@ -401,6 +403,8 @@ def run_arguments(plan: dict[str, Any], block: dict[str, Any], arm: str) -> list
         value = point.get(key) if point.get(key) is not None else plan.get(key)
         if value is not None:
             words += [f"--{key}", str(value)]
+    if "digits" in plan:
+        words += ["--digits", str(plan["digits"])]
     return words + ["--arm", arm, "--repetition", str(block["repetition"]), "--block", block["id"]]
 
 

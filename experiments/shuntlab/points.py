@@ -4,7 +4,8 @@
 A point is one workload with one set of parameters on one class of machine. Its runs are paired by
 block; two runs on different machines are never a pair. A value is a metric by its name
 (`ns_per_switch`), a quantile of a series (`lateness.p99`), or what the kernel or the scheduler
-counted (`usage.peak_rss_bytes`, `counters.steals`).
+counted (`usage.peak_rss_bytes`, `counters.steals`). A quantile that the record does not hold is read
+from its buckets, and is as exact as they are: to 0.1 % with 3 digits, to 0.8 % with 2.
 """
 
 from __future__ import annotations
@@ -66,8 +67,19 @@ def value_of(record: dict[str, Any], name: str) -> Value | None:
     series = record["series"].get(found["series"]) if found else None
     if series is None or not rec.enough_samples(series["count"], float(found["percent"]) / 100):
         return None
-    number = rec.quantile(series, max(1e-12, float(found["percent"]) / 100))
+    number = series["quantiles"].get(f"p{found['percent']}")
+    if number is None:
+        number = rec.quantile(series, max(1e-12, float(found["percent"]) / 100))
     return Value(float(number), series["unit"], "lower")
+
+
+def digits_of(record: dict[str, Any], name: str) -> int | None:
+    """The significant digits of the buckets that a quantile is read from; None: of none."""
+    found = None if name in record["metrics"] else _QUANTILE.fullmatch(name)
+    series = record["series"].get(found["series"]) if found else None
+    if series is None or f"p{found['percent']}" in series["quantiles"]:
+        return None
+    return series["digits"]
 
 
 def series_of(name: str) -> tuple[str, float] | None:

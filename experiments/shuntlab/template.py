@@ -55,6 +55,10 @@ metrics = ["ns_per_switch"]
 # Confine every run, foreign runtimes too, to these CPUs: "all", a number, or a list like "0,2-3".
 cpus = "all"
 
+# The histograms of latencies in the records, to 3 significant digits or to 2. With 2 a record is several
+# times smaller (curves end up to 0.8 % further right; quantiles, extremes and means are the same).
+#: digits = 2
+
 # Differences smaller than this are called the same.
 margin = 0.02
 

@@ -46,7 +46,7 @@ def _toml_message(file: Path, why: str) -> str:
 _TOP = {"name", "title", "question", "expectation", "backends", "baseline", "control",
         "repetitions", "seed", "warmup", "iters", "timeout", "margin", "alpha", "cpus", "metrics",
         "cost",
-        "arm", "workload", "exclude", "expect", "figure", "driver"}
+        "digits", "arm", "workload", "exclude", "expect", "figure", "driver"}
 _ARM = {"name", "backend", "driver", "why", "each", "optional"}
 _WORKLOAD = {"name", "label", "why", "params", "backend", "arms", "warmup", "iters", "timeout",
              "trace"}
@@ -291,7 +291,8 @@ class _Reader:
             self.get(d, (), "margin", float, 0.02, "between 0 and 1", lambda v: 0 <= v < 1),
             self.get(d, (), "alpha", float, 0.05, "between 0 and 0.5", lambda v: 0 < v < 0.5),
             self.cpus(), self.names(d, (), "metrics"), self.excludes(arms), self.expects(),
-            self.figures(), self.drivers(), self.cost())
+            self.figures(), self.drivers(), self.cost(),
+            self.get(d, (), "digits", int, None, "2 or 3", lambda v: v in (2, 3)))
         self.references(e)
         if self.problems:
             raise SpecError(self.problems)

@@ -663,6 +663,33 @@ class Merging(Lab):
         self.assertIn("demo, other", done.stderr)
 
 
+class Digits(Lab):
+    """How finely series are kept is the plan's to say."""
+
+    def kept(self) -> set:
+        return {r["series"]["lateness"]["digits"] for r in campaign.load_campaign(self.out).ok()}
+
+    def test_a_resumed_campaign_keeps_the_same(self):
+        self.lab("run", self.experiment(more="digits = 2\n"), "--out", self.out, "--block", "1-2")
+        self.experiment()       # the file says nothing of it any more
+        self.lab("run", self.out)
+        self.assertEqual(self.kept(), {2})
+        self.lab("verify", self.out)
+        command = self.lab("status", self.out, "--command", "b0001.asm").stdout
+        self.assertIn("--digits 2", command)
+        done = self.lab("run", self.experiment(), "--out", self.out, code=2)
+        self.assertIn("another plan", done.stderr)
+
+    def test_an_export_says_how_many(self):
+        self.lab("run", self.experiment("asm", n=1, more="digits = 2\n"), "--out", self.out)
+        base = self.root / "x.db"
+        self.lab("export", self.out, "--sqlite", base)
+        db = sqlite3.connect(base)
+        self.addCleanup(db.close)
+        rows = db.execute("SELECT DISTINCT digits, bucket, count FROM buckets").fetchall()
+        self.assertEqual(sorted(rows), [(2, 5, 2), (2, 640, 1)])
+
+
 class Exports(Lab):
     def test_the_three_formats_agree(self):
         self.lab("run", self.experiment("asm fail", n=1), "--out", self.out, code=3)

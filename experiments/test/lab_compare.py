@@ -148,6 +148,35 @@ class Verdicts(Scratch):
         self.assertEqual(self.verdicts(report)["ucontext"], "slower")
 
 
+    def test_a_quantile_that_is_recorded_is_taken_as_it_is(self):
+        from shuntlab import points, records
+        fine = synthetic.series([1000.0 + 7 * i for i in range(1000)])
+        whole = {"metrics": {}, "series": {"lateness": records.coarsen(fine, 2)}}
+        exact = records.quantile(fine, 0.75)
+        coarse = points.value_of(whole, "lateness.p75").number
+        self.assertTrue(exact < coarse < exact * (1 + 1 / 128))
+        whole["series"]["lateness"]["quantiles"] = {"p75": exact}
+        self.assertEqual(points.value_of(whole, "lateness.p75").number, exact)
+
+    def test_campaigns_of_different_digits(self):
+        """Quantiles that the records hold are alike; those read from buckets come with a warning."""
+        def model(arm, point, rng, shared):
+            return {"metrics": {}, "series": {"lateness": [rng.expovariate(1 / 5e4)
+                                                           for _ in range(800)]}}
+        given = {"model": model, "metrics": ["lateness.p75"], "points": [{"workload": "timers"}]}
+        one, two = self.campaign("one", **given), self.campaign("two", **given)
+        self.assertFalse([n for n in analyse([one, two]).notes if "digits" in n])
+        from shuntlab import records
+        for r in two.records:
+            r["series"]["lateness"] = records.coarsen(r["series"]["lateness"], 2)
+        notes = [n for n in analyse([one, two]).notes if "digits" in n]
+        self.assertEqual(len(notes), 1)
+        self.assertIn("lateness.p75", notes[0])
+        for r in one.records + two.records:
+            r["series"]["lateness"]["quantiles"] = {"p75": 70000}
+        self.assertFalse([n for n in analyse([one, two]).notes if "digits" in n])
+
+
 class Campaigns(Scratch):
     def test_two_machines_are_compared_by_ratio_only(self):
         """The second machine is 3 times slower in everything, and its ucontext 1.5 times more."""

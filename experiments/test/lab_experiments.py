@@ -247,6 +247,18 @@ class Plans(Case):
         self.assertIn("ucontext", by_id["yield,tasks=2"]["arms"])
         self.assertNotIn("ucontext", by_id["yield,tasks=1k"]["arms"])
 
+    def test_digits_are_in_the_plan_and_in_every_command(self):
+        plain, coarse = self.freeze(GOOD).plan, self.freeze("digits = 2\n" + GOOD).plan
+        self.assertNotIn("digits", plain)       # as in the plans of old
+        self.assertEqual(coarse["digits"], 2)
+        self.assertNotEqual(plain["plan_id"], coarse["plan_id"])
+        self.assertEqual(plain["blocks"], coarse["blocks"])
+        for arm in coarse["blocks"][0]["order"]:
+            words = plan.run_arguments(coarse, coarse["blocks"][0], arm)
+            self.assertEqual(words[words.index("--digits") + 1], "2")
+            self.assertNotIn("--digits", plan.run_arguments(plain, plain["blocks"][0], arm))
+        self.refused("digits = 4\n" + GOOD, "demo.toml:1: digits: 4 is not 2 or 3")
+
     def test_an_exclusion_that_excludes_nothing_is_said(self):
         f = self.freeze(GOOD + '[[exclude]]\narm = "asm"\nworkload = "ring"\nwhy = "no"\n')
         self.assertIn("excludes nothing", " ".join(f.notes))

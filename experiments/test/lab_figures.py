@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import json
 import math
 import os
 import re
@@ -33,7 +34,7 @@ import _latex
 import _style
 import figure_campaigns as made
 import numpy as np
-from shuntlab import objective
+from shuntlab import objective, records
 from shuntlab.campaign import load_campaign
 
 
@@ -103,6 +104,30 @@ class Truth(Scratch):
         self.assertIn(("tasks 8", "threads", "0.999"), marked)      # 6,000 samples carry p99.9
         beyond = [float(r["quantile"]) for r in rows if not r["low"]]
         self.assertLessEqual(max(beyond), 1 - 3 / 6000)     # and the curve stops before the last
+
+    def test_ccdf_of_two_digits_and_of_both(self):
+        """Coarser buckets move a curve by less than a hundredth, to the right; counts stay."""
+        fine, _ = self.draw("yields", "tail")
+        plain = self.campaign("yields")
+        for name, chosen in (("coarse", lambda r: True), ("mixed", lambda r: r["repetition"] % 2)):
+            folder = self.written[name] = self.root / name
+            shutil.copytree(plain, folder)
+            for file in (folder / "records").glob("*.json"):
+                one = json.loads(file.read_text())
+                if chosen(one):
+                    one["series"] = {k: records.coarsen(s, 2) for k, s in one["series"].items()}
+                    file.write_text(json.dumps(one))
+            rows, _ = self.draw(name, "tail")
+            marked = [[r for r in these if r["low"]] for these in (fine, rows)]
+            self.assertEqual(len(marked[0]), len(marked[1]))
+            for f, c in zip(*marked):
+                self.assertEqual([f[k] for k in ("panel", "series", "quantile", "samples")],
+                                 [c[k] for k in ("panel", "series", "quantile", "samples")])
+                for key in ("value", "low", "high"):
+                    self.assertTrue(1 <= float(c[key]) / float(f[key]) < 1 + 1 / 128, (f, c))
+            if name == "coarse":
+                coarse = rows
+        self.assertEqual(coarse, rows)      # some records of three digits change nothing
 
     def test_heatmap(self):
         rows, _ = self.draw("ablation", "ablation")
