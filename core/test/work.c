@@ -10,7 +10,11 @@
 #include "core/sched.h"
 #include "core/work.h"
 
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
+
+enum { ATTEMPTS = 20 };
 
 /* Of this thread: what others do on the machine must not matter. */
 static int64_t cpu_ns(void)
@@ -37,16 +41,40 @@ static int64_t took(int64_t duration_ns)
 	return best;
 }
 
+static bool within(int64_t value, int64_t least, int64_t most)
+{
+	return value >= least && value <= most;
+}
+
+/* In a process of its own, which calibrates anew: the processor may run at another speed now than it did
+ * then, by more than a factor of two where others have it by halves. */
+static bool as_long_as_asked(void)
+{
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		int64_t one = took(1000000), four = took(4000000);
+
+		_exit(within(one, 500000, 2000000) && within(four, 2000000, 8000000) &&
+					within(four, 2 * one, 8 * one)
+				? 0
+				: 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static void about_as_long_as_asked(void **state)
 {
-	int64_t one = took(1000000), four = took(4000000);
+	bool good = false;
 
 	(void)state;
+	for (int i = 0; i < ATTEMPTS && !good; i++)
+		good = as_long_as_asked();
+	assert_true(good);
 	assert_true(shunt_work_calibrate() > 0);
-	/* The processor may run at another speed now: a factor of two. */
-	assert_in_range(one, 500000, 2000000);
-	assert_in_range(four, 2000000, 8000000);
-	assert_in_range(four, 2 * one, 8 * one);
 }
 
 static void nothing_for_nothing(void **state)

@@ -201,7 +201,7 @@ static void apart(void (*work)(void))
 	pid_t child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		alarm(30);
+		alarm(100);
 		work();
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);

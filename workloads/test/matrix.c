@@ -78,7 +78,7 @@ static bool run_one(const char *spec, const struct shunt_workload *workload, con
 		.seed = 42,
 		.warmup = 1,
 		.iterations = 1,
-		.timeout_ns = UINT64_C(30000000000),
+		.timeout_ns = UINT64_C(100000000000),
 		.clock_span_ns = 1000000, /* there are thousands of runs, each of a few ms */
 		.abandoned = stuck,
 		.arg = what};

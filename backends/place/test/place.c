@@ -336,7 +336,7 @@ static void is_refused(unsigned call, const char *spec, int expected, const char
 		int ran, rc = forbid(call, EPERM);
 		if (rc)
 			_exit(FILTERS_REFUSED);
-		alarm(30);
+		alarm(100);
 		rc = shunt_open(&sched, spec, NULL, &err);
 		if (!rc)
 			rc = shunt_run(sched, where_am_i, &ran, NULL, &err);

@@ -3,7 +3,8 @@
  * srpt takes off what a task ran and nothing else; edf, srpt and prio ask the running task to give way
  * to a more urgent one, and to no other.
  *
- * Times are such that a machine which takes the processor away for some milliseconds changes nothing.
+ * What a task runs is measured by the clock, and so it seems to run while a busy machine has taken the
+ * processor away: where that could change the order, one good attempt out of several is enough.
  */
 #include "core/backend.h"
 
@@ -13,10 +14,11 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MS INT64_C(1000000)
 
-enum { ORDER_MOST = 8 };
+enum { ORDER_MOST = 8, ATTEMPTS = 10 };
 
 static char order[ORDER_MOST];
 static size_t ordered;
@@ -146,7 +148,9 @@ static void a_wait_is_not_charged_but_what_led_to_it(void **state)
 	(void)state;
 	run_on("ucontext:policy=srpt", park_after_run);
 	assert_string_equal(order, "ab");
-	run_on("ucontext:policy=srpt", park_after_sleep);
+	/* A charge of 40 ms for the little that it does run would be "ab" too. */
+	for (int attempt = 0; attempt < ATTEMPTS && strcmp(order, "ba"); attempt++)
+		run_on("ucontext:policy=srpt", park_after_sleep);
 	assert_string_equal(order, "ba");
 	run_on("ucontext:policy=srpt,mt=1", park_after_run);
 	assert_string_equal(order, "ab");
@@ -154,11 +158,14 @@ static void a_wait_is_not_charged_but_what_led_to_it(void **state)
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
-static bool slept;
+#define QUANTUM_NS (1000 * MS)
+
+static bool slept, missed;
+static int64_t nap_ns; /* longer in each attempt that missed it */
 
 static void *sleeper(void *arg)
 {
-	shunt_sleep_for(20 * MS);
+	shunt_sleep_for(nap_ns);
 	slept = true;
 	return arg;
 }
@@ -167,9 +174,15 @@ static void *sleeper(void *arg)
 static void *asked_to_give_way(void *arg)
 {
 	const struct shunt_attr *others = arg;
-	assert_false(slept);
-	for (int64_t end = shunt_now_ns() + 40 * MS; shunt_now_ns() < end;)
-		assert_false(shunt_checkpoint());
+	int64_t begin = shunt_now_ns();
+	missed = slept; /* a busy machine has let it come due before */
+	while (!missed && shunt_now_ns() - begin < 2 * nap_ns)
+		if (shunt_checkpoint()) {
+			missed = shunt_now_ns() - begin >= QUANTUM_NS - MS;
+			assert_true(missed);
+		}
+	if (missed)
+		return NULL;
 	spawn(NULL, b, others[1]);
 	assert_true(shunt_checkpoint());
 	shunt_yield();
@@ -212,18 +225,25 @@ static void *preempt_prio(void *arg)
 	return preempt(classes);
 }
 
+static void preempts(const char *policy, const char *way, shunt_task_fn *fn)
+{
+	char spec[64];
+	snprintf(spec, sizeof(spec), "ucontext:policy=%s%s", policy, way);
+	missed = true;
+	nap_ns = 20 * MS;
+	for (int attempt = 0; attempt < ATTEMPTS && missed; attempt++, nap_ns += 10 * MS)
+		run_on(spec, fn);
+	assert_false(missed);
+}
+
 static void only_the_more_urgent_preempt(void **state)
 {
 	(void)state;
 	static const char *const ways[] = {"", ",mt=1", ",dispatch=vtable", ",quantum=1s"};
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		char spec[64];
-		snprintf(spec, sizeof(spec), "ucontext:policy=edf%s", ways[i]);
-		run_on(spec, preempt_edf);
-		snprintf(spec, sizeof(spec), "ucontext:policy=srpt%s", ways[i]);
-		run_on(spec, preempt_srpt);
-		snprintf(spec, sizeof(spec), "ucontext:policy=prio%s", ways[i]);
-		run_on(spec, preempt_prio);
+		preempts("edf", ways[i], preempt_edf);
+		preempts("srpt", ways[i], preempt_srpt);
+		preempts("prio", ways[i], preempt_prio);
 	}
 }
 

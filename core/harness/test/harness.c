@@ -113,6 +113,7 @@ static struct {
 	int signal; /* sent to this process from body */
 	uint64_t need_tasks, need_bytes;
 	int bodies, setups, teardowns, narrations;
+	int64_t part_ns; /* from before the part that is timed to after it */
 	struct shunt_series *series;
 } play;
 
@@ -178,11 +179,13 @@ static int body(struct shunt_run *run)
 		kill(getpid(), play.signal);
 	while (play.hang)
 		;
+	int64_t begin = shunt_now_ns();
 	if (play.narrow)
 		shunt_measure_begin(run);
 	usleep(2000);
 	if (play.narrow) {
 		shunt_measure_end(run);
+		play.part_ns = shunt_now_ns() - begin;
 		usleep(50000);
 	}
 	if (play.parallel)
@@ -387,7 +390,8 @@ static void a_part_of_body_is_timed(void **state)
 	play.narrow = true;
 	request.iterations = 1;
 	execute();
-	assert_in_range(outcome->iterations[0].wall_ns, 2000000, 49000000);
+	/* Two clocks, of which one was calibrated by the other. */
+	assert_in_range(outcome->iterations[0].wall_ns, 2000000, play.part_ns + play.part_ns / 100);
 }
 
 /* ---- runs that do not ------------------------------------------------------------------------ */
@@ -561,14 +565,24 @@ static int exit_of_abandoned(const char *reason)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* A busy machine may not get as far as the first iteration in the shortest of them. */
 static void timeout_in_a_computation(void **state)
 {
+	static const struct {
+		uint64_t timeout_ns;
+		const char *reason;
+	} patience[] = {{50000000, "not done after 50ms, in warm-up iteration 1 of 1"},
+		{1000000000, "not done after 1s, in warm-up iteration 1 of 1"},
+		{10000000000, "not done after 10s, in warm-up iteration 1 of 1"}};
+	int code = 0;
+
 	(void)state;
 	play.hang = true;
-	request.timeout_ns = 50000000;
-	assert_int_equal(exit_of_abandoned("not done after 50ms, in warm-up "
-					   "iteration 1 of 1"),
-		AS_EXPECTED);
+	for (int i = 0; i < 3 && code != AS_EXPECTED; i++) {
+		request.timeout_ns = patience[i].timeout_ns;
+		code = exit_of_abandoned(patience[i].reason);
+	}
+	assert_int_equal(code, AS_EXPECTED);
 }
 
 static void interrupted_in_a_computation(void **state)

@@ -42,7 +42,7 @@ static struct shunt_trace_report report;
 static int keep(void *arg, const struct shunt_trace *trace, struct shunt_error *why)
 {
 	/* A loaded machine may be slow to wake a thread; a wake-up that is lost takes for ever. */
-	const struct shunt_trace_rules patient = {.grace_ns = 5000000000u};
+	const struct shunt_trace_rules patient = {.grace_ns = 30000000000u};
 
 	(void)arg;
 	return shunt_trace_check_loaded(trace, "trace", &patient, &report, why);
@@ -72,7 +72,7 @@ static int closes(const char *spec, const struct shunt_workload *workload)
 		.param_count = settings_of(workload, settings),
 		.seed = 42,
 		.iterations = 1,
-		.timeout_ns = 20000000000u,
+		.timeout_ns = 100000000000u,
 		.clock_span_ns = 1000000,
 		.keep_trace = keep,
 		.trace_capacity = 1 << 17,
