@@ -204,6 +204,8 @@ static int null_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, voi
 		rc = null_spawn(&null->ctx, NULL, shunt_root_main, &root, &shunt_root_attr);
 	else
 		rc = null->failure;
+	if (rc && !null->failure)
+		shunt_fail(err, rc, "the root task could not be spawned: %s", strerror(-rc));
 	shunt_ctx_set(outer);
 	errno = outer_errno;
 	if (!rc && result)

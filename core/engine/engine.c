@@ -97,9 +97,14 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 		.slack_ns = slack ? slack : -1,
 		.fired = shunt_worker_fired};
 	rc = engine->wait_slot->open(&engine->wait, &wait, err);
-	if (!rc && engine->policy->open)
+	if (rc)
+		return rc;
+	if (engine->policy->open)
 		rc = engine->policy->open(&engine->policy_shared, &engine->policy_values, count);
-	return rc ? rc : open_stacks(engine, count, err);
+	if (rc)
+		return shunt_fail(err, rc, "policy '%s' could not be opened: %s",
+			engine->policy->name, strerror(-rc));
+	return open_stacks(engine, count, err);
 }
 
 unsigned shunt_engine_distance(const struct shunt_engine *engine, unsigned a, unsigned b)
