@@ -274,6 +274,8 @@ static unsigned start_threads(struct shunt_engine *engine)
 
 static void reset_for_run(struct shunt_engine *engine, struct shunt_error *err)
 {
+	pthread_mutex_lock(
+		&engine->idle_lock); /* a thread outside may ask whether a run has failed */
 	engine->run_error = 0;
 	engine->run_err = err;
 	engine->idle_list = NULL;
@@ -281,6 +283,7 @@ static void reset_for_run(struct shunt_engine *engine, struct shunt_error *err)
 	engine->idle_count = 0;
 	engine->stopping = 0;
 	engine->started = engine->finished = 0;
+	pthread_mutex_unlock(&engine->idle_lock);
 	for (unsigned i = 0; i < engine->worker_count; i++) {
 		engine->workers[i]->limit = 0;
 		engine->workers[i]->idle = 0;

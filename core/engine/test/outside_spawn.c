@@ -5,7 +5,8 @@
  *
  * The thread has the policy make room for more tasks, while the only worker picks and enqueues and takes
  * no lock for it. And a mark that a late wake has left on a descriptor, still in the inbox of the worker
- * where its last task was at home, meets the next one on its way to another worker.
+ * where its last task was at home, meets the next one on its way to another worker. When a run has failed
+ * the thread is told.
  */
 #include "core/engine/test/engine_torture.h"
 
@@ -116,11 +117,64 @@ static void a_mark_that_is_left_moves_no_task(void **state)
 	torture_run("asm:workers=3,policy=fifo", 1, leave_a_mark, NULL);
 }
 
+/* ---- a run that failed ----------------------------------------------------------------------- */
+
+static _Atomic long accepted;
+
+static void *do_nothing(void *arg)
+{
+	return arg;
+}
+
+/* Until it is refused, as the clients of a service are when that goes down. */
+static void *spawn_on(void *arg)
+{
+	int64_t until = shunt_now_ns() + 20 * INT64_C(1000000000);
+	int rc = 0;
+	while (!rc && shunt_now_ns() < until) {
+		rc = shunt_spawn_external(arg, NULL, do_nothing, NULL, NULL);
+		accepted += rc == 0;
+	}
+	shunt_release(arg);
+	return (void *)(intptr_t)rc;
+}
+
+static void *fail_the_run(void *arg)
+{
+	struct shunt_sched *sched = shunt_self().task->sched;
+	shunt_hold(sched);
+	assert_int_equal(pthread_create(arg, NULL, spawn_on, sched), 0);
+	while (accepted < 10)
+		shunt_yield();
+	shunt_engine_fail(shunt_engine_of(sched), -EIO, "the test says so");
+	return NULL;
+}
+
+static void a_run_that_failed_takes_no_more(void **state)
+{
+	static const char *const specs[] = {"asm", "asm:workers=2,policy=shared"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct shunt_error err = {""};
+		struct shunt_sched *sched;
+		pthread_t thread;
+		void *rc;
+		accepted = 0;
+		assert_int_equal(shunt_open(&sched, specs[i], NULL, &err), 0);
+		assert_int_equal(shunt_run(sched, fail_the_run, &thread, NULL, &err), -EIO);
+		assert_string_equal(err.text, "the test says so");
+		assert_int_equal(pthread_join(thread, &rc), 0);
+		assert_int_equal((intptr_t)rc, -ECANCELED);
+		shunt_close(sched);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(room_is_made_beside_a_worker),
 		cmocka_unit_test(a_mark_that_is_left_moves_no_task),
+		cmocka_unit_test(a_run_that_failed_takes_no_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
