@@ -95,7 +95,8 @@ struct shunt_task {
 	uintptr_t value; /* what its next resumer leaves: 0, or -ETIMEDOUT as a wait's result */
 	_Atomic uint64_t word; /* [task:word] */
 	int saved_errno;
-	uint16_t home;               /* index of the worker that it belongs to where tasks stay */
+	uint16_t
+		home; /* index of the worker that it belongs to where tasks stay, whose inbox it has */
 	uint8_t wait_what;           /* a SHUNT_WAIT_ */
 	struct shunt_stack *stack;   /* NULL before the first run */
 	uint64_t timer_ticket;       /* of the timer it armed and that has not fired; 0: none */

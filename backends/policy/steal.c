@@ -40,6 +40,8 @@ struct steal_state {
 	_Atomic(struct shunt_task *) slot; /* [steal:slot] */
 	struct other *order;               /* the others, nearest first; NULL: victim=random */
 	unsigned turn;                     /* of this search: where each rotation begins */
+	struct shunt_task *oldest; /* the victim's, when last looked at, and its generation */
+	uint64_t oldest_generation;
 };
 
 _Static_assert(sizeof(struct steal_state) <= SHUNT_POLICY_BYTES, "fits the worker");
@@ -289,6 +291,18 @@ static bool comes_often(struct shunt_worker *thief)
 	return since < OFTEN_NS;
 }
 
+/* Is the victim's oldest ready task the one of the last look? */
+static bool has_waited(struct shunt_worker *thief, const struct steal_state *victim)
+{
+	struct steal_state *state = shunt_policy_state(thief);
+	struct shunt_task *oldest = shunt_deque_oldest(victim->ready);
+	uint64_t generation = oldest ? shunt_task_generation(oldest) : 0;
+	bool waited = oldest && oldest == state->oldest && generation == state->oldest_generation;
+	state->oldest = oldest;
+	state->oldest_generation = generation;
+	return waited;
+}
+
 /* The oldest of what the victim would run first, the root of the largest piece of work; else of what
  * waits behind. */
 static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_worker *victim)
@@ -296,6 +310,8 @@ static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_w
 	struct steal_state *state = shunt_policy_state(victim);
 	struct shunt_task *task = NULL;
 	bool lost = false;
+	if (thief->thrift.wary && victim == thief->thrift.prey && !has_waited(thief, state))
+		return NULL;
 	int64_t ready = shunt_deque_count(state->ready);
 	if (ready > 1 || (ready == 1 && !gets_to_it(victim))) {
 		shunt_deque_attach(state->ready, &thief->thrift.attached, thief->fenced);

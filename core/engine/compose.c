@@ -86,7 +86,8 @@ const struct shunt_param shunt_engine_params[] = {
 		.fallback = "1ms",
 		.max = 1000000000,
 		.help = "how long at most a worker whose steals did not pay looks at nobody's work "
-			"but its own; 0: never"},
+			"but its own, after which it tries again, or up to 7 times more sees "
+			"that nothing has changed; 0: never"},
 	{.name = "stack.size",
 		.type = SHUNT_PARAM_SIZE,
 		.fallback = "64k",

@@ -292,6 +292,24 @@ static inline void *shunt_deque_peek(const struct shunt_deque *deque, int64_t ah
 		memory_order_relaxed);
 }
 
+/* The oldest element, or NULL: none, or it was taken meanwhile; it may have been taken since. Any thread.
+ * A buffer holds what lay from its publisher's top on, and all that was pushed later. That top has not moved
+ * since we have the buffer says that its publisher's was not beyond ours. */
+static inline void *shunt_deque_oldest(const struct shunt_deque *deque)
+{
+	/* Acquire pairs with itself [deque:top], with push [deque:bottom] and with grow [deque:buffer]. */
+	int64_t top = atomic_load_explicit(&deque->top, memory_order_acquire);
+	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_acquire);
+	if (top >= bottom)
+		return NULL;
+	struct shunt_deque_buffer *buffer =
+		atomic_load_explicit(&deque->buffer, memory_order_acquire);
+	/* Relaxed: looked at only if top has not moved. */
+	void *element = atomic_load_explicit(&buffer->element[(size_t)top & buffer->mask],
+		memory_order_relaxed);
+	return atomic_load_explicit(&deque->top, memory_order_relaxed) == top ? element : NULL;
+}
+
 /* Elements now; exact only for the owner without thieves. Any thread. */
 static inline int64_t shunt_deque_count(const struct shunt_deque *deque)
 {

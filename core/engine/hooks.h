@@ -256,8 +256,9 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	worker->spawned++;
 	worker->free_count--;
 	task->sp = NULL;
-	/* Relaxed: read by threads that hold a stale handle (inbox.c). */
-	__atomic_store_n(&task->home, many ? shunt_spawn_home(worker, attr) : 0, __ATOMIC_RELAXED);
+	if (many && SHUNT_UNLIKELY(!worker->keeps_ready))
+		/* Relaxed: read by threads that hold a stale handle (inbox.c). */
+		__atomic_store_n(&task->home, shunt_spawn_home(worker, attr), __ATOMIC_RELAXED);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, many ? worker->ctx.host : 0,
 		worker->next_id++);
 	key(worker, task, attr);

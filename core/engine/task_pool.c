@@ -54,6 +54,7 @@ static int grow(struct shunt_engine *engine)
 	memset(slab, 0, sizeof(*slab));
 	for (unsigned i = 0; i < SLAB_TASKS; i++) {
 		slab->tasks[i].sched = &engine->sched;
+		slab->tasks[i].home = (uint16_t)(i % engine->worker_count);
 		slab->tasks[i].word = SHUNT_GENERATION_FIRST | SHUNT_TASK_FREE;
 		slab->tasks[i].next = i + 1 < SLAB_TASKS ? &slab->tasks[i + 1] : NULL;
 	}

@@ -16,6 +16,13 @@
  *   base     the victim's switches in a time, alone: of the last nap. Older than BASE_AGE_NS it is
  *            measured again, in the shortest of naps.
  *
+ * Each such trial costs both some 70 us where the root of a program of crumbs is what is stolen: all its
+ * descriptors and its deque move to the other cache. So when naps have become the longest the thief looks
+ * before it tries, 1, 3 and at last 7 times: where the victim's pace is what it was when stealing did not
+ * pay, and even its oldest task is another than a nap ago, it naps again. A look costs the victim nothing
+ * but the cache lines that are read. A change of pace, or a task that has waited for a whole nap, ends
+ * that at once; so what is nobody's for more than one `nap` longer is work like the last, for 8 at most.
+ *
  * nap=0: a worker sleeps only when there is nothing to steal.
  */
 #include "core/engine/hooks.h"
@@ -25,6 +32,7 @@
 #define BASE_AGE_NS  2000000
 #define PER_NS       1000000 /* switches are compared per millisecond */
 #define GAIN_LEAST   5       /* a fifth more, or it did not pay */
+#define LOOKS_MOST   7
 
 static struct shunt_worker *rotate(struct shunt_worker *thief, unsigned start, unsigned attempt)
 {
@@ -85,12 +93,16 @@ struct shunt_task *shunt_thief_steal(struct shunt_worker *thief)
 		atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed);
 		return NULL;
 	}
+	struct shunt_thrift *thrift = &thief->thrift;
 	struct shunt_task *task = search(thief, &victim);
 	/* Relaxed as above; but the last searcher that found work hands the search on. */
 	bool last = atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed) == 1;
+	if (!task && thrift->wary)
+		thrift->nap_due = true;
+	thrift->wary = false;
 	if (!task)
 		return NULL;
-	if (engine->nap_most_ns && !thief->thrift.since_ns)
+	if (engine->nap_most_ns && !thrift->since_ns)
 		open_window(thief, victim);
 	thief->steals_won++;
 	thief->tasks_stolen++;
@@ -113,6 +125,19 @@ void shunt_thief_futile(struct shunt_worker *thief)
 	thief->thrift.since_ns = 0;
 }
 
+/* Stealing did not pay. */
+static void did_not_pay(struct shunt_worker *thief)
+{
+	struct shunt_thrift *thrift = &thief->thrift;
+	if (thrift->nap_ns == thief->engine->nap_most_ns) {
+		thrift->looks = thrift->looks_next * 2 + 1;
+		thrift->looks = thrift->looks < LOOKS_MOST ? thrift->looks : LOOKS_MOST;
+		thrift->looks_next = thrift->looks;
+		thrift->futile_base = thrift->base;
+	}
+	shunt_thief_futile(thief);
+}
+
 void shunt_thief_judge(struct shunt_worker *thief)
 {
 	struct shunt_thrift *thrift = &thief->thrift;
@@ -129,9 +154,9 @@ void shunt_thief_judge(struct shunt_worker *thief)
 	if (now - thrift->base_ns > BASE_AGE_NS)
 		thrift->nap_due = true; /* to measure it */
 	else if (together * PER_NS / (uint64_t)window < thrift->base + thrift->base / GAIN_LEAST)
-		shunt_thief_futile(thief);
+		did_not_pay(thief);
 	else
-		thrift->nap_ns = 0;
+		thrift->nap_ns = thrift->looks_next = 0;
 }
 
 int64_t shunt_thief_nap_begin(struct shunt_worker *thief)
@@ -152,4 +177,7 @@ void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns)
 	thrift->base = (shunt_worker_switches(thrift->prey) - thrift->prey_switches) * PER_NS /
 		       (uint64_t)slept_ns;
 	thrift->base_ns = shunt_now_ns();
+	uint64_t least = thrift->futile_base / 4 * 3, most = thrift->futile_base / 4 * 5;
+	thrift->wary = thrift->looks && thrift->base >= least && thrift->base <= most;
+	thrift->looks = thrift->wary ? thrift->looks - 1 : 0;
 }

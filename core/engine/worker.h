@@ -68,6 +68,10 @@ struct shunt_thrift {
 	int64_t base_ns;                      /* when that was measured */
 	int64_t nap_ns; /* the last nap that stealing did not pay; 0: it did */
 	bool nap_due;
+	bool wary;            /* take from prey only what has waited since the last look */
+	unsigned looks;       /* how many more times it only looks before it tries again */
+	unsigned looks_next;  /* how many it will be if that does not pay either */
+	uint64_t futile_base; /* the base when it last did not pay */
 };
 
 struct shunt_worker {

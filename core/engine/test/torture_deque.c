@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Of the deque every element is taken once, by its owner or by a thief, and no thief sees less of it
- * than its pusher wrote.
+ * than its pusher wrote, be it that it only looks.
  *
  * The owner pushes and takes bursts of a few, so that the last element is fought for all the time;
  * thieves attach, steal some, detach, and come again. With and without fence=full; and the queue that
@@ -62,6 +62,10 @@ static void *steal(void *arg)
 		for (uint64_t tries = shunt_rng_below(&rng, 20000); tries; tries--) {
 			bool lost = false;
 			size_t count = 0;
+			const struct element *oldest = shunt_deque_oldest(&arena->deque);
+			if (oldest && oldest->number % 1000 != 7)
+				/* Relaxed: a sum. */
+				atomic_fetch_add_explicit(&arena->odd, 1, memory_order_relaxed);
 			if (arena->oldest_first)
 				count = shunt_deque_steal_half(&arena->deque, batch, BATCH);
 			else
