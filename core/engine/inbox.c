@@ -121,6 +121,17 @@ void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner)
 
 /* ---- threads that are no workers -------------------------------------------------------------- */
 
+/* The same from a thread that is no worker. It may still be waking one when the run has ended or failed;
+ * the workers do not stop their wait slots before it is done (loop.c). */
+static void push_from_outside(struct shunt_engine *engine, struct shunt_task *task, unsigned what)
+{
+	/* Relaxed: ordered before the look at idle by the fence in shunt_worker_poke [engine:outside]. */
+	atomic_fetch_add_explicit(&engine->outside, 1, memory_order_relaxed);
+	shunt_inbox_push(home_of(engine, task), NULL, task, what);
+	/* Release pairs with await_outside in loop.c [engine:outside]. */
+	atomic_fetch_sub_explicit(&engine->outside, 1, memory_order_release);
+}
+
 bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
@@ -132,7 +143,7 @@ bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)
 		atomic_fetch_add_explicit(&engine->external_stale, 1, memory_order_relaxed);
 		return false;
 	}
-	shunt_inbox_push(home_of(engine, handle.task), NULL, handle.task, SHUNT_INJECT_WAKE);
+	push_from_outside(engine, handle.task, SHUNT_INJECT_WAKE);
 	return true;
 }
 
@@ -171,7 +182,7 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before it
 	 * can end. */
 	atomic_fetch_add_explicit(&engine->external_spawns, 1, memory_order_release);
-	shunt_inbox_push(home_of(engine, task), NULL, task, SHUNT_INJECT_READY | SHUNT_INJECT_NEW);
+	push_from_outside(engine, task, SHUNT_INJECT_READY | SHUNT_INJECT_NEW);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
  */
 #include "core/engine/hooks.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -108,6 +109,17 @@ static void pass_gate(struct shunt_engine *engine, unsigned *came)
 	pthread_mutex_unlock(&engine->idle_lock);
 }
 
+/* Until no thread outside is waking a worker that it has seen idle: by now none is. */
+static void await_outside(const struct shunt_engine *engine)
+{
+	/* Forbids that outside is read before all are seen awake; pairs with the fence in
+	 * shunt_worker_poke. */
+	shunt_full_fence();
+	/* Acquire pairs with push_from_outside (inbox.c) [engine:outside]. */
+	while (atomic_load_explicit(&engine->outside, memory_order_acquire))
+		sched_yield();
+}
+
 /* Runs tasks between the gates, with the wait slot open. */
 static void serve(struct shunt_worker *worker)
 {
@@ -121,6 +133,7 @@ static void serve(struct shunt_worker *worker)
 	errno = outer_errno;
 	shunt_ctx_set(outer);
 	pass_gate(worker->engine, &worker->engine->finished);
+	await_outside(worker->engine);
 }
 
 /* A worker that could not start must not keep the others waiting. */

@@ -197,8 +197,9 @@ struct shunt_engine {
 	unsigned expected, started, finished; /* workers: that will come, at either gate */
 	_Atomic int64_t external_spawns;      /* [engine:external] */
 	_Atomic uint64_t external_stale;
-	_Atomic int stopping;        /* [engine:stopping] 1: no task is left, or the run failed */
-	int run_error;               /* what run returns */
+	_Atomic unsigned outside; /* [engine:outside] other threads that may be waking a worker */
+	_Atomic int stopping;     /* [engine:stopping] 1: no task is left, or the run failed */
+	int run_error;            /* what run returns */
 	struct shunt_error *run_err; /* and says */
 	bool broken;                 /* a run failed: there will be no other */
 

@@ -6,11 +6,12 @@
  * The thread has the policy make room for more tasks, while the only worker picks and enqueues and takes
  * no lock for it. And a mark that a late wake has left on a descriptor, still in the inbox of the worker
  * where its last task was at home, meets the next one on its way to another worker. When a run has failed
- * the thread is told.
+ * the thread is told, and what it is doing at the time meets no worker that has gone.
  */
 #include "core/engine/test/engine_torture.h"
 
 #include "core/engine/worker.h"
+#include "core/lock.h"
 
 #include <pthread.h>
 
@@ -169,12 +170,71 @@ static void a_run_that_failed_takes_no_more(void **state)
 	}
 }
 
+/* ---- a run that fails under wakes ------------------------------------------------------------ */
+
+#define FAILURES 250
+
+static struct shunt_handle parked;
+static _Atomic bool is_there, stop;
+static _Atomic long woken;
+
+static void *park_for_ever(void *arg)
+{
+	for (;; woken++)
+		shunt_park();
+	return arg;
+}
+
+/* Of a task that never ends, whether there is a run or not. */
+static void *wake_on(void *arg)
+{
+	while (!is_there)
+		sched_yield();
+	while (!stop) {
+		shunt_wake(parked);
+		for (int i = 0; i < 30; i++)
+			shunt_cpu_relax();
+	}
+	return arg;
+}
+
+static void *fail_under_wakes(void *arg)
+{
+	struct shunt_sched *sched = shunt_self().task->sched;
+	shunt_hold(sched);
+	assert_int_equal(shunt_spawn(&parked, park_for_ever, NULL, NULL), 0);
+	is_there = true;
+	for (long until = *(long *)arg % 40; woken < until;)
+		shunt_sleep_for(20000);
+	shunt_engine_fail(shunt_engine_of(sched), -EIO, "the test says so");
+	return NULL;
+}
+
+/* The workers fall asleep and are woken all the time; ThreadSanitizer sees one woken that has gone. */
+static void a_wake_finds_no_worker_gone(void **state)
+{
+	(void)state;
+	for (long i = 0; i < FAILURES; i++) {
+		struct shunt_sched *sched;
+		pthread_t thread;
+		is_there = stop = false;
+		woken = 0;
+		assert_int_equal(shunt_open(&sched, "asm:workers=2,policy=fifo", NULL, NULL), 0);
+		assert_int_equal(pthread_create(&thread, NULL, wake_on, NULL), 0);
+		assert_int_equal(shunt_run(sched, fail_under_wakes, &i, NULL, NULL), -EIO);
+		stop = true;
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		shunt_close(sched);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(room_is_made_beside_a_worker),
 		cmocka_unit_test(a_mark_that_is_left_moves_no_task),
 		cmocka_unit_test(a_run_that_failed_takes_no_more),
+		cmocka_unit_test(a_wake_finds_no_worker_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
