@@ -7,7 +7,7 @@
  * told in advance: fork-join with real, irregular work in the leaves. The counts are OEIS A000170.
  *
  * The series `completion` is how long each search below row `depth` took, a clock reading against
- * some microseconds of work at the defaults.
+ * some 30 us of work at the defaults: 1,030 searches, 37 ms in all on one worker, 73,712 solutions.
  */
 #include "workloads/crowd.h"
 
@@ -167,7 +167,10 @@ static void nqueens_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param nqueens_params[] = {
-	{"n", SHUNT_PARAM_COUNT, "10", 1, MOST, NULL, "the board's side, and the number of queens"},
+	{"n", SHUNT_PARAM_COUNT, "13", 1, MOST, NULL,
+		"the board's side, and the number of queens; each one more is five times the work, "
+		"and 10 "
+		"is over before a second worker has come"},
 	{"depth", SHUNT_PARAM_COUNT, "3", 0, 6, NULL,
 		"rows whose squares are tasks; below, a task searches by itself: the grain"},
 	{.name = NULL},
