@@ -18,7 +18,7 @@ import _style   # first: it says where shuntlab is
 from shuntlab import stats
 from shuntlab.campaign import Campaign
 from shuntlab.points import (Point, arm_order, fact, gather, headline, machine_labels, manifest_of,
-                             matches, value_of)
+                             matches, setting, value_of)
 
 
 class FigureError(Exception):
@@ -109,23 +109,6 @@ class Context:
     def commits(self) -> list[str]:
         return sorted({str(c)[:12] for c in (fact(m, "build.commit") for m in self.manifests())
                        if c})
-
-
-def setting(point: Point, arm: str, name: str) -> str | None:
-    """What a run had for a name: arm, machine, workload, a parameter, a slot."""
-    if name in ("arm", "backend"):
-        return arm
-    if name == "machine":
-        return point.machine
-    if name == "workload":
-        return point.name
-    for key in (name, f"backend.{name}"):
-        if key in point.axes:
-            return point.axes[key]
-    record = next(iter(point.runs[arm].values()))
-    identity = record["identity"]
-    short = name.removeprefix("backend.")
-    return identity["params"].get(name, identity.get("composition", {}).get(short))
 
 
 def cells(ctx: Context, metric: str, x: str, series: str = "arm", facet: str = "") -> list[Cell]:

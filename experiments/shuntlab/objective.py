@@ -19,14 +19,14 @@ import numpy as np
 
 from . import units
 from .campaign import Campaign
-from .points import Point, arm_order, gather, machine_labels, matches
+from .points import Point, Value, arm_order, gather, machine_labels, matches, setting
 
 RESAMPLES = 1000
 LEAST = 6       # runs at a load, without which it is a hole
 
 
 class ObjectiveError(Exception):
-    """An objective that is none of the metric's."""
+    """An objective that is none of the metric's, or loads that are none."""
 
 
 @dataclasses.dataclass
@@ -137,9 +137,9 @@ def _of_panel(campaign: Campaign, spec: dict[str, Any], metric: str, panel: str,
                 not any(fnmatch.fnmatchcase(arm, w) for w in wanted):
             continue
         lost = [r for p in points for r in p.lost if r["arm"] == arm]
-        values = {float(p.axes[x]): p.values(arm, metric) for p in points if x in p.axes}
+        values = _by_load(points, arm, metric, x)
         line = [(load, np.array([v.number for v in runs.values()]))
-                for load, runs in sorted(values.items()) if runs]
+                for load, runs in sorted(values.items())]
         unit = next((v.unit for runs in values.values() for v in runs.values()), "")
         slo = limit(str(spec.get("slo") or ""), unit) if line else None
         line = counting(line)
@@ -150,6 +150,24 @@ def _of_panel(campaign: Campaign, spec: dict[str, Any], metric: str, panel: str,
                        lost[0]["reason"] if lost else "")
 
 
+def _by_load(points: list[Point], arm: str, metric: str, x: str) -> dict[float, dict[str, Value]]:
+    """{load: {block: value}} of an arm, of the loads at which it has any."""
+    found: dict[float, dict[str, Value]] = {}
+    for point in points:
+        runs = point.values(arm, metric)
+        place = setting(point, arm, x) if runs else None
+        if place is None:
+            continue
+        try:
+            load = float(place)
+        except ValueError:
+            raise ObjectiveError(f"{x} = {place} is no number to put in order") from None
+        if load in found:
+            raise ObjectiveError(f"two points of {arm} have {x} = {place}: choose one with where")
+        found[load] = runs
+    return found
+
+
 def table(campaign: Campaign) -> list[str]:
     """What `lab claims` prints of every figure with an objective."""
     lines = []
@@ -158,7 +176,12 @@ def table(campaign: Campaign) -> list[str]:
             continue
         lines += ["", f"Highest {spec.get('x') or 'load'} at which {spec.get('y')} stays under "
                       f"{spec['slo']}, with its 95 % interval ({spec.get('name', '')}):"]
-        for k in of_figure(campaign, spec):
+        try:
+            arms = of_figure(campaign, spec)
+        except ObjectiveError as e:
+            lines.append(f"  cannot be told: {e}")
+            continue
+        for k in arms:
             name = " ".join(w for w in (k.panel, k.arm) if w)
             runs = f"  (n >= {k.runs})" if k.loads else ""
             lost = f"; {k.lost} without a number" if k.lost else ""
@@ -170,11 +193,15 @@ def table(campaign: Campaign) -> list[str]:
 
 def document(campaign: Campaign) -> list[dict[str, Any]]:
     """The same for --json."""
-    made = []
+    made: list[dict[str, Any]] = []
     for spec in campaign.plan.get("figures") or []:
-        if spec.get("kind") == "load" and spec.get("slo"):
-            made += [{"figure": spec.get("name", ""), "metric": spec.get("y"),
-                      "objective": str(spec["slo"]), "panel": k.panel, "arm": k.arm,
-                      "highest": k.text, "runs": k.runs, "without_a_number": k.lost}
-                     for k in of_figure(campaign, spec)]
+        if spec.get("kind") != "load" or not spec.get("slo"):
+            continue
+        asked = {"figure": spec.get("name", ""), "metric": spec.get("y"),
+                 "objective": str(spec["slo"])}
+        try:
+            made += [{**asked, "panel": k.panel, "arm": k.arm, "highest": k.text, "runs": k.runs,
+                      "without_a_number": k.lost} for k in of_figure(campaign, spec)]
+        except ObjectiveError as e:
+            made.append({**asked, "problem": str(e)})
     return made

@@ -82,6 +82,23 @@ def digits_of(record: dict[str, Any], name: str) -> int | None:
     return series["digits"]
 
 
+def setting(point: Point, arm: str, name: str) -> str | None:
+    """What a run had for a name: arm, machine, workload, a parameter, a slot."""
+    if name in ("arm", "backend"):
+        return arm
+    if name == "machine":
+        return point.machine
+    if name == "workload":
+        return point.name
+    for key in (name, f"backend.{name}"):
+        if key in point.axes:
+            return point.axes[key]
+    record = next(iter(point.runs[arm].values()))
+    identity = record["identity"]
+    short = name.removeprefix("backend.")
+    return identity["params"].get(name, identity.get("composition", {}).get(short))
+
+
 def series_of(name: str) -> tuple[str, float] | None:
     """("lateness", 0.99) for "lateness.p99", None for a plain metric."""
     found = _QUANTILE.fullmatch(name)

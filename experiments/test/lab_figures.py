@@ -205,6 +205,19 @@ class Truth(Scratch):
         printed = "\n".join(objective.table(campaign))
         self.assertRegex(printed, r"asm +0\.\d+ \[0\.\d+, 0\.\d+\]  \(n >= \d+\)")
 
+    def test_claims_outlive_an_objective_that_cannot_be_told(self):
+        """As the figure does, they say why; they neither end in a traceback nor choose a point."""
+        campaign = load_campaign(self.campaign("loads"))
+        figure = next(f for f in campaign.plan["figures"] if f.get("slo"))
+        twice = {**figure, "x": "mean"}
+        for spec, words in (({**figure, "slo": "soon"}, "no value of a metric"),
+                            (twice, "two points of asm have mean = "),
+                            ({**figure, "x": "service"}, "service = exponential is no number")):
+            campaign.plan["figures"] = [spec]
+            with self.subTest(words):
+                self.assertIn(words, "\n".join(objective.table(campaign)))
+                self.assertIn(words, objective.document(campaign)[0]["problem"])
+
     def test_ticks_of_a_ratio_in_thousandths(self):
         self.assertEqual([_style.tick(v, "1/1000") for v in (500, 10_000, 2_000_000)],
                          ["0.5", "10", "2000"])
