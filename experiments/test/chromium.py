@@ -70,7 +70,7 @@ class Browser:
         if self.session:
             message["sessionId"] = self.session
         os.write(self.write_end, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             answer = self.receive(deadline)
             if answer.get("id") == self.number:
@@ -97,7 +97,7 @@ class Browser:
                   deviceScaleFactor=1, mobile=width < 600)
         self.events.clear()
         self.call("Page.navigate", url=url)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self.receive(deadline))
 

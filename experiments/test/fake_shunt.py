@@ -4,8 +4,9 @@
 
 The numbers come from the seed, the backend's name and the repetition. What else a run does is in
 its backend's name: fail, crash, hang, deaf (hangs and ignores signals), cut (writes half a record),
-liar (writes another block's record), skip, mute (exits 0 and writes nothing), slow (0.3 s).
-$FAKE_BUILD is its build_id, $FAKE_LOG a file that gets one line a run.
+liar (writes another block's record), skip, mute (exits 0 and writes nothing), slow (0.3 s, or, if
+three runs have been before it, until the file $FAKE_GATE is there). $FAKE_BUILD is its build_id, $FAKE_LOG a file that gets one line a run, and
+$FAKE_LOG.ready one when it is as deaf as it should be, or ready to be interrupted.
 """
 
 import os
@@ -138,8 +139,11 @@ def main(words):
         return 2
     plain, o = options(words)
     backend = plain[1].partition(":")[0]
+    before = 0
     if "FAKE_LOG" in os.environ:
-        with open(os.environ["FAKE_LOG"], "a") as log:
+        with open(os.environ["FAKE_LOG"], "a+") as log:
+            log.seek(0)
+            before = len(log.readlines())
             log.write(f"{o.get('block')} {o.get('arm')} {os.getpid()}\n")
     path = o["record"]
     if os.path.exists(path):
@@ -147,7 +151,7 @@ def main(words):
         return 2
     env = manifest()
     record = record_of(words, plain, o, env)
-    code = act(backend, record, path)
+    code = act(backend, record, path, before)
     if code is not None:
         return code
     place = os.path.join(os.path.dirname(path), "env")
@@ -157,7 +161,7 @@ def main(words):
     return 0 if record["status"] == "ok" else 3
 
 
-def act(backend, record, path):
+def act(backend, record, path, before):
     """What the backend's name asks for; an exit status ends the run without a record."""
     if backend == "crash":
         print("about to crash", file=sys.stderr, flush=True)
@@ -170,6 +174,9 @@ def act(backend, record, path):
             sys.exit(130)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, interrupted if backend == "hang" else signal.SIG_IGN)
+        if "FAKE_LOG" in os.environ:
+            with open(os.environ["FAKE_LOG"] + ".ready", "a") as log:
+                log.write(f"{os.getpid()}\n")
         time.sleep(600)
     if backend == "fail":
         not_ok(record, "failed", "check sum: expected 1, got 2")
@@ -184,7 +191,11 @@ def act(backend, record, path):
     if backend == "mute":
         return 0
     if backend == "slow":
-        time.sleep(float(os.environ.get("FAKE_SLOW", "0.3")))
+        gate = os.environ.get("FAKE_GATE")
+        if not gate:
+            time.sleep(float(os.environ.get("FAKE_SLOW", "0.3")))
+        while gate and before >= 3 and not os.path.exists(gate):
+            time.sleep(0.01)
     return None
 
 

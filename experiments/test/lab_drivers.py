@@ -53,7 +53,7 @@ class Case(unittest.TestCase):
                  "--record", str(file), "--iters", "2"]
         for key, value in options.items():
             words += [f"--{key}", str(value)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=200)
         self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}{done.stderr}")
         return records.load_record(file) if file.exists() else done
 
@@ -147,7 +147,7 @@ class Work(Case):
         done = subprocess.run(
             [*HERE[name].command, "run", BACKEND.get(name, name), "openloop", *params, "--record",
              str(file), "--iters", "1", "--warmup", "0", "--seed", "77"], capture_output=True,
-            text=True, timeout=60)
+            text=True, timeout=200)
         r = records.load_record(file)
         self.record_is_sound(name, r)
         if r["status"] == "ok":
@@ -266,7 +266,7 @@ class BadInput(Case):
              "period=1s", "--record", str(file)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         time.sleep(after)
         child.send_signal(number)
-        child.wait(timeout=20)
+        child.wait(timeout=100)
 
     def test_a_full_disk(self):
         for name in HERE:

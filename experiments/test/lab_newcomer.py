@@ -49,7 +49,7 @@ class Newcomer(unittest.TestCase):
 
     def run_one(self, text: str) -> subprocess.CompletedProcess:
         text = text.replace("Makefile.plot", str(ROOT / "Makefile.plot"))
-        return subprocess.run(text, shell=True, cwd=self.place, capture_output=True, text=True, timeout=300, env={
+        return subprocess.run(text, shell=True, cwd=self.place, capture_output=True, text=True, timeout=600, env={
             **os.environ, "SHUNT_BIN": str(HERE / "fake_shunt.py"), "SHUNT_RESULTS": str(self.place / "results"),
             "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"})
 

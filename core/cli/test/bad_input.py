@@ -171,7 +171,7 @@ class Paths(CommandTest):
             kept = self.folder / "kept.json"
             done = subprocess.run(["sh", "-c", f'ulimit -f {blocks} && exec "$@"', "sh", SHUNT, "run",
                                    "ucontext", "yield", "switches=10k", option, str(kept)],
-                                  capture_output=True, text=True, env=self.environment, timeout=50)
+                                  capture_output=True, text=True, env=self.environment, timeout=100)
             self.assertIn(done.returncode, (2, 3), done.stderr)
             self.assertIn("File too large", done.stderr)
             self.assertEqual(list(self.folder.iterdir()), [])
@@ -198,7 +198,7 @@ class StandardOutput(CommandTest):
     def test_closed(self) -> None:
         kept = self.folder / "kept.json"
         done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", SHUNT, *QUICK, "--record", str(kept)],
-                              stderr=subprocess.PIPE, text=True, timeout=50)
+                              stderr=subprocess.PIPE, text=True, timeout=100)
         self.assertEqual(done.returncode, 3)
         self.assertIn("shunt: standard output: ", done.stderr)
         self.assertEqual(self.record(kept)["status"], "ok")

@@ -19,7 +19,7 @@ BARE = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
 class Bare(CommandTest):
     def bare(self, *words: str | Path) -> Called:
         return Called(subprocess.run([*BARE, SHUNT, *map(str, words)], capture_output=True, text=True,
-                                     env=self.environment, timeout=50))
+                                     env=self.environment, timeout=100))
 
     def test_runs_are_recorded(self) -> None:
         for backend in ("ucontext", "threads"):

@@ -44,7 +44,7 @@ class CommandTest(unittest.TestCase):
     def call(self, *words: str | Path, program: str = SHUNT, **more: Any) -> Called:
         more.setdefault("stdout", subprocess.PIPE)
         return Called(subprocess.run([program, *map(str, words)], stderr=subprocess.PIPE, text=True,
-                                     env=self.environment, timeout=50, **more))
+                                     env=self.environment, timeout=100, **more))
 
     def refused(self, message: str, *words: str | Path, status: int = 2, program: str = SHUNT) -> None:
         """The call fails with that status and that message, and puts nothing on standard output."""

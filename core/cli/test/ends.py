@@ -18,7 +18,7 @@ class Ends(CommandTest):
         self.kept = self.folder / "record.json"
 
     def ends(self, status: int, word: str, reason: str, *words: str) -> dict[str, Any]:
-        called = self.call("run", "ucontext", *words, "--record", self.kept, program=FAULTS)
+        called = self.call("run", "ucontext", *words, "--record", self.kept, "--force", program=FAULTS)
         self.assertEqual(called.status, status, called.err)
         record = self.record(self.kept)
         self.assertEqual(record["status"], word)
@@ -84,12 +84,20 @@ class Ends(CommandTest):
     def test_a_panic_is_told(self) -> None:
         self.ends(3, "failed", "aborted: standard error says why, in warm-up iteration 1 of 1", "misused")
 
+    def times_out(self, where: str, *words: str) -> dict[str, Any]:
+        """Out of time there; a busy machine may not get as far in the shortest of times."""
+        for limit in ("200ms", "2s", "20s"):
+            record = self.ends(3, "timeout", f"not done after {limit}, ", *words, "--timeout", limit)
+            if record["reason"].endswith(where):
+                break
+        self.assertTrue(record["reason"].endswith(where), record["reason"])
+        return record
+
     def test_timeout_in_a_computation(self) -> None:
-        self.ends(3, "timeout", "not done after 200ms, in warm-up iteration 1 of 1", "stuck",
-                  "--timeout", "200ms")
+        self.times_out("in warm-up iteration 1 of 1", "stuck")
 
     def test_what_was_measured_stays(self) -> None:
-        record = self.ends(3, "timeout", "in iteration 1 of 5", "stuck", "warm=1", "--timeout", "300ms")
+        record = self.times_out("in iteration 1 of 5", "stuck", "warm=1")
         self.assertEqual(record["warmup"], 1)
         self.assertIn("cold_wall_ns", record)
 
@@ -104,7 +112,7 @@ class Ends(CommandTest):
             self.assertEqual(line, "stuck\n")
             time.sleep(0.05)
             run.send_signal(number)
-            out, err = run.communicate(timeout=30)
+            out, err = run.communicate(timeout=100)
         finally:
             run.kill()
         return run.returncode, out, err

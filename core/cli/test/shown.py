@@ -159,7 +159,7 @@ class Shown(CommandTest):
         text = self.ok(*QUICK, "--seed", "5", "--record", str(kept))
         command = text[text.index("\nRepeat") + len("\nRepeat"):].replace("\n", " ")
         self.assertNotIn("--record", command)
-        again = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=50)
+        again = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=100)
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertIn("seed=5", again.stdout)
 
@@ -229,7 +229,7 @@ class Shown(CommandTest):
             except OSError:
                 pass  # the other end is gone: all of it was read
             os.close(master)
-            self.assertEqual(child.wait(timeout=30), 0)
+            self.assertEqual(child.wait(timeout=100), 0)
             return text.decode()
 
         os.environ.pop("NO_COLOR", None)

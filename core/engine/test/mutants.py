@@ -29,10 +29,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 SLICE_MS = "14000"      # of SHUNT_TORTURE_MS; the torture tests give each composition a fourteenth
-LIMIT_S = 60            # for one run of an original; they need one or two, on a busy machine more
+LIMIT_S = 200           # for one run of an original; they need one or two, on a busy machine more
 PATIENCE = 4            # a mutant hangs if it takes so many times as long as its original, and LEAST_S
 LEAST_S = 3
 TRIES = 8               # a mistake in a race may need more than one run to show
+MORE_TRIES = 24         # alone, of one that has survived beside others
 AT_ONCE = 4             # many a mutant hangs, and is waited for
 
 SKIPPED = 77
@@ -441,7 +442,7 @@ def try_original(folder: Path, test: str, spec: str) -> tuple[str, float]:
     return how, max(LEAST_S, PATIENCE * (time.monotonic() - started))
 
 
-def try_mutant(build: Build, mutant: Mutant, limit_s: float) -> str:
+def try_mutant(build: Build, mutant: Mutant, limit_s: float, tries: int = TRIES) -> str:
     """What is wrong with the tests or with the list; empty: the mutant was noticed."""
     with tempfile.TemporaryDirectory(prefix="shunt-mutant-") as folder:
         scratch = Path(folder)
@@ -452,7 +453,7 @@ def try_mutant(build: Build, mutant: Mutant, limit_s: float) -> str:
         replaced = dict(build.compile(source, scratch) for source in mutant.units or (mutant.file,))
         program = scratch / "test"
         build.link(mutant.test, replaced, program)
-        for _ in range(TRIES):
+        for _ in range(tries):
             how = outcome(program, mutant.spec, scratch, limit_s)
             if how:
                 print(f"noticed: {mutant.name}: {mutant.test} {how} "
@@ -500,7 +501,7 @@ def main() -> int:
         for mutant, fault in said:
             # Races show less on a busy machine: once more, with nothing beside it.
             if fault.startswith("survives"):
-                fault = try_mutant(build, mutant, limit[mutant.test, mutant.spec][1])
+                fault = try_mutant(build, mutant, limit[mutant.test, mutant.spec][1], MORE_TRIES)
             if fault:
                 faults.append(f"{mutant.name}: {fault}")
                 print(faults[-1], flush=True)

@@ -28,7 +28,7 @@ TESTS = ("torture_wake", "torture_timeout", "torture_resume", "torture_sync", "t
          "torture_guest")
 DELAYED = ("core/sched.c", "core/join.c", "core/sync/", "core/engine/", "backends/policy/", "backends/timers/",
            "backends/wait/", "backends/threads.c")
-LIMIT_S = 120       # over the time that a test is given; a lost wake hangs
+LIMIT_S = 200       # over the time that a test is given; a lost wake hangs
 
 
 def compile_one(build: Build, source: str, out: Path) -> tuple[Path, Path]:
