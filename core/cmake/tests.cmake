@@ -4,10 +4,10 @@
 #
 # A test in C is test/<name>.c beside what it tests (or SOURCES), one process, on cmocka, linked with
 # core, every plug-in and the registry; ALONE leaves those out. With COMMAND it is any program.
-# Exit status 77 means skipped. TIMEOUT is 120 unless given, and five times as long under a sanitizer
-# or an emulator. COST is about what it takes where that is several seconds: the longest are begun
-# first, so that none is left over alone in the end. Labels: unit conformance matrix torture switch
-# tools, and long for what a quick run leaves out.
+# Exit status 77 means skipped. TIMEOUT ends what hangs, not what a busy machine is slow at: 300 unless
+# given, and five times as long under a sanitizer or an emulator. COST is about what it takes where that
+# is several seconds: the longest are begun first, so that none is left over alone in the end. Labels:
+# unit conformance matrix torture switch tools, and long for what a quick run leaves out.
 #
 # The environment of every test: SHUNT_BIN (the built `shunt`), SHUNT_SOURCE (the tree),
 # SHUNT_TORTURE_MS (how long a torture test goes on; it keeps an outer setting).
@@ -59,7 +59,7 @@ function(shunt_test name)
     return()
   endif()
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 300)
   endif()
   if(SHUNT_SANITIZE OR CMAKE_CROSSCOMPILING)
     math(EXPR ARG_TIMEOUT "5 * ${ARG_TIMEOUT}")
