@@ -130,7 +130,7 @@ static void *do_nothing(void *arg)
 /* Until it is refused, as the clients of a service are when that goes down. */
 static void *spawn_on(void *arg)
 {
-	int64_t until = shunt_now_ns() + 20 * INT64_C(1000000000);
+	int64_t until = shunt_now_ns() + 60 * INT64_C(1000000000);
 	int rc = 0;
 	while (!rc && shunt_now_ns() < until) {
 		rc = shunt_spawn_external(arg, NULL, do_nothing, NULL, NULL);

@@ -13,7 +13,7 @@
 
 #define CRUMBS   100
 #define LEARN_NS INT64_C(500000000)
-#define LIMIT_NS INT64_C(4000000000)
+#define LIMIT_NS INT64_C(30000000000)
 
 static struct shunt_engine *engine;
 static int ran; /* [wary:ran] */
