@@ -304,9 +304,10 @@ static inline void *shunt_deque_oldest(const struct shunt_deque *deque)
 		return NULL;
 	struct shunt_deque_buffer *buffer =
 		atomic_load_explicit(&deque->buffer, memory_order_acquire);
-	/* Relaxed: looked at only if top has not moved. */
+	/* Acquire: forbids that top is read again before it [deque:top]; looked at only if that has not
+	 * moved. */
 	void *element = atomic_load_explicit(&buffer->element[(size_t)top & buffer->mask],
-		memory_order_relaxed);
+		memory_order_acquire);
 	return atomic_load_explicit(&deque->top, memory_order_relaxed) == top ? element : NULL;
 }
 

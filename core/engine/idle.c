@@ -16,11 +16,12 @@
  *      worker that arms an earlier one afterwards finds W idle (timer.c); it is itself running, and
  *      if it goes on with another task it wakes W to look again, else it will sleep until then.
  *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
- *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2.
+ *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2. Or it
+ *      has found none and naps: then it comes back for it, and no sleeper hears of it before.
  * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back. When all others
  * sleep and nothing is to come, its nap is ended, so that it sleeps too and the end can be judged.
- * No timeout stands in for a step of this. Removing a fence or a recheck is what the mutants of the
- * tests do.
+ * But for the end of a nap no timeout stands in for a step of this. Removing a fence or a recheck is
+ * what the mutants of the tests do.
  *
  * The end. The last worker to announce itself, under idle_lock, finds either that no task is left:
  * the run is over; or that tasks are left, but no timer, no wait operation, nothing injected and no
