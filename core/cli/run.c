@@ -181,6 +181,17 @@ static int take_options(struct cli_run *run)
 
 /* ---- can the results be kept? ---------------------------------------------------------------- */
 
+/* Is there the folder that `path` would be in? A kernel's own, like /proc, says ENOENT too where
+ * nobody may make a file. */
+static bool has_folder(const char *path)
+{
+	char copy[4096];
+	struct stat there;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	return stat(dirname(copy), &there) == 0;
+}
+
 /* Tries to make a file beside `path` and to give it room. 0 or a negative errno. */
 static int try_beside(const char *path)
 {
@@ -224,8 +235,9 @@ static int check_path(struct cli_run *run, const char *what, const char *path, b
 	}
 	rc = try_beside(path);
 	if (rc == -ENOENT)
-		return cli_error(json, CLI_USAGE,
-			"the %s %s cannot be written: its folder does not exist", what, path);
+		return cli_error(json, CLI_USAGE, "the %s %s cannot be written: its folder %s",
+			what, path,
+			has_folder(path) ? "takes no new files" : "does not exist");
 	if (rc)
 		return cli_error(json, CLI_USAGE, "the %s %s cannot be written: %s", what, path,
 			strerror(-rc));

@@ -29,6 +29,7 @@ static void split(const char *path, char folder[PATH_MAX], const char **name)
 int shunt_store_fail(struct shunt_error *err, int code, const char *path, const char *what)
 {
 	char folder[PATH_MAX];
+	struct stat there;
 	const char *name;
 
 	split(path, folder, &name);
@@ -42,6 +43,11 @@ int shunt_store_fail(struct shunt_error *err, int code, const char *path, const 
 		return shunt_fail(err, code,
 			"cannot write the %s %s: it is a folder; name a file in it", what, path);
 	case ENOENT:
+		if (stat(folder, &there) == 0) /* a kernel's own, like /proc */
+			return shunt_fail(err, code,
+				"cannot write the %s %s: the folder %s takes no new files; choose "
+				"another",
+				what, path, folder);
 		return shunt_fail(err, code,
 			"cannot write the %s %s: there is no folder %s; make it with: mkdir -p %s",
 			what, path, folder, folder);

@@ -137,6 +137,9 @@ class Paths(CommandTest):
     def test_a_record_that_cannot_be_kept(self) -> None:
         self.refused("the record /nonexistent/x.json cannot be written: its folder does not exist",
                      *QUICK, "--record", "/nonexistent/x.json")
+        if os.geteuid() == 0:   # others may not write there anyway
+            self.refused("the record /proc/x.json cannot be written: its folder takes no new files",
+                         *QUICK, "--record", "/proc/x.json")
         self.refused(f"the record {self.folder} is a folder: name a file in it",
                      *QUICK, "--record", self.folder)
         there = self.folder / "there.json"

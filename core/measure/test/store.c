@@ -164,6 +164,10 @@ static void folders_and_missing_ones_are_said(void **state)
 	snprintf(below, sizeof(below), "%s/new/", folder);
 	assert_int_equal(put(below, "x", false), -EISDIR);
 	assert_int_equal(put("", "x", false), -ENOENT);
+	if (geteuid() == 0) { /* others may not write there anyway */
+		assert_int_equal(put("/proc/it.json", "x", false), -ENOENT);
+		assert_non_null(strstr(err.text, "takes no new files"));
+	}
 }
 
 static void names_too_long_are_said(void **state)
