@@ -3,7 +3,8 @@
 
 A cell is one arm at one point on one machine: the values of its runs, their median and the exact
 interval of it. A figure that would put two points into one cell is refused with the parameter that
-tells them apart, because an average over a forgotten parameter means nothing.
+tells them apart, because an average over a forgotten parameter means nothing; and one whose line would
+join two workloads.
 """
 
 from __future__ import annotations
@@ -126,6 +127,12 @@ def cells(ctx: Context, metric: str, x: str, series: str = "arm", facet: str = "
             found[key] = cell
     if not found:
         raise FigureError(f"no run has {metric}")
+    for _, panel in panels(list(found.values())):
+        for name, line in lines_of(panel):
+            own = list(dict.fromkeys(c.point.name for c in line))
+            if len(own) > 1 and numeric(line):
+                raise FigureError(f"the line of {name} would join the workloads {own[0]} and "
+                                  f"{own[1]}; use workload as series or facet, or choose one")
     return list(found.values())
 
 

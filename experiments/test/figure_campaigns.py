@@ -42,6 +42,17 @@ def yields(folder: Path, repetitions=20, machine="Generated CPU", seed=1, figure
     return synthetic.write(folder, made, yield_model, machine=machine, seed=seed)
 
 
+def two_workloads(folder: Path) -> Path:
+    points = [{"workload": "yield", "axes": {"tasks": "2"}},
+              {"workload": "yield", "axes": {"tasks": "64"}},
+              {"workload": "yield", "label": "few", "axes": {"tasks": "8"}}]
+    made = synthetic.plan("two_workloads", ["asm", "threads"], points, 8, 1,
+                          metrics=["ns_per_switch"],
+                          figures=[{"kind": "lines", "name": "apart", "x": "tasks",
+                                    "facet": "workload"}])
+    return synthetic.write(folder, made, yield_model)
+
+
 def many(folder: Path) -> Path:
     """More comparisons than a page of a paper holds."""
     arms = ["asm", *(f"asm-{i:02d}" for i in range(40))]
@@ -172,4 +183,4 @@ def _slices(workers: int):
 
 
 EVERY = {"yields": yields, "ablation": ablation, "scaling": scaling, "chunks": chunks,
-         "costs": costs, "tutorial": tutorial, "loads": loads}
+         "costs": costs, "tutorial": tutorial, "loads": loads, "two_workloads": two_workloads}

@@ -80,6 +80,13 @@ class Truth(Scratch):
         with self.assertRaisesRegex(_data.FigureError, "tasks = 2 and 8 at x = asm"):
             self.draw("yields", kind="lines", x="arm")
 
+    def test_a_line_never_joins_two_workloads(self):
+        with self.assertRaisesRegex(_data.FigureError, "asm would join the workloads yield and few"):
+            self.draw("two_workloads", kind="lines", x="tasks")
+        rows, _ = self.draw("two_workloads", "apart")
+        self.assertEqual([(r["panel"], r["tasks"]) for r in rows if r["series"] == "asm"],
+                         [("yield", "2"), ("yield", "64"), ("few", "8")])
+
     def test_lines_with_an_unknown_axis(self):
         with self.assertRaisesRegex(_data.FigureError, "no 'colour'.*it has arm, tasks"):
             self.draw("yields", kind="lines", x="colour")

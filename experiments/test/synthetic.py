@@ -66,12 +66,13 @@ def manifest(machine: str, extra: dict[str, Any] | None = None) -> dict[str, Any
 
 def plan(name: str, arms: list[str], points: list[dict[str, Any]], repetitions: int, seed: int,
          **more: Any) -> dict[str, Any]:
-    """A frozen plan; `points` give {"workload", "axes", "params"} (the last two optional)."""
+    """A frozen plan; `points` give {"workload", "label", "axes", "params"} (all but the first optional)."""
     rng = random.Random(seed)
     control = more.pop("control", f"{arms[0]}-again")
     backends = more.pop("backends", {})
     names = arms + ([control] if control else [])
     made = [{"id": f"p{i:03d}", "workload": p["workload"], "axes": p.get("axes", {}),
+             "label": p.get("label", ""),
              "params": p.get("params", {k: v for k, v in p.get("axes", {}).items()
                                         if not k.startswith("backend.")}),
              "overrides": {}, "arms": p.get("arms", names), "excluded": p.get("excluded", [])}
