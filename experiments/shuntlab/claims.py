@@ -27,7 +27,8 @@ from . import objective, stats
 from .analysis import Comparison, compare_paired, compare_unpaired, log_ratios, rules_of
 from .campaign import Campaign, CampaignError, load_campaign
 from .compare import number, ratio_text, wrapped
-from .points import Point, gather, machine_labels, matches, plain
+from .experiment import predicate
+from .points import Point, gather, machine_labels, matches
 
 CONFIRMED, REFUTED, OPEN, UNTESTABLE = (
     "confirmed", "refuted", "inconclusive", "not testable here")
@@ -57,18 +58,7 @@ class Claim:
 
     @property
     def predicate(self) -> str:
-        e = self.expect
-        of, over = (_side_text(s) for s in e["ratio"])
-        bounds = [f"{sign} {plain(float(e[key]))}" for key, sign in (("above", ">"), ("below", "<"))
-                  if key in e]
-        return f"{e['metric']} of {of} / {over} {' and '.join(bounds)}"
-
-
-def _side_text(side: Any) -> str:
-    if not isinstance(side, dict):
-        return str(side)
-    rest = " ".join(f"{k}={v}" for k, v in side.items() if k != "arm")
-    return f"{side.get('arm', '')} {rest}".strip()
+        return predicate(self.expect)
 
 
 # ---- finding the runs ---------------------------------------------------------------------------

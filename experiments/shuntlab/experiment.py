@@ -114,3 +114,18 @@ def arm_name(spec: str) -> str:
     values = [part.partition("=")[2] or part for part in rest.split(",") if part]
     joined = "-".join([base, *values])
     return re.sub(r"[^A-Za-z0-9_+-]+", "-", joined).strip("-") or "arm"
+
+
+def predicate(expect: dict[str, Any]) -> str:
+    """What an [[expect]] asks of the numbers, in one line."""
+    def side(s: Any) -> str:
+        if not isinstance(s, dict):
+            return str(s)
+        return " ".join([s.get("arm", ""), *(f"{k}={v}" for k, v in s.items() if k != "arm")]).strip()
+    of, over = expect["ratio"]
+    text = f"{expect['metric']}: {side(of)} / {side(over)}"
+    text += "".join(f" {sign} {expect[key]:g}" for key, sign in (("above", ">"), ("below", "<"))
+                    if key in expect)
+    where = [expect["workload"]] if expect.get("workload") else []
+    where += [f"{k}={v}" for k, v in expect.get("where", {}).items()]
+    return text + (f" at {' '.join(where)}" if where else "")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import campaign, journal, opening
-from .experiment import Experiment, SpecError
+from .experiment import Experiment, SpecError, predicate
 from .toml_spec import load
 from .units import show_span
 
@@ -98,7 +98,7 @@ def _section(e: Experiment) -> str:
     head = ["claim", "tested as"] + (["answer"] if answers else [])
     out += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for i, x in enumerate(e.expect):
-        cells = [_cell(x["claim"]), f"`{_predicate(x)}`"]
+        cells = [_cell(x["claim"]), f"`{predicate(x)}`"]
         if answers:
             cells.append(answers[i])
         out.append("| " + " | ".join(cells) + " |")
@@ -114,20 +114,6 @@ def _figure(e: Experiment, index: int, figure: dict[str, Any]) -> str:
     return f"`{named}` ({figure['kind']}{shown})"
 
 
-def _predicate(x: dict[str, Any]) -> str:
-    def side(s: Any) -> str:
-        if not isinstance(s, dict):
-            return str(s)
-        return " ".join([s["arm"], *(f"{k}={v}" for k, v in s.items() if k != "arm")])
-    of, over = x["ratio"]
-    text = f"{x['metric']}: {side(of)} / {side(over)}"
-    text += "".join(f" {sign} {x[key]:g}" for key, sign in (("above", ">"), ("below", "<"))
-                    if key in x)
-    where = [x["workload"]] if x.get("workload") else []
-    where += [f"{k}={v}" for k, v in x["where"].items()]
-    return text + (f" at {' '.join(where)}" if where else "")
-
-
 def _answers(e: Experiment) -> list[str]:
     """What the reference campaign of an experiment says, or an empty list where there is none."""
     name = e.name
@@ -136,8 +122,8 @@ def _answers(e: Experiment) -> list[str]:
         return []
     from . import claims
     loaded = campaign.load_campaign(folder)
-    said = {(c.expect["claim"], _predicate(c.expect)): c.answer for c in claims.judge_all(loaded)}
-    return [said.get((x["claim"], _predicate(x)), "not asked yet") for x in e.expect]
+    said = {(c.expect["claim"], predicate(c.expect)): c.answer for c in claims.judge_all(loaded)}
+    return [said.get((x["claim"], predicate(x)), "not asked yet") for x in e.expect]
 
 
 def _cell(text: str) -> str:

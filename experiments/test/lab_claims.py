@@ -57,7 +57,7 @@ class Claims(unittest.TestCase):
     def test_confirmed(self):
         c = self.answer("ucontext", "asm", above=5)
         self.assertEqual((c.answer, len(c.findings)), (claims.CONFIRMED, 2))
-        self.assertEqual(c.predicate, "ns_per_switch of ucontext / asm > 5")
+        self.assertEqual(c.predicate, "ns_per_switch: ucontext / asm > 5")
 
     def test_refuted(self):
         self.assertEqual(self.answer("ucontext", "asm", below=20).answer, claims.REFUTED)
