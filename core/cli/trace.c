@@ -55,10 +55,13 @@ static void print_report(const char *path, const struct shunt_trace_report *repo
 		cli_grouped(report->events, a, sizeof(a)),
 		cli_grouped(report->dropped, b, sizeof(b)),
 		cli_grouped(report->tasks, c, sizeof(c)), cli_grouped(report->runs, d, sizeof(d)));
-	printf("  %s enqueued, %s dequeued, %s still queued\n",
+	printf("  %s enqueued, %s dequeued, %s still queued",
 		cli_grouped(report->enqueued, a, sizeof(a)),
 		cli_grouped(report->dequeued, b, sizeof(b)),
 		cli_grouped(report->queued, c, sizeof(c)));
+	if (report->injected)
+		printf("; %s came from outside", cli_grouped(report->injected, d, sizeof(d)));
+	printf("\n");
 	printf("  %s timers armed, %s fired, %s cancelled; %s wakes, %s steals\n",
 		cli_grouped(report->timers_armed, a, sizeof(a)),
 		cli_grouped(report->timers_fired, b, sizeof(b)),

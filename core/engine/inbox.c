@@ -75,10 +75,8 @@ static void deliver(struct shunt_worker *worker, struct shunt_task *task, unsign
 	} else if (what & SHUNT_INJECT_READY) {
 		unsigned why = what & SHUNT_INJECT_NEW ? SHUNT_WHY_NEW | SHUNT_FROM_EXTERNAL
 						       : SHUNT_WHY_WAKE | SHUNT_FROM_REMOTE;
-		if (what & SHUNT_INJECT_NEW && worker->engine->probing) {
-			shunt_probe_spawn(worker, task);
+		if (what & SHUNT_INJECT_NEW && worker->engine->probing)
 			shunt_probe_ready(worker, task, why, true);
-		}
 		worker->engine->policy->enqueue(worker, task, why);
 		shunt_hook_offer(worker); /* it may run long before it gets to this one */
 	}
@@ -182,6 +180,8 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before it
 	 * can end. */
 	atomic_fetch_add_explicit(&engine->external_spawns, 1, memory_order_release);
+	if (engine->trace)
+		shunt_probe_spawn_outside(engine, task, home);
 	push_from_outside(engine, task, SHUNT_INJECT_READY | SHUNT_INJECT_NEW);
 	return 0;
 }
@@ -189,6 +189,8 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 void shunt_engine_hold(struct shunt_sched *sched, int delta)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
+	if (engine->trace && delta > 0)
+		shunt_probe_outside(engine);
 	/* All under the lock: once no hold is left the run may end, and the worker with it. */
 	pthread_mutex_lock(&engine->idle_lock);
 	engine->holds += delta;

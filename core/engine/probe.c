@@ -102,6 +102,21 @@ void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task)
 		shunt_trace_name(worker->engine->trace, id_of(task), task->name);
 }
 
+void shunt_probe_outside(struct shunt_engine *engine)
+{
+	/* No memory for it: its events are counted as dropped. */
+	(void)shunt_trace_ring(engine->trace, SHUNT_TRACE_OUTSIDE);
+}
+
+void shunt_probe_spawn_outside(struct shunt_engine *engine, const struct shunt_task *task,
+	unsigned home)
+{
+	shunt_trace_emit_outside(engine->trace, SHUNT_TRACE_SPAWN, 0, id_of(task), 0);
+	shunt_trace_emit_outside(engine->trace, SHUNT_TRACE_INJECT, 0, id_of(task), home);
+	if (task->name)
+		shunt_trace_name(engine->trace, id_of(task), task->name);
+}
+
 void shunt_probe_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why,
 	bool queued)
 {

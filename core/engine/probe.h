@@ -31,6 +31,13 @@ void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, st
 /* The running task is about to wait. Before the slow path, which may end that very wait. */
 void shunt_probe_leave(struct shunt_worker *worker);
 void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task);
+/* A source outside announces itself: its ring is made now, not at its first event. Context: any thread,
+ * with a trace; takes its lock. */
+void shunt_probe_outside(struct shunt_engine *engine);
+/* As shunt_probe_spawn, from a thread that is no worker, before it hands the task to worker `home`. Context: any
+ * thread, with a trace; takes its lock. */
+void shunt_probe_spawn_outside(struct shunt_engine *engine, const struct shunt_task *task,
+	unsigned home);
 /* A task becomes ready: enqueued, or (queued false) taken up by a transfer. */
 void shunt_probe_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why,
 	bool queued);

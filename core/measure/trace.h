@@ -77,6 +77,9 @@ enum shunt_trace_wake {
 	SHUNT_TRACE_WAKE_STALE,  /* it had ended */
 };
 
+/* The `worker` of the ring for all threads that are none. */
+#define SHUNT_TRACE_OUTSIDE UINT32_MAX
+
 /* The queue of an enqueue whose task any worker may pick. */
 #define SHUNT_TRACE_ANY UINT64_MAX
 

@@ -8,8 +8,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define SHUNT_TRACE_OUTSIDE UINT32_MAX /* the `worker` of the ring for all other threads */
-
 struct shunt_trace_label {
 	uint64_t task;
 	char *text;

@@ -61,15 +61,20 @@ static size_t settings_of(const struct shunt_workload *workload, struct shunt_se
 	return count;
 }
 
-/* 1 if a trace was made and closed, 0 if this backend or build cannot run it. */
-static int closes(const char *spec, const struct shunt_workload *workload)
+/* 1 if a trace was made and closed, 0 if this backend or build cannot run it. `more` is one setting more,
+ * or NULL. */
+static int closes_with(const char *spec, const struct shunt_workload *workload,
+	const struct shunt_setting *more)
 {
-	struct shunt_setting settings[sizeof(small) / sizeof(*small)];
+	struct shunt_setting settings[sizeof(small) / sizeof(*small) + 1];
+	size_t count = settings_of(workload, settings);
+	if (more)
+		settings[count++] = *more;
 	const struct shunt_request request = {
 		.spec = spec,
 		.workload = workload,
 		.params = settings,
-		.param_count = settings_of(workload, settings),
+		.param_count = count,
 		.seed = 42,
 		.iterations = 1,
 		.timeout_ns = 100000000000u,
@@ -101,6 +106,11 @@ static int closes(const char *spec, const struct shunt_workload *workload)
 	shunt_trace_report_fini(&report);
 	shunt_run_free(run);
 	return 1;
+}
+
+static int closes(const char *spec, const struct shunt_workload *workload)
+{
+	return closes_with(spec, workload, NULL);
 }
 
 static int all_workloads(const char *spec)
@@ -184,6 +194,29 @@ static void two_workers_close(void **state)
 	assert_true(made > 0);
 }
 
+/* A task from a thread that is no worker is in the trace from when that thread hands it over. */
+static void what_comes_from_outside_is_seen(void **state)
+{
+	const struct shunt_setting outside = {"injection", "outside", true};
+	int made = 0;
+
+	(void)state;
+	for (const struct shunt_plugin *plugin = shunt_registry_workloads; plugin->name; plugin++) {
+		const struct shunt_workload *workload = plugin->object;
+		bool knows = false;
+
+		for (const struct shunt_param *param = workload ? workload->params : NULL;
+			param && param->name; param++)
+			knows |= strcmp(param->name, outside.key) == 0;
+		if (!knows || !closes_with(shunt_registry_backends[0].name, workload, &outside))
+			continue;
+		assert_int_equal(report.injected, 100); /* requests of `small` */
+		made++;
+	}
+	if (made == 0)
+		skip(); /* one CPU: nobody is outside */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +225,7 @@ int main(void)
 		cmocka_unit_test(every_wait_closes),
 		cmocka_unit_test(every_timer_queue_closes),
 		cmocka_unit_test(two_workers_close),
+		cmocka_unit_test(what_comes_from_outside_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
