@@ -166,6 +166,9 @@ void shunt_ring_slot_stop(void *slot)
 {
 	struct shunt_ring_slot *self = slot;
 
+	/* Relaxed: a statistic, read when no worker runs. */
+	atomic_fetch_add_explicit(&self->wait->overflows, shunt_ring_overflows(self->ring),
+		memory_order_relaxed);
 	shunt_ring_close(self->ring);
 	shunt_wait_slack_restore(self->slack_before_ns);
 	free(self);
@@ -251,11 +254,16 @@ void shunt_ring_slot_wake(void *target, void *from)
 void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink)
 {
 	const struct shunt_ring_wait *self = wait;
-	char name[64];
+	char name[64], count[24];
 
 	shunt_ring_plan_facts(&self->plan, self->prefix, fact, sink);
 	snprintf(name, sizeof(name), "%s.wake", self->prefix);
 	fact(sink, name, shunt_ring_wake_choices[self->wake], "parameter");
+	snprintf(name, sizeof(name), "%s.overflows", self->prefix);
+	/* Relaxed: no worker runs. */
+	snprintf(count, sizeof(count), "%llu",
+		(unsigned long long)atomic_load_explicit(&self->overflows, memory_order_relaxed));
+	fact(sink, name, count, "counted, of the completion rings");
 }
 
 uint64_t shunt_ring_slot_syscalls(const void *slot)

@@ -50,6 +50,7 @@ struct shunt_ring_wait {
 	const char *prefix; /* of its facts */
 	shunt_fired_fn *fired;
 	struct shunt_bell *bells;
+	_Atomic uint64_t overflows; /* [ring:overflows] of the rings closed so far */
 };
 
 /* First member of a slot. The worker's alone. */
