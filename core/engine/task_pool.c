@@ -5,7 +5,7 @@
  * Tasks spawned on one worker, or outside, and released on another would pile up there. So a worker keeps
  * its free ones in lists of a slab's length, the one in use and a full one, and exchanges whole lists
  * with the engine (Bonwick, Adams: Magazines and Vmem, USENIX 2001). No descriptor is looked at for that:
- * to walk along a list to cut it cost 3.5 ns a task where a thousand are alive, and another 4 for the
+ * to walk along a list to cut it cost 2 ns a task where a thousand are alive, and another 4 for the
  * disorder that the cuts left behind.
  *
  * Slabs are never freed before the scheduler is closed, so that a handle of an ended task can be

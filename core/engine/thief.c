@@ -8,13 +8,13 @@
  * Nobody says beforehand which it is, so the thief measures it: do the two get through more switches in
  * a time than its victim did alone, while the thief slept? Where they do not, it naps, and twice as long
  * each time, at most `nap`; likewise when it was woken for work and found none. Nobody wakes it from a
- * nap for work that others have. So a program of crumbs loses a few percent to a worker that comes by
- * every millisecond, and one that begins to have work for two has both within that time.
+ * nap for work that others have. So a program of crumbs loses next to nothing to a worker that comes
+ * by every millisecond, and one that begins to have work for two has both in about that time.
  *
  *   window   from the first steal after a nap, WINDOW_NS at least, looked at whenever the thief has
  *            nothing left of its own
  *   base     the victim's switches in a time, alone: of the last nap. Older than BASE_AGE_NS it is
- *            measured again, in the shortest of naps.
+ *            measured again, in the shortest of naps, or longer ones if what that saw is doubtful.
  *
  * Each such trial costs both some 70 us where the root of a program of crumbs is what is stolen: all its
  * descriptors and its deque move to the other cache. So when naps have become the longest the thief looks
@@ -33,6 +33,9 @@
 #define PER_NS       1000000 /* switches are compared per millisecond */
 #define GAIN_LEAST   5       /* a fifth more, or it did not pay */
 #define LOOKS_MOST   7
+
+#define SWITCHES_TELLING 16 /* fewer say nothing of a pace */
+#define DOUBT_SHARE      8  /* of the longest nap is believed in any case */
 
 static struct shunt_worker *rotate(struct shunt_worker *thief, unsigned start, unsigned attempt)
 {
@@ -166,7 +169,18 @@ int64_t shunt_thief_nap_begin(struct shunt_worker *thief)
 	thief->naps++;
 	if (thrift->prey)
 		thrift->prey_switches = shunt_worker_switches(thrift->prey);
+	if (thrift->doubt_ns)
+		return thrift->doubt_ns;
 	return thrift->nap_ns ? thrift->nap_ns : NAP_FIRST_NS;
+}
+
+/* A program of crumbs makes no switch for a while when it spawns many, or joins many that have ended. What
+ * a short nap saw of it then is not its pace, and everything would pay in comparison. */
+static bool doubtful(const struct shunt_worker *thief, uint64_t switches, int64_t slept_ns)
+{
+	uint64_t expected = thief->thrift.base * (uint64_t)slept_ns / PER_NS;
+	return slept_ns < thief->engine->nap_most_ns / DOUBT_SHARE &&
+	       expected >= SWITCHES_TELLING && switches < expected / 4;
 }
 
 void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns)
@@ -174,8 +188,15 @@ void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns)
 	struct shunt_thrift *thrift = &thief->thrift;
 	if (!thrift->prey || slept_ns < NAP_FIRST_NS / 2)
 		return;
-	thrift->base = (shunt_worker_switches(thrift->prey) - thrift->prey_switches) * PER_NS /
-		       (uint64_t)slept_ns;
+	uint64_t switches = shunt_worker_switches(thrift->prey) - thrift->prey_switches;
+	if (doubtful(thief, switches, slept_ns)) {
+		int64_t most = thief->engine->nap_most_ns / DOUBT_SHARE;
+		thrift->doubt_ns = slept_ns < most / 2 ? 2 * slept_ns : most;
+		thrift->nap_due = true;
+		return;
+	}
+	thrift->doubt_ns = 0;
+	thrift->base = switches * PER_NS / (uint64_t)slept_ns;
 	thrift->base_ns = shunt_now_ns();
 	uint64_t least = thrift->futile_base / 4 * 3, most = thrift->futile_base / 4 * 5;
 	thrift->wary = thrift->looks && thrift->base >= least && thrift->base <= most;

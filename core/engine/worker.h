@@ -66,7 +66,8 @@ struct shunt_thrift {
 	uint64_t prey_switches, own_switches; /* then */
 	uint64_t base;                        /* the prey's switches in a millisecond, alone */
 	int64_t base_ns;                      /* when that was measured */
-	int64_t nap_ns; /* the last nap that stealing did not pay; 0: it did */
+	int64_t nap_ns;   /* the last nap that stealing did not pay; 0: it did */
+	int64_t doubt_ns; /* the base was hardly to be believed: the next nap, to measure it again */
 	bool nap_due;
 	bool wary;            /* take from prey only what has waited since the last look */
 	unsigned looks;       /* how many more times it only looks before it tries again */
