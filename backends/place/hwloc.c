@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Placement by hwloc: which CPU each worker is bound to.
+ * Placement by hwloc: which CPU each worker is bound to, of those that a placement offers (offer.h).
  *
  *   compact  neighbouring CPUs first: workers share caches, and SMT siblings
  *   scatter  as far apart as the machine allows (hwloc_distrib): the most cache and bandwidth each
@@ -21,13 +21,13 @@
  * one, as hwloc describes them ("pack:2 core:4 pu:2"), or FILE.xml, which lstopo writes and a record's
  * manifest holds. Such a plan cannot be run; `shunt describe SPEC` shows it.
  */
+#include "backends/place/offer.h"
 #include "backends/place/quota.h"
 
 #include "core/engine/slots.h"
 
 #include <errno.h>
 #include <hwloc.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,18 +44,8 @@ struct plan {
 
 enum bound { NOT_BOUND, VERIFIED, UNVERIFIED };
 
-/* The CPUs that a placement offers, in the order in which workers get them. */
-struct offer {
-	hwloc_bitmap_t *cpu;
-	unsigned count;
-	unsigned all; /* of these, what workers=all takes; more are said */
-};
-
 enum memory { MEMORY_FIRST_TOUCH, MEMORY_LOCAL };
 static const char *const memory_names[] = {"first-touch", "local", NULL};
-
-typedef int plan_fn(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	struct offer *offer, struct shunt_error *err);
 
 /* ---- the machine ------------------------------------------------------------------------------ */
 
@@ -111,184 +101,20 @@ static int restrict_to_allowed(hwloc_topology_t topology, struct shunt_error *er
 	return rc;
 }
 
-/* ---- the placements ---------------------------------------------------------------------------- */
-
-static hwloc_bitmap_t *bitmaps(unsigned count)
-{
-	hwloc_bitmap_t *set = calloc(count ? count : 1, sizeof(hwloc_bitmap_t));
-	for (unsigned i = 0; set && i < count; i++)
-		set[i] = hwloc_bitmap_alloc();
-	return set;
-}
-
-static void bitmaps_free(hwloc_bitmap_t *set, unsigned count)
-{
-	for (unsigned i = 0; set && i < count; i++)
-		hwloc_bitmap_free(set[i]);
-	free(set);
-}
-
-/* An offer of `count` sets, still empty. */
-static int offer_new(struct offer *offer, unsigned count, struct shunt_error *err)
-{
-	*offer = (struct offer){bitmaps(count), count, count};
-	return offer->cpu ? 0 : shunt_fail(err, -ENOMEM, "out of memory for the placement");
-}
-
-static int plan_compact(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	struct offer *offer, struct shunt_error *err)
-{
-	(void)values, (void)want;
-	int rc = offer_new(offer, (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU), err);
-	for (unsigned i = 0; !rc && i < offer->count; i++)
-		hwloc_bitmap_copy(offer->cpu[i],
-			hwloc_get_obj_by_type(topology, HWLOC_OBJ_PU, i)->cpuset);
-	return rc;
-}
-
-/* The n-th CPU of a set, from 0; -1: it has fewer. */
-static int nth_cpu(hwloc_const_bitmap_t set, unsigned n)
-{
-	int cpu = hwloc_bitmap_first(set);
-	while (cpu >= 0 && n--)
-		cpu = hwloc_bitmap_next(set, cpu);
-	return cpu;
-}
-
-/* The first CPU of each core, in the topology's order; then the second of those that have one … */
-static int plan_core(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	struct offer *offer, struct shunt_error *err)
-{
-	int cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-	if (cores < 1) /* it does not tell them apart */
-		return plan_compact(topology, values, want, offer, err);
-	int rc = offer_new(offer, (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU), err);
-	unsigned found = 0;
-	for (unsigned turn = 0; !rc && found < offer->count; turn++) {
-		unsigned before = found;
-		for (int i = 0; i < cores; i++) {
-			hwloc_obj_t core =
-				hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)i);
-			int cpu = nth_cpu(core->cpuset, turn);
-			if (cpu >= 0 && found < offer->count)
-				hwloc_bitmap_only(offer->cpu[found++], (unsigned)cpu);
-		}
-		if (found == before)
-			break; /* CPUs that belong to no core */
-	}
-	for (unsigned i = found; !rc && i < offer->count; i++)
-		hwloc_bitmap_free(offer->cpu[i]);
-	offer->count = rc ? 0 : found;
-	offer->all = (unsigned)cores;
-	return rc;
-}
-
-static int plan_scatter(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	struct offer *offer, struct shunt_error *err)
-{
-	(void)values;
-	unsigned cpus = (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
-	int rc = offer_new(offer, want && want < cpus ? want : cpus, err);
-	if (rc)
-		return rc;
-	for (unsigned i = 0; i < offer->count; i++)
-		hwloc_bitmap_free(offer->cpu[i]); /* hwloc_distrib allocates its own */
-	hwloc_obj_t root = hwloc_get_root_obj(topology);
-	hwloc_distrib(topology, &root, 1, offer->cpu, offer->count, INT_MAX, 0);
-	for (unsigned i = 0; i < offer->count; i++)
-		hwloc_bitmap_singlify(offer->cpu[i]);
-	return 0;
-}
-
-/* "0+2+4-7": numbers and ranges joined by +. Calls add for each; false: malformed. */
-static bool each_cpu(const char *text, void (*add)(void *arg, unsigned cpu), void *arg)
-{
-	const char *at = text;
-	do {
-		char *end;
-		errno = 0;
-		unsigned long first = strtoul(at, &end, 10), last = first;
-		if (end == at || errno || first > 65535 || *at < '0' || *at > '9')
-			return false;
-		if (*end == '-') {
-			at = end + 1;
-			last = strtoul(at, &end, 10);
-			if (end == at || errno || last > 65535 || last < first || *at < '0' ||
-				*at > '9')
-				return false;
-		}
-		for (unsigned long cpu = first; cpu <= last; cpu++)
-			add(arg, (unsigned)cpu);
-		if (*end && *end != '+')
-			return false;
-		at = end + 1;
-		if (!*end)
-			return true;
-	} while (true);
-}
-
-static void count_one(void *arg, unsigned cpu)
-{
-	(void)cpu;
-	++*(unsigned *)arg;
-}
-
-struct listed {
-	hwloc_bitmap_t *set;
-	unsigned count;
-};
-
-static void list_one(void *arg, unsigned cpu)
-{
-	struct listed *listed = arg;
-	hwloc_bitmap_only(listed->set[listed->count++], cpu);
-}
-
-static int plan_list(hwloc_topology_t topology, const struct shunt_values *values, unsigned want,
-	struct offer *offer, struct shunt_error *err)
-{
-	(void)want;
-	const char *text = shunt_value_text(values, "cpus");
-	struct listed listed = {NULL, 0};
-	char allowed[512];
-	unsigned count = 0;
-	if (!each_cpu(text, count_one, &count))
-		return shunt_fail(err, -EINVAL,
-			"place=%s: expected CPU numbers and ranges joined by "
-			"+, such as 0+2+4-7",
-			text);
-	if (offer_new(offer, count, err))
-		return -ENOMEM;
-	listed.set = offer->cpu;
-	each_cpu(text, list_one, &listed);
-	hwloc_const_cpuset_t all = hwloc_topology_get_topology_cpuset(topology);
-	hwloc_bitmap_list_snprintf(allowed, sizeof(allowed), all);
-	for (unsigned i = 0; i < count; i++)
-		if (!hwloc_bitmap_isincluded(offer->cpu[i], all)) {
-			int cpu = hwloc_bitmap_first(offer->cpu[i]);
-			bitmaps_free(offer->cpu, count);
-			return shunt_fail(err, -ERANGE,
-				"place=%s: CPU %d is not one that this process "
-				"may use (%s)",
-				text, cpu, allowed);
-		}
-	return 0;
-}
-
 /* ---- open, bind ---------------------------------------------------------------------------------- */
 
 static void plan_close(void *state)
 {
 	struct plan *plan = state;
-	bitmaps_free(plan->cpu, plan->count);
-	bitmaps_free(plan->before, plan->count);
+	shunt_bitmaps_free(plan->cpu, plan->count);
+	shunt_bitmaps_free(plan->before, plan->count);
 	free(plan->bound);
 	hwloc_topology_destroy(plan->topology);
 	free(plan);
 }
 
 /* As many workers as asked for, or as offered; round again where they are more than the CPUs. */
-static int assign(struct plan *plan, const struct offer *offer, unsigned *worker_count,
+static int assign(struct plan *plan, const struct shunt_offer *offer, unsigned *worker_count,
 	bool *oversubscribed)
 {
 	unsigned most = shunt_place_quota();
@@ -296,8 +122,8 @@ static int assign(struct plan *plan, const struct offer *offer, unsigned *worker
 		*worker_count = offer->all < most ? offer->all : most;
 	*oversubscribed = *worker_count > offer->all || *worker_count > most;
 	plan->count = *worker_count;
-	plan->cpu = bitmaps(plan->count);
-	plan->before = bitmaps(plan->count);
+	plan->cpu = shunt_bitmaps_new(plan->count);
+	plan->before = shunt_bitmaps_new(plan->count);
 	plan->bound = calloc(plan->count, 1);
 	if (!plan->cpu || !plan->before || !plan->bound)
 		return -ENOMEM;
@@ -306,7 +132,7 @@ static int assign(struct plan *plan, const struct offer *offer, unsigned *worker
 	return 0;
 }
 
-static int plan_open(plan_fn *fn, void **state, const struct shunt_values *values,
+static int plan_open(shunt_offer_fn *fn, void **state, const struct shunt_values *values,
 	unsigned *worker_count, bool *oversubscribed, struct shunt_error *err)
 {
 	const char *synthetic = shunt_value_text(values, "topology");
@@ -321,7 +147,7 @@ static int plan_open(plan_fn *fn, void **state, const struct shunt_values *value
 		free(plan);
 		return rc;
 	}
-	struct offer offer;
+	struct shunt_offer offer;
 	rc = here ? restrict_to_allowed(plan->topology, err) : 0;
 	if (!rc)
 		rc = fn(plan->topology, values, *worker_count, &offer, err);
@@ -330,7 +156,7 @@ static int plan_open(plan_fn *fn, void **state, const struct shunt_values *value
 		if (rc)
 			shunt_fail(err, rc, "out of memory for the placement of %u workers",
 				*worker_count);
-		bitmaps_free(offer.cpu, offer.count);
+		shunt_bitmaps_free(offer.cpu, offer.count);
 	}
 	if (rc)
 		plan_close(plan);
@@ -491,7 +317,8 @@ static const struct shunt_param list_params[] = {
 	static int NAME##_open(void **state, const struct shunt_values *values,                    \
 		unsigned *worker_count, bool *oversubscribed, struct shunt_error *err)             \
 	{                                                                                          \
-		return plan_open(plan_##NAME, state, values, worker_count, oversubscribed, err);   \
+		return plan_open(shunt_offer_##NAME, state, values, worker_count, oversubscribed,  \
+			err);                                                                      \
 	}                                                                                          \
 	const struct shunt_place shunt_place_##NAME = {.name = #NAME,                              \
 		.summary = SUMMARY,                                                                \
