@@ -99,6 +99,9 @@ void shunt_run_check_limits(struct shunt_run *run);
 
 /* One iteration with its check, on run->sched, into run->now. False: the run is over. */
 bool shunt_run_iterate(struct shunt_run *run);
+/* Puts a finished iteration, the index-th of all, where it belongs; false: the run is over, perhaps for
+ * want of memory for it. */
+bool shunt_run_keep(struct shunt_run *run, unsigned index);
 /* Frees what an iteration holds and makes it ready for the next one. */
 void shunt_iteration_reset(struct iteration *now);
 
