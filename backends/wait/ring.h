@@ -20,6 +20,9 @@ enum shunt_ring_setup {
 	SHUNT_RING_DEFER, /* SINGLE_ISSUER | DEFER_TASKRUN: when the owner asks (Linux 6.1) */
 	SHUNT_RING_COOP,  /* COOP_TASKRUN: when the owner enters the kernel for any reason (5.19) */
 	SHUNT_RING_PLAIN, /* at once, by interrupting the owner */
+	/* The best for a ring with many results at a time: coop, which posts them all without being
+	 * asked, else plain. */
+	SHUNT_RING_AUTO_MANY,
 };
 
 struct shunt_ring_plan {
@@ -99,8 +102,8 @@ struct shunt_ring_result {
 	int32_t code;
 };
 
-/* Takes up to `room` results. Makes a system call, which submits too, only if the kernel says that
- * it holds some back (deferred, or beyond a full ring). */
+/* Takes up to `room` results. Makes system calls, which submit too, only while the kernel says that it
+ * holds some back (deferred, or beyond a full ring). */
 unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result, unsigned room);
 
 /* Has the kernel ever lost a result, for want of memory? Answers once. */

@@ -117,15 +117,18 @@ static int find_setup(struct io_uring *ring, struct shunt_ring_plan *plan,
 	enum shunt_ring_setup setup, struct shunt_error *err)
 {
 	static const char *const name[] = {"auto", "defer", "coop", "plain"};
-	enum shunt_ring_setup first = setup == SHUNT_RING_AUTO ? SHUNT_RING_DEFER : setup;
-	enum shunt_ring_setup last = setup == SHUNT_RING_AUTO ? SHUNT_RING_PLAIN : setup;
+	bool chosen = setup != SHUNT_RING_AUTO && setup != SHUNT_RING_AUTO_MANY;
+	enum shunt_ring_setup first = setup == SHUNT_RING_AUTO        ? SHUNT_RING_DEFER
+				      : setup == SHUNT_RING_AUTO_MANY ? SHUNT_RING_COOP
+								      : setup;
+	enum shunt_ring_setup last = chosen ? setup : SHUNT_RING_PLAIN;
 	int code = -EINVAL;
 
 	for (enum shunt_ring_setup s = first; s <= last && code == -EINVAL; s++) {
 		plan->setup_flags = flags_of(s);
 		code = shunt_ring_init(ring, plan, &plan->features);
 	}
-	if (code == -EINVAL && setup != SHUNT_RING_AUTO)
+	if (code == -EINVAL && chosen)
 		return shunt_fail(err, -EOPNOTSUPP,
 			"this kernel's io_uring has no setup=%s; use setup=auto", name[setup]);
 	return code == 0 ? 0 : shunt_ring_refused(code, err);

@@ -59,11 +59,13 @@ static void bells_close(struct shunt_ring_wait *wait)
 }
 
 static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_config *config,
-	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err)
+	enum shunt_ring_setup automatic, unsigned sq_entries, unsigned cq_entries,
+	struct shunt_error *err)
 {
-	int code = shunt_ring_plan(&wait->plan,
-		(enum shunt_ring_setup)shunt_value_int(config->values, "setup"), sq_entries,
-		cq_entries, err);
+	enum shunt_ring_setup setup =
+		(enum shunt_ring_setup)shunt_value_int(config->values, "setup");
+	int code = shunt_ring_plan(&wait->plan, setup == SHUNT_RING_AUTO ? automatic : setup,
+		sq_entries, cq_entries, err);
 
 	if (code != 0)
 		return code;
@@ -84,14 +86,15 @@ static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_confi
 }
 
 int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_config *config,
-	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err)
+	enum shunt_ring_setup automatic, unsigned sq_entries, unsigned cq_entries,
+	struct shunt_error *err)
 {
 	struct shunt_ring_wait *new = calloc(1, bytes);
 	int code;
 
 	if (new == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for the ring wait");
-	code = wait_init(new, config, sq_entries, cq_entries, err);
+	code = wait_init(new, config, automatic, sq_entries, cq_entries, err);
 	if (code != 0)
 		free(new);
 	else

@@ -76,9 +76,9 @@ struct shunt_ring_slot {
 	{                                                                                          \
 		.name = "setup", .type = SHUNT_PARAM_CHOICE, .fallback = "auto",                   \
 		.choices = shunt_ring_setup_choices,                                               \
-		.help = "when completions are posted: as the owner asks (defer), as it enters "    \
-			"the "                                                                     \
-			"kernel (coop), by interrupting it (plain)"                                \
+		.help = "when completions are posted: as the owner asks (defer, which auto is "    \
+			"for uring), as it leaves the kernel for any reason (coop, which it is "   \
+			"for uring-each), by interrupting it (plain)"                              \
 	}
 #define SHUNT_RING_PARAM_ENABLE                                                                    \
 	{                                                                                          \
@@ -95,9 +95,11 @@ extern const char *const shunt_ring_setup_choices[];
 /* probe() of both slots. */
 int shunt_ring_probe(struct shunt_error *why);
 
-/* The shared part of open(): `bytes` of a struct that begins with a shunt_ring_wait, the rest zero. */
+/* The shared part of open(): `bytes` of a struct that begins with a shunt_ring_wait, the rest zero.
+ * `automatic` is what setup=auto means. */
 int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_config *config,
-	unsigned sq_entries, unsigned cq_entries, struct shunt_error *err);
+	enum shunt_ring_setup automatic, unsigned sq_entries, unsigned cq_entries,
+	struct shunt_error *err);
 
 /* The shared part of start(): `bytes`, whole cache lines, of a struct that begins with a
  * shunt_ring_slot. Context: the worker's thread. */

@@ -9,6 +9,9 @@
  *   - An armed timer only joins a list. The list goes to the kernel in batches, with the system
  *     call of a sleep where there is one; a busy worker hands it over when a second look finds it
  *     still there. A timer cancelled by then costs no call.
+ *   - Results are posted as the worker leaves the kernel for any reason, and be it the interrupt
+ *     that ended their time (setup=coop), so none has to be asked for: at 100,000 tasks 7 % less
+ *     CPU a timer than with 20 a call (defer), at 10,000 3 %.
  *   - Results that are in the ring are fired without a call. A result names its entry of the
  *     table by its index; one whose task waits for something else by now is dropped. A look takes
  *     a handful, so that what one task frees, in the kernel and here, the next one has in cache.
@@ -335,7 +338,7 @@ static int each_open(void **wait, const struct shunt_wait_config *config, struct
 	unsigned entries = (unsigned)shunt_value_int(values, "entries");
 	struct each_wait *self;
 	void *new;
-	int code = shunt_ring_wait_new(&new, sizeof(*self), config, entries,
+	int code = shunt_ring_wait_new(&new, sizeof(*self), config, SHUNT_RING_AUTO_MANY, entries,
 		(unsigned)shunt_value_int(values, "results"), err);
 
 	if (code != 0)

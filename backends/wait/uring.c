@@ -53,7 +53,8 @@ static int uring_open(void **wait, const struct shunt_wait_config *config, struc
 	unsigned entries = (unsigned)shunt_value_int(config->values, "entries");
 	struct uring_wait *self;
 	void *new;
-	int code = shunt_ring_wait_new(&new, sizeof(*self), config, entries, 2 * entries, err);
+	int code = shunt_ring_wait_new(&new, sizeof(*self), config, SHUNT_RING_AUTO, entries,
+		2 * entries, err);
 
 	if (code != 0)
 		return code;
