@@ -43,6 +43,14 @@ void shunt_run_end(struct shunt_run *run, enum shunt_record_status status, const
 	pthread_mutex_unlock(&run->lock);
 }
 
+bool shunt_run_is_over(struct shunt_run *run)
+{
+	pthread_mutex_lock(&run->lock);
+	bool over = run->over;
+	pthread_mutex_unlock(&run->lock);
+	return over;
+}
+
 void shunt_run_at(struct shunt_run *run, const char *format, ...)
 {
 	va_list args;
@@ -194,7 +202,7 @@ static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
 	struct pair_sink sink = {&outcome->composition, &outcome->composition_count};
 	int rc = shunt_run_open(run, &config, err);
 
-	if (rc || run->over)
+	if (rc || shunt_run_is_over(run))
 		return rc;
 	outcome->caps = run->sched->caps;
 	outcome->worker_count = run->sched->worker_count;
@@ -226,21 +234,22 @@ static int prepare(struct shunt_run *run, struct shunt_error *err)
 
 	if (rc == 0)
 		rc = find_backend(run, err);
-	if (rc == 0 && !run->over)
+	if (rc == 0 && !shunt_run_is_over(run))
 		rc = look_at_backend(run, err);
-	if (rc == 0 && !run->over)
+	if (rc == 0 && !shunt_run_is_over(run))
 		rc = resolve_workload(run, err);
-	if (rc == 0 && !run->over && run->outside_wanted && shunt_outside_set_apart(run)) {
+	if (rc == 0 && !shunt_run_is_over(run) && run->outside_wanted &&
+		shunt_outside_set_apart(run)) {
 		shunt_run_close(run);
 		rc = look_at_backend(run, err);
 	}
-	if (rc == 0 && !run->over && run->request->keep_trace)
+	if (rc == 0 && !shunt_run_is_over(run) && run->request->keep_trace)
 		rc = shunt_run_try_trace(run, err);
-	if (rc || run->over)
+	if (rc || shunt_run_is_over(run))
 		return rc;
 	run->workload->footprint(run, &run->outcome.footprint);
 	shunt_run_check_needs(run);
-	if (!run->over)
+	if (!shunt_run_is_over(run))
 		shunt_run_check_limits(run);
 	return 0;
 }
@@ -300,7 +309,9 @@ static void iterate_all(struct shunt_run *run)
 	}
 	run->narrating = false;
 	shunt_usage_read(&usage);
+	pthread_mutex_lock(&run->lock);
 	run->outcome.usage = shunt_usage_since(&run->usage_before, &usage);
+	pthread_mutex_unlock(&run->lock);
 }
 
 static void set_up(struct shunt_run *run)
@@ -308,7 +319,6 @@ static void set_up(struct shunt_run *run)
 	struct shunt_error err = {""};
 	int rc;
 
-	shunt_run_at(run, "set-up");
 	run->set_up = true;
 	rc = run->workload->setup ? run->workload->setup(run, &err) : 0;
 	if (rc)
@@ -351,22 +361,31 @@ static void judge(struct shunt_run *run)
 		shunt_run_end(run, SHUNT_RECORD_SKIPPED, "invalid: %s", err.text);
 }
 
+/* False: no memory for them. */
+static bool medians(struct shunt_run *run)
+{
+	pthread_mutex_lock(&run->lock);
+	int rc = run->over ? 0 : shunt_history_finish(run);
+	pthread_mutex_unlock(&run->lock);
+	return rc == 0;
+}
+
 static void measure(struct shunt_run *run)
 {
 	const struct shunt_request *request = run->request;
 
 	set_up(run);
-	if (!run->over)
+	if (!shunt_run_is_over(run))
 		open_to_measure(run);
-	if (run->over)
+	if (shunt_run_is_over(run))
 		return;
 	iterate_all(run);
 	read_facts(run);
-	if (!run->over && request->keep_trace)
+	if (!shunt_run_is_over(run) && request->keep_trace)
 		shunt_run_traced_iteration(run);
-	if (!run->over && shunt_history_finish(run) != 0)
+	if (!medians(run))
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "out of memory for the results");
-	if (!run->over)
+	if (!shunt_run_is_over(run))
 		judge(run);
 }
 
@@ -375,13 +394,14 @@ void shunt_run_execute(struct shunt_run *run)
 	struct shunt_outcome *outcome = &run->outcome;
 	int rc;
 
-	if (run->over)
+	if (shunt_run_is_over(run))
 		return;
 	shunt_clock_init(&outcome->clock, true, run->request->clock_span_ns);
 	shunt_work_calibrate();
 	if (run->request->sched_delay_every)
 		outcome->sched_delay_cost_ns = shunt_sched_delay_cost_ns(&outcome->clock);
 	shunt_interference_read(&outcome->before, "");
+	shunt_run_at(run, "set-up");
 	rc = shunt_watch_start(run);
 	if (rc)
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "no thread to watch the run: %s",
@@ -391,8 +411,10 @@ void shunt_run_execute(struct shunt_run *run)
 	shunt_run_close(run);
 	if (run->set_up && run->workload->teardown)
 		run->workload->teardown(run);
+	pthread_mutex_lock(&run->lock);
 	shunt_clock_verify(&outcome->clock);
 	shunt_interference_read(&outcome->after, "");
+	pthread_mutex_unlock(&run->lock);
 	shunt_run_end(run, SHUNT_RECORD_OK, "%s", "");
 	shunt_watch_stop(run);
 }

@@ -110,7 +110,7 @@ static bool keep_checks(struct shunt_run *run)
 	else if (run->outcome.check_count == 0)
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s: the workload did not check its answer",
 			run->where);
-	return !run->over;
+	return !shunt_run_is_over(run);
 }
 
 bool shunt_run_iterate(struct shunt_run *run)
@@ -139,10 +139,10 @@ bool shunt_run_iterate(struct shunt_run *run)
 	if (now->out_of_memory)
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s: out of memory for its results",
 			run->where);
-	if (run->over || !keep_checks(run))
+	if (shunt_run_is_over(run) || !keep_checks(run))
 		return false;
 	if (now->ops == 0)
 		shunt_run_end(run, SHUNT_RECORD_FAILED,
 			"%s: the workload did not count its operations", run->where);
-	return !run->over;
+	return !shunt_run_is_over(run);
 }

@@ -99,5 +99,5 @@ bool shunt_run_keep(struct shunt_run *run, unsigned index)
 	if (run->now.out_of_memory)
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s: out of memory for its results",
 			run->where);
-	return !run->over;
+	return !shunt_run_is_over(run);
 }

@@ -47,7 +47,7 @@ int shunt_run_try_trace(struct shunt_run *run, struct shunt_error *err)
 	config.trace = trace;
 	shunt_run_close(run);
 	rc = shunt_run_open(run, &config, err);
-	if (rc || run->over) {
+	if (rc || shunt_run_is_over(run)) {
 		shunt_trace_free(trace);
 		return rc;
 	}
@@ -71,7 +71,7 @@ static uint64_t fresh_iteration(struct shunt_run *run, struct shunt_trace *trace
 
 	if (rc)
 		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s: %s", run->where, err.text);
-	else if (!run->over && shunt_run_iterate(run))
+	else if (!shunt_run_is_over(run) && shunt_run_iterate(run))
 		wall_ns = run->now.end_ns - run->now.begin_ns;
 	shunt_run_close(run);
 	shunt_series_drop(run);
@@ -112,7 +112,7 @@ void shunt_run_traced_iteration(struct shunt_run *run)
 	shunt_run_at(run, "the iteration that the traced one is compared with");
 	uint64_t plain_ns = fresh_iteration(run, NULL);
 
-	if (run->over)
+	if (shunt_run_is_over(run))
 		return;
 	rc = shunt_trace_new(&trace, run->request->trace_capacity, &run->outcome.clock);
 	if (rc) {
@@ -123,7 +123,7 @@ void shunt_run_traced_iteration(struct shunt_run *run)
 	shunt_run_at(run, "the traced iteration");
 	uint64_t traced_ns = fresh_iteration(run, trace);
 
-	if (!run->over)
+	if (!shunt_run_is_over(run))
 		hand_over(run, trace, plain_ns, traced_ns);
 	shunt_trace_free(trace);
 }

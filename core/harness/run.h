@@ -84,12 +84,15 @@ void *shunt_run_grow(void *array, size_t *count, size_t item_bytes);
 /* Ends the run: sets status and reason, unless it is over already. Context: the executing thread. */
 void shunt_run_end(struct shunt_run *run, enum shunt_record_status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Has it ended? Does not return where the watch ends the process: the outcome is the watch's then.
+ * Context: the executing thread. */
+bool shunt_run_is_over(struct shunt_run *run);
 /* Says what the run is doing, for whoever interrupts it. */
 void shunt_run_at(struct shunt_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Opens the scheduler of the spec into run->sched; classes failures as usage (returned) or as an
- * ended run (0, run->over). */
+ * ended run (0). */
 int shunt_run_open(struct shunt_run *run, const struct shunt_config *base, struct shunt_error *err);
 void shunt_run_close(struct shunt_run *run);
 

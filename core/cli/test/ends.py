@@ -101,6 +101,12 @@ class Ends(CommandTest):
         self.assertEqual(record["warmup"], 1)
         self.assertIn("cold_wall_ns", record)
 
+    def test_a_timeout_at_any_moment_says_where(self) -> None:
+        for ms in range(1, 40, 8):
+            record = self.ends(3, "timeout", f"not done after {ms}ms, in ", "stuck", "warm=1", "--timeout",
+                               f"{ms}ms")
+            self.assertRegex(record["reason"], "in (set-up|warm-up iteration 1 of 1|iteration 1 of 5)$")
+
     def interrupt(self, number: signal.Signals, *words: str) -> tuple[int, str, str]:
         run = subprocess.Popen([FAULTS, "run", "ucontext", "stuck", "--narrate", *words], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
