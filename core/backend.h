@@ -100,7 +100,7 @@ struct shunt_backend {
 	 * task has ended, and no hold is left. 0; -EDEADLK: every remaining task waits and nothing
 	 * can wake it (err names them); another negative errno: what the machine refused. May be
 	 * called again, by any thread; core sees to it that one run is on at a time. After a failure
-	 * only close may follow. */
+	 * only close may follow; its tasks may be left where they stood. */
 	int (*run)(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 		struct shunt_error *err);
 	void (*close)(struct shunt_sched *sched);

@@ -145,25 +145,14 @@ bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)
 	return true;
 }
 
-/* A run that failed runs no more tasks, and is the last. Between runs, and while one ends in good order,
- * a task waits for the next. */
-static bool has_failed(struct shunt_engine *engine)
-{
-	/* Relaxed: the lock orders what it tells [engine:stopping]. */
-	if (!atomic_load_explicit(&engine->stopping, memory_order_relaxed))
-		return false;
-	pthread_mutex_lock(&engine->idle_lock);
-	bool failed = engine->run_error != 0;
-	pthread_mutex_unlock(&engine->idle_lock);
-	return failed;
-}
-
 int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
 	struct shunt_task *task;
-	int rc = has_failed(engine) ? -ECANCELED : shunt_task_take_external(engine, &task);
+	/* Between runs, and while one ends in good order, it waits for the next. */
+	int rc = shunt_engine_has_failed(engine) ? -ECANCELED
+						 : shunt_task_take_external(engine, &task);
 	if (rc)
 		return rc;
 	uint64_t id = task->id;

@@ -20,6 +20,30 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+bool shunt_engine_has_failed(struct shunt_engine *engine)
+{
+	/* Relaxed: the lock orders what it tells [engine:stopping]. */
+	if (!atomic_load_explicit(&engine->stopping, memory_order_relaxed))
+		return false;
+	pthread_mutex_lock(&engine->idle_lock);
+	bool failed = engine->run_error != 0;
+	pthread_mutex_unlock(&engine->idle_lock);
+	return failed;
+}
+
+/* The run has failed: the running task is left where it stands. It might go on for ever, for what it
+ * looks for may never come. */
+static __attribute__((noinline, cold)) void leave_task(struct shunt_worker *worker)
+{
+	struct shunt_task *task = worker->ctx.current;
+	/* Relaxed: our own; every switch comes by here from now on. */
+	atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
+	if (task == &worker->loop || task == &worker->dying)
+		return;
+	shunt_switch(worker, task, &worker->loop, NULL);
+	shunt_panic("a task that had been left for good was resumed");
+}
+
 void shunt_worker_service(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
@@ -48,6 +72,8 @@ void shunt_worker_service(struct shunt_worker *worker)
 	if (worker->visits_count)
 		shunt_guest_age(worker);
 	*worker->errno_at = before;
+	if (SHUNT_UNLIKELY(shunt_engine_has_failed(engine)))
+		leave_task(worker);
 }
 
 static bool stopping(const struct shunt_engine *engine)

@@ -89,9 +89,13 @@ static __attribute__((noinline)) struct shunt_task *end_and_go_on(void)
 	shunt_task_end(&worker->ctx, task);
 	if (SHUNT_UNLIKELY(worker->credits > worker->credits_most))
 		shunt_credits_shed(worker);
-	if (SHUNT_UNLIKELY(shunt_due(worker)))
+	bool failed = false;
+	if (SHUNT_UNLIKELY(shunt_due(worker))) {
 		shunt_worker_service(worker);
-	struct shunt_task *next = engine->policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+		failed = shunt_engine_has_failed(engine);
+	}
+	struct shunt_task *next = failed ? NULL
+					 : engine->policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
 	if (engine->stamped && next)
 		shunt_slice_begin(worker, next);
 	if (next && !next->sp) {

@@ -258,6 +258,8 @@ void shunt_task_entry(uintptr_t value) __attribute__((noreturn));
 /* Ends the run with an error: the first one wins. Any worker's thread. */
 void shunt_engine_fail(struct shunt_engine *engine, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* It is the last one then, and its tasks run no more. Any thread. */
+bool shunt_engine_has_failed(struct shunt_engine *engine);
 
 /* ---- engine/slice.c -------------------------------------------------------------------------- */
 
