@@ -16,11 +16,11 @@ extern __thread struct shunt_ctx *shunt_current_ctx
 
 /* A call that tasks make: never inlined into theirs, where a compiler may keep the address of
  * shunt_current_ctx over a switch to another thread; which matters where whole programs are
- * optimised (-flto). */
+ * optimised (-flto). Hot: the linker puts it beside the hooks and the switch (hooks.h). */
 #if defined(__clang__)
-#define TASK_CALL __attribute__((noinline))
+#define TASK_CALL __attribute__((noinline, hot))
 #else
-#define TASK_CALL __attribute__((noipa))
+#define TASK_CALL __attribute__((noipa, hot))
 #endif
 
 /* Panics: a call that only tasks may make was made outside one. */
