@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A run that has failed ends, though its tasks would go on for ever: they yield, wake each other, hand
- * over, or spawn and join, and what would have ended that does not come any more.
+ * over, spawn and join, or end with another in their place, and what would have ended that does not come
+ * any more.
  */
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/worker.h"
@@ -62,11 +63,18 @@ static void *spawns(void *arg)
 	return arg;
 }
 
-enum what { YIELDS, SLEEPS, WAKES, TRANSFERS, SPAWNS, KINDS };
+static void *is_followed(void *arg)
+{
+	done++;
+	shunt_spawn(NULL, is_followed, NULL, NULL);
+	return arg;
+}
+
+enum what { YIELDS, SLEEPS, WAKES, TRANSFERS, SPAWNS, FOLLOWED, KINDS };
 
 static void go_on(enum what what)
 {
-	static shunt_task_fn *const fn[] = {yields, sleeps, NULL, NULL, spawns};
+	static shunt_task_fn *const fn[] = {yields, sleeps, NULL, NULL, spawns, is_followed};
 	static struct pair pair;
 	if (fn[what]) {
 		assert_int_equal(shunt_spawn(NULL, fn[what], NULL, NULL), 0);
