@@ -25,6 +25,10 @@
  *     through its list, oldest first. With 100,000 sleepers in the list, taking back tripled the
  *     cost of a timer; with 200 it saved a third.
  *
+ * Its floor, the same timeouts on the same grid without tasks, is shunt-timers-floor: 100 tasks cost
+ * 1.2 times that, 1,000 and more 1.4. What is above it is in user space: eight to nine cache lines of
+ * each task and its entry here, at about 10 ns each though they are fetched together.
+ *
  * What this slot cannot do: an idle worker cannot fire a busy one's timers, as they are in the
  * busy one's ring.
  *
