@@ -85,14 +85,28 @@ SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *fr
 	return shunt_swap(worker, from, to, post);
 }
 
-/* The one test: is a visit to the slow path due? */
-SHUNT_INLINE bool shunt_due(struct shunt_worker *worker)
+/* Counts a switch. */
+SHUNT_INLINE uint64_t shunt_count_switch(struct shunt_worker *worker)
 {
 	uint64_t switches = worker->switches + 1;
 	/* Relaxed: our own count, of which others ask only whether it moves [worker:switches]. */
 	__atomic_store_n(&worker->switches, switches, __ATOMIC_RELAXED);
+	return switches;
+}
+
+/* The one test, and the switch is counted: is a visit to the slow path due? */
+SHUNT_INLINE bool shunt_due(struct shunt_worker *worker)
+{
 	/* Relaxed: a request seen one switch later is as good. */
-	return switches >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
+	return shunt_count_switch(worker) >=
+	       atomic_load_explicit(&worker->limit, memory_order_relaxed);
+}
+
+/* Will it be, with the next switch? */
+SHUNT_INLINE bool shunt_due_next(const struct shunt_worker *worker)
+{
+	/* Relaxed: as above. */
+	return worker->switches + 1 >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
 }
 
 /* ---- yield ---------------------------------------------------------------------------------- */
@@ -188,6 +202,7 @@ SHUNT_INLINE int shunt_hook_transfer(struct shunt_worker *worker, struct shunt_t
 	uint64_t generation, bool probe, bool stamped)
 {
 	struct shunt_task *current = worker->ctx.current;
+	shunt_count_switch(worker);
 	if (stamped) {
 		shunt_slice_end(worker);
 		shunt_slice_begin(worker, to);
@@ -361,7 +376,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	static int P##_transfer_##TAG(struct shunt_ctx *ctx, struct shunt_task *to,                \
 		uint64_t generation)                                                               \
 	{                                                                                          \
-		if (!(MANY) && !shunt_due(shunt_worker_of(ctx)) &&                                 \
+		if (!(MANY) && !shunt_due_next(shunt_worker_of(ctx)) &&                            \
 			shunt_transfer_direct(shunt_worker_of(ctx), to, generation))               \
 			return shunt_hook_transfer(shunt_worker_of(ctx), to, generation, PROBE,    \
 				STAMPED);                                                          \

@@ -132,12 +132,56 @@ static void one_run_is_on_at_a_time(void **state)
 	}
 }
 
+/* ---- counts ---------------------------------------------------------------------------------- */
+
+#define TRANSFERS 10000
+
+static void *give_back(void *arg)
+{
+	shunt_park();
+	for (int i = 0; i < TRANSFERS; i++)
+		shunt_transfer(*(struct shunt_handle *)arg);
+	return arg;
+}
+
+static void *hand_over(void *arg)
+{
+	struct shunt_handle self = shunt_self(), other;
+	assert_int_equal(shunt_spawn(&other, give_back, &self, NULL), 0);
+	shunt_yield();
+	for (int i = 0; i < TRANSFERS; i++)
+		shunt_transfer(other);
+	shunt_wake(other);
+	assert_int_equal(shunt_join(other, NULL), 0);
+	return arg;
+}
+
+static void take_switches(void *sink, const char *name, uint64_t value)
+{
+	if (!strcmp(name, "switches"))
+		*(uint64_t *)sink = value;
+}
+
+/* Those that go by way of the slow path, too. */
+static void a_transfer_is_one_switch(void **state)
+{
+	uint64_t switches = 0;
+	struct shunt_sched *sched;
+	(void)state;
+	assert_int_equal(shunt_open(&sched, "asm:interval=3", NULL, NULL), 0);
+	assert_int_equal(shunt_run(sched, hand_over, NULL, NULL, NULL), 0);
+	sched->backend->counters(sched, take_switches, &switches);
+	assert_in_range(switches, 2 * TRANSFERS, 2 * TRANSFERS + 20);
+	shunt_close(sched);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_to_the_end),
 		cmocka_unit_test(a_deadlock_is_named),
 		cmocka_unit_test(one_run_is_on_at_a_time),
+		cmocka_unit_test(a_transfer_is_one_switch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
