@@ -236,8 +236,7 @@ static int check_path(struct cli_run *run, const char *what, const char *path, b
 	rc = try_beside(path);
 	if (rc == -ENOENT)
 		return cli_error(json, CLI_USAGE, "the %s %s cannot be written: its folder %s",
-			what, path,
-			has_folder(path) ? "takes no new files" : "does not exist");
+			what, path, has_folder(path) ? "takes no new files" : "does not exist");
 	if (rc)
 		return cli_error(json, CLI_USAGE, "the %s %s cannot be written: %s", what, path,
 			strerror(-rc));
