@@ -127,13 +127,18 @@ def cells(ctx: Context, metric: str, x: str, series: str = "arm", facet: str = "
             found[key] = cell
     if not found:
         raise FigureError(f"no run has {metric}")
-    for _, panel in panels(list(found.values())):
+    return list(found.values())
+
+
+def apart(found: list[Cell]) -> list[Cell]:
+    """The same cells; refused if a line would join two workloads."""
+    for _, panel in panels(found):
         for name, line in lines_of(panel):
             own = list(dict.fromkeys(c.point.name for c in line))
             if len(own) > 1 and numeric(line):
                 raise FigureError(f"the line of {name} would join the workloads {own[0]} and "
                                   f"{own[1]}; use workload as series or facet, or choose one")
-    return list(found.values())
+    return found
 
 
 def _cell(ctx: Context, point: Point, arm: str, metric: str, x: str, series: str,

@@ -46,13 +46,14 @@ class Drawing:
     columns: list[str]
     rows: list[dict[str, Any]]
     sentences: list[str]                            # of the caption, what it shows
-    series: list[str] = field(default_factory=list)     # what the legend tells apart
+    series: list[str] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)       # runs behind each point
     exact: bool = True                              # every interval is the exact one
     data: Any = None                                # whatever draw() wants
     table: tuple[list[str], list[list[str]]] | None = None
     height: float = 0.0                             # inches; 0: by the width
     looks: dict[str, _style.Look] = field(default_factory=dict)     # of the series
+    legend: bool = True                             # tells them apart; else each has a row with its name
 
     def give_looks(self, ctx: Context) -> None:
         """An arm looks the same in every figure of a campaign: looks go by all of its arms."""
@@ -256,7 +257,8 @@ def description(ctx: Context, drawing: Drawing) -> dict[str, Any]:
             "caption": " ".join(s if s[-1] in ".!?" else s + "." for s in caption(ctx, drawing)
                                 if s),
             "table": drawing.table,
-            "looks": {n: [k.colour, k.marker, str(k.dash)] for n, k in drawing.looks.items()}}
+            "looks": {n: [k.colour, k.marker, str(k.dash)] for n, k in drawing.looks.items()
+                      if drawing.legend}}
 
 
 # ---- the command line of a script ---------------------------------------------------------------

@@ -20,17 +20,18 @@ import _style
 def prepare(ctx: _data.Context) -> _figure.Drawing:
     metric = ctx.metric()
     x = ctx.get("x", "arm")
-    found = _data.cells(ctx, metric, x, ctx.get("series", "arm"), ctx.get("facet"))
+    found = _data.apart(_data.cells(ctx, metric, x, ctx.get("series", "arm"), ctx.get("facet")))
     cells = sorted(found, key=lambda c: c.number) if _data.numeric(found) else found
     columns = ["panel", "series", x, "n", "median", "low", "high", "unit"]
     rows = [dict(zip(columns, (c.facet, c.series, c.x, c.n, c.median, c.low, c.high, c.unit)))
             for c in found]
     shown = [] if ctx.get("caption") or ctx.get("title") else [
         f"{_figure.pretty(metric)} against {_figure.pretty(x)}"]
-    return _figure.Drawing(columns, rows, shown, list(dict.fromkeys(c.series for c in found)),
-                           [c.n for c in found], all(c.exact for c in found),
-                           {"cells": cells, "metric": metric, "x": x},
-                           table_of(found, x))
+    series = list(dict.fromkeys(c.series for c in found))
+    return _figure.Drawing(columns, rows, shown, series, [c.n for c in found],
+                           all(c.exact for c in found),
+                           {"cells": cells, "metric": metric, "x": x}, table_of(found, x),
+                           legend=_data.numeric(found) or series != categories(found))
 
 
 def table_of(found: list[_data.Cell], x: str) -> tuple[list[str], list[list[str]]]:
@@ -64,7 +65,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
         handles = curves(fig, drawing, ctx, width, parts)
     else:
         handles = dots(fig, drawing, ctx, width, parts)
-    if list(handles) != categories(cells):
+    if drawing.legend:
         _figure.legend(fig, list(handles.values()), list(handles), width)
 
 

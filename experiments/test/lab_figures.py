@@ -91,6 +91,13 @@ class Truth(Scratch):
         with self.assertRaisesRegex(_data.FigureError, "no 'colour'.*it has arm, tasks"):
             self.draw("yields", kind="lines", x="colour")
 
+    def test_only_a_legend_has_looks_to_tell_apart(self):
+        def looks(**more):
+            _, base = self.draw("yields", kind="lines", **more)
+            return json.loads(base.with_suffix(".json").read_text())["looks"]
+        self.assertEqual(len(looks(x="tasks")), 5)
+        self.assertEqual(looks(x="arm", facet="tasks"), {})       # a row with its name for each
+
     def test_forest(self):
         rows, base = self.draw("yields", "switch_cost-forest")
         self.assertEqual(len(rows), 5 * 4)              # four arms and the control, four points
