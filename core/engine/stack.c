@@ -185,7 +185,7 @@ void shunt_stack_pool_fini(struct shunt_stack_pool *pool)
 		struct shunt_stack_chunk *chunk = pool->chunks;
 		pool->chunks = chunk->next;
 		for (size_t i = 0; i < chunk->used; i++)
-			shunt_sanitize_forget(stack_at(pool, chunk, i));
+			shunt_sanitize_forget(stack_at(pool, chunk, i), pool->usable);
 		munmap(chunk->base, chunk->count * pool->stride);
 		free(chunk);
 	}
