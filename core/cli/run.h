@@ -25,6 +25,10 @@ struct cli_run {
 	struct cli_text caveats; /* one a line */
 };
 
+/* Tries whether the record and the trace can be written where they are wanted. 0, or an exit status
+ * and the reason told. (run_paths.c) */
+int cli_run_check_paths(const struct cli_run *run);
+
 /* What the reader of this outcome must know: into run->caveats. (caveats.c) */
 void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome);
 
