@@ -10,6 +10,7 @@
 #include "core/measure/clock.h"
 
 #include <string.h>
+#include <time.h>
 
 static void monotonic_on_request(void **state)
 {
@@ -114,6 +115,27 @@ static void cpu_time_grows_with_work(void **state)
 	assert_true(shunt_clock_cpu_ns() > before);
 }
 
+/* A timer on the process's CPU time, which the ticker has, must not make readings as coarse as the
+ * kernel's interrupts: 100 us of work are none of them then, as a rule. */
+static void cpu_time_is_fine_beside_a_cpu_timer(void **state)
+{
+	struct itimerspec hour = {.it_value = {3600, 0}}; /* its signal never comes */
+	timer_t timer;
+
+	(void)state;
+	if (timer_create(CLOCK_PROCESS_CPUTIME_ID, NULL, &timer) != 0)
+		skip();
+	assert_int_equal(timer_settime(timer, 0, &hour, NULL), 0);
+	for (int look = 0; look < 50; look++) {
+		uint64_t before = shunt_clock_cpu_ns(), begin = shunt_clock_monotonic_ns();
+
+		while (shunt_clock_monotonic_ns() - begin < 100000)
+			continue;
+		assert_true(shunt_clock_cpu_ns() > before);
+	}
+	timer_delete(timer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +145,7 @@ int main(void)
 		cmocka_unit_test(it_never_runs_backwards),
 		cmocka_unit_test(conversion_is_linear_and_does_not_overflow),
 		cmocka_unit_test(cpu_time_grows_with_work),
+		cmocka_unit_test(cpu_time_is_fine_beside_a_cpu_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
