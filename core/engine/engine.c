@@ -130,7 +130,7 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 			      (engine->policy->steals || engine->policy->shared);
 	worker->fenced = engine->worker_count > 1 && engine->fenced;
 	worker->credits_most = shunt_credits_most(engine);
-	worker->next_deadline_ns = SHUNT_NEVER;
+	worker->next_deadline_ns = worker->watch_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
 	worker->env.index = index;
 	worker->env.worker_count = engine->worker_count;

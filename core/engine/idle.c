@@ -7,14 +7,18 @@
  *   1. Whoever puts work there does: publish it; fence; read idleness (W.idle for the inbox,
  *      idle_count for stealable work); if somebody is idle, wake it. Stealable work is put there at
  *      every turn, so its fence is the frequent side of barrier.h: nothing, as a rule.
- *   2. A worker that goes to sleep does: announce (idle, idle_count); wait.prepare; fence, the rare
+ *   2. A worker that goes to sleep does: wait.prepare; announce (idle, idle_count); fence, the rare
  *      side of barrier.h; look at every one of those places; and only if all are empty, wait.commit.
  *   3. Of two sides that each write, fence, then read the other's, at least one sees the other's
  *      write. So either the sleeper finds the work, or the publisher finds the sleeper.
- *   4. Found after prepare but before the sleep: wait.wake makes the coming commit return at once.
+ *   4. Found before the sleep: that is after prepare, and wait.wake makes the coming commit return at
+ *      once. Were it announced before, a wake in between could be lost; the work that it was for may be
+ *      gone by the recheck, and the worker would sleep though it is on the list no more.
  *   5. Timers: W sleeps until the earliest deadline of all workers, read after its announcement. A
  *      worker that arms an earlier one afterwards finds W idle (timer.c); it is itself running, and
  *      if it goes on with another task it wakes W to look again, else it will sleep until then.
+ *      So one sleeper at least knows of the earliest, if there are any. When it goes to run a task it
+ *      wakes another one to look, unless that one's `watch_ns` says that it knows (pass_watch).
  *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
  *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2. Or it
  *      has found none and naps: then it comes back for it, and no sleeper hears of it before.
@@ -67,6 +71,13 @@ static int64_t deadline_of(const struct shunt_worker *worker)
 {
 	/* Acquire pairs with publish_deadline [worker:deadline]. */
 	return atomic_load_explicit(&worker->next_deadline_ns, memory_order_acquire);
+}
+
+/* Of a worker that sleeps or naps: until when, as far as it knows of deadlines; else SHUNT_NEVER. */
+static void set_watch(struct shunt_worker *worker, int64_t deadline_ns)
+{
+	/* Relaxed: ordered by the fence in pass_watch [worker:watch]. */
+	atomic_store_explicit(&worker->watch_ns, deadline_ns, memory_order_relaxed);
 }
 
 static int64_t earliest_deadline(const struct shunt_engine *engine)
@@ -128,6 +139,7 @@ static struct shunt_task *look_for_work(struct shunt_worker *worker)
 static void announce(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
+	engine->wait_slot->prepare(worker->wait);
 	pthread_mutex_lock(&engine->idle_lock);
 	worker->idle_next = engine->idle_list;
 	engine->idle_list = worker;
@@ -136,7 +148,6 @@ static void announce(struct shunt_worker *worker)
 	atomic_store_explicit(&engine->idle_count, engine->idle_workers, memory_order_relaxed);
 	atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
-	engine->wait_slot->prepare(worker->wait);
 	/* Forbids that a recheck is made before the announcement is seen; pairs with the fences in
 	 * shunt_worker_poke and note_untold (timer.c), and with shunt_hook_offer, whose side passes often. */
 	shunt_barrier_rare(engine->fenced || !worker->others_may_take);
@@ -364,10 +375,12 @@ static void nap(struct shunt_worker *worker)
 		nap_is_pointless(engine)) {
 		engine->wait_slot->abort(worker->wait);
 	} else {
+		set_watch(worker, deadline);
 		shunt_probe_sleep(worker, true);
 		int rc = engine->wait_slot->commit(worker->wait,
 			deadline < until ? deadline : until);
 		shunt_probe_sleep(worker, false);
+		set_watch(worker, SHUNT_NEVER);
 		shunt_worker_flush_fired(worker);
 		shunt_thief_nap_end(worker, shunt_now_ns() - now);
 		if (rc)
@@ -397,9 +410,11 @@ static bool sleep_or_end(struct shunt_worker *worker)
 	} else {
 		int64_t before = shunt_now_ns();
 		worker->sleeps++;
+		set_watch(worker, deadline);
 		shunt_probe_sleep(worker, true);
 		rc = engine->wait_slot->commit(worker->wait, deadline);
 		shunt_probe_sleep(worker, false);
+		set_watch(worker, SHUNT_NEVER);
 		shunt_worker_flush_fired(worker);
 		work = !retract(worker);
 		if (shunt_now_ns() - before > 2 * engine->nap_most_ns)
@@ -412,6 +427,42 @@ static bool sleep_or_end(struct shunt_worker *worker)
 	else if (rc)
 		fail_sleep(engine, rc);
 	return work;
+}
+
+/* Does another worker wake up for that deadline? */
+static bool is_watched(const struct shunt_worker *worker, int64_t deadline_ns)
+{
+	const struct shunt_engine *engine = worker->engine;
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		/* Relaxed: ordered by the caller's fence [worker:watch]. */
+		if (engine->workers[i] != worker &&
+			atomic_load_explicit(&engine->workers[i]->watch_ns, memory_order_relaxed) <=
+				deadline_ns)
+			return true;
+	return false;
+}
+
+/*
+ * This worker goes to run a task, for who knows how long, and may be the only one that knew of the earliest
+ * deadline. Of two that leave at once at least one sees that the other watches no more; and one that arms a
+ * timer meanwhile sees that this one is awake (note_untold), or this one sees the timer. With two workers
+ * there is nothing to pass: the other one runs, or it read all deadlines before it slept, and of those armed
+ * here since it is told (untold).
+ */
+static void pass_watch(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	if (engine->worker_count < 3 || !engine->timers_slot)
+		return;
+	/* Sequentially consistent: forbids that deadlines, and what others watch, are read before this
+	 * worker is seen awake and watching nothing; pairs with itself and with note_untold (timer.c). */
+	shunt_full_fence();
+	int64_t deadline = earliest_deadline(engine);
+	if (deadline == SHUNT_NEVER || is_watched(worker, deadline))
+		return;
+	struct shunt_worker *other = shunt_worker_idle_other(worker);
+	if (other)
+		shunt_worker_poke(other, worker);
 }
 
 struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
@@ -434,6 +485,8 @@ struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
 	}
 	if (task && worker->untold)
 		shunt_worker_tell_deadline(worker);
+	else if (task)
+		pass_watch(worker);
 	shunt_probe_idle(worker, false);
 	return task;
 }

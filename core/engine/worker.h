@@ -139,7 +139,8 @@ struct shunt_worker {
 	void *timers;
 	_Atomic int64_t next_deadline_ns; /* [worker:deadline] earliest of timers, or SHUNT_NEVER */
 	_Alignas(64) _Atomic(struct shunt_task *) inbox; /* [worker:inbox] a stack, newest first */
-	_Atomic int idle; /* [worker:idle] SHUNT_SLEEPS: announced, or asleep */
+	_Atomic int idle;         /* [worker:idle] SHUNT_SLEEPS: announced, or asleep */
+	_Atomic int64_t watch_ns; /* [worker:watch] of one that sleeps: the deadline it knows of */
 	struct shunt_worker *idle_next;
 };
 

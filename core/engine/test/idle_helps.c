@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * If this passes, an idle worker runs the tasks from outside that come into the inbox of a busy one,
- * and wakes the sleepers whose timers that has armed.
+ * and wakes the sleepers whose timers that has armed, also when all who knew of them have got work since.
  */
 #include "core/backend.h"
 
@@ -181,11 +181,105 @@ static void timers_are_fired_by_who_is_idle(void **state)
 	}
 }
 
+/* ---- a deadline changes hands ------------------------------------------------------------------- */
+
+#define WATCHES 4
+#define BUSY    2 /* tasks that compute beside the root: of four workers one is left */
+
+struct watch {
+	_Atomic int64_t armed_ns; /* 0: the sleeper has not come to it */
+	_Atomic int busy;
+	_Atomic bool rang, gave_up;
+};
+
+static void wait_for_ring(struct watch *watch)
+{
+	int64_t until = shunt_now_ns() + PATIENCE;
+	while (!watch->rang && shunt_now_ns() < until)
+		;
+	if (!watch->rang)
+		watch->gave_up = true;
+}
+
+static void *sleeper(void *arg)
+{
+	struct watch *watch = arg;
+	int64_t deadline = shunt_now_ns() + 20 * MS;
+	watch->armed_ns = deadline;
+	shunt_sleep_until(deadline);
+	watch->rang = true;
+	return NULL;
+}
+
+static void *computes(void *arg)
+{
+	struct watch *watch = arg;
+	watch->busy++;
+	wait_for_ring(watch);
+	return NULL;
+}
+
+/* Gives way to nobody for a while, in which the others fall asleep again. */
+static void linger(void)
+{
+	int64_t until = shunt_now_ns() + 2 * MS;
+	while (shunt_now_ns() < until)
+		;
+}
+
+/* A task goes to sleep on a second worker; then one task at a time keeps a worker busy, each time the one
+ * that fell asleep last, which is the one that knows of the deadline. */
+static void *keeps_busy_who_knows(void *arg)
+{
+	struct watch *watch = arg;
+	for (int i = 0; i < WATCHES && !watch->gave_up; i++) {
+		struct shunt_handle asleep, busy[BUSY];
+		watch->armed_ns = watch->busy = 0;
+		watch->rang = false;
+		shunt_sleep_for(2 * MS);
+		linger(); /* all others fall asleep, with no deadline in sight */
+		if (shunt_spawn(&asleep, sleeper, watch, NULL))
+			abort();
+		int64_t until = shunt_now_ns() + 10 * MS; /* it may want this very worker */
+		while (!watch->armed_ns && shunt_now_ns() < until)
+			;
+		for (int task = 0; task < BUSY; task++) {
+			linger();
+			if (shunt_spawn(&busy[task], computes, watch, NULL))
+				abort();
+			while (watch->armed_ns && watch->busy <= task && shunt_now_ns() < until)
+				;
+		}
+		if (watch->armed_ns)
+			wait_for_ring(watch);
+		shunt_join(asleep, NULL);
+		for (int task = 0; task < BUSY; task++)
+			shunt_join(busy[task], NULL);
+	}
+	return NULL;
+}
+
+static void a_deadline_passes_to_who_still_sleeps(void **state)
+{
+	static const char *const specs[] = {"ucontext:workers=4,policy=shared,tick=0",
+		"ucontext:workers=4,policy=shared,wait=epoll", "ucontext:workers=4,policy=edf",
+		"ucontext:workers=4,policy=steal,nap=0", "ucontext:workers=4,policy=steal"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct watch watch = {.rang = false};
+		run(open_spec(specs[i]), keeps_busy_who_knows, &watch);
+		if (watch.gave_up)
+			fail_msg("%s: one worker slept, and so did a task beyond its deadline",
+				specs[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guests_go_to_who_is_idle),
 		cmocka_unit_test(timers_are_fired_by_who_is_idle),
+		cmocka_unit_test(a_deadline_passes_to_who_still_sleeps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

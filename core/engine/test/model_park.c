@@ -4,7 +4,7 @@
  * steps is needed: without any one of them an order exists that leaves the sleeper asleep.
  *
  * Two producers publish work, look whether the worker is idle, and wake it if so. The worker looks for
- * work, announces that it is idle, prepares its sleep, has a fence put into each producer, looks again,
+ * work, prepares its sleep, announces that it is idle, has a fence put into each producer, looks again,
  * and sleeps until the count of wakes is another than at prepare. That fence is a moment at which the
  * producer's queue of stores is empty. With fence=full (FULL) producers and worker each have their own.
  * The work is published with a plain store, as into a queue that others may steal from; the lock around
@@ -47,7 +47,7 @@ enum { PUBLISHED, SAW_IDLE };
 /* Register of the searcher. */
 enum { SEARCHED };
 
-enum { LOOK, ANNOUNCE, PREPARE, FENCE, FENCE_0, FENCE_1, RECHECK, COMMIT, RETRACT };
+enum { LOOK, PREPARE, ANNOUNCE, FENCE, FENCE_0, FENCE_1, RECHECK, COMMIT, RETRACT };
 
 static bool work_waits(const struct model_state *state, const struct model_thread *self)
 {
@@ -68,18 +68,18 @@ static bool step_sleeper(struct model_state *state, struct model_thread *self, i
 	case LOOK:
 		if (self->reg[DONE_0] == PIECES && self->reg[DONE_1] == pieces_of_1(protocol))
 			return false;
-		self->at = work_waits(state, self) ? LOOK : ANNOUNCE;
+		self->at = work_waits(state, self) ? LOOK : PREPARE;
 		self->reg[DONE_0] = model_load(state, self, WORK_0);
 		self->reg[DONE_1] = model_load(state, self, WORK_1);
 		return true;
 	case ANNOUNCE:
 		if (mistake != NO_ANNOUNCE)
 			model_store(self, IDLE, 1);
-		self->at = PREPARE;
+		self->at = FENCE;
 		return true;
 	case PREPARE:
 		self->reg[COUNT] = model_load(state, self, WAKES);
-		self->at = FENCE;
+		self->at = ANNOUNCE;
 		return true;
 	case FENCE:
 		if (!(protocol == FULL && mistake == SLEEPER_NO_FENCE) && !model_drained(self))
