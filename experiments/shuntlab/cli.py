@@ -10,6 +10,7 @@ resumable.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import importlib.util
@@ -86,6 +87,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n  `{self.prog} --help` explains\n")
 
 
+class Unheard:
+    """Standard error, which may be closed, full, or a pipe whose reader has gone: what the lab has to
+    say is then lost, and is no reason to end a campaign."""
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 def build(words: list[str]) -> Parser:
     parser = Parser(prog=program_name(), description=DESCRIPTION, epilog=EXAMPLES,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,13 +124,12 @@ def build(words: list[str]) -> Parser:
 
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
+    sys.stderr = Unheard(sys.stderr or open(os.devnull, "w", encoding="utf-8"))
     if sys.stdout is None:
-        if sys.stderr is not None:
-            print(f"{program_name()}: standard output is closed", file=sys.stderr)
+        print(f"{program_name()}: standard output is closed", file=sys.stderr)
         return 4
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="replace")    # a locale without a ×
+        stream.reconfigure(errors="replace")    # a locale without a ×
     try:
         return _main(words)
     except BrokenPipeError:
@@ -163,8 +183,10 @@ def _main(words: list[str]) -> int:
 
 def _complain(words: list[str], code: int, problems: list[str]) -> int:
     if "--json" in words:
-        json.dump({"schema": "shunt.error/1", "exit": code, "problems": problems}, sys.stdout)
-        sys.stdout.write("\n")
+        with contextlib.suppress(OSError):      # it may be why we complain
+            json.dump({"schema": "shunt.error/1", "exit": code, "problems": problems}, sys.stdout)
+            sys.stdout.write("\n")
+            sys.stdout.flush()
     for text in problems:
         print(f"{program_name()}: {text}", file=sys.stderr)
     return code

@@ -20,8 +20,8 @@ def kind_of(point: dict[str, Any], arm: str) -> str:
 
 
 class Progress:
-    def __init__(self, out: TextIO = sys.stderr, quiet: bool = False):
-        self.out = out
+    def __init__(self, out: TextIO | None = None, quiet: bool = False):
+        self.out = out = out or sys.stderr
         self.drawn = out.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not quiet
         self.quiet = quiet
         self.total = self.finished = 0

@@ -543,6 +543,30 @@ class Faults(Lab):
             found.setdefault(r["block"], set()).add(r["machine_class"])
         return found
 
+    def test_nobody_listens(self):
+        """Standard error is closed, full, or a pipe whose reader has gone: the runs go on."""
+        reader, left = os.pipe()
+        os.close(reader)
+        full = os.open("/dev/full", os.O_WRONLY)
+        self.addCleanup(os.close, left)
+        self.addCleanup(os.close, full)
+        for name, stderr, where in (("closed", None, "2>&-"), ("full", full, ""), ("left", left, "")):
+            self.out = self.root / name
+            done = subprocess.run(["sh", "-c", f'"$@" {where}', "-", LAB, "run", self.experiment(n=1), "--out",
+                                   self.out], env=self.environment(), stderr=stderr, timeout=200)
+            self.assertEqual(done.returncode, 0, name)
+            self.assertEqual(len(self.names()), 6, name)
+            self.lab("verify", self.out)
+
+    def test_a_full_disk_under_a_document(self):
+        self.lab("run", self.experiment(n=1), "--out", self.out)
+        for words in (("status", self.out, "--json"), ("status", self.out)):
+            done = subprocess.run(["sh", "-c", '"$@" >/dev/full', "-", LAB, *words], env=self.environment(),
+                                  capture_output=True, text=True, timeout=200)
+            self.assertEqual(done.returncode, 4, done.stderr)
+            self.assertIn("the disk is full", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+
     def test_missing_binary(self):
         self.lab("plan", self.experiment(), "--out", self.out)
         done = self.lab("run", self.out, code=4, SHUNT_BIN="/nonexistent/shunt")
