@@ -21,7 +21,8 @@
  *      wakes another one to look, unless that one's `watch_ns` says that it knows (pass_watch).
  *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
  *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2. Or it
- *      has found none and naps: then it comes back for it, and no sleeper hears of it before.
+ *      has found none and naps: then it has looked once more after it had stopped searching, and woken
+ *      a sleeper for what it leaves to itself.
  * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back. When all others
  * sleep and nothing is to come, its nap is ended, so that it sleeps too and the end can be judged.
  * But for the end of a nap no timeout stands in for a step of this. Removing a fence or a recheck is
@@ -181,17 +182,21 @@ static bool retract(struct shunt_worker *worker)
 	return listed;
 }
 
+static bool anything_to_steal(const struct shunt_engine *engine)
+{
+	for (unsigned i = 0; engine->policy->steals && i < engine->worker_count; i++)
+		if (engine->policy->has_ready(engine->workers[i]))
+			return true;
+	return false;
+}
+
 /* Everything that could be work for this worker, looked at after the fence of announce. */
 static bool anything_to_do(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
-	const struct shunt_policy *policy = engine->policy;
-	if (!inboxes_empty(worker) || policy->has_ready(worker))
+	if (!inboxes_empty(worker) || engine->policy->has_ready(worker) ||
+		anything_to_steal(engine))
 		return true;
-	if (policy->steals)
-		for (unsigned i = 0; i < engine->worker_count; i++)
-			if (policy->has_ready(engine->workers[i]))
-				return true;
 	/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
 	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
 }
@@ -350,9 +355,18 @@ static bool nap_is_pointless(struct shunt_engine *engine)
 	return quiet;
 }
 
+/* Of who made work while this worker searched nobody was woken for it. Context: nap, after its fence. */
+static void leave_to_others(struct shunt_worker *worker)
+{
+	/* Relaxed: ordered by the fence, which pairs with the one in shunt_engine_notify [engine:idle]. */
+	if (atomic_load_explicit(&worker->engine->idle_count, memory_order_relaxed) &&
+		anything_to_steal(worker->engine))
+		shunt_engine_notify(worker);
+}
+
 /*
  * Sleeps though others may have work: to steal has not paid lately (thief.c). No announcement, because
- * nobody is to wake it for work that others have; what is this worker's alone ends a nap as it ends a
+ * nobody is to wake it for work that others have, of which it tells a sleeper first; what is this worker's alone ends a nap as it ends a
  * sleep. Of the last to go idle and one that goes to nap at that time at least one sees the other, and
  * the nap ends or is none.
  */
@@ -375,6 +389,7 @@ static void nap(struct shunt_worker *worker)
 		nap_is_pointless(engine)) {
 		engine->wait_slot->abort(worker->wait);
 	} else {
+		leave_to_others(worker);
 		set_watch(worker, deadline);
 		shunt_probe_sleep(worker, true);
 		int rc = engine->wait_slot->commit(worker->wait,

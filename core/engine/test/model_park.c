@@ -12,6 +12,8 @@
  *
  * SEARCHER: the second producer is a worker on its search instead, of which the first knows that it will
  * find the work or hand the search on. It finds other work, stops searching, and wakes the sleeper.
+ * NAPPER: the same; where it finds nothing it looks once more when it has stopped searching, and wakes
+ * the sleeper for what it sees, before it naps.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +25,7 @@
 
 enum { WORK_0, WORK_1, IDLE, WAKES, SEARCHING };
 enum { SLEEPER = 0, PIECES = 2 };
-enum { ASYMMETRIC, FULL = 100, SEARCHER = 200, PROTOCOLS = 300 };
+enum { ASYMMETRIC, FULL = 100, SEARCHER = 200, NAPPER = 300, PROTOCOLS = 400 };
 enum {
 	NO_MISTAKE,
 	SLEEPER_NO_FENCE, /* asymmetric: only the one of its own processor */
@@ -32,7 +34,8 @@ enum {
 	PREPARE_LATE,
 	NO_ANNOUNCE,
 	MISTAKES,
-	HANDS_NOTHING_ON /* the searcher */
+	HANDS_NOTHING_ON, /* the searcher; the napper: it does not look once more */
+	ASKS_EARLY,       /* a producer, whether somebody searches: before its work is seen */
 };
 
 static int protocol_of(int mistake)
@@ -44,8 +47,8 @@ static int protocol_of(int mistake)
 enum { DONE_0, DONE_1, COUNT };
 /* Registers of a producer: how much it has published; what it saw of the sleeper. */
 enum { PUBLISHED, SAW_IDLE };
-/* Register of the searcher. */
-enum { SEARCHED };
+/* Registers of the searcher: has it begun; has it found something. */
+enum { SEARCHED, FOUND_SOME };
 
 enum { LOOK, PREPARE, ANNOUNCE, FENCE, FENCE_0, FENCE_1, RECHECK, COMMIT, RETRACT };
 
@@ -58,7 +61,7 @@ static bool work_waits(const struct model_state *state, const struct model_threa
 /* How much work the second producer has. */
 static int pieces_of_1(int protocol)
 {
-	return protocol == SEARCHER ? 0 : PIECES;
+	return protocol >= SEARCHER ? 0 : PIECES;
 }
 
 static bool step_sleeper(struct model_state *state, struct model_thread *self, int mistake,
@@ -113,7 +116,7 @@ static bool step_sleeper(struct model_state *state, struct model_thread *self, i
 	}
 }
 
-enum { PUBLISH, PRODUCER_FENCE, READ_IDLE, WAKE };
+enum { PUBLISH, PRODUCER_FENCE, READ_IDLE, ASK, WAKE };
 
 /* Locked: the count goes up at once. */
 static bool wake(struct model_state *state, struct model_thread *self, int next)
@@ -152,18 +155,34 @@ static bool step_producer(struct model_state *state, struct model_thread *self, 
 		self->at = READ_IDLE;
 		return true;
 	case READ_IDLE:
-		self->at = (moved ? self->reg[SAW_IDLE] == 2 : sees_sleeper(state, self)) ? WAKE
-											  : PUBLISH;
+		if (moved)
+			self->at = self->reg[SAW_IDLE] == 2 ? WAKE : PUBLISH;
+		else
+			self->at = model_load(state, self, IDLE) ? ASK : PUBLISH;
 		self->reg[SAW_IDLE] = 0;
+		return true;
+	case ASK: /* shunt_engine_notify, which begins with a fence */
+		if (mistake != ASKS_EARLY && !model_drained(self))
+			return false;
+		self->at = model_load(state, self, SEARCHING) ? PUBLISH : WAKE;
 		return true;
 	default:
 		return wake(state, self, PUBLISH);
 	}
 }
 
-enum { SEARCH, FOUND, HAND_ON, HAND_WAKE };
+enum { SEARCH, FIND, STOP, LOOK_AGAIN, HAND_ON, HAND_WAKE };
 
-static bool step_searcher(struct model_state *state, struct model_thread *self, int mistake)
+/* What it does once it searches no more. */
+static int after_search(const struct model_thread *self, int mistake, int protocol)
+{
+	if (protocol == NAPPER && !self->reg[FOUND_SOME])
+		return mistake == HANDS_NOTHING_ON ? SEARCH : LOOK_AGAIN;
+	return protocol == SEARCHER && mistake == HANDS_NOTHING_ON ? SEARCH : HAND_ON;
+}
+
+static bool step_searcher(struct model_state *state, struct model_thread *self, int mistake,
+	int protocol)
 {
 	switch (self->at) {
 	case SEARCH:
@@ -171,13 +190,20 @@ static bool step_searcher(struct model_state *state, struct model_thread *self, 
 			return false;
 		self->reg[SEARCHED] = 1;
 		state->memory[SEARCHING] = 1;
-		self->at = FOUND;
+		self->at = FIND;
 		return true;
-	case FOUND:
+	case FIND:
+		self->reg[FOUND_SOME] = protocol == SEARCHER || model_load(state, self, WORK_0);
+		self->at = STOP;
+		return true;
+	case STOP:
 		if (!model_drained(self))
 			return false;
 		state->memory[SEARCHING] = 0;
-		self->at = mistake == HANDS_NOTHING_ON ? SEARCH : HAND_ON;
+		self->at = (int8_t)after_search(self, mistake, protocol);
+		return true;
+	case LOOK_AGAIN:
+		self->at = model_load(state, self, WORK_0) ? HAND_ON : SEARCH;
 		return true;
 	case HAND_ON:
 		self->at = model_load(state, self, IDLE) ? HAND_WAKE : SEARCH;
@@ -193,8 +219,8 @@ static bool step(struct model_state *state, struct model_thread *self, int which
 	int mistake = which - protocol;
 	if (index == SLEEPER)
 		return step_sleeper(state, self, mistake, protocol);
-	if (index == 2 && protocol == SEARCHER)
-		return step_searcher(state, self, mistake);
+	if (index == 2 && protocol >= SEARCHER)
+		return step_searcher(state, self, mistake, protocol);
 	return step_producer(state, self, index == 1 ? WORK_0 : WORK_1, mistake, protocol);
 }
 
@@ -235,6 +261,8 @@ static void every_step_is_needed(void **state)
 		for (int mistake = NO_MISTAKE + 1; mistake < MISTAKES; mistake++)
 			assert_true(explore(protocol + mistake).broken > 0);
 	assert_true(explore(SEARCHER + HANDS_NOTHING_ON).broken > 0);
+	assert_true(explore(NAPPER + HANDS_NOTHING_ON).broken > 0);
+	assert_true(explore(NAPPER + ASKS_EARLY).broken > 0);
 }
 
 int main(void)

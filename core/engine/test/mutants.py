@@ -114,9 +114,8 @@ MUTANTS = [
            "torture_timeout", "asm:interval=1", ("backends/policy/fifo.c",)),
     # ---- idleness and inboxes
     Mutant("a worker falls asleep without looking again", "core/engine/idle.c",
-           "if (!inboxes_empty(worker) || policy->has_ready(worker))\n\t\treturn true;\n"
-           "\tif (policy->steals)",
-           "if (policy->steals)",
+           "if (!inboxes_empty(worker) || engine->policy->has_ready(worker) || anything_to_steal(engine))",
+           "if (anything_to_steal(engine))",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a push into an inbox does not wake its owner", "core/engine/inbox.c",
            "if (shunt_worker_poke(target, from) || !target->others_may_take)\n\t\treturn;", "(void)from;\n\treturn;",
