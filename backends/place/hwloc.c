@@ -28,6 +28,7 @@
 
 #include <errno.h>
 #include <hwloc.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,11 +114,11 @@ static void plan_close(void *state)
 	free(plan);
 }
 
-/* As many workers as asked for, or as offered; round again where they are more than the CPUs. */
-static int assign(struct plan *plan, const struct shunt_offer *offer, unsigned *worker_count,
-	bool *oversubscribed)
+/* As many workers as asked for, or as offered, `most` of them; round again where they are more than the
+ * CPUs. */
+static int assign(struct plan *plan, const struct shunt_offer *offer, unsigned most,
+	unsigned *worker_count, bool *oversubscribed)
 {
-	unsigned most = shunt_place_quota();
 	if (!*worker_count)
 		*worker_count = offer->all < most ? offer->all : most;
 	*oversubscribed = *worker_count > offer->all || *worker_count > most;
@@ -148,11 +149,14 @@ static int plan_open(shunt_offer_fn *fn, void **state, const struct shunt_values
 		return rc;
 	}
 	struct shunt_offer offer;
+	/* As far apart as so many can be, where a quota leaves fewer than there are CPUs. */
+	unsigned most = shunt_place_quota();
+	unsigned want = *worker_count || most == UINT_MAX ? *worker_count : most;
 	rc = here ? restrict_to_allowed(plan->topology, err) : 0;
 	if (!rc)
-		rc = fn(plan->topology, values, *worker_count, &offer, err);
+		rc = fn(plan->topology, values, want, &offer, err);
 	if (!rc) {
-		rc = assign(plan, &offer, worker_count, oversubscribed);
+		rc = assign(plan, &offer, most, worker_count, oversubscribed);
 		if (rc)
 			shunt_fail(err, rc, "out of memory for the placement of %u workers",
 				*worker_count);
@@ -196,6 +200,31 @@ static int bind_memory(const struct plan *plan, hwloc_const_bitmap_t cpu, struct
 	return 0;
 }
 
+static void plan_unbind(void *state, unsigned worker_index)
+{
+	struct plan *plan = state;
+	if (plan->local)
+		hwloc_set_membind(plan->topology,
+			hwloc_topology_get_topology_cpuset(plan->topology), HWLOC_MEMBIND_DEFAULT,
+			HWLOC_MEMBIND_THREAD);
+	if (!hwloc_bitmap_iszero(plan->before[worker_index]))
+		hwloc_set_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
+}
+
+/* The thread is bound: is it there, and its memory too? */
+static int settle(struct plan *plan, unsigned worker_index, const char *text,
+	struct shunt_error *err)
+{
+	hwloc_bitmap_t cpu = plan->cpu[worker_index];
+	plan->bound[worker_index] = runs_there(plan, cpu);
+	if (!plan->bound[worker_index])
+		return shunt_fail(err, -EXDEV,
+			"bound to CPU %s, but the kernel runs the worker "
+			"elsewhere; place=none runs without",
+			text);
+	return bind_memory(plan, cpu, err);
+}
+
 static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err)
 {
 	struct plan *plan = state;
@@ -212,24 +241,10 @@ static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err
 			"the kernel refused to bind the worker to CPU %s (%s); "
 			"place=none runs without",
 			text, strerror(errno));
-	plan->bound[worker_index] = runs_there(plan, cpu);
-	if (!plan->bound[worker_index])
-		return shunt_fail(err, -EXDEV,
-			"bound to CPU %s, but the kernel runs the worker "
-			"elsewhere; place=none runs without",
-			text);
-	return bind_memory(plan, cpu, err);
-}
-
-static void plan_unbind(void *state, unsigned worker_index)
-{
-	struct plan *plan = state;
-	if (plan->local)
-		hwloc_set_membind(plan->topology,
-			hwloc_topology_get_topology_cpuset(plan->topology), HWLOC_MEMBIND_DEFAULT,
-			HWLOC_MEMBIND_THREAD);
-	if (!hwloc_bitmap_iszero(plan->before[worker_index]))
-		hwloc_set_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
+	int rc = settle(plan, worker_index, text, err);
+	if (rc)
+		plan_unbind(plan, worker_index);
+	return rc;
 }
 
 static void plan_describe(void *state, unsigned worker_index, char *text, size_t bytes)

@@ -206,6 +206,9 @@ static void a_quota_bounds_all(void **state)
 	with_quota(nested, "0 1", "yes");
 	with_quota(old, "0 1 2", "yes");
 	with_quota(none, "0 1 2 3 4 5 6 7", "no");
+	/* As many as the quota allows are as far apart as so many can be. */
+	fakes = nested;
+	assert_string_equal(plan("ucontext:workers=all,place=scatter," SMT).cpus, "0 4");
 	/* Without hwloc's help it counts too. */
 	fakes = container;
 	assert_string_equal(plan("ucontext:workers=2,place=none").oversubscribed, "yes");
@@ -325,7 +328,15 @@ static int forbid(unsigned call, int error)
 
 enum { FILTERS_REFUSED = 77 };
 
-/* A run of two workers under a filter: how it ends, and a word of what it says. */
+/* May this thread run where it might before? */
+static bool allowed_as(const cpu_set_t *before)
+{
+	cpu_set_t now;
+	return !sched_getaffinity(0, sizeof(now), &now) && CPU_EQUAL(&now, before);
+}
+
+/* A run of two workers under a filter: how it ends, and a word of what it says. The caller, which was
+ * worker 0, is bound no longer. */
 static void is_refused(unsigned call, const char *spec, int expected, const char *words)
 {
 	int status;
@@ -333,6 +344,8 @@ static void is_refused(unsigned call, const char *spec, int expected, const char
 	assert_true(child >= 0);
 	if (child == 0) {
 		struct shunt_sched *sched;
+		cpu_set_t before;
+		sched_getaffinity(0, sizeof(before), &before);
 		int ran, rc = forbid(call, EPERM);
 		if (rc)
 			_exit(FILTERS_REFUSED);
@@ -341,6 +354,8 @@ static void is_refused(unsigned call, const char *spec, int expected, const char
 		if (!rc)
 			rc = shunt_run(sched, where_am_i, &ran, NULL, &err);
 		fprintf(stderr, "%s: %d %s\n", spec, rc, err.text);
+		if (!allowed_as(&before))
+			_exit(2);
 		_exit(rc == expected && (rc == 0 || strstr(err.text, words)) ? 0 : 1);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
