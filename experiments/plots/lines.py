@@ -90,8 +90,8 @@ def curves(fig, drawing, ctx, width, parts) -> dict:
         if title:
             axis.set_title(_style.shown(title, 60))
         axis.set_xlabel(_figure.pretty(x))
-        if not logy:
-            axis.set_ylim(bottom=0)
+    if not logy:        # after all are drawn: it fixes the other end too, and they share the axis
+        axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel(_figure.axis_label(drawing.data["metric"], cells[0].unit))
     return handles
 
@@ -126,10 +126,10 @@ def dots(fig, drawing, ctx, width, parts) -> dict:
         if axis not in axes[:-across]:      # those above share its axis
             axis.tick_params(axis="x", labelbottom=True)
             axis.set_xlabel(_figure.axis_label(drawing.data["metric"], cells[0].unit))
-        if not log:
-            axis.set_xlim(left=0)
         if title:
             axis.set_title(_style.shown(title, 60))
+    if not log:         # as in curves; what is worked out as a difference may be below zero
+        axes[0].set_xlim(left=min(0.0, 1.05 * min(c.low for c in cells)))
     return handles
 
 

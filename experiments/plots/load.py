@@ -15,6 +15,7 @@ The highest load under the objective is shuntlab/objective.py's; `lab claims` pr
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -24,13 +25,17 @@ import _figure
 import _style
 from shuntlab import objective, theory
 
-NAMES = {"fcfs": "M/G/{} FCFS", "ps": "M/G/{} PS"}
+SYSTEMS = {"fcfs": "M/{}/{} FCFS", "ps": "M/G/{1} PS"}     # of sharing only the mean service matters
+KINDS = {"exponential": "M", "fixed": "D"}                  # any other service is general: G
+CUT = 1.6       # times the highest median: what an interval may ask of a linear axis
 
 
 # ---- theory -------------------------------------------------------------------------------------
 
 def expected(system: str, servers: int, metric: str, load: float, params: dict[str, str]) -> float:
     """What theory says of a metric of `openloop` at a load; FigureError where it says nothing."""
+    if params.get("process", "poisson") != "poisson" or params.get("input"):
+        raise _data.FigureError("theory is of Poisson arrivals: these are a trace, or at equal distances")
     mean, law = float(params["mean"]), params["service"]
     squared = theory.c2(law, float(params.get("sigma") or 1))
     quantile = re.fullmatch(r"response_p(\d+)_ns", metric)
@@ -56,12 +61,12 @@ def theory_lines(ctx: _data.Context, metric: str, own: list[_data.Cell]) -> dict
     params = record["identity"]["params"]
     for word in [wanted] if isinstance(wanted, str) else wanted:
         system, _, count = str(word).partition("-")
-        if system not in NAMES or not (count or "1").isdigit():
+        if system not in SYSTEMS or not (count or "1").isdigit():
             raise _data.FigureError(f"theory = {word!r}: fcfs, ps, or fcfs-2 for two workers")
         servers = int(count or 1)
         most = min(max(c.number for c in own), 0.98 * servers)
         loads = np.linspace(min(c.number for c in own), most, 60)
-        drawn[NAMES[system].format(servers)] = [
+        drawn[SYSTEMS[system].format(KINDS.get(params["service"], "G"), servers)] = [
             loads, [expected(system, servers, metric, float(v), params) for v in loads]]
     return drawn
 
@@ -103,22 +108,35 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
                     "the ticks on it mark the highest load that keeps it, with its interval")
     if any(drawn for _, _, drawn in panels):
         said.append("Thin grey lines are queueing theory's, without any overhead")
+    log, frame = frame_of(found, ctx)
+    if any(c.high > frame[1] for c in found):
+        said.append("Intervals that leave the frame at its top go on")
     return _figure.Drawing(columns, rows, said, list(dict.fromkeys(c.series for c in found)),
                            [c.n for c in found], all(c.exact for c in found),
                            {"panels": panels, "x": x, "metric": metric, "slo": slo, "most": most,
-                            "unit": found[0].unit}, (heads, table) if slo else None)
+                            "unit": found[0].unit, "log": log, "frame": frame}, (heads, table) if slo else None)
+
+
+def frame_of(found: list[_data.Cell], ctx: _data.Context) -> tuple[bool, tuple[float, float]]:
+    """Whether y is logarithmic, and its ends: a few runs must not press all others to the ground."""
+    medians, high = [c.median for c in found], max(c.high for c in found)
+    if ctx.spec.get("logy", _style.wants_log(medians)):
+        return True, (min(medians) / 1.3, max(max(medians), min(high, 10 * max(medians))) * 1.3)
+    return False, (0, max(max(medians), min(high, CUT * max(medians))) * 1.1)
 
 
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
     panels, unit, slo = (drawing.data[k] for k in ("panels", "unit", "slo"))
     axes = _figure.grid(fig, len(panels), width)
     medians = [c.median for _, own, _ in panels for c in own]
-    log = bool(ctx.spec.get("logy", _style.wants_log(medians)))
+    log = drawing.data["log"]
     handles: dict[str, object] = {}
+    lines = dict.fromkeys(name for _, _, drawn in panels for name in drawn)
+    dashes = dict(zip(lines, itertools.cycle(_style.DASHES)))
     for axis, (title, own, drawn) in zip(axes, panels):
-        for (name, (loads, values)), dash in zip(drawn.items(), _style.DASHES):
+        for name, (loads, values) in drawn.items():
             handles[name], = axis.plot(loads, values, color="#8A8A8A", linewidth=0.8,
-                                       linestyle=dash, zorder=1.5)
+                                       linestyle=dashes[name], zorder=1.5)
         for name, line in _data.lines_of(own):
             handles[name] = axis.errorbar(
                 [c.number for c in line], [c.median for c in line],
@@ -135,10 +153,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
         _style.scale_axis(axis, "x", [c.number for c in own], "1", False)
         axis.set_xlabel("offered load [processors]" if drawing.data["x"] == "load"
                         else _figure.pretty(drawing.data["x"]))
-        if log:
-            axis.set_ylim(min(medians) / 1.3, max(medians) * 1.3)
-        else:
-            axis.set_ylim(bottom=0, top=max(medians) * 1.1)
+        axis.set_ylim(*drawing.data["frame"])
         if title:
             axis.set_title(_style.shown(title, 60))
     axes[0].set_ylabel(_figure.axis_label(drawing.data["metric"], unit))

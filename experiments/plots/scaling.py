@@ -90,12 +90,12 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
             axis.set_yscale("log", base=2)
             axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: _style.tick(v)))
             axis.yaxis.set_minor_formatter(_style.NullFormatter())
-        else:
-            axis.set_ylim(bottom=0)
         _style.exact_ticks(axis, "x", values if len(values) <= 8 else values[::2])
         axis.set_xlabel(_figure.pretty(x))
         if title:
             axis.set_title(_style.shown(title, 60))
+    if not log:         # after all are drawn: it fixes the other end too, and they share the axis
+        axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("speed-up")
     order = [n for n in handles if n != "ideal"] + ["ideal"]
     _figure.legend(fig, [handles[n] for n in order], order, width)

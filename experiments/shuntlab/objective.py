@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import textwrap
 import zlib
 from typing import Any, Iterator
 
@@ -174,8 +175,9 @@ def table(campaign: Campaign) -> list[str]:
     for spec in campaign.plan.get("figures") or []:
         if spec.get("kind") != "load" or not spec.get("slo"):
             continue
-        lines += ["", f"Highest {spec.get('x') or 'load'} at which {spec.get('y')} stays under "
-                      f"{spec['slo']}, with its 95 % interval ({spec.get('name', '')}):"]
+        lines += ["", *textwrap.wrap(
+            f"Highest {spec.get('x') or 'load'} at which {spec.get('y')} stays under {spec['slo']}, "
+            f"with its 95 % interval ({spec.get('name', '')}):", 80, subsequent_indent="  ")]
         try:
             arms = of_figure(campaign, spec)
         except ObjectiveError as e:
@@ -187,7 +189,8 @@ def table(campaign: Campaign) -> list[str]:
             lost = f"; {k.lost} without a number" if k.lost else ""
             lines.append(f"  {name:<24} {k.text}{runs}{lost}")
             if not k.loads:
-                lines.append(f"    {k.reason}"[:200])
+                lines += textwrap.wrap(k.reason[:200], 80, initial_indent="    ",
+                                       subsequent_indent="    ")
     return lines
 
 

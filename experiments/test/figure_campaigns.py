@@ -142,6 +142,33 @@ def loads(folder: Path) -> Path:
     return synthetic.write(folder, made, load_model)
 
 
+LAWS = ("fixed", "exponential", "bimodal")
+
+
+def laws_model(arm, point, rng, shared):
+    """The later a law's panel comes, the larger its values; a fifth of the runs is wild."""
+    scale = 4.0 ** LAWS.index(point["axes"]["service"])
+    ns = MEAN_NS * scale * _noise(rng, shared, 0.01, 0.0)
+    wild = 50 if rng.random() < 0.35 else 1
+    return {"metrics": {"queueing_mean_ns": (ns, "ns", "lower"),
+                        "response_mean_ns": (ns, "ns", "lower"),
+                        "overhead_ns": (-ns, "ns", "lower"),
+                        "response_p50_ns": (MEAN_NS * wild, "ns", "lower")}}
+
+
+def laws(folder: Path) -> Path:
+    points = [{"workload": "openloop", "axes": {"load": v, "service": law},
+               "params": {"load": v, "service": law, "mean": str(MEAN_NS), "sigma": "1"}}
+              for law in LAWS for v in ("0.5", "0.9")]
+    figures = [{"kind": "load", "name": "laws", "y": "response_mean_ns", "facet": "service",
+                "theory": ["fcfs", "ps"]},
+               {"kind": "load", "name": "two", "y": "queueing_mean_ns", "theory": "fcfs-2",
+                "where": {"service": "exponential"}}]
+    made = synthetic.plan("laws", ["asm"], points, 10, 1, metrics=["response_mean_ns"],
+                          figures=figures)
+    return synthetic.write(folder, made, laws_model)
+
+
 def cost_model(arm, point, rng, shared):
     return {"metrics": {"ns_per_switch": (LADDER[arm.removesuffix("-again")]
                                           * _noise(rng, shared, 0.002), "ns", "lower")}}
@@ -183,4 +210,5 @@ def _slices(workers: int):
 
 
 EVERY = {"yields": yields, "ablation": ablation, "scaling": scaling, "chunks": chunks,
-         "costs": costs, "tutorial": tutorial, "loads": loads, "two_workloads": two_workloads}
+         "costs": costs, "tutorial": tutorial, "loads": loads, "two_workloads": two_workloads,
+         "laws": laws}

@@ -33,6 +33,7 @@ import _figure
 import _latex
 import _style
 import figure_campaigns as made
+import load
 import numpy as np
 from shuntlab import objective, records
 from shuntlab.campaign import load_campaign
@@ -190,7 +191,65 @@ class Truth(Scratch):
         for r in (r for r in rows if not r["n"]):
             self.assertAlmostEqual(float(r["median"]),
                                    made.MEAN_NS / (1 - float(r["load"])), delta=1)
-        self.assertEqual({r["series"] for r in rows if not r["n"]}, {"M/G/1 FCFS", "M/G/1 PS"})
+        self.assertEqual({r["series"] for r in rows if not r["n"]}, {"M/M/1 FCFS", "M/G/1 PS"})
+
+    def test_a_line_of_theory_is_named_for_what_was_served(self):
+        """M/M/1, M/D/1 and M/G/1 are other formulas: at 0.5 they wait 1, 1/2 and, here, 0.98 services."""
+        rows, _ = self.draw("laws", "laws")
+        waits = {r["series"]: [] for r in rows if not r["n"]}
+        for r in rows:
+            if not r["n"] and abs(float(r["load"]) - 0.5) < 1e-9:
+                waits[r["series"]].append(round(float(r["median"]) / made.MEAN_NS - 1, 3))
+        self.assertEqual(waits, {"M/M/1 FCFS": [1.0], "M/D/1 FCFS": [0.5], "M/G/1 FCFS": [0.98],
+                                 "M/G/1 PS": [1.0, 1.0, 1.0]})
+
+    def test_two_servers_have_a_formula_of_exponential_service_alone(self):
+        rows, _ = self.draw("laws", "two")
+        self.assertEqual({r["series"] for r in rows if not r["n"]}, {"M/M/2 FCFS"})
+        with self.assertRaisesRegex(_data.FigureError, "no formula .* with 2 workers and fixed"):
+            self.draw("laws", "two", where={"service": "fixed"})
+
+    def test_theory_is_of_poisson_arrivals(self):
+        for params in ({"process": "constant"}, {"input": "trace.txt"}):
+            with self.subTest(params), self.assertRaisesRegex(_data.FigureError, "Poisson arrivals"):
+                load.expected("fcfs", 1, "response_mean_ns", 0.5,
+                              {"mean": "1000", "service": "exponential", **params})
+
+    def frame(self, campaign: str, name: str, **spec) -> list[tuple[float, ...]]:
+        """The ends of each panel's axes, as drawn."""
+        loaded = load_campaign(self.campaign(campaign))
+        chosen = next((s for s in _figure.specs(loaded) if s["name"] == name), {"name": name}) | spec
+        ctx, module = _data.Context([loaded], chosen), importlib.import_module(chosen["kind"])
+        drawing = module.prepare(ctx)
+        drawing.give_looks(ctx)
+        fig = _figure._drawn(module, drawing, ctx, _style.NARROW)
+        ends = [(*a.get_xlim(), *a.get_ylim()) for a in fig.axes if a.get_visible()]
+        self.assertGreater(len(ends), 1)
+        return ends, [c.median for c in (drawing.data.get("cells") or
+                                         [c for _, own, _ in drawing.data["panels"] for c in own])]
+
+    def test_panels_that_share_an_axis_show_all_of_them(self):
+        """The last panel's values are four times the first's: a frame of the first's leaves it empty."""
+        for spec, along in (({"x": "arm"}, 0), ({"x": "load", "facet": "service", "where": {}}, 2)):
+            with self.subTest(spec):
+                ends, medians = self.frame("laws", "own", kind="lines", y="queueing_mean_ns", **(
+                    {"where": {"load": "0.5"}, "facet": "service", "logy": False} | spec))
+                for frame in ends:
+                    self.assertLessEqual(frame[along], 0)
+                    self.assertGreater(frame[along + 1], max(medians))
+
+    def test_what_is_below_zero_is_in_the_frame(self):
+        ends, medians = self.frame("laws", "own", kind="lines", x="arm", y="overhead_ns",
+                                   where={"load": "0.5"}, facet="service")
+        self.assertLess(min(medians), 0)
+        self.assertTrue(all(f[0] < min(medians) for f in ends))
+
+    def test_an_interval_of_few_wild_runs_does_not_press_the_rest_to_the_ground(self):
+        ends, medians = self.frame("laws", "wild", kind="load", y="response_p50_ns", facet="service",
+                                   logy=False)
+        self.assertTrue(all(f[3] < 2 * max(medians) for f in ends))
+        _, base = self.draw("laws", "wild", kind="load", y="response_p50_ns", facet="service", logy=False)
+        self.assertIn("leave the frame", base.with_suffix(".caption.tex").read_text())
 
     def test_load_makes_no_interval_of_few_runs(self):
         """One value resampled is always itself: that would be an interval of no width."""
@@ -218,6 +277,7 @@ class Truth(Scratch):
         self.assertEqual(kept["mn"].text, "> 0.9")
         printed = "\n".join(objective.table(campaign))
         self.assertRegex(printed, r"asm +0\.\d+ \[0\.\d+, 0\.\d+\]  \(n >= \d+\)")
+        self.assertLessEqual(max(map(len, printed.splitlines())), 80)
 
     def test_claims_outlive_an_objective_that_cannot_be_told(self):
         """As the figure does, they say why; they neither end in a traceback nor choose a point."""
@@ -238,7 +298,7 @@ class Truth(Scratch):
 
     def test_load_of_a_quantile(self):
         rows, _ = self.draw("loads", "plain")
-        theory = [r for r in rows if r["series"] == "M/G/1 FCFS"]
+        theory = [r for r in rows if r["series"] == "M/M/1 FCFS"]
         self.assertAlmostEqual(float(theory[0]["median"]), made.MEAN_NS / 0.8 * math.log(100),
                                delta=1)
         self.assertTrue(all(r["highest"] == "" for r in rows))
