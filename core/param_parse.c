@@ -43,11 +43,12 @@ static const struct unit *units_of(enum shunt_param_type type)
 					    : count_units;
 }
 
-/* Digits with at most one point: mantissa / 10^places. Beyond what could matter it saturates. */
+/* Digits with at most one point: mantissa / 10^places, and what there was no room for. */
 struct decimal {
 	unsigned __int128 mantissa;
-	int places;
-	bool overflow;
+	size_t places;
+	bool overflow; /* digits before the point */
+	bool finer;    /* digits after it that are not 0 */
 };
 
 static const char *read_decimal(const char *s, struct decimal *number)
@@ -63,7 +64,8 @@ static const char *read_decimal(const char *s, struct decimal *number)
 		}
 		digit = true;
 		if (number->mantissa >= limit) {
-			number->overflow = !point || number->overflow;
+			number->overflow |= !point;
+			number->finer |= point && *s != '0';
 			continue;
 		}
 		number->mantissa = number->mantissa * 10 + (unsigned)(*s - '0');
@@ -79,11 +81,12 @@ static enum shunt_parse scale(const struct decimal *number, int64_t factor, bool
 
 	if (number->overflow)
 		return SHUNT_PARSE_OVERFLOW;
-	/* mantissa < 10 * 2^90 and factor < 2^31: the product fits. */
+	/* mantissa < 10 * 2^90 and factor < 2^31: the product fits, and so does a power of ten that is not
+	 * much more, however many places there are. */
 	scaled *= (unsigned __int128)factor;
-	for (int i = 0; i < number->places; i++)
+	for (size_t i = 0; i < number->places && power <= scaled; i++)
 		power *= 10;
-	if (scaled % power)
+	if (scaled % power || number->finer)
 		return SHUNT_PARSE_FRACTION;
 	scaled /= power;
 	if (scaled > INT64_MAX)

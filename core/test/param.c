@@ -189,6 +189,35 @@ static void malformed_numbers(void **state)
 	assert_int_equal(set("pause", "9223372037s"), -ERANGE);
 }
 
+/* "0.", that many zeros, and what follows them. */
+static const char *after_zeros(size_t zeros, const char *rest)
+{
+	static char text[512];
+
+	memcpy(text, "0.", 2);
+	memset(text + 2, '0', zeros);
+	strcpy(text + 2 + zeros, rest);
+	return text;
+}
+
+static void any_number_of_places(void **state)
+{
+	(void)state;
+	for (size_t zeros = 1; zeros < 400; zeros++) {
+		expect("count", after_zeros(zeros, ""), 0);
+		expect("pause", after_zeros(zeros, "s"), 0);
+		if (zeros > 2)
+			assert_int_equal(set("count", after_zeros(zeros, "1k")), -EINVAL);
+		if (zeros > 8)
+			assert_int_equal(set("pause", after_zeros(zeros, "1s")), -EINVAL);
+	}
+	expect("pause", "2.50000000000000000000000000000000000000000000000s", 2500000000);
+	assert_int_equal(set("pause", "2.00000000000000000000000000000000000000000000001s"),
+		-EINVAL);
+	assert_int_equal(set("count", "1.00000000000000000000000000000000000000000000001"),
+		-EINVAL);
+}
+
 static void a_long_value_does_not_hide_the_range(void **state)
 {
 	char text[2000];
@@ -263,6 +292,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reals_and_texts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(messages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(malformed_numbers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(any_number_of_places, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_long_value_does_not_hide_the_range, set_up,
 			tear_down),
 		cmocka_unit_test(bad_default),
