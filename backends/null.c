@@ -9,7 +9,7 @@
  * What it cannot do: let a task wait. So it runs workloads that only spawn and join (a task has
  * always ended when it is joined) or yield (nobody else is ready); where a task would have to wait,
  * the run ends with an error that names it. Spawns within spawns use up the caller's own stack, and
- * are refused with -EAGAIN before that is full.
+ * are refused with -EAGAIN before that, if it is a thread's, is full.
  */
 #include "core/backend.h"
 #include "core/descriptors.h"
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a task is guaranteed to have left of the stack when it starts. */
+/* What a task is guaranteed to have left of a thread's stack when it starts. */
 #define STACK_RESERVE (128 * 1024)
 
 /* The backend's scheduler begins with core's part of it. */
@@ -169,7 +169,8 @@ static int null_open(struct shunt_sched **sched, const struct shunt_backend *bac
 	return 0;
 }
 
-/* The lowest address that a spawn may start from on this thread's stack. */
+/* The lowest address that a spawn may start from on this thread's stack, of a small one half of what
+ * is left; 0, in a task of another scheduler that has a stack of its own, whose guard is then the end. */
 static uintptr_t stack_floor(void)
 {
 	pthread_attr_t attr;
@@ -179,7 +180,10 @@ static uintptr_t stack_floor(void)
 		return 0;
 	pthread_attr_getstack(&attr, &low, &bytes);
 	pthread_attr_destroy(&attr);
-	return (uintptr_t)low + STACK_RESERVE;
+	size_t left = (uintptr_t)__builtin_frame_address(0) - (uintptr_t)low;
+	if (left > bytes)
+		return 0;
+	return (uintptr_t)low + (left / 2 < STACK_RESERVE ? left / 2 : STACK_RESERVE);
 }
 
 /*

@@ -2,6 +2,8 @@
 /* Clauses about threads that run no tasks, several schedulers, and deadlocks. */
 #include "backends/test/conformance.h"
 
+#include "core/registry.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -192,6 +194,32 @@ static void *schedulers_nest(void *arg)
 	return arg;
 }
 
+static void *spawn_and_join(void *arg)
+{
+	struct shunt_handle task;
+	void *result = NULL;
+	EXPECT_INT(0, shunt_spawn(&task, echo, arg, NULL));
+	EXPECT_INT(0, shunt_join(task, &result));
+	return result;
+}
+
+/* Those that are no compositions of the engine, which does not know their tasks' stacks, nor they its. */
+static void *complete_backends_nest_within(void *arg)
+{
+	for (const struct shunt_plugin *p = shunt_registry_backends; p->name; p++) {
+		const struct shunt_backend *backend = p->object;
+		struct shunt_sched *inner;
+		struct shunt_error err = {""};
+		void *result = NULL;
+		if (!backend || backend->preset || shunt_open(&inner, p->name, NULL, &err))
+			continue;
+		EXPECT_INT(0, shunt_run(inner, spawn_and_join, arg, &result, &err));
+		EXPECT(result == arg);
+		shunt_close(inner);
+	}
+	return arg;
+}
+
 static void *a_run_within_its_own_run_is_refused(void *arg)
 {
 	struct shunt_error err = {""};
@@ -320,6 +348,7 @@ const struct clause conformance_outside[] = {
 	CLAUSE("a task spawned outside is joined inside", OUTSIDE, an_outside_task_is_joined),
 	CLAUSE("schedulers live side by side", 0, schedulers_live_side_by_side),
 	CLAUSE("schedulers nest", 0, schedulers_nest),
+	CLAUSE("complete backends nest within it", 0, complete_backends_nest_within),
 	CLAUSE("a run within its own run is refused", 0, a_run_within_its_own_run_is_refused),
 	CLAUSE("a run beside a run is refused", 0, a_run_beside_a_run_is_refused),
 	CLAUSE("a deadlock names its tasks", TELLS, two_locks_in_two_orders, .outcome = -EDEADLK,
