@@ -191,7 +191,7 @@ TASK_CALL struct shunt_handle shunt_self(void)
 	return (struct shunt_handle){task, shunt_task_generation(task)};
 }
 
-uint64_t shunt_task_id(void)
+TASK_CALL uint64_t shunt_task_id(void)
 {
 	return TASK_CTX()->current->id;
 }
@@ -206,7 +206,7 @@ TASK_CALL unsigned shunt_worker_count(void)
 	return TASK_CTX()->sched->worker_count;
 }
 
-bool shunt_in_task(void)
+TASK_CALL bool shunt_in_task(void)
 {
 	return shunt_current_ctx != NULL;
 }

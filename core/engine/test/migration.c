@@ -42,7 +42,7 @@ static __thread unsigned
 static _Atomic long moved;
 static int tried;        /* compositions that can be had here */
 static int64_t until_ns; /* go on for so long for the sake of moves; 0: tasks do not move */
-static _Atomic int wrong_worker, wrong_errno, wrong_rounding, wrong_control;
+static _Atomic int wrong_worker, wrong_task, wrong_errno, wrong_rounding, wrong_control;
 
 OPAQUE static int errno_get(void)
 {
@@ -133,6 +133,7 @@ static void *migrate(void *arg)
 		shunt_yield();
 		after = shunt_worker_index();
 		wrong_worker += number_of_thread(after) != after;
+		wrong_task += !shunt_in_task() || shunt_task_id() != number;
 		moved += before != after;
 	}
 	return NULL;
@@ -166,7 +167,7 @@ static int must_move(const char *spec)
 
 static void keeps_its_own(const char *spec, uint64_t seed)
 {
-	wrong_worker = wrong_errno = wrong_rounding = wrong_control = 0;
+	wrong_worker = wrong_task = wrong_errno = wrong_rounding = wrong_control = 0;
 	moved = 0;
 	int moves = must_move(spec);
 	if (moves < 0)
@@ -174,11 +175,12 @@ static void keeps_its_own(const char *spec, uint64_t seed)
 	until_ns = moves ? shunt_now_ns() + LONGEST_NS : 0;
 	torture_run(spec, seed, root, &seed);
 	print_message("%s: %ld moves\n", spec, (long)moved);
-	if (wrong_worker || wrong_errno || wrong_rounding || wrong_control)
-		fail_msg("%s: after a switch %d times the wrong worker, %d another's errno, %d "
-			 "another's rounding mode, %d another's FP control words",
-			spec, (int)wrong_worker, (int)wrong_errno, (int)wrong_rounding,
-			(int)wrong_control);
+	if (wrong_worker || wrong_task || wrong_errno || wrong_rounding || wrong_control)
+		fail_msg("%s: after a switch %d times the wrong worker, %d the wrong task, %d "
+			 "another's errno, %d another's rounding mode, %d another's FP control "
+			 "words",
+			spec, (int)wrong_worker, (int)wrong_task, (int)wrong_errno,
+			(int)wrong_rounding, (int)wrong_control);
 	tried++;
 	if (until_ns && moved == 0)
 		fail_msg("%s: no task ever moved: nothing was tested", spec);

@@ -31,23 +31,25 @@ INLINED = ("core/sched.c", "core/join.c", "core/task.h", "core/descriptors.c", "
 # How each is asked for it, and what links the result.
 LTO = {"gcc": ["-flto=auto"], "clang": ["-flto", "-fuse-ld=lld", "-Wno-unused-command-line-argument"]}
 
-CACHEABLE = Mutant(
-    "the address of the thread's context may be kept over a switch", "core/call.h",
-    """#define TASK_CTX()                                                                                 \\
+BY_CALL = """#define TASK_CTX()                                                                                 \\
 	({                                                                                         \\
-		struct shunt_ctx *ctx_ = shunt_current_ctx;""",
-    """static __attribute__((noinline, const)) struct shunt_ctx **ctx_at(void)
+		struct shunt_ctx *ctx_ = shunt_current_ctx;"""
+KEPT = """static __attribute__((noinline, const)) struct shunt_ctx **ctx_at(void)
 {
 	struct shunt_ctx **at = &shunt_current_ctx;
 	__asm__("" : "+r"(at));
 	return at;
 }
-#undef TASK_CALL
-#define TASK_CALL
+%s
 #define TASK_CTX()                                                                                 \\
 	({                                                                                         \\
-		struct shunt_ctx *ctx_ = *ctx_at();""",
-    TEST, SPEC, ("core/sched.c", "core/join.c"))
+		struct shunt_ctx *ctx_ = *ctx_at();"""
+CACHEABLE = Mutant(
+    "the address of the thread's context may be kept over a switch", "core/call.h", BY_CALL,
+    KEPT % "#undef TASK_CALL\n#define TASK_CALL", TEST, SPEC, ("core/sched.c", "core/join.c"))
+# No mistake either: a compiler may keep the address within one call of the task API.
+WITHIN = Mutant("the address may be kept within a call", "core/call.h", BY_CALL, KEPT % "", TEST, SPEC,
+                ("core/sched.c", "core/join.c"))
 STAYS = Mutant("errno stays with the thread", "core/engine/hooks.h",
                "*errno_at = to->saved_errno;\n", "", TEST, SPEC,
                ("backends/policy/shared.c", "core/engine/hooks.c", "core/engine/loop.c"))
@@ -136,7 +138,7 @@ def try_compiler(build: Build, compiler: Compiler, scratch: Path) -> list[str]:
     print(f"{compiler.name}: control words that are not saved: {how or 'not noticed'}", flush=True)
     if not how:
         faults.append(f"{compiler.name}: nobody misses the control words on {BARE}")
-    for mutant in (CACHEABLE, STAYS):
+    for mutant in (CACHEABLE, STAYS, WITHIN):
         changed, objects = scratch / "changed", scratch / "changed-objects"
         for place in (changed, objects):
             shutil.rmtree(place, ignore_errors=True)
@@ -147,6 +149,12 @@ def try_compiler(build: Build, compiler: Compiler, scratch: Path) -> list[str]:
         mutated = dict(compile_one(build, compiler, s, changed, objects)
                        for s in mutant.units or (mutant.file,))
         link(build, compiler, replaced | mutated, program)
+        if mutant is WITHIN:
+            how = outcome(program, mutant.spec, scratch)
+            print(f"{compiler.name}: {mutant.name}: {how or 'passes'}", flush=True)
+            if how:
+                faults.append(f"{compiler.name}: a call that is inlined into a task's: the test {how}")
+            continue
         how = noticed(program, mutant.spec, scratch)
         print(f"{compiler.name}: {mutant.name}: {how or 'survives'}", flush=True)
         if not how:
