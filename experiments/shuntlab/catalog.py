@@ -12,6 +12,7 @@ import json
 import subprocess
 from typing import Any
 
+from . import units
 from .experiment import nearest
 
 
@@ -37,6 +38,7 @@ class Catalog:
                  settings: dict[str, dict[str, Any]] | None = None):
         self.program, self.lists, self.settings = program, lists, settings or {}
         self._described: dict[str, dict[str, dict[str, Any]] | None] = {}
+        self._judged: dict[str, str] = {}
 
     def values_of(self, slot: str) -> list[str]:
         """What can run in a slot on this machine."""
@@ -86,6 +88,19 @@ class Catalog:
                       f" (it has {', '.join(table) or 'none'})")
                 for key in params if key not in table]
 
+    def check_value(self, workload: str, key: str, text: str) -> str:
+        """Why a parameter cannot have this value, or an empty text."""
+        return _wrong_value((self._params_of(workload) or {}).get(key) or {}, key, text)
+
+    def judge_spec(self, spec: str) -> str:
+        """Why the program refuses a spec as a mistake, or an empty text: it alone knows the settings
+        of a mechanism and what their values may be."""
+        if ":" not in spec:
+            return ""
+        if spec not in self._judged:
+            self._judged[spec] = _refusal([self.program, "describe", spec, "--json"])
+        return self._judged[spec]
+
     def kind_of_param(self, workload: str, key: str) -> str:
         return str(((self._params_of(workload) or {}).get(key) or {}).get("type", ""))
 
@@ -124,6 +139,36 @@ def _param_table(said: Any, key: str) -> dict[str, dict[str, Any]] | None:
     if not isinstance(rows, list):
         return None
     return {row["name"]: row for row in rows if isinstance(row, dict) and "name" in row}
+
+
+_READERS = {"count": units.count, "duration": units.duration_ns, "size": units.size}
+_EXAMPLES = {"count": "1000, 10k or 1M", "duration": "50us, 10ms or 2s", "size": "4096, 64k or 1M"}
+
+
+def _wrong_value(row: dict[str, Any], key: str, text: str) -> str:
+    """A value against its row of `shunt describe`; what has no number and no choices is not judged."""
+    choices, kind = row.get("choices"), row.get("type", "")
+    if choices and text not in choices:
+        return f"{key} = {text!r}: expected {', '.join(choices)}{nearest(text, choices)}"
+    if kind not in _READERS:
+        return ""
+    number = _READERS[kind](text)
+    if number is None:
+        return f"{key} = {text!r} is no {kind} such as {_EXAMPLES[kind]}"
+    least, most = row.get("min", number), row.get("max", number)
+    if not least <= number <= most:
+        unit = " ns" if kind == "duration" else " bytes" if kind == "size" else ""
+        return f"{key} = {text!r} is out of range: {least} to {most}{unit}"
+    return ""
+
+
+def _refusal(command: list[str]) -> str:
+    """What a program says that ends with 2, asked wrongly; any other end is no refusal."""
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
+        return str(json.loads(done.stdout)["error"]["message"]) if done.returncode == 2 else ""
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+        return ""
 
 
 def _ask_json(command: list[str]) -> Any:

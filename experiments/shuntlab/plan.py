@@ -166,11 +166,32 @@ class _Freezer:
             if fault_text:
                 self.bad(w.path + ("backend", *slot.split(".")), fault_text)
 
+    def check_values(self, w: Workload, lists: list[list[str]]) -> None:
+        """A value out of range is told now, and not by every run of its point."""
+        catalog = self.drivers["shunt"].catalog if "shunt" in self.drivers else None
+        for key, values in zip(w.params, lists) if catalog else ():
+            faults = filter(None, (catalog.check_value(w.name, key, v) for v in values))
+            for fault in itertools.islice(faults, 3):
+                self.bad(w.path + ("params", *key.split(".")), fault)
+
+    def check_spec(self, w: Workload, arm: Arm, overrides: dict[str, str]) -> None:
+        """The settings of an arm at a point, as its own program judges them; each mistake once."""
+        catalog = self.drivers[arm.driver].catalog
+        if not catalog or arm.optional:
+            return
+        own = catalog.judge_spec(arm.backend)
+        path = arm.path + (("backend",) if arm.path[:1] == ("arm",) and not arm.each else ())
+        whole = "" if own else catalog.judge_spec(join_spec(arm.backend, overrides))
+        for where, fault in ((path, own), (w.path + ("backend",), whole)):
+            if fault and self.e.at(where, fault) not in self.problems:
+                self.bad(where, fault)
+
     def points_of(self, w: Workload, arms: list[Arm], absent: dict[str, str],
                   control: str) -> Iterator[dict[str, Any]]:
         names = list(w.params) + [f"backend.{k}" for k in w.backend]
         lists = [self.values(w, ("params", k), v) for k, v in w.params.items()]
         lists += [self.values(w, ("backend", k), v) for k, v in w.backend.items()]
+        self.check_values(w, lists)
         swept = set(w.swept) | {f"backend.{k}" for k in w.swept_backend}
         if self.too_many(w, lists, arms):
             return
@@ -208,6 +229,8 @@ class _Freezer:
                 if expanded is None:
                     self.bad(w.path + path, f"{text!r} is no range; ranges are \"pow2..all\", "
                                             "\"pow10..100k\" and \"1..8\"")
+                elif len(expanded) > RUNS_MAX:
+                    self.bad(w.path + path, f"{text!r} is more than {RUNS_MAX:,} values")
                 found += expanded or []
             elif text == "all" and path == ("backend", "workers"):
                 found.append(str(self.cpu_count))
@@ -239,6 +262,7 @@ class _Freezer:
             if why:
                 point["excluded"].append({"arm": arm.name, "why": why})
                 continue
+            self.check_spec(w, arm, point["overrides"])
             point["arms"].append(arm.name)
             if control and arm.name == self.e.baseline:
                 point["arms"].append(control)
@@ -352,7 +376,7 @@ def expand_range(text: str, cpu_count: int) -> list[str] | None:
     if end is None or (start and first):
         return None
     if first is not None:
-        values: Iterable[int] = range(int(first), end + 1)
+        values: Iterable[int] = range(int(first), min(end, int(first) + RUNS_MAX) + 1)
     elif int(power) < 2:
         return None
     else:

@@ -21,6 +21,7 @@ from typing import Callable
 
 PR_SET_PDEATHSIG = 1
 GRACE_S = 5.0           # from asking a run to end to killing it
+CPUS_MAX = 1 << 16      # more than any kernel is built for
 TICK_S = 30.0           # how often a long wait does its housekeeping
 STDERR_TAIL = 4096
 
@@ -201,11 +202,14 @@ def allowed_cpus() -> list[int]:
 
 
 def parse_cpus(text: str) -> list[int]:
-    """0,2-3 -> [0, 2, 3]. ValueError where it is no list."""
+    """0,2-3 -> [0, 2, 3]. ValueError where it is no list, or where none of Linux reaches so far."""
     found: set[int] = set()
     for part in text.split(","):
         first, _, last = part.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
+        numbers = range(int(first), int(last or first) + 1)
+        if not numbers or not 0 <= numbers[-1] < CPUS_MAX:
+            raise ValueError(text)
+        found |= set(numbers)
     return sorted(found)
 
 

@@ -8,6 +8,7 @@ that `lab new` writes; what becomes of it is plan.py's business.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, Callable
@@ -15,6 +16,7 @@ from typing import Any, Callable
 from . import units
 from .campaign import ARM_NAME
 from .experiment import (Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest, place)
+from .process import parse_cpus
 from .toml_lines import line_map, line_of
 
 
@@ -26,7 +28,7 @@ def load(file: Path) -> Experiment:
         raise SpecError(["reading an experiment needs Python 3.11 or later (tomllib); a campaign "
                          "that was planned elsewhere runs with this Python"]) from None
     try:
-        text = file.read_bytes().decode("utf-8")
+        text = file.read_bytes().decode("utf-8-sig")    # some editors begin with a mark
     except UnicodeDecodeError as e:
         raise SpecError([f"{file}: not UTF-8 at byte {e.start}"]) from None
     try:
@@ -42,6 +44,9 @@ def _toml_message(file: Path, why: str) -> str:
         return f"{file}: not TOML: {why}"
     return f"{file}:{found[1]}:{found[2]}: not TOML: {why[:found.start()]}"
 
+
+ITERATIONS_MAX = 1_000_000      # as `shunt run` takes them
+NAME_MAX = 100                  # of what becomes part of a file's name
 
 _TOP = {"name", "title", "question", "expectation", "backends", "baseline", "control",
         "repetitions", "seed", "warmup", "iters", "timeout", "margin", "alpha", "cpus", "metrics",
@@ -103,9 +108,11 @@ class _Reader:
             return []
         return [((key, i), e) for i, e in enumerate(entries)]
 
-    def number_of(self, table, path, key, default, least, noun="a whole number"):
-        return self.get(table, path, key, int, default, f"{noun} of at least {least}",
-                        lambda v: v >= least)
+    def number_of(self, table, path, key, default, least, most=None):
+        wanted = f"a whole number of at least {least}" if most is None else \
+            f"a whole number from {least} to {most:,}"
+        return self.get(table, path, key, int, default, wanted,
+                        lambda v: v >= least and (most is None or v <= most))
 
     def seconds(self, table, path, default):
         value = self.get(table, path, "timeout", str, None, 'a duration such as "60s"',
@@ -162,8 +169,9 @@ class _Reader:
                 self.bad(path, "'backend' is missing")
             each, _ = self.settings(t, path, "each")
             name = self.text_at(t, path, "name", arm_name(backend or driver))
-            if not each and not ARM_NAME.fullmatch(name):
-                self.bad(path + ("name",), f"{name!r} is not letters, digits, _, + and -")
+            if not each and not (ARM_NAME.fullmatch(name) and len(name) <= NAME_MAX):
+                self.bad(path + ("name",), f"{name!r:.60} is not letters, digits, _, + and -, at most "
+                                           f"{NAME_MAX}")
             arms.append(Arm(name, backend or driver, driver, self.text_at(t, path, "why"), each,
                             path, self.get(t, path, "optional", bool, False, "true or false")))
         self.unique(arms)
@@ -189,8 +197,8 @@ class _Reader:
             found.append(Workload(
                 self.text_at(t, path, "name", "?", required=True), self.text_at(t, path, "label"),
                 self.text_at(t, path, "why"), params, swept, backend, swept_backend,
-                self.names(t, path, "arms"), self.number_of(t, path, "warmup", None, 0),
-                self.number_of(t, path, "iters", None, 1), self.seconds(t, path, None),
+                self.names(t, path, "arms"), self.number_of(t, path, "warmup", None, 0, ITERATIONS_MAX),
+                self.number_of(t, path, "iters", None, 1, ITERATIONS_MAX), self.seconds(t, path, None),
                 self.get(t, path, "trace", bool, False, "true or false"), path))
         if not found and "workload" not in self.data:
             self.bad((), "no [[workload]] to run")
@@ -264,7 +272,7 @@ class _Reader:
                 if name not in plain:
                     self.bad(w.path + ("arms",), f"no arm {name!r}{nearest(name, plain)}")
         for i, t in enumerate(e.expect):
-            for side in t.get("ratio") or []:
+            for side in t["ratio"] if isinstance(t.get("ratio"), list) else []:
                 name = side.get("arm") if isinstance(side, dict) else side
                 if name not in plain:
                     self.bad(("expect", i, "ratio"),
@@ -274,9 +282,9 @@ class _Reader:
         d = self.data
         self.known(d, _TOP, ())
         name = self.text_at(d, (), "name", self.file.stem)
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or len(name) > NAME_MAX:
             self.bad(("name",) if "name" in d else (),
-                     f"{name!r} is not lower-case letters, digits, _ and -")
+                     f"{name!r:.60} is not lower-case letters, digits, _ and -, at most {NAME_MAX}")
         arms = self.arms()
         plain = [a.name for a in arms if not a.each]
         e = Experiment(
@@ -286,10 +294,12 @@ class _Reader:
             self.text_at(d, (), "baseline", plain[0] if plain else ""),
             self.get(d, (), "control", bool, True, "true or false"),
             self.number_of(d, (), "repetitions", 20, 1), self.number_of(d, (), "seed", 1, 0),
-            self.number_of(d, (), "warmup", None, 0), self.number_of(d, (), "iters", None, 1),
+            self.number_of(d, (), "warmup", None, 0, ITERATIONS_MAX), self.number_of(d, (), "iters", None, 1, ITERATIONS_MAX),
             self.seconds(d, (), 120.0),
-            self.get(d, (), "margin", float, 0.02, "between 0 and 1", lambda v: 0 <= v < 1),
-            self.get(d, (), "alpha", float, 0.05, "between 0 and 0.5", lambda v: 0 < v < 0.5),
+            self.get(d, (), "margin", (int, float), 0.02, "a number from 0 to below 1",
+                     lambda v: 0 <= v < 1),
+            self.get(d, (), "alpha", (int, float), 0.05, "a number above 0 and below 0.5",
+                     lambda v: 0 < v < 0.5),
             self.cpus(), self.names(d, (), "metrics"), self.excludes(arms), self.expects(),
             self.figures(), self.drivers(), self.cost(),
             self.get(d, (), "digits", int, None, "2 or 3", lambda v: v in (2, 3)))
@@ -310,8 +320,12 @@ class _Reader:
         value = self.data.get("cpus", "all")
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return str(value)
-        if isinstance(value, str) and re.fullmatch(r"all|\d+(-\d+)?(,\d+(-\d+)?)*", value):
-            return f"list {value}" if value != "all" else value
+        if value == "all":
+            return value
+        if isinstance(value, str) and re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", value):
+            with contextlib.suppress(ValueError):
+                parse_cpus(value)
+                return f"list {value}"
         self.bad(("cpus",), f"{value!r} is not \"all\", a number of CPUs, or a list like \"0,2-3\"")
         return "all"
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_DURATION = {"ns": 1, "us": 10 ** 3, "ms": 10 ** 6, "s": 10 ** 9}
-_COUNT = {"": 1, "k": 10 ** 3, "M": 10 ** 6, "G": 10 ** 9}
-_SIZE = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "kB": 1 << 10, "KiB": 1 << 10,
-         "MiB": 1 << 20, "GiB": 1 << 30}
-_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)([A-Za-z]*)")
+_DURATION = {"ns": 1, "us": 10 ** 3, "ms": 10 ** 6, "s": 10 ** 9, "\N{MICRO SIGN}s": 10 ** 3}
+_COUNT = {"": 1, "k": 10 ** 3, "M": 10 ** 6, "G": 10 ** 9, "K": 10 ** 3}
+_SIZE = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "K": 1 << 10, "B": 1,
+         **{f"{prefix}{end}": 1 << power for prefix, power in
+            (("k", 10), ("K", 10), ("M", 20), ("G", 30)) for end in ("B", "iB")}}
+_NUMBER = re.compile(r"(-?(?:\d+\.?\d*|\.\d+))([A-Za-z\N{MICRO SIGN}]*)", re.ASCII)
 
 
 def _scaled(text: str, table: dict[str, int]) -> int | None:

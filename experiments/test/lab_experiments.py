@@ -39,7 +39,8 @@ CATALOG = Catalog("/nonexistent", {
     "switches": {"asm": "", "ucontext": ""}, "waits": {"futex": "", "spin": "", "uring": "no"},
     "policies": {"fifo": "", "lifo": ""}, "timers": {"heap": ""}, "places": {"none": ""}},
     {"workers": {"type": "count"}, "stack.size": {"type": "size"}})
-CATALOG._described = {"yield": {"tasks": {"type": "count"}, "switches": {"type": "count"}},
+CATALOG._described = {"yield": {"tasks": {"type": "count", "min": 1, "max": 1000}, "switches": {"type": "count"},
+                                "mode": {"type": "choice", "choices": ["fast", "slow"]}},
                       "timers": {"tasks": {"type": "count"}, "period": {"type": "duration"}}}
 
 
@@ -98,12 +99,26 @@ class Mistakes(Case):
         self.refused(GOOD.replace('expectation = "So."', ""), "'expectation' is missing")
 
     def test_wrong_types(self):
-        self.refused("margin = 2.5\n" + GOOD, "demo.toml:1: margin: 2.5 is not between 0 and 1")
+        self.refused("margin = 2.5\n" + GOOD, "demo.toml:1: margin: 2.5 is not a number from 0 to below 1")
         self.refused("timeout = 60\n" + GOOD, "timeout", "60s")
         self.refused("timeout = \"0s\"\n" + GOOD, "timeout")
         self.refused("repetitions = true\n" + GOOD.replace("repetitions = 4", ""), "repetitions")
         self.refused("cpus = \"some\"\n" + GOOD, "cpus")
         self.refused("control = 1\n" + GOOD, "control")
+
+    def test_numbers_beyond_what_a_run_takes(self):
+        for text, wanted in (
+                ("warmup = 1000001\n", "demo.toml:1: warmup: 1000001 is not a whole number from 0 to 1,000,000"),
+                ("iters = 0\n", "demo.toml:1: iters: 0 is not a whole number from 1 to 1,000,000"),
+                ('cpus = "0-99999999999"\n', "demo.toml:1: cpus: '0-99999999999' is not \"all\""),
+                ('cpus = "3-1"\n', "demo.toml:1: cpus: '3-1' is not \"all\""),
+                (f'name = "{"a" * 101}"\n', "demo.toml:1: name: 'aaa")):
+            self.refused(text + GOOD, wanted)
+        self.refused(GOOD + f'[[arm]]\nname = "{"a" * 101}"\nbackend = "mn"\n', "demo.toml:12: arm[0].name: 'aaa")
+        self.assertEqual(self.load("margin = 0\n" + GOOD).margin, 0)
+
+    def test_a_mark_of_the_editor(self):
+        self.assertEqual(self.load("\ufeff" + GOOD).question, "How?")
 
     def test_a_setting_below_a_table(self):
         self.refused(GOOD.replace('[workload.params]', 'seed = 3\n[workload.params]'),
@@ -118,6 +133,11 @@ class Mistakes(Case):
     def test_empty_sweep(self):
         self.refused(GOOD.replace('[2, "1k"]', "[]"), "demo.toml:9: workload[0].params.tasks",
                      "empty list")
+
+    def test_a_text_is_no_ratio(self):
+        message = self.refused(GOOD + '[[expect]]\nclaim = "c"\nmetric = "m"\nratio = "asm"\nabove = 1\n',
+                               "demo.toml:14: expect[0].ratio: is [")
+        self.assertNotIn("no arm", message)
 
     def test_expectations(self):
         e = '\n[[expect]]\nclaim = "x"\nmetric = "m"\nratio = ["asm", "ucontextt"]\n'
@@ -154,6 +174,14 @@ class AgainstTheBinary(Case):
                      "did you mean 'yield'?", freeze=True)
         self.refused(GOOD.replace("switches", "swiches"), "demo.toml:10: workload[0].params.swiches",
                      "did you mean 'switches'?", freeze=True)
+
+    def test_values(self):
+        for value, wanted in (("0", "tasks = '0' is out of range: 1 to 1000"), ('"1001"', "out of range"),
+                              ('"2.5"', "tasks = '2.5' is no count such as"), ('"1..100G"', "more than 200,000 values")):
+            self.refused(GOOD.replace('[2, "1k"]', value), f"demo.toml:9: workload[0].params.tasks: ", wanted,
+                         freeze=True)
+        self.refused(GOOD + 'mode = "fst"\n', "demo.toml:11: workload[0].params.mode: mode = 'fst': expected fast, "
+                     "slow; did you mean 'fast'?", freeze=True)
 
     def test_not_built_is_left_out_with_the_reason(self):
         frozen = self.freeze(GOOD.replace('"ucontext"', '"ucontext", "uring"'))
@@ -326,6 +354,12 @@ class Small(unittest.TestCase):
         self.assertEqual(units.base("T1"), "T1")
         self.assertEqual(units.base("1.5ms"), "1500000")
         self.assertIsNone(units.duration_ns("5"))
+        # All that the core reads (core/param_parse.c).
+        self.assertEqual([units.count(t) for t in ("2K", "1.5M", ".5k", "3.")], [2000, 1500000, 500, 3])
+        self.assertEqual([units.size(t) for t in ("2kB", "1KiB", "1kiB", "1MB", "1GiB", "7B", "1K")],
+                         [2048, 1024, 1024, 1 << 20, 1 << 30, 7, 1024])
+        self.assertEqual(units.duration_ns("5\N{MICRO SIGN}s"), 5000)
+        self.assertEqual(units.notation("pause", "5000"), "5us")
 
     def test_ranges(self):
         self.assertEqual(plan.expand_range("pow2..all", 8), ["1", "2", "4", "8"])
@@ -333,6 +367,7 @@ class Small(unittest.TestCase):
         self.assertEqual(plan.expand_range("pow10..100k", 1)[-1], "100000")
         self.assertEqual(plan.expand_range("100..pow10..10k", 1), ["100", "1000", "10000"])
         self.assertEqual(plan.expand_range("2..4", 1), ["2", "3", "4"])
+        self.assertLess(len(plan.expand_range("1..100G", 1)), plan.RUNS_MAX + 2)
         for bad in ("pow1..8", "4..2", "pow2..x", ".."):
             self.assertFalse(plan.expand_range(bad, 4), bad)
 

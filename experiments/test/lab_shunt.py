@@ -157,10 +157,17 @@ class Names(Case):
         self.assertIn("futex", catalog.values_of("wait"))
         self.assertIsNotNone(schema.run_schema())
 
-    def test_a_value_out_of_range_is_a_failed_run_with_its_reason(self):
-        self.lab("run", self.experiment(params="tasks = 0"), "--out", self.out, code=3)
-        reasons = {r["reason"] for r in campaign.load_campaign(self.out).records}
-        self.assertRegex(" ".join(reasons), "tasks")
+    def test_a_wrong_value_is_told_before_anything_runs(self):
+        for how, wanted in (({"params": "tasks = 0"}, "params.tasks: tasks = '0' is out of range"),
+                            ({"backends": '"asm:stack.sise=64k"'}, "backends: asm has no setting 'stack.sise'; did you "
+                                                                   "mean 'stack.size'"),
+                            ({"backends": '"asm", "mn:workers=x"'}, "backends: workers=x: expected a count"),
+                            ({"params": 'tasks = 2\n[workload.backend]\nworkers = [1, "y"]'},
+                             "workload[0].backend: workers=y: expected a count")):
+            done = self.lab("run", self.experiment(**how), "--out", self.out, code=2)
+            self.assertIn(wanted, done.stderr)
+            self.assertRegex(done.stderr, r"mine\.toml:\d+: ")
+            self.assertFalse(self.out.exists())
 
 
 class Runs(Case):
