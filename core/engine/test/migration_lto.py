@@ -167,6 +167,8 @@ def main() -> int:
     found = [Compiler(name, program) for name in ("gcc", "clang")
              if (program := shutil.which(name))
              and (name == "gcc" or shutil.which("ld.lld"))]
+    if shutil.which("clang") and len(found) < 2 and not shutil.which("ld.lld"):
+        print("clang is left out: its linker, ld.lld, is not here (package lld)", flush=True)
     if not found:
         print("skipped: neither gcc nor clang with lld is here")
         return SKIPPED

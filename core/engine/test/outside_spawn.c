@@ -118,6 +118,56 @@ static void a_mark_that_is_left_moves_no_task(void **state)
 	torture_run("asm:workers=3,policy=fifo", 1, leave_a_mark, NULL);
 }
 
+/* ---- wakes that come too late ---------------------------------------------------------------- */
+
+#define LATE TORTURE_SCALE(20000)
+
+static struct shunt_handle shown[LATE];
+static _Atomic int shown_last; /* one more than the index; -1: no more are shown */
+
+static void *give_way(void *arg)
+{
+	shunt_yield();
+	return arg;
+}
+
+/* Wakes the task that was shown last, which may have ended, and its descriptor be another's. */
+static void *wake_what_is_shown(void *arg)
+{
+	int last;
+	while ((last = shown_last) >= 0)
+		if (last)
+			shunt_wake(shown[last - 1]);
+	shunt_release(arg);
+	return NULL;
+}
+
+static void *show_many(void *arg)
+{
+	struct shunt_sched *sched = shunt_self().task->sched;
+	pthread_t thread;
+	shown_last = 0;
+	shunt_hold(sched);
+	assert_int_equal(pthread_create(&thread, NULL, wake_what_is_shown, sched), 0);
+	for (int i = 0; i < LATE; i++) {
+		assert_int_equal(shunt_spawn(&shown[i], give_way, NULL, NULL), 0);
+		shown_last = i + 1;
+		assert_int_equal(shunt_join(shown[i], NULL), 0);
+	}
+	shown_last = -1;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	return arg;
+}
+
+/* Whose home a late wake reads is being written for the descriptor's next task: ThreadSanitizer sees
+ * whether both know. */
+static void late_wakes_disturb_nothing(void **state)
+{
+	(void)state;
+	torture_run("asm:workers=2,policy=fifo", 1, show_many, NULL);
+	torture_run("asm:workers=2,policy=steal", 1, show_many, NULL);
+}
+
 /* ---- a run that failed ----------------------------------------------------------------------- */
 
 static _Atomic long accepted;
@@ -233,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(room_is_made_beside_a_worker),
 		cmocka_unit_test(a_mark_that_is_left_moves_no_task),
+		cmocka_unit_test(late_wakes_disturb_nothing),
 		cmocka_unit_test(a_run_that_failed_takes_no_more),
 		cmocka_unit_test(a_wake_finds_no_worker_gone),
 	};
