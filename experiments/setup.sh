@@ -131,8 +131,19 @@ logged() { # log, command…
 
 show_end_of() { # log
 	printf '%s\n' "--- the end of ${1#"$ROOT"/}:" >&2
-	tail -n "${2:-30}" "$1" >&2
+	tail -n "${2:-30}" "$1" | cut -c 1-300 >&2
 	printf '%s\n' "---" >&2
+}
+
+# Folders of the tree that must be there and take new files.
+require_writable() { # folder within the tree…
+	local folder draft why
+	for folder in "$@"; do
+		why=$({ mkdir -p "$ROOT/$folder" && draft=$(mktemp "$ROOT/$folder/.draft.XXXXXX") &&
+			rm -f "$draft"; } 2>&1) && continue
+		warn "$why"
+		die "Cannot write to $folder of $ROOT as $(id -un 2>/dev/null || id -u): make it writable or make room, or use a clone of your own."
+	done
 }
 
 # What a build cannot do without, with the package of each.
@@ -176,6 +187,8 @@ build_preset() { # preset, log, configure arguments…
 		logged "$log" cmake --preset "$preset" "$@" && logged "$log" cmake --build --preset "$preset"
 	) || {
 		show_end_of "$log" 40
+		! grep -qE 'No space left on device|Disk quota exceeded' "$log" ||
+			warn "The disk is full: make room and run this again; what is built already is kept."
 		return 1
 	}
 }
