@@ -241,6 +241,12 @@ MUTANTS = [
            "pthread", "descriptors", ""),
     Mutant("stacks promised to outside tasks are kept", "core/engine/switch.c",
            "worker->credits > worker->credits_most", "false", "descriptors", ""),
+    Mutant("what a short nap saw is the victim's pace", "core/engine/thief.c",
+           "if (doubtful(thief, switches, slept_ns)) {", "(void)doubtful;\n\tif (false) {",
+           "nap_pace", ""),
+    Mutant("a thief doubts for ever", "core/engine/thief.c",
+           "return slept_ns < thief->engine->nap_most_ns / DOUBT_SHARE &&\n\t       expected", "return expected",
+           "nap_pace", ""),
     Mutant("a wary thief never tries again", "core/engine/thief.c",
            "thrift->wary = thrift->looks && thrift->base >= least && thrift->base <= most;\n"
            "\tthrift->looks = thrift->wary ? thrift->looks - 1 : 0;",
