@@ -319,6 +319,23 @@ unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *resu
 	return count;
 }
 
+unsigned shunt_ring_posted(const struct shunt_ring *ring)
+{
+	/* Acquire pairs with the kernel's release of the tail: the results are complete. */
+	return io_uring_smp_load_acquire(ring->ring.cq.ktail);
+}
+
+bool shunt_ring_has_since(const struct shunt_ring *ring, unsigned before, uint64_t user_data)
+{
+	const struct io_uring_cq *cq = &ring->ring.cq;
+	unsigned posted = shunt_ring_posted(ring), mask = *cq->kring_mask;
+
+	for (unsigned i = before; i != posted; i++)
+		if (cq->cqes[i & mask].user_data == user_data)
+			return true;
+	return false;
+}
+
 bool shunt_ring_lost(struct shunt_ring *ring)
 {
 	bool lost = ring->lost;

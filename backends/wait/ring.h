@@ -106,6 +106,11 @@ struct shunt_ring_result {
  * holds some back (deferred, or beyond a full ring). */
 unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result, unsigned room);
 
+/* How many results the kernel has ever posted, and whether one of those posted since it was `before` is
+ * this. Takes none, and makes no system call. */
+unsigned shunt_ring_posted(const struct shunt_ring *ring);
+bool shunt_ring_has_since(const struct shunt_ring *ring, unsigned before, uint64_t user_data);
+
 /* Has the kernel ever lost a result, for want of memory? Answers once. */
 bool shunt_ring_lost(struct shunt_ring *ring);
 

@@ -223,10 +223,13 @@ void shunt_ring_slot_nothing(void *slot)
 	(void)slot;
 }
 
-/* Posts into the sleeper's ring; false: use the eventfd. */
+/* Posts into the sleeper's ring; false: use the eventfd. A refusal is known at once, as a rule; this
+ * worker may not look at its results for long. */
 static bool send_message(struct shunt_ring_slot *from, struct shunt_ring_slot *target)
 {
 	uint64_t index = (uint64_t)(target->bell - target->wait->bells);
+	uint64_t failed = SHUNT_RING_DATA(SHUNT_RING_FAILED, index);
+	unsigned before = shunt_ring_posted(from->ring);
 
 	if (shunt_ring_room(from->ring, 1) != 0)
 		return false;
@@ -234,9 +237,10 @@ static bool send_message(struct shunt_ring_slot *from, struct shunt_ring_slot *t
 	 * ring is enabled, as no worker sleeps before it owns its ring: no -EBADFD. */
 	shunt_ring_add_message(from->ring,
 		atomic_load_explicit(&target->bell->ring_fd, memory_order_relaxed),
-		SHUNT_RING_DATA(SHUNT_RING_RUNG, 0), SHUNT_RING_DATA(SHUNT_RING_FAILED, index));
+		SHUNT_RING_DATA(SHUNT_RING_RUNG, 0), failed);
 	/* Refused for the moment, it goes with the next submission: too late for a sleeper. */
-	return shunt_ring_submit(from->ring) == 0;
+	return shunt_ring_submit(from->ring) == 0 &&
+	       !shunt_ring_has_since(from->ring, before, failed);
 }
 
 void shunt_ring_slot_wake(void *target, void *from)
