@@ -7,10 +7,13 @@
 #include "backends/wait/ring_plan.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define FEATURES_NEEDED (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG)
+#define OPERATIONS_MOST 256
+#define TRIES_MOST      1000
 
 static long read_number(const char *path)
 {
@@ -71,6 +74,15 @@ int shunt_ring_refused(int code, struct shunt_error *err)
 	default:
 		return shunt_fail(err, code, "io_uring_setup: %s", strerror(-code));
 	}
+}
+
+/* Says why another of the system calls failed, though rings can be set up; returns code. */
+static int call_refused(const char *call, int code, struct shunt_error *err)
+{
+	return shunt_fail(err, code, "%s: %s%s", call, strerror(-code),
+		under_seccomp() ? "; a seccomp filter may forbid it, as many containers have one: "
+				  "allow io_uring_setup, io_uring_enter and io_uring_register"
+				: "");
 }
 
 /* By the system call: liburing 2.3 declares io_uring_enable_rings, and its library lacks it. */
@@ -134,31 +146,54 @@ static int find_setup(struct io_uring *ring, struct shunt_ring_plan *plan,
 	return code == 0 ? 0 : shunt_ring_refused(code, err);
 }
 
-/* Does io_uring_enter know an absolute deadline? One long past ends the wait at once. */
-static bool absolute_wait_works(struct io_uring *ring)
+/* Waits for nothing until a time long past. -ETIME: that works. */
+static int wait_in_the_past(struct io_uring *ring, unsigned flags)
 {
 	struct __kernel_timespec past = {.tv_sec = 0, .tv_nsec = 1};
 	struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&past};
+	int code, tries = 0;
 
-	return io_uring_enter2(ring->ring_fd, 0, 1,
-		       IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | IORING_ENTER_ABS_TIMER,
-		       (sigset_t *)(void *)&arg, sizeof(arg)) == -ETIME;
+	do {
+		code = io_uring_enter2(ring->ring_fd, 0, 1,
+			flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
+			(sigset_t *)(void *)&arg, sizeof(arg));
+	} while (code == -EINTR && ++tries < TRIES_MOST); /* signals say nothing of the kernel */
+	return code;
 }
 
-static bool operations_known(struct io_uring *ring, struct shunt_ring_plan *plan)
+/* May io_uring_enter be called, and does it know an absolute deadline? */
+static int find_wait(struct io_uring *ring, struct shunt_ring_plan *plan, struct shunt_error *err)
 {
-	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	int code = wait_in_the_past(ring, IORING_ENTER_ABS_TIMER);
+
+	plan->absolute_wait = code == -ETIME;
+	if (code == -EINVAL)
+		code = wait_in_the_past(ring, 0);
+	return code == -ETIME ? 0 : call_refused("io_uring_enter", code, err);
+}
+
+static int find_operations(struct io_uring *ring, struct shunt_ring_plan *plan,
+	struct shunt_error *err)
+{
+	struct io_uring_probe *probe =
+		calloc(1, sizeof(*probe) + OPERATIONS_MOST * sizeof(probe->ops[0]));
 	bool known;
+	int code;
 
 	if (probe == NULL)
-		return false;
+		return shunt_fail(err, -ENOMEM, "out of memory for a ring");
+	code = io_uring_register_probe(ring, probe, OPERATIONS_MOST);
 	known = io_uring_opcode_supported(probe, IORING_OP_TIMEOUT) &&
 		io_uring_opcode_supported(probe, IORING_OP_TIMEOUT_REMOVE) &&
 		io_uring_opcode_supported(probe, IORING_OP_READ);
 	plan->messages = plan->skips_success &&
 			 io_uring_opcode_supported(probe, IORING_OP_MSG_RING);
-	io_uring_free_probe(probe);
-	return known;
+	free(probe);
+	if (code < 0)
+		return call_refused("io_uring_register", code, err);
+	return known ? 0
+		     : shunt_fail(err, -EOPNOTSUPP,
+			       "this kernel's io_uring does not offer timeouts and reads");
 }
 
 int shunt_ring_plan(struct shunt_ring_plan *plan, enum shunt_ring_setup setup, unsigned sq_entries,
@@ -180,13 +215,11 @@ int shunt_ring_plan(struct shunt_ring_plan *plan, enum shunt_ring_setup setup, u
 		goto out;
 	}
 	plan->skips_success = plan->features & IORING_FEAT_CQE_SKIP;
-	if (!operations_known(&ring, plan)) {
-		code = shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring does not offer timeouts and reads");
-		goto out;
-	}
-	plan->absolute_wait = absolute_wait_works(&ring);
-	plan->registers_itself = io_uring_register_ring_fd(&ring) == 1;
+	code = find_operations(&ring, plan, err);
+	if (code == 0)
+		code = find_wait(&ring, plan, err);
+	if (code == 0)
+		plan->registers_itself = io_uring_register_ring_fd(&ring) == 1;
 out:
 	io_uring_queue_exit(&ring);
 	return code;

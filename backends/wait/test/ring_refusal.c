@@ -44,8 +44,10 @@ int __real_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned
 	size_t bytes);
 int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
 	size_t bytes);
-struct io_uring_probe *__real_io_uring_get_probe_ring(struct io_uring *ring);
-struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring);
+int __real_io_uring_register_probe(struct io_uring *ring, struct io_uring_probe *probe,
+	unsigned count);
+int __wrap_io_uring_register_probe(struct io_uring *ring, struct io_uring_probe *probe,
+	unsigned count);
 int __real_io_uring_register_ring_fd(struct io_uring *ring);
 int __wrap_io_uring_register_ring_fd(struct io_uring *ring);
 FILE *__real_fopen(const char *path, const char *mode);
@@ -58,6 +60,7 @@ static struct {
 	unsigned features_hidden;
 	unsigned operations_hidden; /* from this one on; 0: none */
 	bool no_absolute_wait, no_registered_ring;
+	unsigned interrupted; /* so many waits, by signals */
 	const char *disabled; /* what the sysctl reads as; NULL: the truth */
 } lack;
 
@@ -78,18 +81,23 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
 	size_t bytes)
 {
+	if (lack.interrupted > 0) {
+		lack.interrupted--;
+		return -EINTR;
+	}
 	if (lack.no_absolute_wait && flags & IORING_ENTER_ABS_TIMER)
 		return -EINVAL;
 	return __real_io_uring_enter2(fd, submit, wait, flags, arg, bytes);
 }
 
-struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring)
+int __wrap_io_uring_register_probe(struct io_uring *ring, struct io_uring_probe *probe,
+	unsigned count)
 {
-	struct io_uring_probe *probe = __real_io_uring_get_probe_ring(ring);
+	int code = __real_io_uring_register_probe(ring, probe, count);
 
-	if (lack.operations_hidden != 0 && probe != NULL)
+	if (lack.operations_hidden != 0 && code == 0)
 		probe->last_op = (uint8_t)(lack.operations_hidden - 1);
-	return probe;
+	return code;
 }
 
 int __wrap_io_uring_register_ring_fd(struct io_uring *ring)
@@ -145,12 +153,12 @@ static void expect(int code, const char *word)
 		fail_msg("\"%s\" does not say \"%s\"", why.text, word);
 }
 
-/* Makes io_uring_setup(2) fail for this process and its children. */
-static int forbid(int error)
+/* Makes a system call fail for this process and its children. */
+static int forbid(unsigned call, int error)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -161,7 +169,7 @@ static int forbid(int error)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 ? 0 : -errno;
 }
 
-static void in_a_child_without(int error, const char *word)
+static void in_a_child_without(unsigned call, int error, const char *word)
 {
 	pid_t child = fork();
 	int status;
@@ -169,7 +177,7 @@ static void in_a_child_without(int error, const char *word)
 	assert_true(child >= 0);
 	if (child == 0) {
 		struct shunt_error why = {""};
-		int code = forbid(error) != 0 ? 1 : slot_named("uring")->probe(&why);
+		int code = forbid(call, error) != 0 ? 1 : slot_named("uring")->probe(&why);
 
 		fprintf(stderr, "%s\n", why.text);
 		_exit(code == -error && strstr(why.text, word) != NULL ? 0 : 1);
@@ -182,8 +190,18 @@ static void in_a_child_without(int error, const char *word)
 static void a_seccomp_filter_is_named(void **state)
 {
 	(void)state;
-	in_a_child_without(EPERM, "seccomp");
-	in_a_child_without(ENOSYS, "seccomp");
+	in_a_child_without(SYS_io_uring_setup, EPERM, "seccomp");
+	in_a_child_without(SYS_io_uring_setup, ENOSYS, "seccomp");
+}
+
+/* One that lets rings be set up, and then not be used: found by the probe, not by the first sleep. */
+static void a_filter_on_the_other_calls_is_named(void **state)
+{
+	(void)state;
+	in_a_child_without(SYS_io_uring_enter, EPERM, "io_uring_enter: ");
+	in_a_child_without(SYS_io_uring_enter, ENOSYS, "seccomp");
+	in_a_child_without(SYS_io_uring_register, EPERM, "io_uring_register: ");
+	in_a_child_without(SYS_io_uring_register, ENOSYS, "seccomp");
 }
 
 static void the_sysctl_is_named(void **state)
@@ -347,6 +365,24 @@ static void a_relative_wait_does_as_well(void **state)
 	assert_int_equal(code, 0);
 }
 
+/* A signal at the moment of the trial says nothing of the kernel. */
+static void a_signal_while_probing_is_no_refusal(void **state)
+{
+	int code;
+
+	(void)state;
+	lack.no_absolute_wait = true; /* both ways are tried */
+	lack.interrupted = 3;
+	sleep_with(NULL, NULL, "", &code);
+	assert_int_equal(code, 0);
+	lack.no_absolute_wait = false;
+	const char *before = sleep_with(NULL, NULL, "wait.uring.wait_deadline", &code);
+	bool absolute = strcmp(before, "absolute") == 0;
+	lack.interrupted = 3;
+	assert_string_equal(sleep_with(NULL, NULL, "wait.uring.wait_deadline", &code),
+		absolute ? "absolute" : "relative");
+}
+
 static void what_was_asked_for_is_not_replaced(void **state)
 {
 	int code;
@@ -388,6 +424,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(older_kernels_get_older_flags, forget),
 		cmocka_unit_test_teardown(a_ring_enabled_by_its_owner_is_told, forget),
 		cmocka_unit_test_teardown(a_relative_wait_does_as_well, forget),
+		cmocka_unit_test_teardown(a_filter_on_the_other_calls_is_named, forget),
+		cmocka_unit_test_teardown(a_signal_while_probing_is_no_refusal, forget),
 		cmocka_unit_test_teardown(what_was_asked_for_is_not_replaced, forget),
 	};
 	struct shunt_error why;
