@@ -72,6 +72,12 @@ static uint64_t between(uint64_t least, uint64_t value, uint64_t most)
 	return value < least ? least : value > most ? most : value;
 }
 
+void shunt_arrivals_free(struct shunt_arrivals *arrivals)
+{
+	free(arrivals->arrival);
+	*arrivals = (struct shunt_arrivals){NULL, 0, 0};
+}
+
 int shunt_arrivals_make(struct shunt_arrivals *arrivals, const struct shunt_arrival_plan *plan)
 {
 	struct shunt_rng times, services;
@@ -90,8 +96,14 @@ int shunt_arrivals_make(struct shunt_arrivals *arrivals, const struct shunt_arri
 	for (size_t i = 0; i < plan->count; i++) {
 		struct shunt_arrival *arrival = &arrivals->arrival[i];
 
-		time += plan->process == SHUNT_POISSON ? shunt_draw_exponential_of(&times, gap)
-						       : gap;
+		uint64_t wait = plan->process == SHUNT_POISSON
+					? shunt_draw_exponential_of(&times, gap)
+					: gap;
+
+		if (__builtin_add_overflow(time, wait, &time)) {
+			shunt_arrivals_free(arrivals);
+			return -ERANGE;
+		}
 		arrival->at_ns = time >> 16;
 		arrival->service_ns = between(1, draw_service(&services, plan, &arrival->class),
 			SHUNT_SERVICE_MOST_NS);
@@ -122,12 +134,6 @@ int shunt_arrivals_stretch(struct shunt_arrivals *arrivals, double load)
 		arrivals->arrival[i].at_ns =
 			(uint64_t)((factor * arrivals->arrival[i].at_ns) >> 32);
 	return 0;
-}
-
-void shunt_arrivals_free(struct shunt_arrivals *arrivals)
-{
-	free(arrivals->arrival);
-	*arrivals = (struct shunt_arrivals){NULL, 0, 0};
 }
 
 /* ---- what is told of a table ----------------------------------------------------------------- */

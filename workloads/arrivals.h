@@ -12,7 +12,7 @@
  *
  *   gap = (10^9 * 2^16) / rate; time = 0. For each request in order:
  *     time += poisson: gap * whole + mulhi(gap, fraction) of an exponential; constant: gap.
- *     at = time >> 16 (ns).
+ *     at = time >> 16 (ns); a time that needs more than 64 bits is refused.
  *     service (ns), at least 1 and at most 3.6 * 10^12, and class, with M the mean:
  *       fixed        M; class 0
  *       exponential  M * whole + mulhi(M, fraction); class 0
@@ -42,6 +42,8 @@ struct shunt_error;
 
 #define SHUNT_SERVICE_MOST_NS INT64_C(3600000000000)
 #define SHUNT_CLASSES         8 /* at most */
+/* What 64 bits hold of times in 1/65536 ns: 78 hours. */
+#define SHUNT_TABLE_MOST_NS (INT64_C(1) << 48)
 /* Beyond 2^53 ns (104 days) a trace is most likely in another unit, or its times are dates. */
 #define SHUNT_TRACE_MOST_NS (INT64_C(1) << 53)
 
@@ -78,7 +80,7 @@ struct shunt_arrivals {
 	unsigned classes; /* the highest class, and one */
 };
 
-/* 0, -ENOMEM. */
+/* 0; -ERANGE: the last one would arrive after SHUNT_TABLE_MOST_NS; -ENOMEM. */
 int shunt_arrivals_make(struct shunt_arrivals *arrivals, const struct shunt_arrival_plan *plan);
 
 /*

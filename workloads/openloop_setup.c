@@ -86,6 +86,23 @@ static int resolve_input(struct shunt_run *run, struct shunt_error *err)
 	return rc;
 }
 
+/* Draws may still take the table beyond its end: make_table. */
+static int too_long(const struct shunt_run *run, struct shunt_error *err)
+{
+	double requests = (double)shunt_run_int(run, "requests");
+
+	return shunt_fail(err, -EINVAL,
+		"%.0f requests at a rate of %lld a second would arrive for more than 78 hours, the "
+		"most that a table of arrivals spans; ask for fewer requests or a higher rate",
+		requests, (long long)shunt_run_int(run, "rate"));
+}
+
+static bool is_too_long(const struct shunt_run *run)
+{
+	return (double)shunt_run_int(run, "requests") * 1e9 / (double)shunt_run_int(run, "rate") >
+	       (double)SHUNT_TABLE_MOST_NS;
+}
+
 /* Of rate and load, one follows from the other. */
 static int resolve_rate(struct shunt_run *run, struct shunt_error *err)
 {
@@ -117,6 +134,8 @@ int openloop_resolve(struct shunt_run *run, struct shunt_error *err)
 		return shunt_fail(err, -EINVAL, "sigma belongs to service=lognormal");
 	int rc = *shunt_run_text(run, "input") ? resolve_input(run, err) : resolve_rate(run, err);
 
+	if (!rc && !*shunt_run_text(run, "input") && is_too_long(run))
+		rc = too_long(run, err);
 	if (!rc)
 		rc = imply(run, "skip", err, "%lld",
 			(long long)shunt_run_int(run, "requests") / 10);
@@ -217,8 +236,10 @@ static int make_table(struct shunt_run *run, struct openloop *loop, struct shunt
 	};
 	const char *input = shunt_run_text(run, "input");
 
-	if (!*input)
-		return shunt_arrivals_make(&loop->table, &plan);
+	if (!*input) {
+		int made = shunt_arrivals_make(&loop->table, &plan);
+		return made == -ERANGE ? too_long(run, err) : made;
+	}
 	int rc = read_trace(run, plan.count, &loop->table, err);
 
 	if (!rc && loop->table.count < plan.count)

@@ -63,15 +63,19 @@ class OpenLoop:
             run.params["load"] = run["rate"] * run["mean"] / 1e9
         else:
             run.params["rate"] = table.rate_of(run["load"], run["mean"])
-        if not run["rate"]:
-            raise Usage("rate is 0: nothing would ever arrive")
+        if not 1 <= run["rate"] <= 10 ** 9:
+            raise Usage(f"a rate of {run['rate']} requests a second: it must be 1 to 10^9")
         for name, value in (("skip", run["requests"] // 10), ("deadline", 10 * run["mean"])):
             if name not in run.given:
                 run.params[name] = value
         if run["skip"] >= run["requests"]:
             raise Usage("skip leaves no request to measure")
-        self.arrivals = table.table(run.seed, run["requests"], run["rate"], process=run["process"],
-                                    law=run["service"], mean_ns=run["mean"], sigma=run["sigma"])
+        try:
+            self.arrivals = table.table(run.seed, run["requests"], run["rate"],
+                                        process=run["process"], law=run["service"],
+                                        mean_ns=run["mean"], sigma=run["sigma"])
+        except OverflowError as e:
+            raise Usage(str(e)) from None
         self.hash = table.table_hash(self.arrivals)
         run.facts["arrivals.hash"] = self.hash
         self.speed = rounds_per_ns()

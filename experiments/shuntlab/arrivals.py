@@ -113,13 +113,21 @@ def _service(rng: Rng, law: str, mean: int, sigma: int) -> tuple[int, int]:
 
 def table(seed: int, count: int, rate: int, *, process: str = "poisson", law: str = "exponential",
           mean_ns: int = 10_000, sigma: float = 1.0) -> list[Arrival]:
-    """All arrivals, in order; rate is per second, as in the record's parameters."""
+    """All arrivals, in order; rate is per second, as in the record's parameters.
+
+    OverflowError: the last one would arrive after 2^48 ns."""
     state, times_seed = splitmix64(seed)
     _, services_seed = splitmix64(state)
     times, services = Rng(times_seed), Rng(services_seed)
     gap, time, made = (10**9 << 16) // rate, 0, []
+    beyond = OverflowError(f"{count} requests at a rate of {rate} a second would arrive for more than "
+                           "78 hours, the most that a table of arrivals spans")
+    if count * gap > 2 * MASK:      # no draws bring it back: do not even begin
+        raise beyond
     for _ in range(count):
         time += times.exponential_of(gap) if process == "poisson" else gap
+        if time > MASK:
+            raise beyond
         service, kind = _service(services, law, mean_ns, int(sigma * 65536 + 0.5))
         made.append(Arrival(time >> 16, max(1, min(service, SERVICE_MOST_NS)), kind))
     return made

@@ -240,6 +240,15 @@ class BadInput(Case):
                     self.assertTrue(done.stderr.strip())
             self.run_one(name, "ring", [], spec="nothing", code=2)
 
+    def test_a_table_of_arrivals_that_cannot_be(self):
+        """One that no 64 bits hold is refused, not wrapped around; nor is a rate without a gap."""
+        for name in HERE:
+            for params, words in ((["requests=300k", "rate=1"], "300000 .* rate of 1 .*78 hours"),
+                                  (["load=1000", "mean=1ns"], "1 to 10\\^9")):
+                with self.subTest(name=name, params=params):
+                    done = self.run_one(name, "openloop", params, code=2)
+                    self.assertRegex(" ".join(done.stderr.split()), words)
+
     def test_a_record_is_never_overwritten(self):
         for name in HERE:
             file = self.root / "there.json"

@@ -116,6 +116,27 @@ static void times_and_services_are_apart(void **state)
 	shunt_arrivals_free(&fixed);
 }
 
+/* 2^48 ns at one a second are 281,474 requests and a bit: one more is refused, not wrapped around. */
+static void a_table_that_needs_more_bits_is_refused(void **state)
+{
+	struct shunt_arrivals table = {NULL, 0, 0};
+	struct shunt_arrival_plan plan = {.seed = 1,
+		.count = 281474,
+		.rate = 1,
+		.process = SHUNT_CONSTANT,
+		.mean_ns = 1};
+	(void)state;
+	make(&table, plan);
+	assert_true(table.arrival[281473].at_ns == UINT64_C(281474000000000));
+	shunt_arrivals_free(&table);
+	plan.count++;
+	assert_int_equal(shunt_arrivals_make(&table, &plan), -ERANGE);
+	assert_null(table.arrival);
+	plan.process = SHUNT_POISSON;
+	plan.count *= 2;
+	assert_int_equal(shunt_arrivals_make(&table, &plan), -ERANGE);
+}
+
 /* ---- the laws --------------------------------------------------------------------------------- */
 
 static int ascending(const void *a, const void *b)
@@ -147,17 +168,18 @@ static void follows(const char *what, double (*law)(double x))
 		fail_msg("%s: Kolmogorov's statistic is %.2f", what, worst * sqrt(SAMPLES));
 }
 
-/* `fourth` is the fourth central moment of the law. */
+/* `fourth` is the fourth central moment of the law: where two values are as far from the mean there is no
+ * error but that of the services' whole ns. */
 static void has_moments(const char *what, double mean, double variance, double fourth)
 {
 	double sum = 0, squares = 0;
 	for (size_t i = 0; i < SAMPLES; i++)
 		sum += sample[i];
 	for (size_t i = 0; i < SAMPLES; i++)
-		squares += (sample[i] - sum / SAMPLES) * (sample[i] - sum / SAMPLES);
+		squares += (sample[i] - mean) * (sample[i] - mean);
 	double mean_off = (sum / SAMPLES - mean) / sqrt(variance / SAMPLES);
-	double variance_off =
-		(squares / SAMPLES - variance) / sqrt((fourth - variance * variance) / SAMPLES);
+	double error = sqrt(fmax(fourth - variance * variance, 0) / SAMPLES) + 1e-6 * variance;
+	double variance_off = (squares / SAMPLES - variance) / error;
 	if (fabs(mean_off) > ERRORS_MOST || fabs(variance_off) > ERRORS_MOST)
 		fail_msg("%s: mean %g, variance %g, off by %.1f and %.1f standard errors", what,
 			sum / SAMPLES, squares / SAMPLES, mean_off, variance_off);
@@ -285,6 +307,45 @@ static void the_mix_is_as_published(void **state)
 			    ERRORS_MOST * sqrt(share[c] * (1 - share[c]) / SAMPLES));
 	assert_int_equal(table.classes, 5);
 	shunt_arrivals_free(&table);
+}
+
+/* The variance and the fourth central moment of a law that has a few values, in its mean. */
+static void has_moments_of(const char *what, const double (*mode)[2], size_t modes)
+{
+	double mean = 0, variance = 0, fourth = 0;
+	for (size_t i = 0; i < modes; i++)
+		mean += mode[i][0] * mode[i][1];
+	for (size_t i = 0; i < modes; i++) {
+		double off = mode[i][1] / mean - 1;
+		variance += mode[i][0] * off * off;
+		fourth += mode[i][0] * off * off * off * off;
+	}
+	has_moments(what, 1, variance, fourth);
+}
+
+/* What a law is asked for is the mean of the services themselves, whatever the law: a load is made of it. */
+static void every_law_has_the_mean_asked_for_and_its_variance(void **state)
+{
+	static const double two[][2] = {{0.5, 1}, {0.5, 100}},
+			    rare[][2] = {{0.995, 0.5}, {0.005, 500}},
+			    five[][2] = {{0.44, 5.7}, {0.04, 6}, {0.44, 20}, {0.04, 88},
+				    {0.04, 100}};
+	const uint64_t mean_ns = 10000000;
+	const double w = exp(0.25);
+	(void)state;
+	take_services(SHUNT_SERVICE_FIXED, mean_ns, 0);
+	for (size_t i = 0; i < SAMPLES; i++)
+		assert_true(sample[i] == 1);
+	take_services(SHUNT_SERVICE_EXPONENTIAL, mean_ns, 0);
+	has_moments("exponential", 1, 1, 9);
+	take_services(SHUNT_SERVICE_BIMODAL, mean_ns, 0);
+	has_moments_of("bimodal", two, 2);
+	take_services(SHUNT_SERVICE_EXTREME, mean_ns, 0);
+	has_moments_of("extreme", rare, 2);
+	take_services(SHUNT_SERVICE_LOGNORMAL, mean_ns, 32768);
+	has_moments("lognormal", 1, w - 1, (w - 1) * (w - 1) * (w * w * (w * w + 2 * w + 3) - 3));
+	take_services(SHUNT_SERVICE_MIX, mean_ns, 0);
+	has_moments_of("mix", five, 5);
 }
 
 static void the_exponential_function_is_right(void **state)
@@ -441,12 +502,14 @@ int main(void)
 		cmocka_unit_test(a_seed_makes_the_documented_table),
 		cmocka_unit_test(any_change_is_in_the_hash),
 		cmocka_unit_test(times_and_services_are_apart),
+		cmocka_unit_test(a_table_that_needs_more_bits_is_refused),
 		cmocka_unit_test(gaps_are_exponential),
 		cmocka_unit_test(constant_gaps_do_not_drift),
 		cmocka_unit_test(services_are_exponential),
 		cmocka_unit_test(services_are_lognormal),
 		cmocka_unit_test(two_modes_have_their_shares),
 		cmocka_unit_test(the_mix_is_as_published),
+		cmocka_unit_test(every_law_has_the_mean_asked_for_and_its_variance),
 		cmocka_unit_test(the_exponential_function_is_right),
 		cmocka_unit_test(a_trace_is_read),
 		cmocka_unit_test(a_trace_is_scaled_to_a_load),

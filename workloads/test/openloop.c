@@ -334,6 +334,8 @@ static void what_contradicts_itself_is_refused(void **state)
 		{"sigma=2", "lognormal"},
 		{"load=0", "1 to 10^9"},
 		{"rate=0", "rate is 0"},
+		{"requests=300k rate=1", "78 hours"},
+		{"requests=300k load=1 mean=1s", "78 hours"},
 		{"requests=10 skip=10", "skip"},
 		{"input=/no/such/file", "/no/such/file"},
 		{"input=/dev/null rate=1", "exclude"},

@@ -171,6 +171,7 @@ func (p *plan) service(r *rng) (uint64, uint64) {
 	return p.mean, 0
 }
 
+// make gives nil where the last request would arrive after 2^48 ns.
 func (p *plan) make() []arrival {
 	state, time := p.seed, uint64(0)
 	times := newRng(splitmix64(&state))
@@ -178,10 +179,12 @@ func (p *plan) make() []arrival {
 	gap := (uint64(1000000000) << 16) / p.rate
 	made := make([]arrival, p.count)
 	for i := range made {
+		wait, carry := gap, uint64(0)
 		if p.process == "poisson" {
-			time += times.exponentialOf(gap)
-		} else {
-			time += gap
+			wait = times.exponentialOf(gap)
+		}
+		if time, carry = bits.Add64(time, wait, 0); carry > 0 {
+			return nil
 		}
 		service, class := p.service(services)
 		if service < 1 {

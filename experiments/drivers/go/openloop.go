@@ -66,11 +66,11 @@ func (r *run) implyRate() {
 		r.real["load"] = float64(r.whole["rate"]) * mean / 1e9
 		r.text["load"] = strconv.FormatFloat(r.real["load"], 'g', 9, 64)
 	} else {
-		rate := int64(r.real["load"]*1e9/mean + 0.5)
+		rate := int64(math.Min(r.real["load"]*1e9/mean+0.5, 2e9))
 		r.imply("rate", strconv.FormatInt(rate, 10), rate)
 	}
-	if r.whole["rate"] < 1 {
-		usage("rate is 0: nothing would ever arrive")
+	if r.whole["rate"] < 1 || r.whole["rate"] > 1000000000 {
+		usage(fmt.Sprintf("a rate of %d requests a second: it must be 1 to 10^9", r.whole["rate"]))
 	}
 }
 
@@ -113,7 +113,10 @@ func (w *openloop) setup(r *run) {
 	p := plan{r.seed, uint64(r.whole["requests"]), uint64(r.whole["rate"]), uint64(r.whole["mean"]),
 		uint64(r.real["sigma"]*65536 + 0.5), r.text["process"], r.text["service"]}
 	w.workers = int64(runtime.GOMAXPROCS(0))
-	w.arrivals = p.make()
+	if w.arrivals = p.make(); w.arrivals == nil {
+		usage(fmt.Sprintf("%d requests at a rate of %d a second would arrive for more than 78 hours, "+
+			"the most that a table of arrivals spans", p.count, p.rate))
+	}
 	w.hash = tableHash(w.arrivals)
 	r.facts["arrivals.hash"] = fmt.Sprintf("%016x", w.hash)
 	w.requests = make([]request, len(w.arrivals))
