@@ -90,8 +90,9 @@ static const struct shunt_param threads_params[] = {
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ns",
 		.max = 1000000000,
-		.help = "timer slack of every thread (the kernel's default is 50us); 0: leave "
-			"alone"},
+		.help = "timer slack of every thread: how much later than asked the kernel may end "
+			"a sleep, 50us unless set; the same as that of the workers it is compared "
+			"with; 0: leave alone"},
 	{.name = NULL},
 };
 

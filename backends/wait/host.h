@@ -14,6 +14,7 @@
 #include "core/engine/slots.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -39,6 +40,14 @@ static inline struct timespec shunt_wait_timespec(int64_t deadline_ns)
 		.tv_nsec = deadline_ns % 1000000000};
 }
 
+/* The kernel gives threads of a real-time class no slack, and takes no other value in silence. */
+static inline bool shunt_wait_real_time(void)
+{
+	int class = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+
+	return class != SCHED_OTHER && class != SCHED_BATCH && class != SCHED_IDLE;
+}
+
 /* Sets the calling thread's timer slack; -1 leaves it alone. *before_ns is what
  * shunt_wait_slack_restore takes. The kernel reads 0 as "the default", so 0 becomes 1 ns. */
 static inline int shunt_wait_slack_set(int64_t slack_ns, int64_t *before_ns,
@@ -49,6 +58,11 @@ static inline int shunt_wait_slack_set(int64_t slack_ns, int64_t *before_ns,
 	*before_ns = -1;
 	if (slack_ns < 0)
 		return 0;
+	if (slack_ns > 1 && shunt_wait_real_time())
+		return shunt_fail(err, -EOPNOTSUPP,
+			"wait.slack=%lldns cannot be had: threads of a real-time class have no "
+			"timer slack (leave it out, or run without chrt)",
+			(long long)slack_ns);
 	before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
 	if (before < 0 || prctl(PR_SET_TIMERSLACK, slack_ns > 0 ? slack_ns : 1, 0, 0, 0) != 0) {
 		int code = -errno;

@@ -13,10 +13,12 @@
 #include "core/measure/environment.h"
 #include "core/measure/interference.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The first placement that knows the topology tells it, whatever placement the run has: all runs on
@@ -174,6 +176,25 @@ static void look_at_cpu(struct findings *f, const struct shunt_env *env)
 		strcmp(text, "none") == 0 ? "" : "place the workers on them on purpose");
 }
 
+/* What the sysctl allows a filter or the kernel's build may refuse. Without parameters the call sets
+ * nothing up: it is refused for that, or as such. */
+static void look_at_rings(struct findings *f, const struct shunt_env *env)
+{
+	bool refused = syscall(SYS_io_uring_setup, 0, NULL) < 0 &&
+		       (errno == ENOSYS || errno == EPERM);
+	char disabled[32];
+
+	cli_fact(env, "kernel.io_uring_disabled", disabled, sizeof(disabled), "not known");
+	if (strcmp(disabled, "1") == 0 || strcmp(disabled, "2") == 0)
+		found(f, "io_uring", disabled,
+			"sysctl kernel.io_uring_disabled=0 allows it to everybody");
+	else if (refused)
+		found(f, "io_uring", "refused",
+			"by a seccomp filter, or the kernel has none; see above");
+	else
+		found(f, "io_uring", "allowed", "%s", "");
+}
+
 static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 {
 	char text[96];
@@ -193,11 +214,7 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 			  "memory varies; stacks "
 			  "are exempt"
 			: "");
-	cli_fact(env, "kernel.io_uring_disabled", text, sizeof(text), "not known");
-	found(f, "io_uring", strcmp(text, "0") == 0 ? "allowed" : text, "%s",
-		strcmp(text, "1") == 0 || strcmp(text, "2") == 0
-			? "sysctl kernel.io_uring_disabled=0 allows it to everybody"
-			: "");
+	look_at_rings(f, env);
 	cli_fact(env, "kernel.max_map_count", text, sizeof(text), "not known");
 	maps = atol(text);
 	found(f, "memory maps", text, "%s",
@@ -206,6 +223,8 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 					    "with sysctl vm.max_map_count=1048576"
 					  : "");
 	cli_fact(env, "kernel.timer_slack_ns", text, sizeof(text), "not known");
+	if (strcmp(text, "not known") != 0)
+		strncat(text, " ns unless wait.slack sets it", sizeof(text) - strlen(text) - 1);
 	found(f, "timer slack", text, "%s", "");
 }
 

@@ -59,8 +59,10 @@ const struct shunt_param shunt_engine_params[] = {
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ns",
 		.max = 1000000000,
-		.help = "timer slack of the workers' threads (the kernel's default is 50us); 0: "
-			"leave alone"},
+		.help = "timer slack of the workers' threads: how much later than asked the kernel "
+			"may end a sleep. Its own default is 50us for some ways to wait and "
+			"nothing for others, so that a comparison of them compares slack "
+			"unless all have the same; 0: leave alone"},
 	{.name = "wait.spin",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "0",

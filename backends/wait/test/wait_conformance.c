@@ -19,6 +19,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/time.h>
@@ -258,6 +259,28 @@ static void the_slack_is_set_and_put_back(void **state)
 	harness_close(h);
 }
 
+/* There is none to set then, and a slot that took it in silence would be recorded with it. */
+static void a_real_time_thread_has_no_slack(void **state)
+{
+	struct harness *h = harness_open_with(*state, 12345), *least;
+	struct sched_param first = {.sched_priority = 1}, none = {.sched_priority = 0};
+	struct shunt_error err = {""};
+	void *slot = NULL;
+
+	if (sched_setscheduler(0, SCHED_FIFO, &first) != 0) {
+		harness_close(h);
+		skip(); /* not allowed here */
+	}
+	least = harness_open_with(*state, 1);
+	assert_int_equal(h->ops->start(h->wait, 0, NULL, &slot, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "wait.slack=12345ns"));
+	slot = harness_start(least, 0, NULL);
+	assert_int_equal(sched_setscheduler(0, SCHED_OTHER, &none), 0);
+	least->ops->stop(slot);
+	harness_close(least);
+	harness_close(h);
+}
+
 static int open_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -319,6 +342,7 @@ static int check(struct subject *s)
 		cmocka_unit_test_prestate(looking_and_waking_the_awake_cost_no_system_call, s),
 		cmocka_unit_test_prestate(a_storm_of_signals_ends_no_run, s),
 		cmocka_unit_test_prestate(the_slack_is_set_and_put_back, s),
+		cmocka_unit_test_prestate(a_real_time_thread_has_no_slack, s),
 		cmocka_unit_test_prestate(closing_leaves_no_descriptor, s),
 		cmocka_unit_test_prestate(facts_are_told, s),
 	};

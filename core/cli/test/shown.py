@@ -3,14 +3,30 @@
 """If this passes, what is shown is true, fits 80 columns, and is one document where JSON is asked for."""
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from command import SHUNT, CommandTest, main
+
+
+def forbid(number: int) -> None:
+    """Has the kernel refuse a system call to this process and those it becomes, with EPERM."""
+    code = struct.pack("HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 0x06, 0, 0, 0x00050000 | errno.EPERM,
+                       0x06, 0, 0, 0x7FFF0000)
+    text = ctypes.create_string_buffer(code)
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(text)))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(38, 1, 0, 0, 0) or prctl(22, 2, program):
+        raise OSError(ctypes.get_errno(), "no filter can be set")
+
 
 QUICK = ("run", "ucontext", "yield", "switches=10k", "--iters", "2")
 
@@ -96,6 +112,38 @@ class Shown(CommandTest):
         called = self.call("run", spec, "yield")
         self.assertEqual(called.status, 3)
         self.assertIn("shunt describe SPEC", called.err)
+
+    def test_slack_says_why(self) -> None:
+        about = self.ok("describe", "spec").partition("  wait.slack=")[2].partition("\n  wait.spin=")[0]
+        self.assertIn("compares slack unless all have the same", " ".join(about.split()))
+
+    def test_a_ring_that_is_refused_is_told_everywhere(self) -> None:
+        """A filter as in many containers: named by list, describe, doctor and run, and nothing runs instead."""
+        waits = json.loads(self.ok("list", "waits", "--json"))["waits"]
+        rings = [wait["name"] for wait in waits if wait["name"].startswith("uring") and wait["available"]]
+        if not rings:
+            self.skipTest("no io_uring here")
+        for number, call in ((425, "io_uring_setup"), (426, "io_uring_enter"), (427, "io_uring_register")):
+            def without(*words: str, number: int = number) -> Any:
+                return self.call(*words, preexec_fn=lambda: forbid(number))
+
+            for wait in json.loads(without("list", "waits", "--json").out)["waits"]:
+                if wait["name"] in rings:
+                    self.assertFalse(wait["available"])
+                    self.assertIn(call, wait["why"])
+                    self.assertIn("seccomp", wait["why"])
+                else:
+                    self.assertNotIn("why", wait)
+            for words in (("list",), ("doctor",), ("describe", "uring")):
+                called = without(*words)
+                self.fits(called.out)
+                self.assertIn("seccomp", called.out, words)
+            findings = {one["name"]: one for one in json.loads(without("doctor", "--json").out)["findings"]}
+            self.assertEqual(findings["io_uring"]["value"], "refused" if number == 425 else "allowed")
+            called = without("run", f"ucontext:wait={rings[0]}", "timers", "tasks=2", "sleeps=1")
+            self.assertEqual(called.status, 3)
+            self.assertIn("skipped", called.out)
+            self.assertIn("seccomp", called.err)
 
     def test_doctor_and_version(self) -> None:
         self.fits(self.ok("doctor"))
