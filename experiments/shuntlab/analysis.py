@@ -16,7 +16,8 @@ import numpy as np
 
 from . import stats
 from .campaign import Campaign, CampaignError
-from .points import Point, arm_order, digits_of, gather, machine_labels, metrics_for
+from .experiment import nearest
+from .points import (Point, arm_order, digits_of, gather, machine_labels, metrics_for, value_of)
 
 
 @dataclasses.dataclass
@@ -212,6 +213,7 @@ def _take_notes(report: Report) -> None:
         if campaign.problems:
             notes.append(f"{campaign.path}: {len(campaign.problems)} damaged files left out; "
                          "`lab verify` names them")
+    notes += _unknown_metrics(report.campaigns[0])
     least = stats.min_pairs(report.rules.alpha / report.rules.family)
     most = max((c.pairs for s in report.sections for c in s.comparisons), default=0)
     if 0 < most < least:
@@ -226,6 +228,15 @@ def _take_notes(report: Report) -> None:
                          "others: up to 0.8 % of a difference between campaigns is of that")
     if len({s.point.machine for s in report.sections}) > 1:
         notes.append("several machines: compare them by the ratios, never by the medians")
+
+
+def _unknown_metrics(campaign: Campaign) -> list[str]:
+    """Metrics the experiment names that no run has: the workload's own cost stands in their place."""
+    runs = campaign.ok()
+    known = sorted({name for r in runs for name in r["metrics"]})
+    return [f"no run has the metric {name!r} that the experiment asks for{nearest(name, known)}"
+            for name in campaign.plan.get("metrics", [])
+            if runs and not any(value_of(r, name) for r in runs)]
 
 
 # ---- two campaigns ------------------------------------------------------------------------------

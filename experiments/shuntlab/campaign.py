@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Campaigns: one frozen plan and the records it has yielded so far, in one folder.
 
-    plan.json              the frozen plan (below); never changed after it is written
+    plan.json              the frozen plan (below); no more than its figures ever changes
     experiment.toml        the experiment as it was when it was frozen
     records/               b0007.asm.json, b0007.mn.failed.json, ... and env/<env_id>.json
     attempts/              records that a retry replaced; nothing measured is ever deleted
@@ -145,6 +145,15 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
             f"{file}: it was changed after it was frozen (its plan_id no longer matches). Put the "
             "original back, or freeze the changed experiment into a new folder: `lab plan … --out`")
     return plan
+
+
+def write_plan(file: Path, plan: dict[str, Any]) -> None:
+    """Write a plan for certain; the caller gives the file its name."""
+    with open(file, "w", encoding="utf-8") as out:
+        json.dump(plan, out, indent=1, ensure_ascii=False)
+        out.write("\n")
+        out.flush()
+        os.fsync(out.fileno())
 
 
 # What may change without making another set of runs.

@@ -101,6 +101,10 @@ class Catalog:
             self._judged[spec] = _refusal([self.program, "describe", spec, "--json"])
         return self._judged[spec]
 
+    def params(self, workload: str) -> list[str]:
+        """The names of a workload's parameters."""
+        return list(self._params_of(workload) or {})
+
     def kind_of_param(self, workload: str, key: str) -> str:
         return str(((self._params_of(workload) or {}).get(key) or {}).get("type", ""))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from . import campaign, drivers, plan, process
 from .campaign import CampaignError
+from .files import replacing
 from .naming import lab
 from .experiment import Experiment, nearest
 from .toml_spec import load
@@ -159,11 +160,7 @@ def write(folder: Path, e: Experiment, frozen: plan.Frozen) -> None:
     (folder / "records" / "env").mkdir(parents=True, exist_ok=True)
     (folder / "experiment.toml").write_text(e.text, encoding="utf-8")
     fresh = folder / f".plan.{os.getpid()}.json"
-    with open(fresh, "w", encoding="utf-8") as f:
-        json.dump(frozen.plan, f, indent=1, ensure_ascii=False)
-        f.write("\n")
-        f.flush()
-        os.fsync(f.fileno())
+    campaign.write_plan(fresh, frozen.plan)
     try:
         os.link(fresh, folder / "plan.json")
     except FileExistsError:
@@ -203,9 +200,33 @@ def open_target(target: str, shunt: str, cpus: str, out: str, new: bool
     frozen = freeze(e, shunt, cpus)
     folder, said = create_new(e, frozen) if new and not out else create(e, frozen, out)
     lines = list(frozen.notes)
+    if said in ("resuming", "complete"):
+        lines += take_figures(folder, e, frozen)
     if said not in ("new", "complete"):
         lines.append(said)
     return folder, lines
+
+
+def take_figures(folder: Path, e: Experiment, frozen: plan.Frozen) -> list[str]:
+    """What the file says anew about the same runs. Figures only show, so the campaign takes them; what
+    was expected, and by what rules it is judged, stays as it was before the runs. Lines for the user."""
+    was, now = campaign.load_plan(folder), json.loads(json.dumps(frozen.plan))
+    lines = []
+    if _said(was["figures"]) != _said(now["figures"]):
+        with replacing(folder / "plan.json") as draft:
+            campaign.write_plan(draft, {**was, "figures": now["figures"]})
+        lines.append(f"{shown(folder)} has the figures of {e.file} now")
+    kept = [k for k in ("expect", "metrics", "margin", "alpha") if _said(was[k]) != _said(now[k])]
+    if kept:
+        lines.append(f"{e.file}: {', '.join(kept)} changed since the plan was frozen; "
+                     f"{shown(folder)} keeps what it was asked then (--new asks anew)")
+    return lines
+
+
+def _said(part: Any) -> Any:
+    """Without the numbers of lines, which any edit moves."""
+    return [{k: v for k, v in t.items() if k != "line"} if isinstance(t, dict) else t for t in part] \
+        if isinstance(part, list) else part
 
 
 def describe(the_plan: dict[str, Any]) -> str:

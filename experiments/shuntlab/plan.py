@@ -20,6 +20,7 @@ import time
 from typing import Any, Iterable, Iterator
 
 from . import campaign, units
+from .catalog import KINDS
 from .drivers import Driver, portable
 from .experiment import Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
 
@@ -64,6 +65,7 @@ class _Freezer:
         control = self.control_name(arms)
         points = self.points(arms, absent, control)
         self.note_unused_excludes()
+        self.check_mentions(arms)
         self.stop_if_bad()
         for name, why in absent.items():
             if why:
@@ -287,6 +289,46 @@ class _Freezer:
         for index, x in enumerate(self.e.exclude):
             if index not in self.used_excludes:
                 self.notes.append(self.e.at(x.path, "excludes nothing"))
+
+    def check_mentions(self, arms: list[Arm]) -> None:
+        """Names of workloads, parameters and arms that expectations and figures speak of: one that is
+        nowhere in this file would leave a claim unanswered, or a figure undrawn, after all the runs."""
+        e = self.e
+        workloads = [n for w in e.workloads for n in (w.name, w.label) if n]
+        slots = [k for w in e.workloads for k in w.backend]
+        keys = [*(k for w in e.workloads for k in w.params), *slots, *(f"backend.{k}" for k in slots)]
+        for kind, tables in (("expect", e.expect), ("figure", e.figures)):
+            for i, t in enumerate(tables):
+                name = t.get("workload", "")
+                if name and name not in workloads:
+                    self.bad((kind, i, "workload"), f"no workload {name!r} here"
+                                                    f"{nearest(str(name), workloads)}")
+                sides = [s for s in t.get("ratio", []) if isinstance(s, dict)]
+                for key in [*t.get("where", {}), *(k for s in sides for k in s if k != "arm")]:
+                    if key not in keys:
+                        self.bad((kind, i, "where" if key in t.get("where", {}) else "ratio"),
+                                 f"no parameter {key!r} here{nearest(key, keys)}")
+        names = [a.name for a in arms]
+        for i, t in enumerate(e.figures):
+            wanted = t.get("arms", [])
+            for pattern in [wanted] if isinstance(wanted, str) else wanted:
+                if not any(_like(n, str(pattern)) for n in names):
+                    self.notes.append(e.at(("figure", i, "arms"), f"no arm {pattern!r} here"
+                                                                  f"{nearest(str(pattern), names)}"))
+            self.note_axes(i, t, keys)
+
+    def note_axes(self, index: int, figure: dict[str, Any], keys: list[str]) -> None:
+        """An axis may also be what a record alone tells; where a name of ours is near, it is said."""
+        catalog = self.drivers["shunt"].catalog if "shunt" in self.drivers else None
+        known = {"arm", "backend", "machine", "workload", *keys}
+        if catalog:
+            known |= {k for w in self.e.workloads for k in catalog.params(w.name)}
+            known |= {*KINDS, *catalog.settings}
+        for place in ("x", "series", "facet"):
+            name = figure.get(place, "")
+            near = nearest(str(name), known)
+            if name and near and str(name).removeprefix("backend.") not in known:
+                self.notes.append(self.e.at(("figure", index, place), f"no parameter {name!r} here{near}"))
 
     def note_too_few(self, points: list[dict[str, Any]], control: str) -> None:
         """Repetitions with which the exact test, by Holm over the report, cannot tell anything."""

@@ -467,6 +467,26 @@ class Faults(Lab):
         self.assertEqual(len(self.runs()), len(set(self.runs())), "a run was made twice")
         self.finish_and_check(self.snapshot(), 18)
 
+    def test_a_figure_that_was_mended(self):
+        file = self.experiment(n=1)
+        more = '\n[[figure]]\nkind = "lines"\nx = "{}"\n[[expect]]\nclaim = "c"\nmetric = "ns_per_switch"\n' \
+               'ratio = ["ucontext", "asm"]\nabove = {}\n'
+        text = file.read_text()
+        file.write_text(text + more.format("taks", 5))
+        self.lab("run", file, "--out", self.out)
+        before, plan_before = self.snapshot(), campaign.load_plan(self.out)
+        done = self.lab("run", file, "--out", self.out)
+        self.assertNotIn("figures", done.stderr.partition("0 runs to do")[0])
+        file.write_text("# a line more\n" + text + more.format("tasks", 1))
+        done = self.lab("run", file, "--out", self.out)
+        self.assertIn("has the figures of", done.stderr)
+        self.assertIn("expect changed since the plan was frozen", done.stderr)
+        self.assertNotIn("margin", done.stderr)
+        now = campaign.load_plan(self.out)
+        self.assertEqual(now["figures"][0]["x"], "tasks")
+        self.assertEqual({**now, "figures": 0}, {**plan_before, "figures": 0})
+        self.assertEqual(self.snapshot(), before)
+
     def test_changed_plan(self):
         self.lab("run", self.experiment(), "--out", self.out)
         changed = self.experiment(n=3)

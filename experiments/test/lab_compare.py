@@ -107,6 +107,11 @@ class Verdicts(Scratch):
         self.assertIn("6 comparisons need at least 8 runs", compare.table(report))
         json.dumps(compare.report_json(report), allow_nan=False)
 
+    def test_a_metric_that_no_run_has_is_said(self):
+        table = compare.table(analyse([self.campaign(metrics=("ns_per_swich", "ns_per_switch"))]))
+        self.assertIn("no run has the metric 'ns_per_swich'", table)
+        self.assertIn("did you mean\n  'ns_per_switch'?", table)
+
     def test_outliers_are_flagged_and_kept(self):
         base = synthetic.ratio_model(5.9, RATIOS, block_noise=0.0)
         hits = iter(range(10 ** 6))

@@ -183,6 +183,22 @@ class AgainstTheBinary(Case):
         self.refused(GOOD + 'mode = "fst"\n', "demo.toml:11: workload[0].params.mode: mode = 'fst': expected fast, "
                      "slow; did you mean 'fast'?", freeze=True)
 
+    def test_what_expectations_and_figures_speak_of(self):
+        expect = GOOD + '[[expect]]\nclaim = "c"\nmetric = "m"\nratio = ["asm", {}]\nabove = 1\n'
+        for more, wanted in (
+                ('workload = "yeld"', "demo.toml:16: expect[0].workload: no workload 'yeld' here; did you mean 'yield'?"),
+                ("where = { taks = 2 }", "demo.toml:16: expect[0].where: no parameter 'taks' here; did you mean 'tasks'?")):
+            self.refused(expect.format('"ucontext"') + more, wanted, freeze=True)
+        self.refused(expect.format('{ arm = "asm", taks = 2 }'), "demo.toml:14: expect[0].ratio: no parameter 'taks'",
+                     freeze=True)
+        figure = GOOD + '[[figure]]\nkind = "lines"\n'
+        self.refused(figure + 'workload = "yeld"\n', "demo.toml:13: figure[0].workload: no workload", freeze=True)
+        for more, wanted in (('x = "taks"', "figure[0].x: no parameter 'taks' here; did you mean 'tasks'?"),
+                             ('arms = ["amn"]', "figure[0].arms: no arm 'amn' here; did you mean 'asm'?")):
+            self.assertTrue(any(wanted in n for n in self.freeze(figure + more).notes), more)
+        good = self.freeze(figure + 'x = "tasks"\nseries = "wait"\nfacet = "machine"\narms = ["a*"]\nwhere = { tasks = 2 }')
+        self.assertFalse([n for n in good.notes if "figure" in n])
+
     def test_not_built_is_left_out_with_the_reason(self):
         frozen = self.freeze(GOOD.replace('"ucontext"', '"ucontext", "uring"'))
         self.assertNotIn("uring", frozen.plan["points"][0]["arms"])
