@@ -80,7 +80,7 @@ static void abandon(struct shunt_run *run, enum shunt_record_status status, cons
 	run->over = true;
 	clock_gettime(CLOCK_REALTIME, &now);
 	outcome->finished_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-	outcome->elapsed_ns = (uint64_t)(outcome->finished_ns - outcome->started_ns);
+	outcome->elapsed_ns = shunt_clock_monotonic_ns() - run->started_mono_ns;
 	outcome->status = status;
 	snprintf(outcome->reason, sizeof(outcome->reason), "%s, in %s", what, run->where);
 	shunt_interference_read(&outcome->after, "");

@@ -19,6 +19,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* ---- a clock of the day that may be set while a run is on --------------------------------------- */
+
+static _Atomic int64_t set_back_s;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int rc = __real_clock_gettime(clock, now);
+	if (clock == CLOCK_REALTIME)
+		now->tv_sec -= set_back_s;
+	return rc;
+}
+
 /* ---- a backend that calls the root and keeps counters ---------------------------------------- */
 
 static struct {
@@ -109,7 +124,7 @@ const struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL}};
 
 static struct {
 	int body_code, resolve_code, setup_code;
-	bool wrong, unchecked, no_operations, hang, parallel, narrow;
+	bool wrong, unchecked, no_operations, hang, set_clock, parallel, narrow;
 	int signal; /* sent to this process from body */
 	uint64_t need_tasks, need_bytes;
 	int bodies, setups, teardowns, narrations;
@@ -177,6 +192,8 @@ static int body(struct shunt_run *run)
 	play.bodies++;
 	if (play.signal)
 		kill(getpid(), play.signal);
+	if (play.set_clock)
+		set_back_s = 3600;
 	while (play.hang)
 		;
 	int64_t begin = shunt_now_ns();
@@ -598,6 +615,32 @@ static void interrupted_in_a_computation(void **state)
 		AS_EXPECTED + SIGTERM);
 }
 
+static void elapsed(void *arg, const struct shunt_outcome *end, int signal)
+{
+	const uint64_t least = 50000000, most = UINT64_C(3000000000000);
+
+	(void)arg, (void)signal;
+	_exit(end->elapsed_ns >= least && end->elapsed_ns < most ? AS_EXPECTED : 1);
+}
+
+static void the_clock_is_set_back_meanwhile(void **state)
+{
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		request.timeout_ns = 50000000;
+		request.abandoned = elapsed;
+		play.hang = play.set_clock = true;
+		execute();
+		_exit(2);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), AS_EXPECTED);
+}
+
 static void a_timeout_that_is_not_reached(void **state)
 {
 	(void)state;
@@ -635,6 +678,7 @@ int main(void)
 		TEST(asked_wrongly),
 		TEST(timeout_in_a_computation),
 		TEST(interrupted_in_a_computation),
+		TEST(the_clock_is_set_back_meanwhile),
 		TEST(a_timeout_that_is_not_reached),
 	};
 
