@@ -39,6 +39,14 @@ class Bench(unittest.TestCase):
             self.assertGreater(result["real_time"], 0, result)
             self.assertGreater(result["x_floor"], 0, result)
 
+    def test_a_floor_is_of_as_many_operations(self) -> None:
+        """A thousand tasks are made where one was asked for, of the benchmark and of its floor."""
+        done = bench("--benchmark_filter=^spawn_join_1000/ucontext/", "--benchmark_min_time=1e-9",
+                     "--benchmark_format=json")
+        result = json.loads(done.stdout)["benchmarks"][0]
+        self.assertLess(result["iterations"], 10, result)
+        self.assertGreater(result["x_floor"], 0.001, result)     # its stacks are new each time
+
     def test_every_workload_is_there(self) -> None:
         names = bench("--benchmark_list_tests").stdout
         for name in ("yield", "ring", "skynet", "chunked_sum"):
