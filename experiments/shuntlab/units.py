@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from fractions import Fraction
 
 _DURATION = {"ns": 1, "us": 10 ** 3, "ms": 10 ** 6, "s": 10 ** 9, "\N{MICRO SIGN}s": 10 ** 3}
 _COUNT = {"": 1, "k": 10 ** 3, "M": 10 ** 6, "G": 10 ** 9, "K": 10 ** 3}
@@ -18,13 +18,13 @@ def _scaled(text: str, table: dict[str, int]) -> int | None:
     found = _NUMBER.fullmatch(text.strip())
     if not found or found[2] not in table:
         return None
-    value = Decimal(found[1]) * table[found[2]]
-    return int(value) if value == value.to_integral_value() else None
+    value = Fraction(found[1]) * table[found[2]]
+    return int(value) if value.denominator == 1 else None
 
 
 def duration_ns(text: str) -> int | None:
     """Nanoseconds, or None where the text is no duration (a bare 0 is one)."""
-    return 0 if text.strip() == "0" else _scaled(text, _DURATION)
+    return 0 if _scaled(text, {"": 1}) == 0 else _scaled(text, _DURATION)
 
 
 def count(text: str) -> int | None:

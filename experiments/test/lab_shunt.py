@@ -113,6 +113,22 @@ class Experiments(Case):
             ("policy", "fifo"), ("pause", "1500"), ("tasks", "0"))],
             ["20us", "10k", "64k", "0.75", "fifo", "1500ns", "0"])
 
+    def test_values_are_read_as_the_core_reads_them(self):
+        """Every suffix, digits on one side of the point, zeros, and what is no whole number."""
+        numbers = ("64", "1.5", ".5", "2.", "0", "0.0", "-1", "1.0000000000000000000000000000001", "1e3", ".", "")
+        suffixes = {"stack.size": "|k|K|kB|KB|kiB|KiB|M|MB|MiB|G|GB|GiB|B|kb|s",
+                    "nap": "|ns|us|\u00b5s|ms|s|S|k", "search": "us", "interval": "|k|K|M|G|m|kB"}
+        for key, given in suffixes.items():
+            for text in (number + suffix for number in numbers for suffix in given.split("|")):
+                done = subprocess.run([SHUNT, "describe", f"mn:workers=1,{key}={text}", "--json"],
+                                      capture_output=True, text=True)
+                there = json.loads(done.stdout).get("composition", {}).get(key)
+                here = units.base(text, units.kind_of(key))
+                if done.returncode == 0:
+                    self.assertEqual(here, there, f"{key}={text}")
+                elif "out of range" not in done.stdout and "is negative" not in done.stdout:
+                    self.assertEqual(here, text, f"{key}={text}: {done.stdout}")
+
     def test_smoke(self):
         self.lab("run", "smoke", "--out", self.out)
         loaded = campaign.load_campaign(self.out)
