@@ -95,7 +95,7 @@ def compare_paired(d: np.ndarray, arm: str, over: str, is_control: bool,
     if len(d) == 0:
         return None
     e = stats.paired(d, rules.margin, rules.alpha)
-    return _comparison(e, d, arm, over, is_control, "paired")
+    return _comparison(e, stats.deviation(d), arm, over, is_control, "paired")
 
 
 def compare_unpaired(x: np.ndarray, y: np.ndarray, arm: str, over: str,
@@ -105,16 +105,16 @@ def compare_unpaired(x: np.ndarray, y: np.ndarray, arm: str, over: str,
         return None
     e = stats.unpaired(x, y, rules.margin, rules.alpha)
     # Two independent spreads add up; one "pair" is a run of each.
-    noise = np.concatenate([x - np.median(x), y - np.median(y)]) * math.sqrt(2)
-    return _comparison(e, noise[:e.pairs], arm, over, False, "unpaired")
+    return _comparison(e, math.hypot(stats.deviation(x), stats.deviation(y)), arm, over, False,
+                       "unpaired")
 
 
-def _comparison(e: stats.Effects, d: np.ndarray, arm: str, over: str, is_control: bool,
+def _comparison(e: stats.Effects, deviation: float, arm: str, over: str, is_control: bool,
                 method: str) -> Comparison:
     low, high = float(e.low[0]), float(e.high[0])
     return Comparison(arm, over, is_control, method, e.pairs, float(e.estimate[0]), low, high,
                       e.level, float(e.p[0]), float(e.p_margin[0]),
-                      stats.spread_of(d, low, high, e.level))
+                      stats.spread_of(deviation, e.pairs, low, high, e.level))
 
 
 def summarise(point: Point, arm: str, metric: str, rules: stats.Rules) -> Summary:

@@ -102,7 +102,7 @@ def judge(campaign: Campaign, expect: dict[str, Any]) -> Claim:
         if partner:
             c = _compare(p, of, partner, over, expect["metric"], rules)
             if c:
-                findings.append(_finding(p, c, expect, rules))
+                findings.append(_finding(p, partner, c, expect, rules))
     if not findings:
         absent = of if not any(p.values(of, expect["metric"]) for p in here) else over
         why = _why_absent(here if absent == of else there, absent, expect["metric"])
@@ -131,8 +131,11 @@ def _compare(p: Point, of: str, q: Point, over: str, metric: str,
     return compare_unpaired(x, y, of, over, rules)
 
 
-def _finding(p: Point, c: Comparison, expect: dict[str, Any], rules: stats.Rules) -> Finding:
+def _finding(p: Point, q: Point, c: Comparison, expect: dict[str, Any],
+             rules: stats.Rules) -> Finding:
     control = _control(p, expect["metric"], rules)
+    if control.ok and q.id != p.id:
+        control = _control(q, expect["metric"], rules)
     found = Finding(p.label, p.machine, OPEN, c)
     bounds = [(1, float(expect["above"]))] if "above" in expect else []
     bounds += [(-1, float(expect["below"]))] if "below" in expect else []

@@ -299,14 +299,19 @@ def judge_control(estimate: float, low: float, high: float, p: float, rules: Rul
     return Control(True, max([rules.edge, *ends]))
 
 
-def spread_of(d: Sequence[float], low: float, high: float, level: float) -> float:
+def deviation(d: Sequence[float]) -> float:
+    """The standard deviation; 0 of a single value."""
+    return float(np.std(d, ddof=1)) if len(d) > 1 else 0.0
+
+
+def spread_of(sample: float, pairs: int, low: float, high: float, level: float) -> float:
     """The standard deviation of one pair that an interval of this width stands for.
 
     Where there is no interval yet, the sample's own."""
     if math.isnan(low):
-        return float(np.std(d, ddof=1)) if len(d) > 1 else 0.0
+        return sample
     z = sps.norm.ppf(0.5 + level / 2)
-    return (high - low) / (2 * z) * math.sqrt(len(d))
+    return (high - low) / (2 * z) * math.sqrt(pairs)
 
 
 def runs_needed(spread: float, pairs: int, distance: float, rules: Rules) -> int:

@@ -127,6 +127,17 @@ class Claims(unittest.TestCase):
         self.assertEqual(c.answer, claims.OPEN)
         self.assertIn("A/A control", c.findings[0].reason)
 
+    def test_a_broken_control_at_either_side_confirms_nothing(self):
+        points = [{"workload": "fib", "axes": {"backend.workers": w}} for w in ("1", "4")]
+        for broken, answer in (("", claims.CONFIRMED), ("1", claims.OPEN), ("4", claims.OPEN)):
+            def model(arm, point, rng, shared):
+                workers = point["axes"]["backend.workers"]
+                again = {"asm-again": 1.2} if workers == broken else {}
+                return synthetic.ratio_model(800.0 / int(workers), again)(arm, point, rng, shared)
+            campaign = self.campaign(expect({"arm": "mn", "workers": 1}, {"arm": "mn", "workers": 4},
+                                            above=2), model=model, points=points, name=f"broken{broken}")
+            self.assertEqual(claims.judge_all(campaign)[0].answer, answer, broken)
+
     def run_command(self, *argv: str) -> tuple[int, str]:
         parser = argparse.ArgumentParser()
         claims.register(parser.add_subparsers())

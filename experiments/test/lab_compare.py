@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 try:
-    import numpy  # noqa: F401
+    import numpy as np
     import scipy  # noqa: F401
 except ImportError as missing:
     print(f"skipped: {missing} (Debian packages python3-numpy, python3-scipy)")
@@ -25,7 +25,7 @@ except ImportError as missing:
 
 import synthetic
 from shuntlab import compare, points, stats
-from shuntlab.analysis import analyse
+from shuntlab.analysis import analyse, compare_unpaired
 from shuntlab.campaign import CampaignError, load_campaign
 
 ARMS = ["asm", "ucontext", "asm-ret", "mn-workers-1-mt-1-policy-steal"]
@@ -206,6 +206,15 @@ class Campaigns(Scratch):
         self.assertEqual({c.method for c in between.values()}, {"unpaired"})
         self.assertAlmostEqual(between["asm"].ratio[0], 7.1 / 5.9, delta=0.02)
         self.assertEqual(between["asm"].verdict.word, "slower")
+
+    def test_both_spreads_count_where_there_is_no_interval(self):
+        even, wild = np.log([5.0, 5.0, 5.0]), np.log([4.0, 5.0, 7.0])
+        rules = stats.Rules()
+        spreads = [compare_unpaired(x, y, "asm", "asm", rules).spread
+                   for x, y in ((even, wild), (wild, even), (wild, wild), (even, even))]
+        one = float(np.std(wild, ddof=1))
+        for spread, known in zip(spreads, (one, one, one * 2 ** 0.5, 0.0)):
+            self.assertAlmostEqual(spread, known)
 
     def test_a_merged_campaign_keeps_its_parts_apart(self):
         here = self.campaign("here")

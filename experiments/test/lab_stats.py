@@ -225,7 +225,7 @@ class ResampledCampaigns(unittest.TestCase):
         self.assertLess(float(np.median(printed)), 80)
 
     def printed(self, d: np.ndarray, e: stats.Effects, i: int) -> int:
-        spread = stats.spread_of(d, e.low[i], e.high[i], e.level)
+        spread = stats.spread_of(stats.deviation(d), len(d), e.low[i], e.high[i], e.level)
         v = stats.verdict(e.estimate[i], e.low[i], e.high[i], 1.0, spread, len(d), self.rules)
         return v.runs or len(d)
 
@@ -237,7 +237,8 @@ class KnownShifts(unittest.TestCase):
         e = stats.paired(d)
         low, high = float(e.low[0]), float(e.high[0])
         return stats.verdict(float(e.estimate[0]), low, high, float(e.p_margin[0]),
-                             stats.spread_of(d, low, high, e.level), runs, stats.Rules(), control)
+                             stats.spread_of(stats.deviation(d), len(d), low, high, e.level), runs,
+                             stats.Rules(), control)
 
     def test_words(self):
         self.assertEqual(self.verdict(0.8, 0.01, 20).word, stats.FASTER)
