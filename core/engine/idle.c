@@ -36,6 +36,7 @@
 #include "core/engine/deque.h"
 #include "core/engine/hooks.h"
 
+#include <sched.h>
 #include <string.h>
 
 /* How long a worker whose wait slot spins looks for work before it announces that it waits. */
@@ -263,6 +264,19 @@ static void end_naps(struct shunt_worker *from)
 			shunt_worker_poke(engine->workers[i], from);
 }
 
+/* Tasks are left, and all was quiet. One of them may have been counted outside and be on its way into an
+ * inbox: once nobody is on the way it is there. False: something has come. Context: idle_lock held, which
+ * none of those outside wants. */
+static bool quiet_outside(struct shunt_engine *engine)
+{
+	while (shunt_engine_outside(engine)) {
+		if (!all_quiet(engine))
+			return false;
+		sched_yield();
+	}
+	return all_quiet(engine);
+}
+
 /* Made by a worker that has announced itself and found nothing to do. */
 static enum verdict judge(struct shunt_worker *worker, int64_t *live)
 {
@@ -272,7 +286,10 @@ static enum verdict judge(struct shunt_worker *worker, int64_t *live)
 	if (all_quiet(engine)) {
 		if (engine->idle_workers == engine->worker_count) {
 			*live = live_tasks(engine);
-			verdict = *live > 0 ? DEADLOCK : FINISHED;
+			if (*live <= 0)
+				verdict = FINISHED;
+			else if (quiet_outside(engine))
+				verdict = DEADLOCK;
 		} else {
 			end_naps(worker);
 		}

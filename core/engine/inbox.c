@@ -119,15 +119,25 @@ void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner)
 
 /* ---- threads that are no workers -------------------------------------------------------------- */
 
-/* The same from a thread that is no worker. It may still be waking one when the run has ended or failed;
- * the workers do not stop their wait slots before it is done (loop.c). */
-static void push_from_outside(struct shunt_engine *engine, struct shunt_task *task, unsigned what)
+/* A thread that is no worker begins to hand over a task. It may still be waking a worker when the run has
+ * ended or failed; the workers do not stop their wait slots before it is done (loop.c). */
+static void begin_outside(struct shunt_engine *engine)
 {
-	/* Relaxed: ordered before the look at idle by the fence in shunt_worker_poke [engine:outside]. */
+	/* Relaxed: ordered before the look at idle by the fence in shunt_worker_poke, and before the count of
+	 * spawns by that one's release [engine:outside]. */
 	atomic_fetch_add_explicit(&engine->outside, 1, memory_order_relaxed);
-	shunt_inbox_push(home_of(engine, task), NULL, task, what);
-	/* Release pairs with await_outside in loop.c [engine:outside]. */
+}
+
+static void end_outside(struct shunt_engine *engine)
+{
+	/* Release pairs with shunt_engine_outside [engine:outside]: what was pushed is seen. */
 	atomic_fetch_sub_explicit(&engine->outside, 1, memory_order_release);
+}
+
+bool shunt_engine_outside(const struct shunt_engine *engine)
+{
+	/* Acquire pairs with end_outside [engine:outside]. */
+	return atomic_load_explicit(&engine->outside, memory_order_acquire);
 }
 
 bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)
@@ -141,7 +151,9 @@ bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle)
 		atomic_fetch_add_explicit(&engine->external_stale, 1, memory_order_relaxed);
 		return false;
 	}
-	push_from_outside(engine, handle.task, SHUNT_INJECT_WAKE);
+	begin_outside(engine);
+	shunt_inbox_push(home_of(engine, handle.task), NULL, handle.task, SHUNT_INJECT_WAKE);
+	end_outside(engine);
 	return true;
 }
 
@@ -166,12 +178,14 @@ int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, s
 		task->key = engine->policy->key(attr);
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
+	begin_outside(engine);
 	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before it
-	 * can end. */
+	 * can end; and who sees it counted sees us on the way. */
 	atomic_fetch_add_explicit(&engine->external_spawns, 1, memory_order_release);
 	if (engine->trace)
 		shunt_probe_spawn_outside(engine, task, home);
-	push_from_outside(engine, task, SHUNT_INJECT_READY | SHUNT_INJECT_NEW);
+	shunt_inbox_push(home_of(engine, task), NULL, task, SHUNT_INJECT_READY | SHUNT_INJECT_NEW);
+	end_outside(engine);
 	return 0;
 }
 

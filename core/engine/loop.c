@@ -141,8 +141,7 @@ static void await_outside(const struct shunt_engine *engine)
 	/* Forbids that outside is read before all are seen awake; pairs with the fence in
 	 * shunt_worker_poke. */
 	shunt_full_fence();
-	/* Acquire pairs with push_from_outside (inbox.c) [engine:outside]. */
-	while (atomic_load_explicit(&engine->outside, memory_order_acquire))
+	while (shunt_engine_outside(engine))
 		sched_yield();
 }
 

@@ -312,6 +312,8 @@ bool shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from);
 /* Acts, as `worker`, on what is in `owner`'s inbox: its own, or one of a worker whose tasks it may
  * run. */
 void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner);
+/* Is a thread that is no worker in the middle of handing over a task? Any thread. */
+bool shunt_engine_outside(const struct shunt_engine *engine);
 bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle);
 int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr);

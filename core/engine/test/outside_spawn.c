@@ -168,14 +168,74 @@ static void late_wakes_disturb_nothing(void **state)
 	torture_run("asm:workers=2,policy=steal", 1, show_many, NULL);
 }
 
-/* ---- a run that failed ----------------------------------------------------------------------- */
+/* ---- a run that ends ------------------------------------------------------------------------- */
 
-static _Atomic long accepted;
+#define ENDINGS    TORTURE_SCALE(4000) /* as many as there is time for */
+#define ENDINGS_NS INT64_C(300000000)
 
 static void *do_nothing(void *arg)
 {
 	return arg;
 }
+
+static _Atomic long endings, guests_ran; /* runs whose root is about to end; -1: no more */
+
+static void *count_guest(void *arg)
+{
+	guests_ran++;
+	return arg;
+}
+
+/* One task for each run, at about the time at which it ends; nobody has announced it by a hold. */
+static void *spawn_at_the_end(void *arg)
+{
+	long spawned = 0, ending;
+	while ((ending = endings) >= 0) {
+		if (ending == spawned)
+			continue;
+		for (long i = spawned % 64 * 4; i > 0; i--)
+			shunt_cpu_relax();
+		if (shunt_spawn_external(arg, NULL, count_guest, NULL, NULL))
+			abort();
+		spawned++;
+	}
+	return (void *)spawned;
+}
+
+static void *end_soon(void *arg)
+{
+	endings++;
+	return arg;
+}
+
+static void a_guest_at_the_end_is_no_deadlock(void **state)
+{
+	static const char *const specs[] = {"asm", "asm:mt=1", "asm:workers=2,policy=shared",
+		"threads"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct shunt_error err = {""};
+		struct shunt_sched *sched;
+		pthread_t thread;
+		void *spawned;
+		endings = guests_ran = 0;
+		assert_int_equal(shunt_open(&sched, specs[i], NULL, &err), 0);
+		assert_int_equal(pthread_create(&thread, NULL, spawn_at_the_end, sched), 0);
+		int64_t until = shunt_now_ns() + ENDINGS_NS;
+		for (long run = 0; run < ENDINGS && shunt_now_ns() < until; run++)
+			if (shunt_run(sched, end_soon, NULL, NULL, &err))
+				fail_msg("%s, run %ld: %s", specs[i], run, err.text);
+		endings = -1;
+		assert_int_equal(pthread_join(thread, &spawned), 0);
+		assert_int_equal(shunt_run(sched, do_nothing, NULL, NULL, &err), 0);
+		assert_int_equal((long)spawned, guests_ran);
+		shunt_close(sched);
+	}
+}
+
+/* ---- a run that failed ----------------------------------------------------------------------- */
+
+static _Atomic long accepted;
 
 /* Until it is refused, as the clients of a service are when that goes down. */
 static void *spawn_on(void *arg)
@@ -284,6 +344,7 @@ int main(void)
 		cmocka_unit_test(room_is_made_beside_a_worker),
 		cmocka_unit_test(a_mark_that_is_left_moves_no_task),
 		cmocka_unit_test(late_wakes_disturb_nothing),
+		cmocka_unit_test(a_guest_at_the_end_is_no_deadlock),
 		cmocka_unit_test(a_run_that_failed_takes_no_more),
 		cmocka_unit_test(a_wake_finds_no_worker_gone),
 	};
