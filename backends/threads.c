@@ -132,7 +132,7 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 	threads->sched = (struct shunt_sched){.backend = backend,
 		.many = true,
 		.caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_PARALLEL |
-			SHUNT_DEADLOCK};
+			SHUNT_DEADLOCK | SHUNT_KERNEL_TASKS};
 	count_cpus(threads);
 	pthread_mutex_init(&threads->lock, NULL);
 	pthread_cond_init(&threads->changed, NULL);

@@ -31,6 +31,9 @@ enum shunt_cap {
 	SHUNT_DEADLOCK = 1 << 8, /* notices and reports a deadlock */
 	SHUNT_PINS = 1 << 9,     /* shunt_attr.worker holds: a task stays where it was put */
 	SHUNT_PARTS = 1 << 10,   /* its switch can be measured part by part (core/parts.h) */
+	SHUNT_KERNEL_TASKS =
+		1 << 11, /* each task is a kernel thread, and the kernel may take the processor
+					   from it for another one of the run */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */

@@ -63,6 +63,7 @@ void *openloop_request(void *arg)
 	int64_t before_ns = loop->block_ns ? work_ns / 2 : 0;
 
 	self->started_ns = shunt_now_ns();
+	uint64_t cpu_ns = loop->shared_by_kernel ? shunt_clock_thread_cpu_ns() : 0;
 	self->runs++;
 	if (loop->stall_ns && index == loop->stall_at)
 		shunt_work_ns(loop->stall_ns);
@@ -72,7 +73,10 @@ void *openloop_request(void *arg)
 		shunt_sleep_for(loop->block_ns);
 	}
 	serve(loop, work_ns - before_ns);
+	uint64_t cpu_end_ns = loop->shared_by_kernel ? shunt_clock_thread_cpu_ns() : 0;
 	self->ended_ns = shunt_now_ns();
+	self->served_ns = loop->shared_by_kernel ? (int64_t)(cpu_end_ns - cpu_ns)
+						 : self->ended_ns - self->started_ns;
 	openloop_chance(loop, self->ended_ns);
 	openloop_leave(loop);
 	return NULL;
@@ -89,6 +93,7 @@ static void prepare_iteration(struct openloop *loop)
 	loop->steered = loop->steer == STEER_HASH ||
 			(loop->steer == STEER_AUTO && loop->worker_count > 1 &&
 				(shunt_run_caps(loop->run) & SHUNT_PINS));
+	loop->shared_by_kernel = shunt_run_caps(loop->run) & SHUNT_KERNEL_TASKS;
 	loop->next = 0;
 	loop->rc = 0;
 	loop->backlog_max = 0;

@@ -22,6 +22,7 @@ struct request {
 	int64_t lag_ns;      /* by how much the injection was late of its own fault */
 	int64_t started_ns;  /* its task ran first */
 	int64_t ended_ns;
+	int64_t served_ns; /* from first run to end; where the kernel shares a CPU, of its own time */
 	uint32_t runs;
 	bool dropped;
 };
@@ -50,7 +51,8 @@ struct openloop {
 	int64_t start_ns;
 	struct shunt_handle root;
 	unsigned worker_count;
-	bool steered; /* each request is put on a worker */
+	bool steered;          /* each request is put on a worker */
+	bool shared_by_kernel; /* served_ns is read from the thread's clock */
 
 	/* The injector: whoever holds `injecting` moves `next` on. */
 	int injecting;  /* [openloop:injecting] */

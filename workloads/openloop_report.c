@@ -14,7 +14,9 @@
  *   queueing_mean_ns, queueing_p99_ns, lag_p99_ns, lag_mean_ns, injection_mean_ns
  *   backlog_max, dropped, deadline_missed (the part of the requests that took longer)
  *   overhead_ns    processor time but for service, per request: of requests in one piece alone, as
- *                  only their service is known
+ *                  only their service is known; it is the time from first run to end, in which other
+ *                  programs may have taken the processor, and of tasks that the kernel schedules, for
+ *                  which their own kind may have, the thread's processor time
  *
  * All but backlog_max, dropped, rates and loads leave out the first `skip` requests.
  */
@@ -131,7 +133,7 @@ static void reset(struct openloop_gauges *gauges)
 struct totals {
 	uint64_t done, dropped, measured, missed;
 	uint64_t work_ns;  /* that the table gives to those done */
-	int64_t served_ns; /* from first run to end, of those done */
+	int64_t served_ns; /* of those done */
 };
 
 static void measure(struct openloop *loop, size_t index, struct totals *totals)
@@ -167,7 +169,7 @@ static struct totals walk(struct openloop *loop)
 			continue;
 		totals.done++;
 		totals.work_ns += loop->table.arrival[i].service_ns;
-		totals.served_ns += request->ended_ns - request->started_ns;
+		totals.served_ns += request->served_ns;
 		if (i >= loop->skip)
 			measure(loop, i, &totals);
 	}

@@ -29,6 +29,7 @@ static const struct {
 	{SHUNT_DEADLOCK, "deadlock reports"},
 	{SHUNT_PINS, "tasks that stay on the worker they are put on"},
 	{SHUNT_PARTS, "a switch made of parts"},
+	{SHUNT_KERNEL_TASKS, "tasks that the kernel schedules"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)

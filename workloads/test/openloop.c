@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <unistd.h>
 
 enum { SETTINGS_MOST = 12 };
@@ -231,6 +232,59 @@ static void only_what_is_asked_for_is_kept_in_full(void **state)
 	}
 }
 
+/* ---- what a request costs ---------------------------------------------------------------------- */
+
+static const char *kernel_scheduled(void)
+{
+	for (const struct shunt_plugin *p = shunt_registry_backends; p->name; p++) {
+		struct shunt_sched *sched;
+		if (!p->object || shunt_open(&sched, p->name, NULL, NULL))
+			continue;
+		bool found = sched->caps & SHUNT_KERNEL_TASKS;
+		shunt_close(sched);
+		if (found)
+			return p->name;
+	}
+	return NULL;
+}
+
+static void be_on_one_cpu(cpu_set_t *before)
+{
+	cpu_set_t one;
+	int cpu = 0;
+	assert_int_equal(sched_getaffinity(0, sizeof(*before), before), 0);
+	while (!CPU_ISSET(cpu, before))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+/* All requests at once on one CPU, where the kernel deals out turns of some ms: each is there for most of
+ * the run, which is not its service. */
+static void a_request_is_not_charged_with_the_turns_of_others(void **state)
+{
+	const char *backend = kernel_scheduled();
+	cpu_set_t before;
+	(void)state;
+	if (!backend)
+		skip();
+	be_on_one_cpu(&before);
+	struct shunt_run *made = run_well(backend,
+		"requests=20 service=fixed mean=5ms load=1000 process=constant skip=0");
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	double wall = shunt_hist_mean(series(made, "service"));
+	double overhead = shunt_run_median(made, "overhead_ns");
+	if (wall < 15e6) {
+		shunt_run_free(made);
+		skip(); /* the kernel ran them one after the other */
+	}
+	/* The clocks may be off by a few ms in all. */
+	if (!(overhead > -1e6))
+		fail_msg("%g ns of overhead; a request was there for %g", overhead, wall);
+	shunt_run_free(made);
+}
+
 /* ---- traces ------------------------------------------------------------------------------------- */
 
 /* 200 requests of 5 us, 10 us apart: a load of a half. */
@@ -361,6 +415,7 @@ int main(void)
 		cmocka_unit_test(a_blocking_request_leaves_its_worker),
 		cmocka_unit_test(classes_are_told_apart),
 		cmocka_unit_test(only_what_is_asked_for_is_kept_in_full),
+		cmocka_unit_test(a_request_is_not_charged_with_the_turns_of_others),
 		cmocka_unit_test(a_trace_is_run_at_the_load_asked_for),
 		cmocka_unit_test(requests_are_steered_where_tasks_stay),
 		cmocka_unit_test(spinning_workers_seldom_announce_that_they_wait),
