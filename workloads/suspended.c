@@ -36,6 +36,7 @@ struct suspended {
 	int released; /* [suspended:released] the population was counted; tasks may end */
 	uint64_t ended, alive_at_once; /* [suspended:ended] tasks that have ended */
 	uint64_t early;                /* [suspended:early] wakes before their deadline */
+	int rc;                        /* [suspended:rc] the first refusal of a timer */
 	struct shunt_series *wake_delay;
 	int64_t rss_before, rss_after;
 	int64_t start_ns, end_ns; /* how long it took to start them all, and to end them */
@@ -78,10 +79,23 @@ static void release_all(struct suspended *suspended)
 		shunt_wake(suspended->crowd.handle[i]);
 }
 
+/* The task whose timer is refused ends at once: it would only ask again. */
+static bool refused(struct suspended *suspended, int rc)
+{
+	int none = 0;
+	if (!rc || rc == -ETIMEDOUT)
+		return false;
+	/* Relaxed: all tasks are joined before anybody reads it [suspended:rc]. */
+	__atomic_compare_exchange_n(&suspended->rc, &none, rc, false, __ATOMIC_RELAXED,
+		__ATOMIC_RELAXED);
+	return true;
+}
+
 static void wait_parked(struct sleeper *self, int64_t deadline_ns)
 {
 	while (!released(self->suspended))
-		shunt_park_until(deadline_ns);
+		if (refused(self->suspended, shunt_park_until(deadline_ns)))
+			return;
 	if (self->woken_ns)
 		shunt_series_record(self->suspended->wake_delay, shunt_now_ns() - self->woken_ns);
 }
@@ -92,7 +106,8 @@ static void wait_asleep(struct sleeper *self)
 	bool sampled = suspended->sample && self->index % suspended->sample == 0;
 	while (!released(suspended)) {
 		int64_t due = shunt_now_ns() + suspended->period_ns;
-		shunt_sleep_until(due);
+		if (refused(suspended, shunt_sleep_until(due)))
+			return;
 		int64_t late = shunt_now_ns() - due;
 		if (late < 0)
 			/* Relaxed: read after all tasks are joined [suspended:early]. */
@@ -132,6 +147,7 @@ static int suspended_body(struct shunt_run *run)
 	struct suspended *suspended = shunt_run_state(run);
 	suspended->released = 0;
 	suspended->ended = suspended->early = 0;
+	suspended->rc = 0;
 	for (uint64_t i = 0; i < suspended->task_count; i++)
 		suspended->sleeper[i].woken_ns = 0;
 	shunt_wait_group_add(&suspended->arriving, (int64_t)suspended->task_count);
@@ -154,6 +170,10 @@ static int suspended_body(struct shunt_run *run)
 	int joined = crowd_join(&suspended->crowd, NULL);
 	suspended->end_ns = shunt_now_ns() - begin_ns;
 	shunt_measure_end(run);
+	if (!rc && suspended->rc) {
+		rc = suspended->rc;
+		shunt_run_explain(run, "a timer could not be armed: %s", strerror(-rc));
+	}
 	return rc ? rc : joined;
 }
 
