@@ -131,15 +131,19 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
     file = folder / "plan.json"
     try:
         plan = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        what = "no plan.json here, so this" if folder.is_dir() else \
+            "a file, which" if folder.exists() else "no such folder, so this"
         raise CampaignError(
-            f"{folder}: no plan.json here, so this is not a campaign; "
-            f"`{lab('plan', 'EXPERIMENT.toml')}` makes one") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+            f"{folder}: {what} is not a campaign; `{lab('run', 'EXPERIMENT.toml')}` makes one and "
+            "says where") from None
+    except (ValueError, RecursionError) as e:
         raise CampaignError(f"{file}: damaged ({e}); the experiment.toml beside it can be planned "
                             "again into a new folder with `lab plan … --out`") from None
     if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
         raise CampaignError(f"{file}: not a {PLAN_SCHEMA} document")
+    if "name" not in (plan.get("experiment") or {}):
+        raise CampaignError(f"{file}: damaged (it names no experiment)")
     if plan.get("plan_id") != plan_id(plan):
         raise CampaignError(
             f"{file}: it was changed after it was frozen (its plan_id no longer matches). Put the "

@@ -71,7 +71,7 @@ def accepted(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """{record file name: the journal lines about it}; a retried run has several."""
     found: dict[str, list[dict[str, Any]]] = {}
     for line in lines(folder):
-        if line.get("event") == "run" and "file" in line:
+        if line.get("event") == "run" and isinstance(line.get("file"), str):
             found.setdefault(line["file"], []).append(line)
     return found
 

@@ -35,7 +35,7 @@ def command(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"schema": "shunt.experiments/1", "experiments": rows}, indent=1))
         return 0
-    width = min(shutil.get_terminal_size().columns, 100)
+    width = min(max(shutil.get_terminal_size().columns, 40), 100)
     for row in rows:
         text = textwrap.fill(row["question"], width - 20)
         head = f"{row['name']:<18}  "

@@ -45,7 +45,7 @@ def parse_record(text: bytes, path: Path | str = "record") -> dict[str, Any]:
     except json.JSONDecodeError as e:
         kind = "not JSON" if text.rstrip().endswith(b"}") else "truncated"
         raise RecordError(path, f"{kind}: {e.msg} at line {e.lineno} column {e.colno}") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise RecordError(path, str(e)) from None
     problems = check_record(record)
     if problems:

@@ -134,14 +134,19 @@ class Runner:
         """Move damaged records aside. Those unchanged since they were accepted are not opened."""
         known = journal.accepted(self.folder)
         for file in campaign.record_files(self.folder):
-            if journal.is_as_accepted(file, known.get(file.name, [])):
-                continue
             try:
-                campaign.load_for_plan(file, self.blocks)
+                if not journal.is_as_accepted(file, known.get(file.name, [])):
+                    campaign.load_for_plan(file, self.blocks)
             except rec.RecordError as e:
-                aside = campaign.quarantine(self.folder, Problem(file, e.why))
-                self.tally.quarantined.append(f"{file.name}: {e.why} (kept as "
-                                              f"{aside.relative_to(self.folder)}; will run again)")
+                self.put_away(file, e.why)
+            except (FileNotFoundError, IsADirectoryError) as e:
+                if file.is_symlink() or file.is_dir():      # else another lab has just put it away
+                    self.put_away(file, f"no file: {e.strerror}")
+
+    def put_away(self, file: Path, why: str) -> None:
+        aside = campaign.quarantine(self.folder, Problem(file, why))
+        self.tally.quarantined.append(f"{file.name}: {why} (kept as "
+                                      f"{aside.relative_to(self.folder)}; will run again)")
 
     def check_space(self) -> None:
         space = os.statvfs(self.folder)

@@ -92,7 +92,7 @@ def _check_builds(folder: Path, the_plan: dict[str, Any], found: dict[str, drive
 
 def _check_cpus(folder: Path, cpus: list[int]) -> None:
     """Within one machine every run of a campaign is confined to the same CPUs."""
-    mine = [s["cpus"] for s in journal.starts(folder) if s.get("boot") == this_machine()]
+    mine = [s["cpus"] for s in journal.starts(folder) if s.get("boot") == this_machine() and "cpus" in s]
     now = process.show_cpus(cpus)
     if mine and mine[-1] != now:
         raise Refused(f"{folder}: so far the runs on this machine were confined to CPUs {mine[-1]}, "

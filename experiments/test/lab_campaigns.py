@@ -419,6 +419,43 @@ class Faults(Lab):
         self.assertEqual(len(list((self.out / "quarantine").glob("*.why.txt"))), 3)
         self.finish_and_check(before, 12)
 
+    def test_stranger_things_than_records(self):
+        self.lab("run", self.experiment(), "--out", self.out)
+        files = campaign.record_files(self.out)
+        for file in files[:3]:
+            file.unlink()
+        files[0].mkdir()
+        files[1].symlink_to("/nonexistent")
+        files[2].write_text("[" * 100_000)
+        for session in (self.out / "sessions").iterdir():
+            with open(session, "a") as out:
+                out.write('{"event":"run","file":[1]}\n{"event":"start","boot":%s}\n[]\n'
+                          % json.dumps(locks.this_machine()))
+        self.assertIn("9 of 12 records are here and sound; 3 problems", self.lab("verify", self.out, code=5).stdout)
+        done = self.lab("run", self.out)
+        self.assertIn("3 runs to do, 9 already done", done.stderr)
+        self.assertEqual(done.stderr.count("damaged: "), 3)
+        self.lab("verify", self.out)
+
+    def test_a_plan_that_is_none(self):
+        self.lab("plan", self.experiment(n=1), "--out", self.out)
+        for text in ("", "[]", "{", '{"schema": "shunt.plan/1"}', "[" * 100_000,
+                     '{"schema": "shunt.plan/1", "experiment": {"name": "demo"}}'):
+            (self.out / "plan.json").write_text(text)
+            done = self.lab("run", self.out, code=2 if text == "[]" else 5)
+            self.assertIn(f"{self.out / 'plan.json'}: ", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+
+    def test_what_is_no_campaign(self):
+        file = self.experiment()
+        for what, wanted in ((file, "a file, which is not a campaign"), (self.root / "no", "no such folder"),
+                             (self.root, "no plan.json here")):
+            self.assertIn(wanted, self.lab("status", what, code=2).stderr)
+
+    def test_any_width(self):
+        for columns in ("1", "20", "39"):
+            self.assertIn("smoke", self.lab("list", COLUMNS=columns).stdout)
+
     def test_one_changed_digit_is_found(self):
         self.lab("run", self.experiment(), "--out", self.out)
         file = campaign.record_files(self.out)[0]
