@@ -199,13 +199,41 @@ static int bench_queue(const struct shunt_timers *ops, size_t most, uint64_t see
 	return 0;
 }
 
+static int usage(const char *program)
+{
+	fprintf(stderr, "usage: %s [QUEUE [MAX_POPULATION [SEED]]]; the queues are", program);
+	for (const struct shunt_plugin *p = shunt_registry_timers; p->name != NULL; p++)
+		fprintf(stderr, " %s", p->name);
+	fprintf(stderr, "\n");
+	return 2;
+}
+
+static bool is_queue(const char *name)
+{
+	for (const struct shunt_plugin *p = shunt_registry_timers; p->name != NULL; p++)
+		if (strcmp(p->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A number of at least `least`; 0 is none. */
+static uint64_t number(const char *text, uint64_t least)
+{
+	char *end;
+	uint64_t value = strtoull(text, &end, 10);
+
+	return *end == '\0' && *text != '-' && value >= least ? value : 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *only = argc > 1 ? argv[1] : NULL;
-	size_t most = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
-	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 42;
+	size_t most = argc > 2 ? number(argv[2], 1) : 1000000;
+	uint64_t seed = argc > 3 ? number(argv[3], 1) : 42;
 	int checked = 0;
 
+	if (argc > 4 || most == 0 || seed == 0 || (only != NULL && !is_queue(only)))
+		return usage(argv[0]);
 	printf("queue,population,operation,ns\n");
 	for (const struct shunt_plugin *p = shunt_registry_timers; p->name != NULL; p++) {
 		const struct shunt_timers *ops = p->object;
