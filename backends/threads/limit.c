@@ -39,8 +39,7 @@ static void cgroup_limit(struct limit *limit)
 		text[0] < '0' || text[0] > '9')
 		return;
 	uint64_t most = strtoull(text, NULL, 10), used = 0;
-	if (shunt_proc_cgroup("", "pids", "pids.current", "pids.current", text, sizeof(text),
-		    path) > 0)
+	if (shunt_proc_beside("", path, "pids.current", text, sizeof(text)) > 0)
 		used = strtoull(text, NULL, 10);
 	tighten(limit, most, used, "the control group's pids.max",
 		"give the container or the service a higher one");

@@ -80,42 +80,48 @@ void shunt_run_check_needs(struct shunt_run *run)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Bytes that the control group still leaves, or UINT64_MAX. Its page cache can be taken back. */
-static uint64_t cgroup_left(void)
+/* Bytes that the control group still leaves, or the one above it that has the limit, to all that are in
+ * it; or UINT64_MAX. Its page cache can be taken back. */
+static uint64_t cgroup_left(const char *root)
 {
 	char text[16384], path[SHUNT_PROC_PATH_BYTES];
 	uint64_t limit, used, cache = 0;
 
-	if (shunt_proc_cgroup("", "memory", "memory.max", "memory.limit_in_bytes", text,
+	if (shunt_proc_cgroup(root, "memory", "memory.max", "memory.limit_in_bytes", text,
 		    sizeof(text), path) <= 0 ||
 		text[0] < '0' || text[0] > '9')
 		return UINT64_MAX;
 	limit = strtoull(text, NULL, 10);
-	if (shunt_proc_cgroup("", "memory", "memory.current", "memory.usage_in_bytes", text,
-		    sizeof(text), path) <= 0)
+	if (shunt_proc_beside(root, path,
+		    strstr(path, "memory.max") ? "memory.current" : "memory.usage_in_bytes", text,
+		    sizeof(text)) <= 0)
 		return UINT64_MAX;
 	used = strtoull(text, NULL, 10);
-	if (shunt_proc_cgroup("", "memory", "memory.stat", "memory.stat", text, sizeof(text),
-		    path) > 0)
+	if (shunt_proc_beside(root, path, "memory.stat", text, sizeof(text)) > 0)
 		(void)shunt_proc_field(text, "inactive_file", &cache);
 	used -= cache < used ? cache : used;
 	return limit > used ? limit - used : 0;
 }
 
-uint64_t shunt_memory_available(const char **where)
+uint64_t shunt_memory_left(const char *root, const char **where)
 {
 	char text[8192];
-	uint64_t kib = 0, group = cgroup_left();
+	uint64_t kib = 0, group = cgroup_left(root);
 
 	if (where)
 		*where = "MemAvailable of this machine";
-	if (shunt_proc_read("", "/proc/meminfo", text, sizeof(text)) > 0)
+	if (shunt_proc_read(root, "/proc/meminfo", text, sizeof(text)) > 0)
 		(void)shunt_proc_field(text, "MemAvailable:", &kib);
 	if (group == UINT64_MAX || (kib && kib * 1024 <= group))
 		return kib * 1024;
 	if (where)
 		*where = "left by the memory limit of its control group";
 	return group;
+}
+
+uint64_t shunt_memory_available(const char **where)
+{
+	return shunt_memory_left("", where);
 }
 
 static void check_memory(struct shunt_run *run)

@@ -99,6 +99,8 @@ void shunt_run_close(struct shunt_run *run);
 /* Ends the run as skipped when the workload's needs or footprint are beyond backend or machine. */
 void shunt_run_check_needs(struct shunt_run *run);
 void shunt_run_check_limits(struct shunt_run *run);
+/* shunt_memory_available of the machine whose files are below `root`. */
+uint64_t shunt_memory_left(const char *root, const char **where);
 
 /* One iteration with its check, on run->sched, into run->now. False: the run is over. */
 bool shunt_run_iterate(struct shunt_run *run);

@@ -144,3 +144,14 @@ long shunt_proc_cgroup(const char *root, const char *controller, const char *fil
 	snprintf(mount, sizeof(mount), "/sys/fs/cgroup/%s", controller);
 	return read_upwards(root, mount, group, file1, text, bytes, source);
 }
+
+long shunt_proc_beside(const char *root, const char *source, const char *file, char *text,
+	size_t bytes)
+{
+	char path[SHUNT_PROC_PATH_BYTES];
+	int folder = (int)(strrchr(source, '/') - source);
+
+	if (snprintf(path, sizeof(path), "%.*s/%s", folder, source, file) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	return shunt_proc_read(root, path, text, bytes);
+}

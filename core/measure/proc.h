@@ -36,4 +36,8 @@ int shunt_proc_field(const char *text, const char *key, uint64_t *number);
 long shunt_proc_cgroup(const char *root, const char *controller, const char *file2,
 	const char *file1, char *text, size_t bytes, char *source);
 
+/** Reads another file of the group that `source` was read from: what is used of its limit. */
+long shunt_proc_beside(const char *root, const char *source, const char *file, char *text,
+	size_t bytes);
+
 #endif
