@@ -18,7 +18,9 @@
  *      worker that arms an earlier one afterwards finds W idle (timer.c); it is itself running, and
  *      if it goes on with another task it wakes W to look again, else it will sleep until then.
  *      So one sleeper at least knows of the earliest, if there are any. When it goes to run a task it
- *      wakes another one to look, unless that one's `watch_ns` says that it knows (pass_watch).
+ *      wakes another one to look, unless that one's `watch_ns` says that it knows (pass_on).
+ *      Likewise for what is then in an inbox: whoever put it there may have told this worker, which was
+ *      about to get up for something else.
  *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
  *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2. Or it
  *      has found none and naps: then it has looked once more after it had stopped searching, and woken
@@ -78,7 +80,7 @@ static int64_t deadline_of(const struct shunt_worker *worker)
 /* Of a worker that sleeps or naps: until when, as far as it knows of deadlines; else SHUNT_NEVER. */
 static void set_watch(struct shunt_worker *worker, int64_t deadline_ns)
 {
-	/* Relaxed: ordered by the fence in pass_watch [worker:watch]. */
+	/* Relaxed: ordered by the fence in pass_on [worker:watch]. */
 	atomic_store_explicit(&worker->watch_ns, deadline_ns, memory_order_relaxed);
 }
 
@@ -474,26 +476,36 @@ static bool is_watched(const struct shunt_worker *worker, int64_t deadline_ns)
 	return false;
 }
 
+/* Is something left, as this worker goes to work, that a sleeper could see to and may not know of? With two
+ * workers that is no deadline: the other one runs, or it read all of them before it slept, and of those
+ * armed here since it is told (untold). Context: pass_on, after its fence. */
+static bool anything_left(const struct shunt_worker *worker)
+{
+	const struct shunt_engine *engine = worker->engine;
+	if (worker->others_may_take && !inboxes_empty(worker))
+		return true;
+	if (engine->worker_count < 3 || !engine->timers_slot)
+		return false;
+	int64_t deadline = earliest_deadline(engine);
+	return deadline != SHUNT_NEVER && !is_watched(worker, deadline);
+}
+
 /*
  * This worker goes to run a task, for who knows how long, and may be the only one that knew of the earliest
- * deadline. Of two that leave at once at least one sees that the other watches no more; and one that arms a
- * timer meanwhile sees that this one is awake (note_untold), or this one sees the timer. With two workers
- * there is nothing to pass: the other one runs, or it read all deadlines before it slept, and of those armed
- * here since it is told (untold).
+ * deadline, or was told of what is in an inbox while it got up for something else. Of two that leave at
+ * once at least one sees that the other watches no more; and who arms a timer or fills an inbox meanwhile
+ * sees that this one is awake (note_untold, shunt_worker_poke), or this one sees what that did.
  */
-static void pass_watch(struct shunt_worker *worker)
+static void pass_on(struct shunt_worker *worker)
 {
-	struct shunt_engine *engine = worker->engine;
-	if (engine->worker_count < 3 || !engine->timers_slot)
+	if (worker->engine->worker_count == 1)
 		return;
-	/* Sequentially consistent: forbids that deadlines, and what others watch, are read before this
-	 * worker is seen awake and watching nothing; pairs with itself and with note_untold (timer.c). */
+	/* Sequentially consistent: forbids that inboxes, deadlines, and what others watch, are read before
+	 * this worker is seen awake and watching nothing; pairs with itself, with note_untold (timer.c) and
+	 * with shunt_worker_poke. */
 	shunt_full_fence();
-	int64_t deadline = earliest_deadline(engine);
-	if (deadline == SHUNT_NEVER || is_watched(worker, deadline))
-		return;
 	struct shunt_worker *other = shunt_worker_idle_other(worker);
-	if (other)
+	if (other && anything_left(worker))
 		shunt_worker_poke(other, worker);
 }
 
@@ -518,7 +530,7 @@ struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
 	if (task && worker->untold)
 		shunt_worker_tell_deadline(worker);
 	else if (task)
-		pass_watch(worker);
+		pass_on(worker);
 	shunt_probe_idle(worker, false);
 	return task;
 }

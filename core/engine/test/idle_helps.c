@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * If this passes, an idle worker runs the tasks from outside that come into the inbox of a busy one,
- * and wakes the sleepers whose timers that has armed, also when all who knew of them have got work since.
+ * and wakes the sleepers whose timers that has armed, also when all who were told of them have got work
+ * since.
  */
 #include "core/backend.h"
+#include "core/engine/worker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -274,12 +276,100 @@ static void a_deadline_passes_to_who_still_sleeps(void **state)
 	}
 }
 
+/* ---- woken for one thing, told of another --------------------------------------------------------- */
+
+#define PARKED 6
+
+struct errand {
+	_Atomic int parked;
+	_Atomic bool over, woke, gave_up; /* no more rounds; the one outside woke has run */
+};
+
+static void *parks(void *arg)
+{
+	struct errand *errand = arg;
+	errand->parked++;
+	while (!errand->over) {
+		shunt_park();
+		errand->woke = true;
+	}
+	return NULL;
+}
+
+static void *waits_for_the_woken(void *arg)
+{
+	struct errand *errand = arg;
+	int64_t until = shunt_now_ns() + PATIENCE;
+	while (!errand->woke && shunt_now_ns() < until)
+		;
+	if (!errand->woke)
+		errand->gave_up = true;
+	return NULL;
+}
+
+/* A task that is at home on this worker, or NULL. */
+static const struct shunt_handle *at_home(const struct shunt_handle *task)
+{
+	for (int i = 0; i < PARKED; i++)
+		if (task[i].task->home == shunt_worker_index())
+			return &task[i];
+	return NULL;
+}
+
+/* Wakes a sleeper for a task that keeps it busy, and while it gets up puts into its own inbox what a
+ * thread outside would: the sleeper is told, and the third worker must hear of it. */
+static void *sends_on_errands(void *arg)
+{
+	struct errand *errand = arg;
+	struct shunt_sched *sched = shunt_self().task->sched;
+	struct shunt_handle task[PARKED], busy;
+	for (int i = 0; i < PARKED; i++)
+		if (shunt_spawn(&task[i], parks, errand, NULL))
+			abort();
+	while (errand->parked < PARKED)
+		shunt_yield();
+	for (int i = 0; i < ROUNDS && !errand->gave_up; i++) {
+		const struct shunt_handle *home = at_home(task);
+		errand->woke = false;
+		linger();
+		if (home) {
+			if (shunt_spawn(&busy, waits_for_the_woken, errand, NULL))
+				abort();
+			sched->backend->wake(sched, *home);
+			waits_for_the_woken(errand);
+			shunt_join(busy, NULL);
+		}
+		shunt_sleep_for(MS); /* and goes on on another worker, maybe */
+	}
+	errand->over = true;
+	for (int i = 0; i < PARKED; i++) {
+		shunt_wake(task[i]);
+		shunt_join(task[i], NULL);
+	}
+	return NULL;
+}
+
+static void who_is_woken_passes_on_what_it_was_told(void **state)
+{
+	static const char *const specs[] = {"ucontext:workers=3,policy=shared",
+		"ucontext:workers=3,policy=shared,fence=full",
+		"ucontext:workers=3,policy=steal,nap=0"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct errand errand = {.parked = 0};
+		run(open_spec(specs[i]), sends_on_errands, &errand);
+		if (errand.gave_up)
+			fail_msg("%s: one worker slept, and a task from outside waited", specs[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guests_go_to_who_is_idle),
 		cmocka_unit_test(timers_are_fired_by_who_is_idle),
 		cmocka_unit_test(a_deadline_passes_to_who_still_sleeps),
+		cmocka_unit_test(who_is_woken_passes_on_what_it_was_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
