@@ -7,6 +7,7 @@
 #include "core/cli/cli.h"
 
 #include "core/backend.h"
+#include "core/measure/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -26,8 +27,8 @@ int cli_error(bool json, int status, const char *format, ...)
 	va_end(args);
 	fprintf(stderr, "shunt: %s\n", text);
 	if (json)
-		return cli_json(json_pack("{s:{s:i, s:s+}}", "error", "exit", status, "message",
-					text, ""),
+		return cli_json(json_pack("{s:{s:i, s:o}}", "error", "exit", status, "message",
+					shunt_json_text(text)),
 			status);
 	return status;
 }

@@ -130,6 +130,19 @@ static int keep_trace(void *arg, const struct shunt_trace *trace, struct shunt_e
 	return shunt_trace_export(trace, run->trace_path, err);
 }
 
+/* An empty name is a script's variable that was never set: nothing would be kept, and nothing said. */
+static int refuse_no_name(struct cli_run *run)
+{
+	static const char *const files[] = {"--record", "--trace"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (cli_given(&run->args, files[i]) &&
+			!*shunt_value_text(&run->args.options, files[i]))
+			return cli_error(run->args.json, CLI_USAGE,
+				"%s: the name of the file is empty", files[i]);
+	return 0;
+}
+
 /* A seed is any of 64 bits, which is more than a count can be. */
 static int take_seed(struct cli_run *run)
 {
@@ -170,8 +183,10 @@ static int take_options(struct cli_run *run)
 	run->force = cli_is_set(&run->args, "--force");
 	if (run->trace_path)
 		request->keep_trace = keep_trace;
-	int rc = take_seed(run);
+	int rc = refuse_no_name(run);
 
+	if (rc == 0)
+		rc = take_seed(run);
 	return rc ? rc : take_probe(run);
 }
 

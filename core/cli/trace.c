@@ -2,6 +2,7 @@
 /* shunt trace check: does a trace close, and where did every worker's time go? */
 #include "core/cli/cli.h"
 
+#include "core/measure/json.h"
 #include "core/measure/trace_check.h"
 
 #include <errno.h>
@@ -85,11 +86,11 @@ static json_t *report_json(const char *path, const struct shunt_trace_report *re
 				(json_int_t)report->times[i].schedule_ns, "idle_ns",
 				(json_int_t)report->times[i].idle_ns, "wait_ns",
 				(json_int_t)report->times[i].wait_ns));
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "file", path, "verdict",
-		verdict_word(report->verdict), "message", report->message, "events",
-		(json_int_t)report->events, "dropped", (json_int_t)report->dropped, "tasks",
-		(json_int_t)report->tasks, "runs", (json_int_t)report->runs, "left",
-		(json_int_t)report->left, "workers", workers);
+	return json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "file",
+		shunt_json_text(path), "verdict", verdict_word(report->verdict), "message",
+		report->message, "events", (json_int_t)report->events, "dropped",
+		(json_int_t)report->dropped, "tasks", (json_int_t)report->tasks, "runs",
+		(json_int_t)report->runs, "left", (json_int_t)report->left, "workers", workers);
 }
 
 static int check(const struct cli_args *args, const char *path)

@@ -3,6 +3,7 @@
 """If this passes, whatever is typed wrong is refused before anything runs, with the way to right it."""
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -109,6 +110,23 @@ class BadWords(CommandTest):
             called = self.call(*words, "--json")
             self.assertEqual(called.status, 2, words)
             self.assertEqual(called.json()["error"]["exit"], 2, words)
+
+    def test_words_that_are_no_text(self) -> None:
+        """A document is UTF-8 whatever was typed."""
+        trace = os.fsencode(self.folder) + b"/t\xff.json"
+        for words in ((b"run", b"a\xff", b"yield"), (b"run", b"ucontext", b"yield", b"t\xffsks=3"), (b"list", b"\xff"),
+                      (b"run", b"ucontext", b"yield", b"switches=1k", b"--trace", trace), (b"trace", b"check", trace)):
+            done = subprocess.run([os.fsencode(SHUNT), *words, b"--json"], capture_output=True, timeout=100)
+            document = json.loads(done.stdout.decode("utf-8"))
+            if trace in words:
+                self.assertEqual(done.returncode, 0, done.stderr)
+            else:
+                self.assertEqual((done.returncode, document["error"]["exit"]), (2, 2), done.stderr)
+                self.assertIn("\ufffd", document["error"]["message"])
+
+    def test_a_file_without_a_name(self) -> None:
+        for option in ("--record", "--trace"):
+            self.refused(f"{option}: the name of the file is empty", "run", "ucontext", "yield", option, "")
 
 
 class InputFiles(CommandTest):
