@@ -236,7 +236,8 @@ static void *keeps_busy_who_knows(void *arg)
 	struct watch *watch = arg;
 	for (int i = 0; i < WATCHES && !watch->gave_up; i++) {
 		struct shunt_handle asleep, busy[BUSY];
-		watch->armed_ns = watch->busy = 0;
+		watch->armed_ns = 0;
+		watch->busy = 0;
 		watch->rang = false;
 		shunt_sleep_for(2 * MS);
 		linger(); /* all others fall asleep, with no deadline in sight */
