@@ -7,6 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define BATCH        16
+#define STOP_MOST_NS 100000000 /* what is not answered by then is left to the kernel */
+
 const char *const shunt_ring_wake_choices[] = {"eventfd", "msgring", NULL};
 const char *const shunt_ring_enable_choices[] = {"setup", "owner", NULL};
 const char *const shunt_ring_setup_choices[] = {"auto", "defer", "coop", "plain", NULL};
@@ -165,18 +168,6 @@ int shunt_ring_slot_new(void **slot, size_t bytes, struct shunt_ring_wait *wait,
 	return code;
 }
 
-void shunt_ring_slot_stop(void *slot)
-{
-	struct shunt_ring_slot *self = slot;
-
-	/* Relaxed: a statistic, read when no worker runs. */
-	atomic_fetch_add_explicit(&self->wait->overflows, shunt_ring_overflows(self->ring),
-		memory_order_relaxed);
-	shunt_ring_close(self->ring);
-	shunt_wait_slack_restore(self->slack_before_ns);
-	free(self);
-}
-
 /* ---- waking ---------------------------------------------------------------------------------- */
 
 static void write_event(const struct shunt_bell *bell)
@@ -216,6 +207,41 @@ int shunt_ring_slot_listen(struct shunt_ring_slot *slot)
 		SHUNT_RING_DATA(SHUNT_RING_READ, 0));
 	slot->reading = true;
 	return 0;
+}
+
+/*
+ * Has the read of the eventfd end before its ring is closed. Newer kernels take back what is in a
+ * closed ring some time afterwards; until then the read could still come to pass, write into memory that is
+ * no more this slot's, and take a wake that is meant for the next run's ring.
+ */
+static void stop_listening(struct shunt_ring_slot *slot)
+{
+	struct shunt_ring_result result[BATCH];
+	int64_t until_ns = shunt_wait_now_ns() + STOP_MOST_NS;
+
+	if (!slot->reading)
+		return;
+	write_event(slot->bell);
+	while (slot->reading && shunt_wait_now_ns() < until_ns &&
+		shunt_ring_wait(slot->ring, until_ns) == 0) {
+		unsigned count = shunt_ring_take(slot->ring, result, BATCH);
+
+		for (unsigned i = 0; i < count; i++)
+			shunt_ring_slot_result(slot, &result[i]);
+	}
+}
+
+void shunt_ring_slot_stop(void *slot)
+{
+	struct shunt_ring_slot *self = slot;
+
+	stop_listening(self);
+	/* Relaxed: a statistic, read when no worker runs. */
+	atomic_fetch_add_explicit(&self->wait->overflows, shunt_ring_overflows(self->ring),
+		memory_order_relaxed);
+	shunt_ring_close(self->ring);
+	shunt_wait_slack_restore(self->slack_before_ns);
+	free(self);
 }
 
 void shunt_ring_slot_nothing(void *slot)
