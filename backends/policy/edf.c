@@ -7,7 +7,9 @@
  * in order of arrival, so that with no deadlines at all it is `shared`. Best where the work fits: on
  * one worker it meets every set of deadlines that can be met. Under overload it helps tasks that are
  * late already and lets the next ones be late, too. It preempts at checkpoints alone, when a task
- * with an earlier deadline has become ready; a yield gives way to no later deadline.
+ * with an earlier deadline has become ready; a yield gives way to no later deadline. Of many workers
+ * the one on which it became ready gives way at once, the others notice at their next look or at the
+ * end of their quantum.
  */
 #include "core/engine/keyed.h"
 

@@ -5,8 +5,8 @@
  *
  * The class is the attribute of the spawn, 0 unless set; one above 63 counts as 63. A task never runs
  * while one of a more urgent class is ready, so that the urgent can starve the rest. A bit for each
- * class that has a task ready makes both operations constant. It preempts at checkpoints alone; a
- * yield gives way within its class and to more urgent ones.
+ * class that has a task ready makes both operations constant. It preempts at checkpoints alone, of many
+ * workers as edf; a yield gives way within its class and to more urgent ones.
  */
 #include "core/engine/policy.h"
 

@@ -7,7 +7,8 @@
  * switch is stamped for that. No other order gives a smaller mean response on one worker; the long
  * ones pay for it, and under overload they starve. A task of unknown service comes last; one that
  * has run for longer than expected comes first, for it must be nearly done; ties go in order of
- * arrival. It preempts at checkpoints alone, when a shorter task has become ready.
+ * arrival. It preempts at checkpoints alone, when a shorter task has become ready; of many workers as
+ * edf.
  */
 #include "core/engine/keyed.h"
 

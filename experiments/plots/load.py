@@ -108,7 +108,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
                     "the ticks on it mark the highest load that keeps it, with its interval")
     if any(drawn for _, _, drawn in panels):
         said.append("Thin grey lines are queueing theory's, without any overhead")
-    log, frame = frame_of(found, ctx)
+    log, frame = frame_of(found, slo, ctx)
     if any(c.high > frame[1] for c in found):
         said.append("Intervals that leave the frame at its top go on")
     return _figure.Drawing(columns, rows, said, list(dict.fromkeys(c.series for c in found)),
@@ -117,9 +117,11 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
                             "unit": found[0].unit, "log": log, "frame": frame}, (heads, table) if slo else None)
 
 
-def frame_of(found: list[_data.Cell], ctx: _data.Context) -> tuple[bool, tuple[float, float]]:
-    """Whether y is logarithmic, and its ends: a few runs must not press all others to the ground."""
-    medians, high = [c.median for c in found], max(c.high for c in found)
+def frame_of(found: list[_data.Cell], slo: float | None,
+             ctx: _data.Context) -> tuple[bool, tuple[float, float]]:
+    """Whether y is logarithmic, and its ends: a few runs must not press all others to the ground, and
+    the objective is in sight."""
+    medians, high = [c.median for c in found] + ([slo] if slo else []), max(c.high for c in found)
     if ctx.spec.get("logy", _style.wants_log(medians)):
         return True, (min(medians) / 1.3, max(max(medians), min(high, 10 * max(medians))) * 1.3)
     return False, (0, max(max(medians), min(high, CUT * max(medians))) * 1.1)

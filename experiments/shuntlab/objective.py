@@ -187,7 +187,8 @@ def table(campaign: Campaign) -> list[str]:
             name = " ".join(w for w in (k.panel, k.arm) if w)
             runs = f"  (n >= {k.runs})" if k.loads else ""
             lost = f"; {k.lost} without a number" if k.lost else ""
-            lines.append(f"  {name:<24} {k.text}{runs}{lost}")
+            lines += textwrap.wrap(f"  {name:<24} {k.text}{runs}{lost}", 80,
+                                   subsequent_indent=" " * 27)
             if not k.loads:
                 lines += textwrap.wrap(k.reason[:200], 80, initial_indent="    ",
                                        subsequent_indent="    ")

@@ -249,6 +249,11 @@ class Truth(Scratch):
                                    logy=False)
         self.assertTrue(all(f[3] < 2 * max(medians) for f in ends))
         _, base = self.draw("laws", "wild", kind="load", y="response_p50_ns", facet="service", logy=False)
+        for slo in (made.MEAN_NS / 50, made.MEAN_NS * 50):
+            for log in (False, True):
+                ends, _ = self.frame("laws", "wild", kind="load", y="response_p50_ns",
+                                     facet="service", logy=log, slo=str(slo))
+                self.assertTrue(all(f[2] < slo < f[3] for f in ends), (slo, log))
         self.assertIn("leave the frame", base.with_suffix(".caption.tex").read_text())
 
     def test_load_makes_no_interval_of_few_runs(self):
