@@ -140,6 +140,9 @@ static void messages(void **state)
 	refuse(-ERANGE, "tasks", "-3",
 		"workload 'w': tasks=-3 is negative: expected a count such as "
 		"1000, 10k or 1M, 1 to 16M");
+	refuse(-ERANGE, "tasks", "16000001",
+		"workload 'w': tasks=16000001 is out of range: expected a count such as 1000, 10k "
+		"or 1M, 1 to 16M");
 	refuse(-ERANGE, "count", "9223372036854775808",
 		"workload 'w': count=9223372036854775808 is "
 		"too large: expected a count such as 1000, 10k or 1M, 0 or more");

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Descriptors and promises of stacks are used again wherever tasks end: spawned on one worker and ended
- * on another, or spawned from outside, a hundred times as many tasks take no more of either.
+ * on another, or spawned from outside, a hundred times as many tasks take no more of either. One whose
+ * generations are used up is not used again.
  */
+#include "core/descriptors.h"
 #include "core/engine/worker.h"
 
 #include <setjmp.h>
@@ -120,11 +122,32 @@ static void from_outside(void **state)
 	}
 }
 
+/* Of complete backends: the next generation would be none's. */
+static void one_that_is_used_up_is_not_used_again(void **state)
+{
+	struct shunt_descriptors set;
+	struct shunt_sched sched = {.backend = NULL};
+	(void)state;
+	shunt_descriptors_init(&set, &sched, sizeof(struct shunt_task));
+	struct shunt_task *last = shunt_descriptor_take(&set);
+	assert_non_null(last);
+	shunt_word_store(last, SHUNT_WORD_GENERATION | SHUNT_TASK_ENDED);
+	shunt_descriptor_give(&set, last);
+	for (int i = 0; i < 200; i++) {
+		struct shunt_task *task = shunt_descriptor_take(&set);
+		assert_non_null(task);
+		assert_ptr_not_equal(task, last);
+		assert_int_not_equal(shunt_task_generation(task), 0);
+	}
+	shunt_descriptors_fini(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_worker_to_worker),
 		cmocka_unit_test(from_outside),
+		cmocka_unit_test(one_that_is_used_up_is_not_used_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

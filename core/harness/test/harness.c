@@ -340,6 +340,15 @@ static void medians_of_the_measured_iterations(void **state)
 		assert_int_equal(outcome->iterations[i].ops, 100);
 }
 
+static void the_median_of_two_is_between_them(void **state)
+{
+	(void)state;
+	request.iterations = 2;
+	execute();
+	assert_true(metric("weight")->value == 25);
+	assert_true(metric("weight")->low == 20 && metric("weight")->high == 30);
+}
+
 static void series_without_warm_up(void **state)
 {
 	(void)state;
@@ -694,6 +703,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(medians_of_the_measured_iterations),
+		TEST(the_median_of_two_is_between_them),
 		TEST(series_without_warm_up),
 		TEST(series_from_many_threads),
 		TEST(counters_of_the_last_iteration),

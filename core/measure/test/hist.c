@@ -239,9 +239,12 @@ static void merging_equals_recording_in_one(void **state)
 		shunt_hist_record(both, v);
 		shunt_hist_record(v % 3 ? &a : &b, v);
 	}
+	shunt_hist_record(both, INT64_MAX);
+	shunt_hist_record(&b, INT64_MAX);
 	shunt_hist_merge(&a, &b);
 	assert_int_equal(a.count, both->count);
 	assert_int_equal(a.negative, both->negative);
+	assert_int_equal(a.over, 1);
 	assert_int_equal(a.min, both->min);
 	assert_int_equal(a.max, both->max);
 	assert_true(a.sum == both->sum);
