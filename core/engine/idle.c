@@ -148,9 +148,11 @@ static void announce(struct shunt_worker *worker)
 	worker->idle_next = engine->idle_list;
 	engine->idle_list = worker;
 	engine->idle_workers++;
-	/* Relaxed: ordered before the rechecks by the fence below [engine:idle]. */
+	/* Relaxed: ordered before the rechecks by the fence below. */
 	atomic_store_explicit(&engine->idle_count, engine->idle_workers, memory_order_relaxed);
-	atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_relaxed);
+	/* Release pairs with the acquire in shunt_worker_poke [worker:idle]: who wakes finds the wait slot
+	 * as this worker made it, also a thread outside, which passed no gate. */
+	atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_release);
 	pthread_mutex_unlock(&engine->idle_lock);
 	/* Forbids that a recheck is made before the announcement is seen; pairs with the fences in
 	 * shunt_worker_poke and note_untold (timer.c), and with shunt_hook_offer, whose side passes often. */
@@ -395,8 +397,8 @@ static void nap(struct shunt_worker *worker)
 	int64_t now = shunt_now_ns(), until = now + shunt_thief_nap_begin(worker);
 	shunt_deque_detach(&worker->thrift.attached);
 	shunt_guest_leave(worker);
-	/* Relaxed: ordered before the looks by the fence below [worker:idle]. */
-	atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_relaxed);
+	/* Release: as in announce; ordered before the looks by the fence below [worker:idle]. */
+	atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_release);
 	engine->wait_slot->prepare(worker->wait);
 	/* Sequentially consistent: forbids that the inbox, and who else is idle, is looked at before idle
 	 * is seen; pairs with the fences in shunt_worker_poke, in announce, and in note_untold (timer.c). */
