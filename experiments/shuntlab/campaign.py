@@ -50,7 +50,7 @@ import re
 from pathlib import Path
 from typing import Any, Iterable, Iterator
 
-from . import records as rec
+from . import journal, records as rec
 from .naming import lab
 
 PLAN_SCHEMA = "shunt.plan/1"
@@ -183,9 +183,10 @@ def load_campaign(path: Path | str) -> Campaign:
     campaign = Campaign(folder, plan, [], [])
     points = {p["id"]: p for p in plan["points"]}
     blocks = {b["id"]: b for b in plan["blocks"]}
+    accepted = journal.accepted(folder)
     for file in record_files(folder):
         try:
-            record = load_for_plan(file, blocks)
+            record = load_for_plan(file, blocks, accepted.get(file.name, []))
         except (rec.RecordError, OSError) as e:
             why = e.why if isinstance(e, rec.RecordError) else e.strerror or str(e)
             campaign.problems.append(Problem(file, why))
@@ -196,9 +197,13 @@ def load_campaign(path: Path | str) -> Campaign:
     return campaign
 
 
-def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A record that is sound and is the one its file name and the plan speak of."""
+def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]],
+                  known: list[dict[str, Any]]) -> dict[str, Any]:
+    """A record that is sound and is the one its file name, the plan and the journals speak of."""
     record = rec.load_record(file)
+    why = "" if journal.is_as_accepted(file, known) else journal.changed(file, known)
+    if why:
+        raise rec.RecordError(file, why)
     name = RECORD_NAME.fullmatch(file.name)
     if name is None:
         raise rec.RecordError(file, "not a name the lab gives")

@@ -178,7 +178,9 @@ def _main(words: list[str]) -> int:
             return _complain(words, 4, ["the disk is full. Every finished run is kept; make room "
                                         "and give the same command again"])
         name = f"{e.filename}: " if e.filename else ""
-        return _complain(words, 4, [f"{name}{e.strerror or e}"])
+        other = "; --out or $SHUNT_RESULTS names another folder" \
+            if asked in ("run", "plan") and e.errno in (errno.EACCES, errno.EROFS, errno.EPERM) else ""
+        return _complain(words, 4, [f"{name}{e.strerror or e}{other}"])
 
 
 def _complain(words: list[str], code: int, problems: list[str]) -> int:

@@ -83,5 +83,14 @@ def is_as_accepted(file: Path, known: list[dict[str, Any]]) -> bool:
                for line in known)
 
 
+def changed(file: Path, known: list[dict[str, Any]]) -> str:
+    """What is wrong with a record whose content is not what was accepted, or an empty text."""
+    if not known:
+        return ""       # it came from elsewhere; its content has been checked
+    now = hashlib.sha256(file.read_bytes()).hexdigest()
+    same = any(now == line.get("sha256") for line in known)
+    return "" if same else "changed since it was accepted (its checksum differs)"
+
+
 def starts(folder: Path) -> list[dict[str, Any]]:
     return [line for line in lines(folder) if line.get("event") == "start"]

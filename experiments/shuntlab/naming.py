@@ -21,7 +21,10 @@ def program_name() -> str:
 def _short(path: str) -> str:
     if not os.path.isabs(path):
         return path
-    near = os.path.relpath(path)
+    try:
+        near = os.path.relpath(path)
+    except OSError:         # the current folder is gone
+        return path
     return near if not near.startswith("../..") and os.sep in near else path
 
 

@@ -44,7 +44,7 @@ def shown(path: Path) -> str:
     """A path as short as it can be typed from here."""
     try:
         return os.path.relpath(path) if not os.path.relpath(path).startswith("../..") else str(path)
-    except ValueError:
+    except (ValueError, OSError):
         return str(path)
 
 

@@ -136,7 +136,7 @@ class Runner:
         for file in campaign.record_files(self.folder):
             try:
                 if not journal.is_as_accepted(file, known.get(file.name, [])):
-                    campaign.load_for_plan(file, self.blocks)
+                    campaign.load_for_plan(file, self.blocks, known.get(file.name, []))
             except rec.RecordError as e:
                 self.put_away(file, e.why)
             except (FileNotFoundError, IsADirectoryError) as e:

@@ -69,7 +69,7 @@ def check(part: campaign.Campaign) -> list[Problem]:
     manifests: dict[str, str] = {}
     for record in part.records:
         file = Path(record["lab"]["file"])
-        why = _changed(file, accepted.get(file.name, [])) or _misnamed(file) \
+        why = journal.changed(file, accepted.get(file.name, [])) or _misnamed(file) \
             or _no_manifest(record, file, manifests)
         if record["run_id"] in seen:
             why = why or f"the same run as {seen[record['run_id']]}"
@@ -77,14 +77,6 @@ def check(part: campaign.Campaign) -> list[Problem]:
         if why:
             problems.append(Problem(file, why))
     return problems
-
-
-def _changed(file: Path, known: list[dict[str, Any]]) -> str:
-    if not known:
-        return ""       # it came from elsewhere; its content has been checked
-    now = hashlib.sha256(file.read_bytes()).hexdigest()
-    same = any(now == line.get("sha256") for line in known)
-    return "" if same else "changed since it was accepted (its checksum differs)"
 
 
 def _misnamed(file: Path) -> str:

@@ -452,6 +452,33 @@ class Faults(Lab):
                              (self.root, "no plan.json here")):
             self.assertIn(wanted, self.lab("status", what, code=2).stderr)
 
+    def test_a_record_edited_by_hand(self):
+        """With an editor, which makes it newer: it is sound by itself, and still not what was measured."""
+        self.lab("run", self.experiment(), "--out", self.out)
+        file = campaign.record_files(self.out)[0]
+        text = file.read_text()
+        file.write_text(text.replace('"unit":"ns","value":', '"unit":"ns","value":1'))
+        os.utime(file, (1, 1))
+        self.assertNotEqual(file.read_text(), text)
+        loaded = campaign.load_campaign(self.out)
+        self.assertEqual((len(loaded.records), len(loaded.problems)), (11, 1))
+        self.assertEqual(self.lab("verify", self.out, code=5).stderr.count("checksum differs"), 1)
+        done = self.lab("run", self.out)
+        self.assertIn(f"damaged: {file.name}: changed since it was accepted", done.stderr)
+        self.assertIn("1 run to do, 11 already done", done.stderr)
+        self.lab("verify", self.out)
+
+    def test_a_folder_that_is_gone(self):
+        done = subprocess.run(["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; "$@"', "-", LAB, "run", "smoke",
+                               "--dry-run"], cwd=self.root, env=self.environment(), capture_output=True, text=True,
+                              timeout=200)
+        self.assertNotIn("Traceback", done.stderr)
+
+    def test_results_that_take_no_folder(self):
+        # Nobody may make a folder in /sys, not even root.
+        done = self.lab("run", self.experiment(n=1), "--out", "/sys/campaign", code=4)
+        self.assertRegex(done.stderr, "/sys/campaign.*: .*; --out or .SHUNT_RESULTS names another folder")
+
     def test_any_width(self):
         for columns in ("1", "20", "39"):
             self.assertIn("smoke", self.lab("list", COLUMNS=columns).stdout)
