@@ -121,7 +121,7 @@ MUTANTS = [
            "if (shunt_worker_poke(target, from) || !target->others_may_take)\n\t\treturn;", "(void)from;\n\treturn;",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a worker goes to sleep unannounced", "core/engine/idle.c",
-           "atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_relaxed);\n"
+           "atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_release);\n"
            "\tpthread_mutex_unlock(&engine->idle_lock);", "pthread_mutex_unlock(&engine->idle_lock);",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("nobody idle hears of what a busy worker got from outside", "core/engine/inbox.c",
@@ -175,14 +175,14 @@ MUTANTS = [
            "memory_order_relaxed) != 0))\n\t\tshunt_engine_notify(worker);", "memory_order_relaxed) != 0))\n\t\treturn;",
            "torture_wake", "asm:workers=2,policy=steal,nap=0", (STEAL,)),
     Mutant("a worker goes to sleep and nobody counts it", "core/engine/idle.c",
-           "[engine:idle]. */\n\tatomic_store_explicit(&engine->idle_count, engine->idle_workers,"
-           " memory_order_relaxed);", "[engine:idle]. */",
+           "fence below. */\n\tatomic_store_explicit(&engine->idle_count, engine->idle_workers,"
+           " memory_order_relaxed);", "fence below. */",
            "torture_wake", "asm:workers=2,policy=steal,nap=0"),
     Mutant("a nap ends only with a timer", "core/engine/idle.c",
            "commit(worker->wait, deadline < until ? deadline : until)", "commit(worker->wait, deadline)",
            "torture_wake", "asm:workers=2,policy=steal"),
     Mutant("a nap that nobody can disturb", "core/engine/idle.c",
-           "atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_relaxed);\n"
+           "atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_release);\n"
            "\tengine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
            "engine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
            "nap_disturbed", ""),
