@@ -82,15 +82,15 @@ static void every_workload_with_timers(void **state)
 		const char *name;
 		struct shunt_setting settings[3];
 	} cases[] = {
-		{"suspended", {{"tasks", "2000", true}, {"wait", "sleep", true},
+		{"suspended", {{"tasks", "300", true}, {"wait", "sleep", true},
 				      {"period", "10ms", true}}},
-		{"suspended", {{"tasks", "2000", true}, {"wait", "timeout", true},
-				      {"sample", "1", true}}},
+		{"suspended",
+			{{"tasks", "300", true}, {"wait", "timeout", true}, {"sample", "1", true}}},
 		{"timers",
-			{{"tasks", "2000", true}, {"sleeps", "2", true}, {"period", "10ms", true}}},
-		{"timers", {{"tasks", "2000", true}, {"sleeps", "2", true}, {"cancel", "1", true}}},
+			{{"tasks", "300", true}, {"sleeps", "2", true}, {"period", "10ms", true}}},
+		{"timers", {{"tasks", "300", true}, {"sleeps", "2", true}, {"cancel", "1", true}}},
 		{"chunked_sum",
-			{{"tasks", "2000", true}, {"items", "4k", true}, {"pause", "10ms", true}}},
+			{{"tasks", "300", true}, {"items", "4k", true}, {"pause", "10ms", true}}},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
