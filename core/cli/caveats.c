@@ -129,6 +129,14 @@ static void about_the_work(struct cli_run *run, const struct shunt_outcome *outc
 			"%.0f arrivals of an iteration were dropped, the backlog being full: "
 			"latencies are those of the others\n",
 			dropped);
+	/* With a p99 of it the workload judges for itself. */
+	double lag = metric(outcome, "lag_mean_ns"), response = metric(outcome, "response_mean_ns");
+
+	if (metric(outcome, "response_p99_ns") == 0 && lag > 0.1 * response)
+		cli_add(&run->caveats,
+			"the generator lagged: its mean is more than a tenth of the mean "
+			"response's; "
+			"there are too few requests to call the run invalid by the p99 of both\n");
 }
 
 static void about_the_probes(struct cli_run *run, const struct shunt_outcome *outcome)

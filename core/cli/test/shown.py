@@ -227,6 +227,18 @@ class Shown(CommandTest):
         self.assertRegex(row, r"^  lateness +20 +\S+ \S+ +n/a +n/a +n/a +\S+ \S+$")
         self.assertIn("n/a: too few samples", text)
 
+    def test_a_generator_that_lagged_is_told_of_few_requests_too(self) -> None:
+        """Its p99 takes 368: with less the run is not judged, and says so where the means are apart."""
+        for slack in ("5ms", "1ns"):
+            kept = self.folder / f"{slack}.json"
+            text = " ".join(self.ok("run", f"asm:wait=futex,wait.slack={slack}", "openloop", "requests=60",
+                                    "mean=10us", "load=0.02", "--warmup", "0", "--iters", "1", "--record",
+                                    str(kept)).split())
+            metrics = self.record(kept)["metrics"]
+            self.assertNotIn("response_p99_ns", metrics)
+            late = metrics["lag_mean_ns"]["value"] > 0.1 * metrics["response_mean_ns"]["value"]
+            self.assertEqual("the generator lagged: its mean" in text, late, text)
+
     def test_the_tutorial(self) -> None:
         words = ("run", "ucontext", "chunked_sum", "preset=tutorial", "--narrate")
         text = self.ok(*words)
