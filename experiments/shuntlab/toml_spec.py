@@ -9,6 +9,7 @@ that `lab new` writes; what becomes of it is plan.py's business.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from pathlib import Path
 from typing import Any, Callable
@@ -74,6 +75,19 @@ class _Reader:
         self.problems.append(place(self.file, self.lines, path, what))
 
     # -- primitives --
+
+    def plain(self, value: Any, path: tuple) -> None:
+        """A plan is JSON: it has no dates, and no numbers that are none."""
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self.plain(inner, path + (key,))
+        elif isinstance(value, list):
+            for i, inner in enumerate(value):
+                self.plain(inner, path + (i,))
+        elif not isinstance(value, (str, int, float)):
+            self.bad(path, f"a date or a time ({value}): write it as a text, in quotes")
+        elif isinstance(value, float) and not math.isfinite(value):
+            self.bad(path, f"{value} is no number that can be compared")
 
     def known(self, table: dict[str, Any], keys: set[str], path: tuple) -> None:
         for key in table:
@@ -281,6 +295,7 @@ class _Reader:
     def experiment(self) -> Experiment:
         d = self.data
         self.known(d, _TOP, ())
+        self.plain(d, ())
         name = self.text_at(d, (), "name", self.file.stem)
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or len(name) > NAME_MAX:
             self.bad(("name",) if "name" in d else (),

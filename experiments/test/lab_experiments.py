@@ -117,6 +117,12 @@ class Mistakes(Case):
         self.refused(GOOD + f'[[arm]]\nname = "{"a" * 101}"\nbackend = "mn"\n', "demo.toml:12: arm[0].name: 'aaa")
         self.assertEqual(self.load("margin = 0\n" + GOOD).margin, 0)
 
+    def test_dates_and_numbers_that_are_none(self):
+        self.refused(GOOD + '\n[[figure]]\nkind = "lines"\ncaption = 2026-11-23\n',
+                     "caption: a date or a time (2026-11-23): write it as a text")
+        self.refused(GOOD + '\n[[figure]]\nkind = "lines"\nslo = [1.0, inf]\n',
+                     "slo", "inf is no number")
+
     def test_a_mark_of_the_editor(self):
         self.assertEqual(self.load("\ufeff" + GOOD).question, "How?")
 
