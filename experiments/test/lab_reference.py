@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
 CAMPAIGNS = sorted(p.parent for p in REFERENCE.glob("*/plan.json"))
-BYTES_MOST = 48 << 20       # in the tree; git keeps about a tenth
+BYTES_MOST = 56 << 20       # in the tree; git keeps about a tenth
 sys.path.insert(0, str(ROOT / "experiments"))
 try:
     import tomllib  # noqa: F401
