@@ -67,7 +67,8 @@ static inline uint64_t shunt_clock_thread_cpu_ns(void)
  *
  * Once a timer runs on this clock, as the engine's ticker does, the kernel answers from sums that it
  * brings up to date at a thread's switches and timer interrupts, up to 4 ms late; asking for the calling
- * thread's time brings its part up to date. Other threads that run meanwhile may be so late.
+ * thread's time brings its part up to date. Other threads that run meanwhile may be so late, unless
+ * shunt_clock_cpu_refresh() was called.
  */
 static inline uint64_t shunt_clock_cpu_ns(void)
 {
@@ -77,6 +78,13 @@ static inline uint64_t shunt_clock_cpu_ns(void)
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+/**
+ * Has the kernel bring the CPU time of every other thread of the process up to date, by asking for it
+ * (proc(5), clock_getcpuclockid(3)). Some 10 us and one more for each thread; beyond a thousand threads the
+ * rest stays as it is, and so do all where /proc is not mounted.
+ */
+void shunt_clock_cpu_refresh(void);
 
 /*
  * The counter, as it is; 0 on a processor without one. No barrier: the processor may move the

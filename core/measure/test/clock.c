@@ -9,6 +9,7 @@
 
 #include "core/measure/clock.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -136,6 +137,51 @@ static void cpu_time_is_fine_beside_a_cpu_timer(void **state)
 	timer_delete(timer);
 }
 
+static _Atomic int spinning; /* 1: it spins; 2: it is to end */
+
+static void *spin(void *arg)
+{
+	spinning = 1;
+	while (spinning == 1)
+		continue;
+	return arg;
+}
+
+/* After a refresh a reading holds what the other thread has used so far: asked for its time once more, no
+ * more is added than two threads can have used since. Without, up to 4 ms are. */
+static void cpu_time_of_others_is_fine_after_a_refresh(void **state)
+{
+	struct itimerspec hour = {.it_value = {3600, 0}};
+	struct timespec time;
+	pthread_t other;
+	clockid_t others;
+	timer_t timer;
+
+	(void)state;
+	if (timer_create(CLOCK_PROCESS_CPUTIME_ID, NULL, &timer) != 0)
+		skip();
+	assert_int_equal(timer_settime(timer, 0, &hour, NULL), 0);
+	assert_int_equal(pthread_create(&other, NULL, spin, NULL), 0);
+	assert_int_equal(pthread_getcpuclockid(other, &others), 0);
+	while (spinning != 1)
+		continue;
+	for (int look = 0; look < 50; look++) {
+		uint64_t begin = shunt_clock_monotonic_ns();
+
+		while (shunt_clock_monotonic_ns() - begin < 1000000)
+			continue;
+		begin = shunt_clock_monotonic_ns();
+		shunt_clock_cpu_refresh();
+		uint64_t refreshed = shunt_clock_cpu_ns();
+		assert_int_equal(clock_gettime(others, &time), 0);
+		uint64_t again = shunt_clock_cpu_ns();
+		assert_true(again - refreshed <= 2 * (shunt_clock_monotonic_ns() - begin));
+	}
+	spinning = 2;
+	pthread_join(other, NULL);
+	timer_delete(timer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +192,7 @@ int main(void)
 		cmocka_unit_test(conversion_is_linear_and_does_not_overflow),
 		cmocka_unit_test(cpu_time_grows_with_work),
 		cmocka_unit_test(cpu_time_is_fine_beside_a_cpu_timer),
+		cmocka_unit_test(cpu_time_of_others_is_fine_after_a_refresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
