@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: MIT
 """`lab export`: the records of a campaign as CSV, JSON Lines or SQLite.
 
-One writer: every format gets the same rows, one a run, from the same function. What a run did not
-report is an empty cell, an absent key, a NULL; never a zero. The JSON Lines and the SQLite table
-`records` carry the whole record as well.
+CSV is one flat row a run. JSON Lines is the whole record of each run, SQLite the same in long tables
+(export_sqlite.py). What a run did not report is an empty cell, an absent key or no row; never a zero.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import errno
 import json
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, TextIO
 
-from . import campaign
+from . import campaign, export_sqlite, units
 from .files import replacing
 
 FIRST = ("run_id", "experiment", "part", "point", "block", "repetition", "arm", "driver",
@@ -29,10 +27,19 @@ FIRST = ("run_id", "experiment", "part", "point", "block", "repetition", "arm", 
 def register(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "export", help="the records as CSV, JSON Lines or SQLite",
-        description="Write one row a run: its identity, parameters (param.*), slots (slot.*), "
-                    "metrics (metric.*), quantiles (series.*), counters (counter.*) and what the "
-                    "kernel says (usage.*). In CSV unless told otherwise, to stdout unless told "
-                    "otherwise.")
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="""\
+Write the runs of a campaign, as CSV to stdout by default.
+
+CSV has one row a run: its identity, parameters (param.*), settings of the
+backend (slot.*), metrics (metric.*), quantiles (series.*), counters
+(counter.*) and what the kernel counted (usage.*). A column's unit stands in
+brackets where the name does not say it: series.lateness.p99 [ns].
+
+JSON Lines has the whole record of each run.
+
+SQLite has a table for each kind of value, with a row a value:
+""" + export_sqlite.described())
     p.add_argument("campaign", metavar="CAMPAIGN", type=Path)
     p.add_argument("--csv", metavar="FILE", help="comma-separated values (- for stdout)")
     p.add_argument("--jsonl", metavar="FILE", help="JSON Lines (- for stdout)")
@@ -46,47 +53,61 @@ def command(args: argparse.Namespace) -> int:
     loaded = campaign.load_campaign(args.campaign)
     for problem in loaded.problems:
         print(f"left out: {problem}", file=sys.stderr)
-    records = loaded.records if args.all else loaded.ok()
-    rows = [row_of(loaded, r) for r in records]
-    columns = columns_of(rows)
+    runs = [(_said(loaded, r), r) for r in (loaded.records if args.all else loaded.ok())]
     if not (args.csv or args.jsonl or args.sqlite):
         args.csv = "-"
-    for target, writer in ((args.csv, write_csv), (args.jsonl, write_jsonl)):
+    for target, write in ((args.csv, write_csv), (args.jsonl, write_jsonl)):
         if target == "-":
-            writer(sys.stdout, columns, rows, records)
+            write(sys.stdout, runs)
         elif target:
-            _to_file(Path(target), lambda out: writer(out, columns, rows, records))
+            with replacing(Path(target)) as draft, \
+                    open(draft, "w", encoding="utf-8", newline="") as out:
+                write(out, runs)
     if args.sqlite:
-        write_sqlite(Path(args.sqlite), columns, rows, records)
+        with replacing(Path(args.sqlite)) as draft:
+            export_sqlite.write(draft, FIRST, runs)
     return 5 if loaded.problems else 0
 
 
-def row_of(loaded: campaign.Campaign, record: dict[str, Any]) -> dict[str, Any]:
-    """One flat row: names of columns to values; what is unknown is not in it."""
+def _said(loaded: campaign.Campaign, record: dict[str, Any]) -> dict[str, Any]:
+    """What a run is: the columns that every format has."""
     said, lab = record["identity"], record["lab"]
-    row = {"run_id": record["run_id"], "experiment": loaded.name, "part": lab["part"],
-           "point": lab["point"], "block": record["block"], "repetition": record["repetition"],
-           "arm": record["arm"], "driver": said["driver"], "backend": said["backend"],
-           "workload": said["workload"], "seed": said["seed"], "status": record["status"],
-           "reason": record["reason"], "machine_class": record["machine_class"],
-           "build_id": said.get("build_id", ""), "env_id": record["env_id"],
-           "started": record["times"].get("started", ""),
-           "elapsed_ns": int(record["times"].get("elapsed_ns", 0)),
-           "file": os.path.basename(lab["file"])}
-    row.update({f"param.{k}": _number(v) for k, v in said["params"].items()})
-    row.update({f"slot.{k}": v for k, v in said.get("composition", {}).items()})
+    return {"run_id": record["run_id"], "experiment": loaded.name, "part": lab["part"],
+            "point": lab["point"], "block": record["block"], "repetition": record["repetition"],
+            "arm": record["arm"], "driver": said["driver"], "backend": said["backend"],
+            "workload": said["workload"], "seed": said["seed"], "status": record["status"],
+            "reason": record["reason"], "machine_class": record["machine_class"],
+            "build_id": said.get("build_id", ""), "env_id": record["env_id"],
+            "started": record["times"].get("started", ""),
+            "elapsed_ns": int(record["times"].get("elapsed_ns", 0)),
+            "file": os.path.basename(lab["file"])}
+
+
+def row_of(run: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """One flat row: names of columns to values; what is unknown is not in it."""
+    row = dict(run)
+    identity = record["identity"]
+    for group, settings in (("param", identity["params"]),
+                            ("slot", identity.get("composition", {}))):
+        row.update({column(f"{group}.{k}", units.unit_of(k)): units.number(v)
+                    for k, v in settings.items()})
     for name, entry in record["metrics"].items():
-        row[f"metric.{name}"] = entry["value"]
+        row[column(f"metric.{name}", entry["unit"])] = units.number(entry["value"])
     for name, series in record["series"].items():
         row[f"series.{name}.count"] = series["count"]
-        row.update({f"series.{name}.{q}": v for q, v in series["quantiles"].items()})
-    row.update({f"counter.{k}": v for k, v in record["counters"].items()})
-    row.update({f"usage.{k}": v for k, v in record["usage"].items()})
+        for q, value in series["quantiles"].items():
+            unit, value = units.plain(series["unit"], value)
+            row[column(f"series.{name}.{q}", unit)] = value
+    row.update({f"counter.{k}": units.number(v) for k, v in record["counters"].items()})
+    row.update({f"usage.{k}": units.number(v) for k, v in record["usage"].items()})
     return row
 
 
-def _number(text: str) -> Any:
-    return int(text) if text.lstrip("-").isdigit() and len(text) < 19 else text
+def column(name: str, unit: str) -> str:
+    """A column's name with its unit, unless it has none or the name says it, as ns_per_switch does."""
+    said = unit in ("", "1") or unit in re.split("[._]", name) or \
+        unit == "1/s" and "_per_s" in name
+    return name if said else f"{name} [{unit}]"
 
 
 def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -94,72 +115,16 @@ def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
     return [*FIRST, *sorted(names - set(FIRST))]
 
 
-def write_csv(out: Any, columns: list[str], rows: list[dict[str, Any]], _: Any) -> None:
-    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+def write_csv(out: TextIO, runs: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    rows = [row_of(run, record) for run, record in runs]
+    writer = csv.DictWriter(out, columns_of(rows), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
 
 
-def write_jsonl(out: Any, columns: list[str], rows: list[dict[str, Any]],
-                records: list[dict[str, Any]]) -> None:
-    for row, record in zip(rows, records):
+def write_jsonl(out: TextIO, runs: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    for run, record in runs:
         whole = {k: v for k, v in record.items() if k != "lab"}
-        out.write(json.dumps({**row, "record": whole}, ensure_ascii=False) + "\n")
-
-
-def write_sqlite(path: Path, columns: list[str], rows: list[dict[str, Any]],
-                 records: list[dict[str, Any]]) -> None:
-    import sqlite3
-    with replacing(path) as draft:
-        draft.write_bytes(b"")      # says why it cannot be written better than the library does
-        try:
-            with contextlib.closing(sqlite3.connect(draft)) as db, db:
-                _fill(db, columns, rows, records)
-        except sqlite3.Error as e:
-            raise OSError(errno.EIO, str(e)) from None
-
-
-def _fill(db: Any, columns: list[str], rows: list[dict[str, Any]],
-          records: list[dict[str, Any]]) -> None:
-    quoted = ", ".join(f'"{c}"' for c in columns)
-    db.execute(f"CREATE TABLE runs ({quoted})")
-    marks = ", ".join("?" * len(columns))
-    db.executemany(f"INSERT INTO runs VALUES ({marks})",
-                   ([_cell(row.get(c)) for c in columns] for row in rows))
-    db.execute("CREATE TABLE metrics (run_id, name, value, unit, better)")
-    db.execute("CREATE TABLE iterations (run_id, number, wall_ns, cpu_ns, ops)")
-    db.execute("CREATE TABLE buckets (run_id, series, digits, bucket, count)")
-    db.execute("CREATE TABLE checks (run_id, name, expected, actual, ok)")
-    db.execute("CREATE TABLE records (run_id, json)")
-    for r in records:
-        _fill_one(db, r)
-
-
-def _fill_one(db: Any, r: dict[str, Any]) -> None:
-    run = r["run_id"]
-    db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)",
-                   [(run, name, _cell(m["value"]), m["unit"], m["better"])
-                    for name, m in r["metrics"].items()])
-    db.executemany("INSERT INTO iterations VALUES (?, ?, ?, ?, ?)",
-                   [(run, i, _cell(it.get("wall_ns")), _cell(it.get("cpu_ns")),
-                     _cell(it.get("ops"))) for i, it in enumerate(r["iterations"], 1)])
-    db.executemany("INSERT INTO buckets VALUES (?, ?, ?, ?, ?)",
-                   [(run, name, s["digits"], i, n) for name, s in r["series"].items()
-                    for i, n in s["buckets"]])
-    db.executemany("INSERT INTO checks VALUES (?, ?, ?, ?, ?)",
-                   [(run, c["name"], c["expected"], c["actual"], int(c["ok"]))
-                    for c in r["checks"]])
-    whole = {k: v for k, v in r.items() if k != "lab"}
-    db.execute("INSERT INTO records VALUES (?, ?)", (run, json.dumps(whole, ensure_ascii=False)))
-
-
-def _cell(value: Any) -> Any:
-    """SQLite's integers have 64 bits; beyond them the decimal text is kept."""
-    if isinstance(value, int) and not -2 ** 63 <= value < 2 ** 63:
-        return str(value)
-    return value
-
-
-def _to_file(path: Path, write: Any) -> None:
-    with replacing(path) as draft, open(draft, "w", encoding="utf-8", newline="") as out:
-        write(out)
+        lab = {k: run[k] for k in ("experiment", "part", "point", "file")}
+        out.write(json.dumps({**whole, "lab": lab}, ensure_ascii=False,
+                             separators=(",", ":")) + "\n")

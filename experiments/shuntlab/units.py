@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from typing import Any
 
 _DURATION = {"ns": 1, "us": 10 ** 3, "ms": 10 ** 6, "s": 10 ** 9, "\N{MICRO SIGN}s": 10 ** 3}
 _COUNT = {"": 1, "k": 10 ** 3, "M": 10 ** 6, "G": 10 ** 9, "K": 10 ** 3}
@@ -12,6 +13,7 @@ _SIZE = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "K": 1 << 10, "B": 1,
          **{f"{prefix}{end}": 1 << power for prefix, power in
             (("k", 10), ("K", 10), ("M", 20), ("G", 30)) for end in ("B", "iB")}}
 _NUMBER = re.compile(r"(-?(?:\d+\.?\d*|\.\d+))([A-Za-z\N{MICRO SIGN}]*)", re.ASCII)
+_DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[-+]?\d+)?", re.ASCII)
 
 
 def _scaled(text: str, table: dict[str, int]) -> int | None:
@@ -62,6 +64,23 @@ def kind_of(name: str) -> str:
     """What a parameter or a setting is: "duration", "size" or "count"."""
     name = name.removeprefix("backend.")
     return "duration" if name in DURATIONS else "size" if name in SIZES else "count"
+
+
+def unit_of(name: str) -> str:
+    """The base unit in which records hold a parameter or a setting; "" where it has none."""
+    return {"duration": "ns", "size": "bytes"}.get(kind_of(name), "")
+
+
+def plain(unit: str, value: int) -> tuple[str, int | float]:
+    """A series' unit and a value of it for readers: thousandths, the unit "1/1000", become a ratio."""
+    return ("1", value / 1000) if unit == "1/1000" else (unit, value)
+
+
+def number(value: Any) -> Any:
+    """The number that a record wrote as a decimal text; anything else as it is."""
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        return value
+    return float(value) if "." in value or "e" in value else int(value)
 
 
 def notation(name: str, value: str) -> str:

@@ -112,7 +112,8 @@ def record_of(words, plain, o, env):
                                 "digits": digits,
                                 "buckets": [[5, 2], [2048 if digits == 3 else 640, 1]],
                                 "quantiles": {"p50": 5}}},
-        "counters": {"switches": 100000, "cpus": len(os.sched_getaffinity(0))},
+        "counters": {"switches": 100000, "cpus": len(os.sched_getaffinity(0)),
+                     **{f"worker{i}.switches": i for i in range(int(os.environ.get("FAKE_WORKERS", 0)))}},
         "checks": [{"name": "switches", "expected": "1", "actual": "1", "ok": True}],
         "argv": words, "times": {"started": utc(), "finished": utc(), "elapsed_ns": 1},
         "interference": {"before": {"load1": 0.1}, "after": {}}, "env_id": env["env_id"]}

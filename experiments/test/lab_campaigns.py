@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -802,37 +801,6 @@ class Digits(Lab):
         self.assertIn("--digits 2", command)
         done = self.lab("run", self.experiment(), "--out", self.out, code=2)
         self.assertIn("another plan", done.stderr)
-
-    def test_an_export_says_how_many(self):
-        self.lab("run", self.experiment("asm", n=1, more="digits = 2\n"), "--out", self.out)
-        base = self.root / "x.db"
-        self.lab("export", self.out, "--sqlite", base)
-        db = sqlite3.connect(base)
-        self.addCleanup(db.close)
-        rows = db.execute("SELECT DISTINCT digits, bucket, count FROM buckets").fetchall()
-        self.assertEqual(sorted(rows), [(2, 5, 2), (2, 640, 1)])
-
-
-class Exports(Lab):
-    def test_the_three_formats_agree(self):
-        self.lab("run", self.experiment("asm fail", n=1), "--out", self.out, code=3)
-        csv_text = self.lab("export", self.out).stdout.splitlines()
-        lines = self.lab("export", self.out, "--jsonl", "-").stdout.splitlines()
-        base = self.root / "x.db"
-        self.lab("export", self.out, "--sqlite", base)
-        self.assertEqual((len(csv_text) - 1, len(lines)), (4, 4))
-        db = sqlite3.connect(base)
-        self.addCleanup(db.close)
-        rows = db.execute('SELECT run_id, "metric.ns_per_switch" FROM runs').fetchall()
-        said = {(r := json.loads(line))["run_id"]: r["metric.ns_per_switch"] for line in lines}
-        self.assertEqual(dict(rows), said)
-        column = csv_text[0].split(",").index("run_id")
-        self.assertEqual({line.split(",")[column] for line in csv_text[1:] if '"' not in line}
-                         - set(said), set())
-        everything = self.lab("export", self.out, "--all", "--jsonl", "-").stdout.splitlines()
-        failed = [json.loads(line) for line in everything if '"failed"' in line]
-        self.assertEqual(len(failed), 2)
-        self.assertNotIn("metric.wall_ns", failed[0])
 
 
 class Locks(unittest.TestCase):

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+# What the lab writes for others is whole, goes where it was told to, and reads the same in each format.
+"""Tests of export.py, export_sqlite.py and files.py."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import sqlite3
+import stat
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+from lab_campaigns import Lab
+
+from shuntlab import export, export_sqlite, units
+from shuntlab.files import replacing
+
+
+class Exports(Lab):
+    def database(self, *words, **environment) -> sqlite3.Connection:
+        base = self.root / "x.db"
+        self.lab("export", self.out, "--sqlite", base, *words, **environment)
+        db = sqlite3.connect(base)
+        self.addCleanup(db.close)
+        return db
+
+    def test_the_three_formats_agree(self):
+        self.lab("run", self.experiment("asm fail", n=1), "--out", self.out, code=3)
+        rows = list(csv.DictReader(self.lab("export", self.out).stdout.splitlines()))
+        lines = [json.loads(line) for line in
+                 self.lab("export", self.out, "--jsonl", "-").stdout.splitlines()]
+        in_csv = {r["run_id"]: float(r["metric.ns_per_switch"]) for r in rows}
+        self.assertEqual(len(in_csv), 4)
+        self.assertEqual(in_csv, {r["run_id"]: r["metrics"]["ns_per_switch"]["value"] for r in lines})
+        self.assertEqual(in_csv, dict(self.database().execute(
+            "SELECT run_id, value FROM runs JOIN metrics USING (run) WHERE name = 'ns_per_switch'")))
+        self.assertEqual({r["file"] for r in rows}, {r["lab"]["file"] for r in lines})
+        everything = self.lab("export", self.out, "--all", "--jsonl", "-").stdout.splitlines()
+        failed = [r for r in map(json.loads, everything) if r["status"] == "failed"]
+        self.assertEqual([r["metrics"] for r in failed], [{}, {}])
+
+    def test_a_unit_stands_in_the_header_once(self):
+        self.lab("run", self.experiment("asm", n=1), "--out", self.out)
+        header = self.lab("export", self.out).stdout.splitlines()[0].split(",")
+        for name in ("metric.ns_per_switch", "metric.wall_ns", "metric.ops_per_s",
+                     "series.lateness.p50 [ns]", "param.tasks"):
+            self.assertIn(name, header)
+
+    def test_ratios_have_one_unit_and_numbers_are_numbers(self):
+        series = {"unit": "1/1000", "count": 1, "min": 1831, "max": 1831, "sum": 1831, "digits": 3,
+                  "buckets": [[1831, 1]], "quantiles": {"p50": 1831}}
+        record = {"identity": {"params": {"load": "1.2", "mean": "50000", "input": "0x1f"}},
+                  "metrics": {"slowdown_p50": {"value": 1.831, "unit": "1", "better": "lower"}},
+                  "series": {"slowdown": series}, "counters": {}, "usage": {}, "iterations": [],
+                  "checks": []}
+        row = export.row_of({"run_id": "a"}, record)
+        self.assertEqual(row, {"run_id": "a", "param.load": 1.2, "param.mean [ns]": 50000,
+                               "param.input": "0x1f", "metric.slowdown_p50": 1.831,
+                               "series.slowdown.count": 1, "series.slowdown.p50": 1.831})
+        with tempfile.TemporaryDirectory() as folder:
+            export_sqlite.write(Path(folder) / "x.db", ["run_id"], [({"run_id": "a"}, record)])
+            with contextlib.closing(sqlite3.connect(Path(folder) / "x.db")) as db:
+                self.assertEqual(db.execute("SELECT low, high, unit FROM buckets JOIN series "
+                                            "USING (series)").fetchall(), [(1.831, 1.831, "1")])
+                self.assertEqual(db.execute("SELECT value, unit FROM settings WHERE name = 'mean'")
+                                 .fetchall(), [(50000, "ns")])
+        self.assertEqual([units.number(t) for t in ("007", "-3", "1e-3", "1.", "nan", 5)],
+                         ["007", -3, 0.001, "1.", "nan", 5])
+
+    def test_a_run_of_256_workers_has_room(self):
+        self.lab("run", self.experiment("asm", n=1), "--out", self.out, FAKE_WORKERS=2100)
+        self.assertEqual(self.database().execute(
+            "SELECT count(*) FROM counters WHERE name LIKE 'worker%'").fetchone(), (4200,))
+
+    def test_buckets_have_bounds_and_digits(self):
+        self.lab("run", self.experiment("asm", n=1, more="digits = 2\n"), "--out", self.out)
+        rows = self.database().execute("SELECT DISTINCT digits, low, high, b.count FROM buckets b "
+                                       "JOIN series USING (series)").fetchall()
+        self.assertEqual(sorted(rows), [(2, 5, 5, 2), (2, 2048, 2063, 1)])
+
+
+class Replacing(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        self.file = self.root / "file"
+
+    def write(self, file: Path, text: str = "new") -> None:
+        with replacing(file) as draft:
+            draft.write_text(text)
+
+    def test_a_file_is_replaced_and_keeps_its_mode(self):
+        self.file.write_text("old")
+        self.file.chmod(0o640)
+        before = self.file.stat().st_ino
+        self.write(self.file)
+        after = self.file.stat()
+        self.assertEqual((self.file.read_text(), stat.S_IMODE(after.st_mode)), ("new", 0o640))
+        self.assertNotEqual(after.st_ino, before)
+
+    def test_symlinks_stay_and_what_they_name_is_written(self):
+        (self.root / "place").mkdir()
+        link, other = self.root / "link", self.root / "other"
+        link.symlink_to("other")
+        other.symlink_to("place/file")
+        for text in ("first", "second"):        # dangling, then not
+            self.write(link, text)
+            self.assertEqual((self.root / "place" / "file").read_text(), text)
+        self.assertTrue(link.is_symlink() and other.is_symlink())
+
+    def test_devices_and_pipes_are_written_into(self):
+        pipe = self.root / "pipe"
+        os.mkfifo(pipe)
+        got: list[str] = []
+        reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+        reader.start()
+        self.write(pipe)
+        reader.join()
+        self.assertEqual(got, ["new"])
+        self.assertTrue(pipe.is_fifo())
+        ours, theirs = os.openpty()     # no other device: one that is replaced is lost to the machine
+        self.write(Path(os.ttyname(theirs)))
+        self.assertEqual(os.read(ours, 3), b"new")
+        os.close(ours), os.close(theirs)
+
+    def test_an_open_descriptor_is_written_into(self):
+        with open(self.file, "w+") as out:
+            self.write(Path(f"/dev/fd/{out.fileno()}"))
+            self.assertEqual(out.read(), "new")
+
+    def test_a_draft_that_fails_leaves_the_old(self):
+        self.file.write_text("old")
+        with self.assertRaises(KeyError), replacing(self.file) as draft:
+            draft.write_text("half")
+            raise KeyError
+        self.assertEqual([(p.name, p.read_text()) for p in self.root.iterdir()], [("file", "old")])
+
+    def test_an_error_names_the_file_that_was_asked_for(self):
+        for file in (self.root / "missing" / "file", self.root):
+            with self.assertRaises(OSError) as caught:
+                self.write(file)
+            self.assertEqual(caught.exception.filename, str(file))
+
+    @unittest.skipIf(os.geteuid() == 0, "root may write to every file")
+    def test_a_file_that_may_not_be_written_to_stays(self):
+        self.file.write_text("old")
+        self.file.chmod(0o400)
+        with self.assertRaises(PermissionError):
+            self.write(self.file)
+        self.assertEqual(self.file.read_text(), "old")
+
+
+if __name__ == "__main__":
+    unittest.main()
