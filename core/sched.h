@@ -157,9 +157,10 @@ struct shunt_waiters { /* private */
 	int lock; /* [waiters:lock] */
 };
 
+/* One whose owner has ended stays locked. */
 struct shunt_mutex {
 	struct shunt_waiters waiters;
-	struct shunt_task *owner;
+	struct shunt_handle owner; /* its task is NULL: free */
 };
 /* 0; -EDEADLK when the caller owns it already. */
 int shunt_mutex_lock(struct shunt_mutex *mutex);

@@ -119,6 +119,37 @@ static void *a_mutex_is_handed_over_in_order(void *arg)
 	return arg;
 }
 
+static void *lock_and_end(void *arg)
+{
+	EXPECT_INT(0, shunt_mutex_lock(&mutex));
+	return arg;
+}
+
+static void *is_not_the_owner(void *arg)
+{
+	struct shunt_condition condition = {.waiters = {NULL, NULL, 0}};
+	EXPECT(!shunt_mutex_try_lock(&mutex));
+	EXPECT_INT(-ETIMEDOUT, shunt_mutex_lock_until(&mutex, 0));
+	EXPECT_INT(-EPERM, shunt_condition_wait_until(&condition, &mutex, 0));
+	EXPECT_INT(-EPERM, shunt_mutex_unlock(&mutex));
+	return arg;
+}
+
+static void *an_ended_owner_stays_the_owner(void *arg)
+{
+	struct shunt_handle owner, next = {NULL, 0};
+	memset(&mutex, 0, sizeof(mutex));
+	EXPECT_INT(0, shunt_spawn(&owner, lock_and_end, &mutex, NULL));
+	EXPECT_INT(0, shunt_join(owner, NULL));
+	for (int i = 0; i < 100 && next.task != owner.task; i++) {
+		EXPECT_INT(0, shunt_spawn(&next, is_not_the_owner, &mutex, NULL));
+		EXPECT_INT(0, shunt_join(next, NULL));
+	}
+	/* Of several workers the one that has the descriptor may not be the one that spawns. */
+	EXPECT(next.task == owner.task || under_test.sched->worker_count > 1);
+	return arg;
+}
+
 /* ---- semaphore -------------------------------------------------------------------------------- */
 
 static struct shunt_semaphore semaphore;
@@ -434,6 +465,7 @@ static void *stale_wakes_break_nothing(void *arg)
 const struct clause conformance_sync[] = {
 	CLAUSE("a mutex excludes", BLOCKS, a_mutex_excludes),
 	CLAUSE("a mutex has an owner", TIMES, a_mutex_has_an_owner),
+	CLAUSE("an ended owner stays the owner", TIMES, an_ended_owner_stays_the_owner),
 	CLAUSE("a mutex is handed over in order", TIMES, a_mutex_is_handed_over_in_order),
 	CLAUSE("a semaphore counts", TIMES, a_semaphore_counts),
 	CLAUSE("a semaphore wakes in order", TIMES, a_semaphore_wakes_in_order),

@@ -9,7 +9,7 @@ int shunt_condition_wait_until(struct shunt_condition *condition, struct shunt_m
 	int64_t deadline_ns)
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
-	if (mutex->owner != ctx->current)
+	if (!shunt_mutex_is_own(mutex, ctx))
 		return -EPERM;
 	shunt_spin_lock(&condition->waiters.lock, ctx->many);
 	shunt_waiters_join(&condition->waiters, ctx, SHUNT_WAIT_CONDITION);

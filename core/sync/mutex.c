@@ -5,14 +5,20 @@
  */
 #include "core/sync/waiters.h"
 
+/* Makes the task the owner; NULL: nobody. */
+static inline void give_to(struct shunt_mutex *mutex, struct shunt_task *task)
+{
+	mutex->owner = (struct shunt_handle){task, task ? shunt_task_generation(task) : 0};
+}
+
 /* 0: owned now. 1: joined the waiters, must block. -EDEADLK: owned already. */
 static inline int own_or_join(struct shunt_mutex *mutex, struct shunt_ctx *ctx)
 {
 	int rc = 0;
 	shunt_spin_lock(&mutex->waiters.lock, ctx->many);
-	if (!mutex->owner) {
-		mutex->owner = ctx->current;
-	} else if (mutex->owner == ctx->current) {
+	if (!mutex->owner.task) {
+		give_to(mutex, ctx->current);
+	} else if (shunt_mutex_is_own(mutex, ctx)) {
 		rc = -EDEADLK;
 	} else {
 		shunt_waiters_join(&mutex->waiters, ctx, SHUNT_WAIT_MUTEX);
@@ -42,9 +48,9 @@ bool shunt_mutex_try_lock(struct shunt_mutex *mutex)
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
 	shunt_spin_lock(&mutex->waiters.lock, ctx->many);
-	bool taken = !mutex->owner;
+	bool taken = !mutex->owner.task;
 	if (taken)
-		mutex->owner = ctx->current;
+		give_to(mutex, ctx->current);
 	shunt_spin_unlock(&mutex->waiters.lock, ctx->many);
 	return taken;
 }
@@ -55,9 +61,9 @@ int shunt_mutex_unlock(struct shunt_mutex *mutex)
 	struct shunt_granted granted = {NULL, NULL};
 	int rc = -EPERM;
 	shunt_spin_lock(&mutex->waiters.lock, ctx->many);
-	if (mutex->owner == ctx->current) {
+	if (shunt_mutex_is_own(mutex, ctx)) {
 		granted = shunt_waiters_claim(&mutex->waiters, ctx->many, false, NULL, 0);
-		mutex->owner = granted.task;
+		give_to(mutex, granted.task);
 		rc = 0;
 	}
 	shunt_spin_unlock(&mutex->waiters.lock, ctx->many);

@@ -79,6 +79,14 @@ static inline bool shunt_waiter_claim(struct shunt_task *task, bool many)
 	return shunt_task_claim(task, task->wait_ticket, 0, many) == SHUNT_CLAIM_MINE;
 }
 
+/* Does the running task own it? A descriptor alone may be the next task's by now. Context: task; its
+ * own answer cannot change under it, so no lock is needed. */
+static inline bool shunt_mutex_is_own(const struct shunt_mutex *mutex, const struct shunt_ctx *ctx)
+{
+	return mutex->owner.task == ctx->current &&
+	       mutex->owner.generation == shunt_task_generation(ctx->current);
+}
+
 /* One waiter that was claimed, for shunt_grant once the caller has unlocked. */
 struct shunt_granted {
 	struct shunt_task *task; /* NULL: nobody waits */

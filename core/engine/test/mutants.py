@@ -221,8 +221,11 @@ MUTANTS = [
            "lifo_slot", ""),
     # ---- sync objects and joins
     Mutant("a mutex that is handed over is free meanwhile", "core/sync/mutex.c",
-           "mutex->owner = granted.task;", "mutex->owner = NULL;",
+           "give_to(mutex, granted.task);", "give_to(mutex, NULL);",
            "torture_sync", "asm:workers=2,policy=shared"),
+    Mutant("a mutex knows its owner by the descriptor alone", "core/sync/waiters.h",
+           "mutex->owner.generation == shunt_task_generation(ctx->current)", "true",
+           "conformance", "", ("core/sync/mutex.c", "core/sync/condition.c")),
     Mutant("a receiver that makes room lets no sender in", "core/sync/channel.c",
            "if (granted->task)\n\t\t\tring_put(channel, granted->value);",
            "if (granted->task) {\n\t\t\tring_put(channel, granted->value);"

@@ -211,7 +211,7 @@ static void torture_mutex(struct shunt_rng *rng)
 	for (int i = 0; i < LOCKERS + 2; i++)
 		assert_int_equal(shunt_join(task[i], NULL), 0);
 	assert_int_equal(second, wanted);
-	assert_null(mutex.owner);
+	assert_null(mutex.owner.task);
 	assert_null(mutex.waiters.head);
 	assert_null(changed.waiters.head);
 }
