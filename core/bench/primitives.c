@@ -152,7 +152,7 @@ static double wake_park_body(uint64_t operations, uint64_t *made)
 
 static double mutex_body(uint64_t operations, uint64_t *made)
 {
-	struct shunt_mutex mutex = {.owner = NULL};
+	struct shunt_mutex mutex = {.owner = {NULL, 0}};
 	int64_t start = shunt_now_ns();
 	for (; *made < operations; ++*made) {
 		shunt_mutex_lock(&mutex);
@@ -242,9 +242,13 @@ struct timing {
 static void *root(void *arg)
 {
 	struct timing *timing = arg;
+	shunt_clock_cpu_refresh();
 	uint64_t before = shunt_clock_cpu_ns();
 	timing->ns = timing->point->primitive->body(timing->operations, &timing->made);
-	timing->cpu_ns = shunt_clock_cpu_ns() - before;
+	uint64_t own = shunt_clock_thread_cpu_ns();
+	shunt_clock_cpu_refresh();
+	own = shunt_clock_thread_cpu_ns() - own; /* what the refresh took */
+	timing->cpu_ns = shunt_clock_cpu_ns() - own - before;
 	return NULL;
 }
 

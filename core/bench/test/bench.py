@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,39 @@ class Bench(unittest.TestCase):
         done = bench(f"--benchmark_filter={name}", "--benchmark_format=json", preexec_fn=few_files)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertTrue(json.loads(done.stdout)["benchmarks"][0]["error_occurred"])
+
+    def test_processor_time_is_of_what_was_timed(self) -> None:
+        """On one worker, which never waits: at most the wall time, and more than the loop around nothing."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "out.json"
+            done = bench("--benchmark_filter=^(yield|swap)/ucontext/", SHORT, "--benchmark_repetitions=3",
+                         "--benchmark_format=json", f"--benchmark_out={file}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            results = json.loads(done.stdout)["benchmarks"]
+            for of_file, shown in zip(json.loads(file.read_text())["benchmarks"], results):
+                self.assertEqual(of_file["cpu_time"], shown["cpu_time"], shown["name"])
+        for name in sorted({r["run_name"] for r in results}):
+            each = [r for r in results if r["run_name"] == name and r["run_type"] == "iteration"]
+            for result in each:
+                self.assertGreater(result["cpu_time"], 5, result)
+                self.assertLess(result["cpu_time"], 1.1 * result["real_time"] + 5, result)
+            times = [r["cpu_time"] for r in each]
+            kinds = {"mean": statistics.mean(times), "median": statistics.median(times),
+                     "stddev": statistics.stdev(times),
+                     "cv": statistics.stdev(times) / statistics.mean(times)}
+            for result in results:
+                if result["run_name"] == name and result["run_type"] == "aggregate":
+                    self.assertAlmostEqual(result["cpu_time"] / kinds[result["aggregate_name"]], 1, 6, result)
+
+    def test_output_that_cannot_be_written_fails(self) -> None:
+        one = ("--benchmark_filter=^swap/ucontext/", SHORT)
+        done = bench(*one, "--benchmark_out=/dev/full")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("could not be written", done.stderr)
+        for more in (one, ("--benchmark_list_tests",), ("--help",)):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([BENCH, *more], stdout=full, stderr=subprocess.DEVNULL, timeout=120)
+            self.assertEqual(done.returncode, 3, more)
 
     def test_each_result_is_shown_when_it_is_there(self) -> None:
         """Ended at the first result it has not shown them all, unless this process had to wait for long."""
@@ -146,6 +180,14 @@ class Records(unittest.TestCase):
         self.record("^yield/asm:wait=epoll/", code=1, preexec_fn=few_files)
         record = records.load_record(self.place / "yield.asm-wait-epoll.json")
         self.assertEqual((record["status"], record["metrics"]), ("failed", {}))
+
+    def test_aggregates_alone_are_recorded_too(self) -> None:
+        for flag in ("report", "display"):
+            self.place = Path(self.folder.name) / flag
+            self.record("^swap/ucontext/", "--benchmark_repetitions=3",
+                        f"--benchmark_{flag}_aggregates_only=true")
+            record = records.load_record(self.place / "swap.ucontext.json")
+            self.assertEqual(len(record["iterations"]), 3)
 
     def test_nothing_is_replaced(self) -> None:
         self.record("^swap/ucontext/")
