@@ -2,14 +2,15 @@
 /*
  * shunt: one program for the user.
  *
- * Finds the command and runs it; then makes sure that all it printed has arrived, because a report
- * that was cut off by a full disk or a closed pipe must not look like success.
+ * Finds the command and runs it; then makes sure that all it printed has arrived: a report that a full
+ * disk cut off must not look like success. A reader that has left, `| head`, is no fault of anybody.
  */
 #include "core/cli/cli.h"
 
 #include "core/build_info.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -104,14 +105,24 @@ static int dispatch(int argc, char **argv)
 	return command->run(command, argc - 1, argv + 1);
 }
 
+/* Is standard output a pipe whose reader has left? errno may be that of a later call. */
+static bool reader_has_left(void)
+{
+	struct pollfd out = {.fd = 1, .events = POLLOUT};
+
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 int main(int argc, char **argv)
 {
-	/* A closed pipe is an error to report, not a death. */
+	/* A reader that leaves must not end a run whose record is not yet written. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* beyond ulimit -f a write fails: EFBIG */
 	int status = dispatch(argc, argv);
 
 	if (fflush(stdout) != 0 || ferror(stdout)) {
+		if (reader_has_left())
+			return status ? status : CLI_SIGNAL + SIGPIPE;
 		fprintf(stderr, "shunt: standard output: %s\n",
 			errno ? strerror(errno) : "cannot be written");
 		return status ? status : CLI_RUN_FAILED;

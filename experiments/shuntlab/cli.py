@@ -4,7 +4,7 @@
 A module is imported only when its command is asked for: planning and running need nothing beyond
 the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a claim is refuted, 2
 usage, 3 some runs failed, 4 the environment refused, 5 data corrupt, 130 or 143 interrupted and
-resumable.
+resumable, 141 the reader of its output has left.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -133,9 +134,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         return _main(words)
     except BrokenPipeError:
-        # The reader of our stdout has gone; what we had to say is not wanted any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)     # what is still buffered is not wanted
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 130
 

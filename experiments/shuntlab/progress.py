@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Progress on a terminal: what runs now, how far it is, and when it will be done.
+"""Progress: what runs now, how far it is, and when it will be done.
 
-Anywhere else nothing is drawn: a log gets the first and the last line and each failure once. The
-estimate is the mean time of the runs of the same kind so far, and of all runs for kinds not seen.
+On a terminal it is one line, drawn anew for each run. A log gets a line a minute, and each failure
+once. The estimate is the mean time of the runs of the same kind so far, and of all runs for kinds not
+seen.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from typing import Any, TextIO
 
 from .units import show_span
+
+
+LOG_EVERY_S = 60.0
 
 
 def kind_of(point: dict[str, Any], arm: str) -> str:
@@ -29,6 +34,8 @@ class Progress:
         self.waiting: dict[str, int] = {}
         self.seen: set[str] = set()
         self.line_open = False
+        self.running = ""
+        self.logged = time.monotonic()
 
     def start(self, ahead: list[str], before: int) -> None:
         """`ahead` names the kind (point and arm) of every run to come."""
@@ -44,8 +51,15 @@ class Progress:
         self.waiting[kind] = self.waiting.get(kind, 0) + 1
 
     def begin(self, block: dict[str, Any], point: dict[str, Any], arm: str) -> None:
+        self.running = f"{block['id']}  {arm}  {point['id']}"
         if self.drawn:
-            self.draw(f"{block['id']}  {arm}  {point['id']}")
+            self.draw()
+
+    def tick(self) -> None:
+        """Called now and then, also while a run takes long: says in a log that it is alive."""
+        if not self.drawn and not self.quiet and time.monotonic() - self.logged >= LOG_EVERY_S:
+            self.logged = time.monotonic()
+            self.say(self.state())
 
     def end(self, block: dict[str, Any], point: dict[str, Any], arm: str, status: str,
             reason: str, elapsed_s: float) -> None:
@@ -53,6 +67,7 @@ class Progress:
         kind = kind_of(point, arm)
         self.waiting[kind] = self.waiting.get(kind, 1) - 1
         self.spent.setdefault(kind, []).append(elapsed_s)
+        self.tick()
         if self.quiet:
             return
         if status not in ("ok", "skipped") and f"{kind}{reason}" not in self.seen:
@@ -71,13 +86,15 @@ class Progress:
         means = {kind: sum(many) / len(many) for kind, many in self.spent.items()}
         return sum(n * means.get(kind, usual) for kind, n in self.waiting.items())
 
-    def draw(self, what: str) -> None:
+    def state(self) -> str:
         left = self.left_s()
         when = f"{show_span(left)} left" if left is not None else "estimating"
         share = 100 * self.finished // self.total if self.total else 100
-        text = f"{share:3d} %  {self.finished}/{self.total}  {when}  {what}"
+        return f"{share:3d} %  {self.finished}/{self.total}  {when}  {self.running}"
+
+    def draw(self) -> None:
         width = shutil.get_terminal_size().columns - 1
-        self.out.write("\r\x1b[K" + text[:width])
+        self.out.write("\r\x1b[K" + self.state()[:width])
         self.out.flush()
         self.line_open = True
 

@@ -260,7 +260,12 @@ class Runner:
             process.run([*self.command(block, arm), "--iters", "1", "--trace", str(file),
                          "--record", str(record)], self.options.cpus,
                         planning.timeout_of(self.plan, self.points[block["point"]]), self.stop,
-                        lock.refresh)
+                        lambda: self.alive(lock))
+
+    def alive(self, lock: Lock) -> None:
+        """Called now and then while a run takes long."""
+        lock.refresh()
+        self.progress.tick()
 
     # -- a run --
 
@@ -279,7 +284,7 @@ class Runner:
         self.progress.begin(block, point, arm)
         started = journal.utc()
         outcome = process.run(command, self.options.cpus, planning.timeout_of(self.plan, point),
-                              self.stop, lock.refresh)
+                              self.stop, lambda: self.alive(lock))
         record, source = self.result(file, block, arm, outcome, command, started)
         if record is None:
             return      # stopped before it had anything to say

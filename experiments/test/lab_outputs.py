@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: MIT
 # What the lab writes for others is whole, goes where it was told to, and reads the same in each format.
-"""Tests of export.py, export_sqlite.py and files.py."""
+"""Tests of export.py, export_sqlite.py, files.py, progress.py and of the lab's standard output."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 import sqlite3
 import stat
-import sys
+import subprocess
 import tempfile
 import threading
 import unittest
 from pathlib import Path
 
-from lab_campaigns import Lab
+from lab_campaigns import LAB, Lab
 
-from shuntlab import export, export_sqlite, units
+from shuntlab import export, export_sqlite, progress, units
 from shuntlab.files import replacing
 
 
@@ -83,6 +84,33 @@ class Exports(Lab):
         rows = self.database().execute("SELECT DISTINCT digits, low, high, b.count FROM buckets b "
                                        "JOIN series USING (series)").fetchall()
         self.assertEqual(sorted(rows), [(2, 5, 5, 2), (2, 2048, 2063, 1)])
+
+
+class Streams(Lab):
+    def test_a_reader_that_leaves_ends_it_quietly(self):
+        self.lab("run", self.experiment("asm", n=1), "--out", self.out)
+        for words in (("export", self.out), ("status", self.out), ("list",)):
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = subprocess.run([str(LAB), *map(str, words)], stdout=writer, text=True,
+                                  stderr=subprocess.PIPE, env=self.environment())
+            os.close(writer)
+            self.assertEqual((done.returncode, done.stderr), (141, ""), words)
+
+    def test_a_log_gets_a_line_a_minute(self):
+        log = io.StringIO()
+        shown = progress.Progress(log)
+        shown.start(["p asm"] * 3, 0)
+        shown.begin({"id": "b0001"}, {"id": "p"}, "asm")
+        shown.tick()
+        self.assertEqual(log.getvalue(), "3 runs to do\n")
+        shown.logged -= progress.LOG_EVERY_S
+        shown.tick()
+        shown.end({"id": "b0001"}, {"id": "p"}, "asm", "ok", "", 2.0)
+        shown.logged -= progress.LOG_EVERY_S
+        shown.end({"id": "b0002"}, {"id": "p"}, "asm", "ok", "", 2.0)
+        self.assertEqual(log.getvalue().splitlines()[1:], [
+            "  0 %  0/3  estimating  b0001  asm  p", " 66 %  2/3  2 s left  b0001  asm  p"])
 
 
 class Replacing(unittest.TestCase):

@@ -225,12 +225,14 @@ class StandardOutput(CommandTest):
         self.assertEqual(self.record(kept)["status"], "ok")
 
     def test_a_reader_that_left(self) -> None:
-        reader, writer = os.pipe()
-        os.close(reader)
-        called = self.call("list", stdout=writer)
-        os.close(writer)
-        self.assertEqual(called.status, 3)
-        self.assertIn("Broken pipe", called.err)
+        kept = self.folder / "kept.json"
+        for words in (("list",), ("help",), (*QUICK, "--record", str(kept)), (*QUICK, "--json")):
+            reader, writer = os.pipe()
+            os.close(reader)
+            called = self.call(*words, stdout=writer)
+            os.close(writer)
+            self.assertEqual((called.status, called.err), (141, ""), words)
+        self.assertEqual(self.record(kept)["status"], "ok")
 
 
 if __name__ == "__main__":
