@@ -206,4 +206,8 @@ def numeric(found: list[Cell]) -> bool:
 
 
 def logs(cell: Cell) -> np.ndarray:
-    return np.log(cell.values[cell.values > 0])
+    lost = int((cell.values <= 0).sum())
+    if lost:
+        raise FigureError(f"{cell.arm} at {cell.point.label}: {lost} of {cell.n} runs have a value of "
+                          "zero or below, and so no ratio")
+    return np.log(cell.values)

@@ -17,12 +17,14 @@ import math
 import _data
 import _figure
 import _style
-from shuntlab.analysis import Comparison, Section, analyse
-from shuntlab.compare import ratio_text, word
+from shuntlab.analysis import analyse
+from shuntlab.compare import ratio_text
+from shuntlab.effects import Section
 from shuntlab.points import matches
+from shuntlab.verdicts import Comparison, word_for
 
 WORDS = {"faster": "o", "slower": "s", "same": "D", "inconclusive": "^", "no verdict": "X",
-         "control": "|", "control missed": "X"}
+         "control": "|", "control unknown": "|", "control missed": "X"}
 
 
 def prepare(ctx: _data.Context) -> _figure.Drawing:
@@ -44,7 +46,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
             for s, c in entries]
     table = (["point", "arm", f"ratio to {report.baseline}", "p", "verdict"], [
         [f"{s.point.label} {s.metric}", c.arm, ratio_text(c),
-         "" if math.isnan(c.p_holm) else f"{c.p_holm:.2g}", word(c.verdict, s.unit, s.better)]
+         "" if math.isnan(c.p_holm) else f"{c.p_holm:.2g}", word_for(c.verdict, s.unit, s.better)]
         for s, c in entries])
     sentences = [f"Ratio of each arm to {report.baseline}, paired within blocks; the shaded band "
                  f"is the margin of {100 * report.rules.margin:g} % within which a difference does "

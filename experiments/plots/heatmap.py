@@ -23,8 +23,10 @@ import numpy as np
 import _data
 import _figure
 import _style
-from shuntlab.analysis import compare_paired, log_ratios, rules_of
+from shuntlab.analysis import rules_of
+from shuntlab.effects import compare_paired, log_ratios
 from shuntlab.points import value_of
+from shuntlab.verdicts import left_out_text
 
 
 @dataclass
@@ -91,10 +93,11 @@ def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> R
     if arm == baseline and n:
         return Ratio(panel, places[1], places[0], arm, n, 1.0, 1.0, 1.0)
     rules = rules_of(point.campaign)
-    d = log_ratios(point, arm, baseline, metric)
-    c = compare_paired(d, arm, baseline, False, rules)
+    c = compare_paired(log_ratios(point, arm, baseline, metric), arm, baseline, False, rules)
     if c is None:
         return None
+    if c.left_out:
+        raise _data.FigureError(f"{arm} at {point.label}: {left_out_text(c)}")
     return Ratio(panel, places[1], places[0], arm, c.pairs, math.exp(c.estimate), math.exp(c.low),
                  math.exp(c.high))
 

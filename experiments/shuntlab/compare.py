@@ -11,38 +11,33 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from . import stats
-from .analysis import Comparison, Report, Section, Summary, analyse
+from .analysis import Report, analyse
 from .campaign import CampaignError, load_campaign
+from .effects import Section, Summary
 from .points import plain, scale_for, series_of
+from .verdicts import Comparison, word_for
 
 # ---- the table ----------------------------------------------------------------------------------
 
 WIDTH = 80
-_TIME = ("ns", "us", "ms", "s", "1/s", "B/s")
-
-
-def word(v: stats.Verdict, unit: str, better: str) -> str:
-    """The verdict in the metric's own terms: memory is not faster."""
-    if v.word not in (stats.FASTER, stats.SLOWER) or (unit in _TIME and better != "none"):
-        return v.word
-    if better == "none":
-        return "lower" if v.word == stats.FASTER else "higher"
-    return "better" if v.word == stats.FASTER else "worse"
 
 
 def verdict_text(c: Comparison, s: Section) -> str:
-    text = word(c.verdict, s.unit, s.better)
+    text = word_for(c.verdict, s.unit, s.better)
     runs = c.verdict.runs
     return f"{text} ({runs if runs < 1000 else '>999'})" if runs else text
 
 
 def ratio_text(c: Comparison) -> str:
+    if math.isnan(c.estimate):
+        return "no ratio"
     ratio, low, high = (_ratio_number(x) for x in c.ratio)
     return ratio if math.isnan(c.low) else f"{ratio} [{low}, {high}]"
 
 
 def _ratio_number(x: float) -> str:
+    if math.isinf(x):
+        return "too large"
     if 0.1 <= x < 10:
         return f"{x:.3f}"
     return plain(x, 3).removeprefix("0") if x < 0.1 else plain(x, 3)
@@ -88,9 +83,22 @@ def section_lines(s: Section, report: Report) -> list[str]:
         if x.arm == report.baseline:
             cells[1] = "baseline"
         elif not c:
-            cells[1] = ", ".join(f"{n} {status}" for status, n in x.lost.items()) or "no pairs"
+            cells[1] = lost_text(x) or "no pairs"
         lines += _row(x.arm, cells)
+        why = [] if not c or s.missed else [c.verdict.reason]
+        lines += _reason(*why, lost_text(x) if c or x.arm == report.baseline else "")
     return lines
+
+
+def lost_text(x: Summary) -> str:
+    """How many runs of an arm have no value, by why: "3 runs invalid"."""
+    return ", ".join(f"{n} run{'s' * (n > 1)} {status}" for status, n in x.lost.items())
+
+
+def _reason(*texts: str) -> list[str]:
+    """What a row must add, on lines of their own below its verdict."""
+    return textwrap.wrap("; ".join(t for t in texts if t), WIDTH, initial_indent=" " * (_ARM + 1),
+                         subsequent_indent=" " * (_ARM + 1))
 
 
 def _row(name: str, cells: list[str]) -> list[str]:
@@ -109,8 +117,9 @@ def _row(name: str, cells: list[str]) -> list[str]:
 def across_lines(s: Section, report: Report) -> list[str]:
     lines = wrapped(f"{s.point.label}: {s.metric}, later over first")
     for c in s.comparisons:
-        lines += _row(c.arm, [f"n = {c.pairs}", ratio_text(c), p_text(c.p_holm),
-                              verdict_text(c, s)])
+        own = f"{c.arm} itself" if c.arm == report.baseline else c.arm
+        lines += _row(own, [f"n = {c.pairs}", ratio_text(c), p_text(c.p_holm), verdict_text(c, s)])
+        lines += _reason(c.verdict.reason) if c.is_control or not s.missed else []
     return lines
 
 
@@ -132,26 +141,37 @@ def table(report: Report) -> str:
             machine = here
         out += ["", *section_lines(s, report)]
     if report.across:
-        same = report.across[0].point.machine == report.sections[0].point.machine
-        out += ["", "== between the campaigns: " + (
-            "run against run, unpaired" if same else f"ratio to {report.baseline} against ratio")]
+        out += ["", f"== between the campaigns: ratio to {report.baseline} against ratio"]
         for s in report.across:
             out += ["", *across_lines(s, report)]
     return "\n".join(out + ["", *_footer(report)]) + "\n"
 
 
-def _footer(report: Report) -> list[str]:
+def family_text(report: Report) -> str:
+    """What the intervals and the p-values of a report are."""
     r = report.rules
-    lines = [f"Intervals hold {100 * (1 - r.alpha):g} %. p: that the ratio is within "
-             f"{100 * r.margin:g} % of 1, by Holm over {r.family} comparisons."]
+    return (f"Intervals have level {100 * (1 - r.alpha):g} %, each by itself. p: Holm-adjusted p-value over "
+            f"{r.family} comparisons{', claims among them' if report.claims else ''}; null "
+            f"hypothesis: ratio within {100 * r.margin:g} % of 1.")
+
+
+def runs_text(report: Report) -> str:
+    return (f"inconclusive (N): N runs of each arm would settle it with {100 * report.rules.power:g} % "
+            "power.")
+
+
+def _footer(report: Report) -> list[str]:
+    lines = [family_text(report)]
     if any(c.verdict.runs for s in report.sections for c in s.comparisons):
-        lines.append("inconclusive (N): N runs of each arm would settle it, four times in five.")
-    missed = [s for s in report.sections if s.control and not s.control.ok]
+        lines.append(runs_text(report))
+    missed = [s for s in report.sections if s.missed]
     for s in missed[:5]:
         lines.append(f"no verdict at {s.point.label}: {s.control.reason}")
+    if len(missed) > 5:
+        lines.append(f"no verdict at {len(missed) - 5} more points, by their A/A controls")
     flagged = sum(len(x.outliers) for s in report.sections for x in s.summaries)
     if flagged:
-        lines.append(f"{flagged} runs stand apart (kept, and listed by --json).")
+        lines.append(f"{flagged} outlier{'s' * (flagged > 1)} (kept; --json lists the runs).")
     out: list[str] = []
     for line in lines + report.notes:
         out += wrapped(line)
@@ -168,8 +188,9 @@ def number(x: float | None) -> float | None:
 def comparison_json(c: Comparison) -> dict[str, Any]:
     ratio, low, high = c.ratio
     return {"arm": c.arm, "over": c.over, "control": c.is_control, "method": c.method,
-            "pairs": c.pairs, "ratio": ratio, "low": number(low), "high": number(high),
-            "level": c.level, "p": c.p, "p_margin": c.p_margin, "p_holm": number(c.p_holm),
+            "pairs": c.pairs, "left_out": c.left_out, "ratio": number(ratio), "low": number(low),
+            "high": number(high), "level": c.level, "p": c.p, "p_holm": number(c.p_holm),
+            "p_same": number(c.p_same), "p_serial": c.p_serial,
             "verdict": c.verdict.word, "reason": c.verdict.reason, "runs": c.verdict.runs}
 
 
@@ -181,7 +202,7 @@ def section_json(s: Section, report: Report) -> dict[str, Any]:
             "arms": [{"arm": x.arm, "n": x.n, "median": number(x.median), "low": number(x.low),
                       "high": number(x.high), "outliers": x.outliers, "lost": x.lost}
                      for x in s.summaries],
-            "control_ok": s.control.ok if s.control else None,
+            "control": s.control.state if s.control else None,
             "comparisons": [comparison_json(c) for c in s.comparisons]}
 
 
@@ -201,7 +222,8 @@ def report_json(report: Report) -> dict[str, Any]:
 def register(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "compare", help="compare the arms of a campaign, or campaigns with each other",
-        description="Compare every arm with the baseline, within blocks, and say what is sure.")
+        description="Compare every arm with the baseline, within blocks; with several campaigns "
+                    "compare also their ratios with each other.")
     p.add_argument("campaigns", nargs="+", type=Path, metavar="CAMPAIGN")
     p.add_argument("--baseline", default="", metavar="ARM", help="compare with this arm instead")
     p.add_argument("--metric", action="append", default=[], metavar="NAME",

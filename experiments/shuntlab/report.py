@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import shlex
 import sys
 import tempfile
@@ -18,11 +17,12 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import claims as claim
-from . import stats
-from .analysis import Report, Section, analyse
+from . import expectations as claim
+from . import verdicts
+from .analysis import Report, analyse
 from .campaign import Campaign, CampaignError, load_campaign
-from .compare import median_text, p_text, ratio_text, word
+from .compare import family_text, median_text, p_text, ratio_text, runs_text
+from .effects import Section
 from .files import replacing
 from .page import Raw, details, document, esc, svg, table, tag
 from .points import Point, gather, manifest_of, scale_for
@@ -47,8 +47,8 @@ def head(report: Report, claims: list[claim.Claim]) -> Iterator[str]:
     done = sum(len(c.ok()) for c in report.campaigns)
     expected = sum(c.expected() for c in report.campaigns)
     words = [c.verdict.word for s in report.sections for c in s.comparisons if not c.is_control]
-    told = sum(w in (stats.FASTER, stats.SLOWER, stats.SAME) for w in words)
-    missed = sum(s.control is not None and not s.control.ok for s in report.sections)
+    told = sum(w in (verdicts.FASTER, verdicts.SLOWER, verdicts.SAME) for w in words)
+    missed = sum(s.missed for s in report.sections)
     boxes = [(f"{done} of {expected}", "runs with a result"), (f"{told} of {len(words)}",
              "comparisons with a verdict"), (str(missed), "controls missed"),
              (first.plan.get("created", "")[:10], "plan " + first.plan.get("plan_id", "")[:8])]
@@ -125,19 +125,16 @@ def _figure(folder: Path, name: str, prefix: str) -> Iterator[str]:
 # ---- verdicts, control, noise -------------------------------------------------------------------
 
 def verdicts_part(report: Report) -> Iterator[str]:
-    r = report.rules
     yield '<h2 id="verdicts">Verdicts</h2>'
-    yield (f"<p>Every arm against {esc(report.baseline)}. Pairs are runs of one block. The "
-           f"interval of a ratio holds {100 * (1 - r.alpha):g} % (Hodges-Lehmann, exact "
-           f"signed-rank); p is that the ratio lies within {100 * r.margin:g} % of 1, by Holm over "
-           f"{r.family} comparisons. A verdict needs the whole interval on one side of the margin; "
-           "a number of runs is what would settle it four times in five.</p>")
+    yield (f"<p>Every arm against {esc(report.baseline)}. Pairs are runs of one block; intervals "
+           f"are Hodges-Lehmann's, by the exact signed-rank test. {esc(family_text(report))} A verdict "
+           f"needs the whole interval on one side of the margin. {esc(runs_text(report))}</p>")
     for s in report.sections:
         yield from _section(s, report)
     if report.across:
         yield "<h3>Between the campaigns</h3>"
-        yield (f"<p>Runs of one machine against each other; machines by their ratio to "
-               f"{esc(report.baseline)} only.</p>")
+        yield (f"<p>The ratio to {esc(report.baseline)} in one against the same ratio in the "
+               "other.</p>")
         rows = [[s.point.label, s.metric, report.machines[s.point.machine], c.arm, ratio_text(c),
                  p_text(c.p_holm), Raw(_verdict(s, c))]
                 for s in report.across for c in s.comparisons]
@@ -165,7 +162,7 @@ def _section(s: Section, report: Report) -> Iterator[str]:
 
 
 def _verdict(s: Section, c: Any) -> str:
-    text = word(c.verdict, s.unit, s.better)
+    text = verdicts.word_for(c.verdict, s.unit, s.better)
     needed = c.verdict.runs
     runs = f" {needed if needed < 1000 else 'over 999'} runs" if needed else ""
     why = f' <span class="soft">{esc(c.verdict.reason)}</span>' if c.verdict.reason else ""
@@ -181,9 +178,9 @@ def noise_part(report: Report) -> Iterator[str]:
     rows = []
     for s in report.sections:
         aa = next((c for c in s.comparisons if c.is_control), None)
-        state = tag("ok", "good") if s.control and s.control.ok else (
-            tag("missed", "bad") if s.control else tag("none", "open"))
-        floor = f"{100 * math.expm1(s.control.floor):.1f} %" if s.control and s.control.ok else "-"
+        state = s.control.state if s.control else "none"
+        floor = verdicts.percent(s.control.floor) if state == verdicts.OK else "-"
+        state = tag(state, {verdicts.OK: "good", verdicts.MISSED: "bad"}.get(state, "open"))
         for x in s.summaries:
             values = [v.number for v in s.point.values(x.arm, s.metric).values()]
             steal, load = _interference(s.point, x.arm)
@@ -300,10 +297,9 @@ def build(campaigns: list[Campaign]) -> str:
     report = analyse(campaigns)
     if not report.sections:
         raise CampaignError(f"{campaigns[0].path}: no finished run to report yet")
-    claims = [c for one in campaigns for c in claim.judge_all(one)]
     title = campaigns[0].plan["experiment"].get("title") or campaigns[0].name
     return document(f"{title} · shunt", [
-        *head(report, claims), *claims_part(claims), *figures_part(campaigns),
+        *head(report, report.claims), *claims_part(report.claims), *figures_part(campaigns),
         *verdicts_part(report), *noise_part(report), *machine_part(report),
         *commands_part(campaigns)])
 

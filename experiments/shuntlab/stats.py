@@ -2,31 +2,33 @@
 """Statistics of repeated runs: exact, rank-based, on arrays alone.
 
 A run is one process, so the sample size is the number of processes. Timings are
-skewed and heavy-tailed; nothing here assumes a normal distribution but the
-forecast of how many runs a question needs. Differences are taken of logarithms,
-so every effect is a ratio and "2 % faster" is the mirror of "2 % slower".
+skewed and heavy-tailed; nothing here assumes a normal distribution. Differences
+are taken of logarithms, so every effect is a ratio and "2 % faster" is the mirror of
+"2 % slower".
 
 The paired functions take a matrix, one campaign a row: the tests that resample a
 thousand campaigns run the very code that judges one.
 
 Sources: Hodges and Lehmann 1963 (estimate); Hollander, Wolfe and Chicken 2014,
-3.1-3.4 and 4.1-4.3 (intervals); Holm 1979; Iglewicz and Hoaglin 1993 (outliers).
+3.1-3.4 and 4.1-4.3 (intervals); Holm 1979; Iglewicz and Hoaglin 1993 (outliers);
+Bartels 1982 (serial correlation).
 """
 from __future__ import annotations
 
 import functools
 import math
+import sys
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 from scipy import stats as sps
 
 ALPHA = 0.05            # of an interval, and of the family in one report
-MARGIN = 0.02           # a ratio nearer to 1 than this does not matter in practice
-DETECT = 0.05           # the shift a campaign should be able to tell
-POWER = 0.80            # how often it should tell it
-CONTROL_ALPHA = 0.01    # an A/A arm is called broken at most this often by chance
+LEAST = 6               # values without which neither the rank tests nor a bootstrap give 95 %
+
+# (P of "above", P of "below") at a shift: the one-sided p-values of a sample, see tails_of.
+Tails = Callable[[float], "tuple[Any, Any]"]
 
 
 # ---- the signed-rank distribution -------------------------------------------------
@@ -97,6 +99,15 @@ def wilcoxon_p(d: Sequence[float]) -> float:
     return float(min(1.0, 2 * min(above[0], below[0])))
 
 
+def log_ratio(x: float, y: float) -> float:
+    """log(x / y) of positive values: of the quotient, so that equal quotients stay tied.
+
+    Where the quotient is too small or too large for a number, of the logarithms."""
+    quotient = x / y
+    ordinary = sys.float_info.min <= quotient < math.inf
+    return math.log(quotient) if ordinary else math.log(x) - math.log(y)
+
+
 # ---- paired comparison ------------------------------------------------------------
 
 @dataclass
@@ -106,7 +117,6 @@ class Effects:
     low: np.ndarray             # nan where no interval exists
     high: np.ndarray
     p: np.ndarray               # of "no difference"
-    p_margin: np.ndarray        # of "no difference beyond the margin"
     pairs: int
     level: float                # of the interval, achieved
 
@@ -116,11 +126,10 @@ def _walsh_sorted(d: np.ndarray) -> np.ndarray:
     return np.sort(0.5 * (d[:, i] + d[:, j]), axis=1)
 
 
-def paired(d: np.ndarray, margin: float = MARGIN, alpha: float = ALPHA) -> Effects:
-    """Hodges-Lehmann estimate, exact interval and exact tests of each row of d.
+def paired(d: np.ndarray, alpha: float = ALPHA) -> Effects:
+    """Hodges-Lehmann estimate, exact interval and exact test of each row of d.
 
-    d holds log-ratios, one a pair. p_margin tests both edges of the margin and
-    doubles the smaller tail, so that it agrees with the two-sided interval."""
+    d holds log-ratios, one a pair."""
     d = np.atleast_2d(np.asarray(d, dtype=float))
     k, n = d.shape
     walsh = _walsh_sorted(d)
@@ -132,11 +141,20 @@ def paired(d: np.ndarray, margin: float = MARGIN, alpha: float = ALPHA) -> Effec
         low = high = np.full(k, np.nan)
         level = 0.0
     above, below = signed_rank_tails(d)
-    edge = math.log1p(margin)
-    beyond = np.minimum(signed_rank_tails(d - edge)[0], signed_rank_tails(d + edge)[1])
     return Effects(np.median(walsh, axis=1), low, high,
-                   np.minimum(1.0, 2 * np.minimum(above, below)),
-                   np.minimum(1.0, 2 * beyond), n, level)
+                   np.minimum(1.0, 2 * np.minimum(above, below)), n, level)
+
+
+def p_outside(tails: Tails, low: float, high: float) -> np.ndarray:
+    """Two-sided p-value of "the shift is between low and high".
+
+    It is the smaller tail at the two edges, doubled, so that it agrees with the interval."""
+    return np.minimum(1.0, 2 * np.minimum(tails(high)[0], tails(low)[1]))
+
+
+def p_inside(tails: Tails, low: float, high: float) -> np.ndarray:
+    """The same of "the shift is not between low and high": two one-sided tests, the larger."""
+    return np.minimum(1.0, 2 * np.maximum(tails(low)[0], tails(high)[1]))
 
 
 # ---- unpaired comparison ----------------------------------------------------------
@@ -157,28 +175,47 @@ def mann_whitney_cdf(m: int, n: int) -> np.ndarray:
     return np.minimum(np.cumsum(np.maximum(pmf, 0.0)), 1.0)
 
 
-def _mann_whitney_tail(x: np.ndarray, y: np.ndarray) -> float:
-    """P of the smaller tail; exact without ties, else scipy's corrected normal."""
+PERMUTED = 100          # pooled values up to which ties are enumerated, not approximated
+
+
+def _permuted_tails(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """P(W >= w) and P(W <= w) of the rank sum of x over every split of the pooled values.
+
+    Ties have midranks; doubled, every rank is a whole number. ways[j, s] counts the
+    splits of the values seen so far that give x the number j and the doubled sum s."""
+    doubled = np.rint(2 * sps.rankdata(np.concatenate([x, y]))).astype(int)
+    w = int(doubled[:len(x)].sum())
+    ways = np.zeros((len(x) + 1, int(np.sort(doubled)[-len(x):].sum()) + 1))
+    ways[0, 0] = 1.0
+    for rank in doubled:
+        ways[1:, rank:] += ways[:-1, :ways.shape[1] - rank].copy()
+    splits = ways[-1] / ways[-1].sum()
+    return min(1.0, float(splits[w:].sum())), min(1.0, float(splits[:w + 1].sum()))
+
+
+def mann_whitney_tails(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """One-sided p-values: (x tends to be above y, below y).
+
+    Exact; with ties among more than PERMUTED values the corrected normal approximation."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
     pooled = np.concatenate([x, y])
-    ties = len(np.unique(pooled)) < len(pooled)
-    method = "asymptotic" if ties or len(x) * len(y) > 10_000 else "exact"
-    if method == "exact":
-        u = int(sum((x[:, None] > y[None, :]).ravel()))
-        u = min(u, len(x) * len(y) - u)
-        return float(mann_whitney_cdf(len(x), len(y))[u])
-    return float(sps.mannwhitneyu(x, y, method=method).pvalue) / 2
+    if len(np.unique(pooled)) == len(pooled):
+        cdf, u = mann_whitney_cdf(len(x), len(y)), int((x[:, None] > y[None, :]).sum())
+        return float(cdf[len(x) * len(y) - u]), float(cdf[u])
+    if len(pooled) <= PERMUTED:
+        return _permuted_tails(x, y)
+    if np.ptp(pooled) == 0:
+        return 1.0, 1.0
+    return tuple(float(sps.mannwhitneyu(x, y, alternative=a, method="asymptotic").pvalue)
+                 for a in ("greater", "less"))
 
 
 def mann_whitney_p(x: Sequence[float], y: Sequence[float]) -> float:
     """Two-sided p-value that neither sample tends to be the larger."""
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    if np.ptp(np.concatenate([x, y])) == 0:
-        return 1.0
-    return min(1.0, 2 * _mann_whitney_tail(x, y))
+    return min(1.0, 2 * min(mann_whitney_tails(np.asarray(x), np.asarray(y))))
 
 
-def unpaired(x: Sequence[float], y: Sequence[float], margin: float = MARGIN,
-             alpha: float = ALPHA) -> Effects:
+def unpaired(x: Sequence[float], y: Sequence[float], alpha: float = ALPHA) -> Effects:
     """The shift of x over y (both logarithms) with its exact interval."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     shifts = np.sort((x[:, None] - y[None, :]).ravel())
@@ -186,13 +223,18 @@ def unpaired(x: Sequence[float], y: Sequence[float], margin: float = MARGIN,
     cut = int(np.searchsorted(cdf, alpha / 2, side="right"))
     low = shifts[cut - 1] if cut else math.nan
     high = shifts[len(shifts) - cut] if cut else math.nan
-    edge = math.log1p(margin)
-    centre = float(np.median(shifts))
-    nearer = y + edge if centre > 0 else y - edge
-    beyond = mann_whitney_p(x, nearer) if abs(centre) > edge else 1.0
-    return Effects(np.array([centre]), np.array([low]), np.array([high]),
-                   np.array([mann_whitney_p(x, y)]), np.array([beyond]),
-                   min(len(x), len(y)), 1 - 2 * float(cdf[cut - 1]) if cut else 0.0)
+    return Effects(np.array([float(np.median(shifts))]), np.array([low]), np.array([high]),
+                   np.array([mann_whitney_p(x, y)]), min(len(x), len(y)),
+                   1 - 2 * float(cdf[cut - 1]) if cut else 0.0)
+
+
+def tails_of(x: np.ndarray, y: np.ndarray | None = None) -> Tails:
+    """The one-sided p-values, at any shift, of paired differences x or of the samples x and y."""
+    def tails(shift: float) -> tuple[Any, Any]:
+        if math.isinf(shift):
+            return (0.0, 1.0) if shift < 0 else (1.0, 0.0)
+        return signed_rank_tails(x - shift) if y is None else mann_whitney_tails(x, y + shift)
+    return tails
 
 
 # ---- one sample -------------------------------------------------------------------
@@ -226,14 +268,47 @@ def outliers(x: Sequence[float], limit: float = 3.5) -> list[int]:
     return [int(i) for i in np.flatnonzero(0.6745 * np.abs(x - centre) / spread > limit)]
 
 
-def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjusted p-values, in the order given."""
+def holm(p: Sequence[float], weights: Sequence[float] | None = None) -> np.ndarray:
+    """Holm's step-down adjusted p-values, in the order given; all weigh the same by default."""
     p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * np.arange(len(p), 0, -1)
+    w = np.ones_like(p) if weights is None else np.asarray(weights, dtype=float)
+    order = np.argsort(p / w, kind="stable")
+    not_yet_rejected = np.cumsum(w[order][::-1])[::-1]
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] / w[order] *
+                                                            not_yet_rejected))
     return adjusted
+
+
+def holm_either(first: Sequence[float], second: Sequence[float],
+                weights: Sequence[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Holm's adjustment of pairs of p-values of which at most one null hypothesis is true.
+
+    "Within the margin" and "beyond it" cannot both hold: whichever is true, the smaller p-value is
+    valid for the word that would be wrong. So a pair counts once in the family."""
+    p = np.array([first, second], dtype=float)
+    w = np.ones(p.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+    smaller = p.min(axis=0, initial=1.0)
+    step_down, bonferroni = holm(smaller, w), np.minimum(1.0, p / w * w.sum())
+    adjusted = np.where(p == smaller, step_down, np.maximum(bonferroni, step_down))
+    return adjusted[0], adjusted[1]
+
+
+SERIAL_LEAST = 10       # values below which the normal approximation of serial_p is too coarse
+
+
+def serial_p(d: Sequence[float]) -> float:
+    """One-sided p-value of "the order is random" against a positive serial correlation.
+
+    The rank version of von Neumann's ratio (Bartels 1982); 1 where there are too few values."""
+    d = np.asarray(d, dtype=float)
+    n = len(d)
+    if n < SERIAL_LEAST or np.ptp(d) == 0:
+        return 1.0
+    ranks = sps.rankdata(d)
+    ratio = np.sum(np.diff(ranks) ** 2) / np.sum((ranks - ranks.mean()) ** 2)
+    variance = 4 * (n - 2) * (5 * n * n - 2 * n - 9) / (5 * n * (n + 1) * (n - 1) ** 2)
+    return float(sps.norm.cdf((ratio - 2) / math.sqrt(variance)))
 
 
 # ---- quantiles of pooled histograms -----------------------------------------------
@@ -259,124 +334,3 @@ def bootstrap_quantiles(counts: np.ndarray, values: np.ndarray, qs: Sequence[flo
     weights = rng.multinomial(n, np.full(n, 1.0 / n), size=resamples).astype(float)
     drawn = pooled_quantiles(weights @ counts, np.asarray(values, float), qs)
     return np.quantile(drawn, [alpha / 2, 1 - alpha / 2], axis=0, method="nearest").T
-
-
-# ---- verdict ----------------------------------------------------------------------
-
-FASTER, SLOWER, SAME, INCONCLUSIVE, NO_VERDICT = (
-    "faster", "slower", "same", "inconclusive", "no verdict")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What counts as a difference; all ratios, all positive."""
-    margin: float = MARGIN
-    alpha: float = ALPHA
-    detect: float = DETECT
-    power: float = POWER
-    family: int = 1             # comparisons in the report
-
-    @property
-    def edge(self) -> float:
-        return math.log1p(self.margin)
-
-
-@dataclass(frozen=True)
-class Control:
-    """What the A/A arm shows at one point."""
-    ok: bool
-    floor: float                # log-ratio below which a difference is not believed
-    reason: str = ""
-
-
-def judge_control(estimate: float, low: float, high: float, p: float, rules: Rules) -> Control:
-    """A baseline against itself: broken when a difference is there that cannot be."""
-    if p < CONTROL_ALPHA and abs(estimate) > rules.edge:
-        return Control(False, math.inf,
-                       f"the A/A control differs by {100 * math.expm1(abs(estimate)):.1f} % "
-                       f"(p = {p:.2g})")
-    ends = [abs(v) for v in (low, high) if not math.isnan(v)]
-    return Control(True, max([rules.edge, *ends]))
-
-
-def deviation(d: Sequence[float]) -> float:
-    """The standard deviation; 0 of a single value."""
-    return float(np.std(d, ddof=1)) if len(d) > 1 else 0.0
-
-
-def spread_of(sample: float, pairs: int, low: float, high: float, level: float) -> float:
-    """The standard deviation of one pair that an interval of this width stands for.
-
-    Where there is no interval yet, the sample's own."""
-    if math.isnan(low):
-        return sample
-    z = sps.norm.ppf(0.5 + level / 2)
-    return (high - low) / (2 * z) * math.sqrt(pairs)
-
-
-def runs_needed(spread: float, pairs: int, distance: float, rules: Rules) -> int:
-    """Pairs with which a true effect `distance` away from an edge is told from it.
-
-    Told with the probability rules.power, at the Bonferroni share of alpha. The
-    spread is itself an estimate: its upper 80 % bound is used, so that a lucky
-    pilot does not promise too much."""
-    if pairs < 2 or not distance > 0:
-        return 0
-    bound = spread * math.sqrt((pairs - 1) / sps.chi2.ppf(0.2, pairs - 1))
-    z = sps.norm.ppf(1 - rules.alpha / (2 * rules.family)) + sps.norm.ppf(rules.power)
-    rank_loss = math.pi / 3         # of the signed-rank test, against the mean, on normal data
-    least = min_pairs(rules.alpha / rules.family)
-    return max(least, math.ceil(rank_loss * (z * bound / distance) ** 2))
-
-
-@dataclass(frozen=True)
-class Verdict:
-    word: str
-    reason: str = ""
-    runs: int = 0               # pairs that would settle it; 0: does not apply
-
-
-def verdict(estimate: float, low: float, high: float, p_holm: float, spread: float, pairs: int,
-            rules: Rules, control: Control | None = None, lower_is_better: bool = True) -> Verdict:
-    """Say what the interval allows to be said, and no more."""
-    if control and not control.ok:
-        return Verdict(NO_VERDICT, control.reason)
-    edge = rules.edge
-    if not math.isnan(low):
-        if -edge <= low and high <= edge:
-            return Verdict(SAME)
-        outside = low > edge or high < -edge
-        if outside and p_holm <= rules.alpha:
-            if control and abs(estimate) <= control.floor:
-                return Verdict(INCONCLUSIVE, "below the floor of the A/A control "
-                               f"({100 * math.expm1(control.floor):.1f} %)", _runs(
-                                   estimate, spread, pairs, rules))
-            return Verdict(FASTER if (estimate < 0) == lower_is_better else SLOWER)
-    return Verdict(INCONCLUSIVE, "", _runs(estimate, spread, pairs, rules))
-
-
-MAX_RUNS = 9999
-
-
-def _runs(estimate: float, spread: float, pairs: int, rules: Rules) -> int:
-    """The runs to print: enough to call the shift to detect, and no shift at all.
-
-    When that many were made and it is still open, the effect lies near an edge, and
-    the distance from that edge decides."""
-    distance = min(rules.edge, math.log1p(rules.detect) - rules.edge)
-    need = runs_needed(spread, pairs, distance, rules)
-    if need and need <= pairs:
-        near = max(abs(abs(estimate) - rules.edge), rules.edge / 20)
-        return runs_to_settle(spread, pairs, min(distance, near), rules)
-    return _round_up(need)
-
-
-def runs_to_settle(spread: float, pairs: int, distance: float, rules: Rules) -> int:
-    """The runs to print for a question whose answer lies `distance` away; always more than made."""
-    return _round_up(max(pairs + 1, runs_needed(spread, pairs, distance, rules)))
-
-
-def _round_up(n: int) -> int:
-    """A number of runs as one would choose it: 23 is 25, 131 is 140."""
-    step = 1 if n <= 10 else 5 if n <= 100 else 10 ** (len(str(n)) - 2)
-    return min(-(-n // step) * step, MAX_RUNS)

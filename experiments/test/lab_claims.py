@@ -75,7 +75,7 @@ class Claims(unittest.TestCase):
 
     def test_too_few_runs(self):
         c = self.answer("ucontext", "asm", above=5, repetitions=3)
-        self.assertEqual((c.answer, c.findings[0].runs), (claims.OPEN, 6))
+        self.assertEqual((c.answer, c.findings[0].runs), (claims.OPEN, 8))   # 2 of 4 + 2 share .025
 
     def test_not_testable_gives_the_plans_reason(self):
         c = self.answer("gone", "asm", above=1)
@@ -97,6 +97,31 @@ class Claims(unittest.TestCase):
         self.assertEqual((c.answer, c.reason), (claims.UNTESTABLE, "mn does not report nothing"))
         campaign = self.campaign(expect("mn", "asm", above=1, where={"tasks": "7"}), name="b")
         self.assertEqual(claims.judge_all(campaign)[0].answer, claims.UNTESTABLE)
+
+    def test_a_true_claim_of_many_points_is_rarely_refuted(self):
+        """Twenty points, at each of which the ratio is the bound: one in 20 campaigns may err."""
+        points = [{"workload": "yield", "axes": {"tasks": str(t)}, "arms": ["asm", "mn"]}
+                  for t in range(20)]
+        refuted = 0
+        for trial in range(40):
+            made = synthetic.plan("many", ["asm", "mn"], points, 8, 1, control="",
+                                  expect=[expect("mn", "asm", below=1.6)])
+            campaign = load_campaign(synthetic.write(
+                self.root / f"t{trial}", made, synthetic.ratio_model(5.9, RATIOS), seed=trial))
+            refuted += claims.judge_all(campaign)[0].answer == claims.REFUTED
+        self.assertLessEqual(refuted, 6)        # P(more | 0.05) = .003; uncorrected 16 are refuted
+
+    def test_a_pair_without_a_ratio_confirms_nothing(self):
+        """0 in 20 blocks and 110 in 10, against 100."""
+        left = iter(([0.0] * 20 + [110.0] * 10) * 2)
+
+        def model(arm, point, rng, shared):
+            return {"metrics": {"ns_per_switch": (next(left) if arm == "mn" else 100.0, "ns",
+                                                  "lower")}}
+        c = self.answer("mn", "asm", above=1, model=model, repetitions=30,
+                        points=[{"workload": "yield"}])
+        self.assertEqual(c.answer, claims.OPEN)
+        self.assertIn("20 of 30 pairs have a value of zero", c.findings[0].reason)
 
     def test_every_point_must_agree(self):
         """At 64 tasks mn is 1.6 times slower, at 2 it is not."""

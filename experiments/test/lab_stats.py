@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: MIT
 # The statistics give the published values, find a known shift, and keep their error rates.
-"""Tests of stats.py. Skipped (77) where numpy or scipy is not installed."""
+"""Tests of stats.py and verdicts.py. Skipped (77) where numpy or scipy is not installed."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 try:
     import numpy as np
     import scipy.stats as sps
-    from shuntlab import stats
+    from shuntlab import stats, verdicts
 except ImportError as missing:
     print(f"skipped: {missing} (Debian packages python3-numpy, python3-scipy)")
     sys.exit(77)
@@ -106,6 +108,72 @@ class AgainstScipy(unittest.TestCase):
         upper, lower = np.mean(patterns >= observed), np.mean(patterns <= observed)
         self.assertAlmostEqual(stats.wilcoxon_p(d), min(1, 2 * min(upper, lower)), 12)
 
+    def test_mann_whitney_ties_by_enumeration(self):
+        """With ties the p-value is that of every split of the pooled values in two."""
+        rng = np.random.default_rng(12)
+        for m, n in ((3, 3), (4, 6), (7, 5)):
+            x, y = rng.integers(0, 4, m) / 1.0, rng.integers(1, 5, n) / 1.0
+            ranks = sps.rankdata(np.concatenate([x, y]))
+            sums = [sum(some) for some in itertools.combinations(ranks, m)]
+            observed = ranks[:m].sum()
+            want = [np.mean([s >= observed - 1e-9 for s in sums]),
+                    np.mean([s <= observed + 1e-9 for s in sums])]
+            np.testing.assert_allclose(stats.mann_whitney_tails(x, y), want, atol=1e-12)
+            self.assertAlmostEqual(stats.mann_whitney_p(x, y), min(1, 2 * min(want)), 12)
+
+    def test_mann_whitney_with_ties_as_scipy_permutes(self):
+        """A coarse clock: ten runs of two values against ten of two others."""
+        x, y = np.repeat([10.0, 11.0], [4, 6]), np.repeat([11.0, 12.0], [8, 2])
+        u = sps.mannwhitneyu(x, y, alternative="less", method="asymptotic").statistic
+        found = sps.permutation_test(
+            (x, y), lambda a, b: sps.mannwhitneyu(a, b).statistic, alternative="less",
+            n_resamples=np.inf if math.comb(20, 10) < 2000 else 4000, random_state=1)
+        self.assertEqual(found.statistic, u)
+        self.assertAlmostEqual(stats.mann_whitney_tails(x, y)[1], found.pvalue, delta=0.01)
+
+    def test_the_tails_of_the_two_ways_meet(self):
+        """Beyond PERMUTED values the approximation is as good as the enumeration."""
+        rng = np.random.default_rng(13)
+        x, y = rng.integers(0, 30, 50) / 1.0, rng.integers(3, 33, 50) / 1.0
+        exact = stats.mann_whitney_tails(x, y)
+        with mock.patch.object(stats, "PERMUTED", 99):
+            for a, b in zip(exact, stats.mann_whitney_tails(x, y)):
+                self.assertAlmostEqual(a, b, delta=0.002)
+
+    def test_weights_of_holm(self):
+        """Weights that are equal are none; a heavier hypothesis needs a smaller adjustment."""
+        p = [0.01, 0.02, 0.005]
+        np.testing.assert_allclose(stats.holm(p, [2, 2, 2]), stats.holm(p))
+        # Holm 1979, 4: the order is that of p / w; the factor is the weight left over / w.
+        np.testing.assert_allclose(stats.holm([0.02, 0.01], [0.75, 0.25]), [0.02 / 0.75] * 2)
+        np.testing.assert_allclose(stats.holm([0.01, 0.02], [0.75, 0.25]), [0.01 / 0.75, 0.02])
+
+    def test_either_of_two_words(self):
+        """The smaller p-value of a pair is in the family, the larger is Bonferroni's."""
+        first, second = stats.holm_either([0.001, 0.9, 0.03], [1.0, 0.004, 0.5])
+        np.testing.assert_allclose(first, [0.003, 1.0, 0.03])
+        np.testing.assert_allclose(second, [1.0, 0.008, 1.0])
+        self.assertEqual([len(x) for x in stats.holm_either([], [])], [0, 0])
+
+    def test_serial_correlation_by_permutation(self):
+        """Bartels' normal approximation is near the share of orders with as small a ratio."""
+        rng = np.random.default_rng(14)
+        d = np.cumsum(rng.normal(size=12)) * 0.5 + rng.normal(size=12)
+        ratio = [np.sum(np.diff(sps.rankdata(rng.permutation(d))) ** 2) for _ in range(20_000)]
+        share = np.mean(np.array(ratio) <= np.sum(np.diff(sps.rankdata(d)) ** 2))
+        self.assertAlmostEqual(stats.serial_p(d), share, delta=0.02)
+        self.assertLess(stats.serial_p(np.arange(20.0)), 1e-4)
+        alternating = np.tile([1.0, -1.0], 10) + np.arange(20) / 1e3
+        self.assertGreater(stats.serial_p(alternating), 0.99)
+        self.assertEqual(stats.serial_p(np.arange(9.0)), 1.0)
+
+    def test_ratios_that_are_no_number(self):
+        """5e-324 / 1e10 is 0 and 1e300 / 1e-300 is infinite; their logarithms are neither."""
+        self.assertAlmostEqual(stats.log_ratio(5e-324, 1e10), math.log(5e-324) - math.log(1e10))
+        self.assertAlmostEqual(stats.log_ratio(1e300, 1e-300), 600 * math.log(10))
+        self.assertEqual(stats.log_ratio(6.0, 3.0), stats.log_ratio(2.0, 1.0))
+        self.assertEqual(verdicts.exp(stats.log_ratio(1e300, 1e-300)), math.inf)
+
     def test_no_difference_at_all(self):
         e = stats.paired(np.zeros(8))
         self.assertEqual((float(e.p[0]), float(e.low[0]), float(e.high[0])), (1.0, 0.0, 0.0))
@@ -149,19 +217,33 @@ class Intervals(unittest.TestCase):
         self.assertEqual(stats.outliers([1.0, 1.0, 1.0, 1.0, 2.0]), [])
 
 
-def judge(d: np.ndarray, comparisons: int, rules: stats.Rules, aa: np.ndarray) -> list[list[str]]:
+def comparisons(d: np.ndarray, is_control: bool = False) -> list[verdicts.Comparison]:
+    """One comparison a row of d, as effects.compare_paired makes it."""
+    e = stats.paired(d)
+    rows = np.atleast_2d(d)
+    return [verdicts.Comparison(
+        "arm", "base", is_control, "paired", e.pairs, float(e.estimate[i]), float(e.low[i]),
+        float(e.high[i]), e.level, float(e.p[i]),
+        verdicts.spread_of(verdicts.deviation(rows[i]), e.pairs, e.low[i], e.high[i], e.level), 0,
+        stats.tails_of(rows[i])) for i in range(len(rows))]
+
+
+def judge(d: np.ndarray, aa: np.ndarray, rules: verdicts.Rules) -> list[list[str]]:
     """Verdict words of many campaigns at once: d is (campaigns, comparisons, pairs)."""
-    e = stats.paired(d.reshape(-1, d.shape[2]))
-    control = stats.paired(aa)
-    p = e.p_margin.reshape(-1, comparisons)
+    campaigns, count, pairs = d.shape
+    flat = d.reshape(-1, pairs)
+    made, edge = comparisons(flat), rules.edge
+    tails = {shift: stats.signed_rank_tails(flat - shift) for shift in (-edge, edge)}
+    p_holm, p_same = (p(tails.get, -edge, edge).reshape(campaigns, count)
+                      for p in (stats.p_outside, stats.p_inside))
     words = []
-    for i in range(len(aa)):
-        held = stats.judge_control(control.estimate[i], control.low[i], control.high[i],
-                                   control.p[i], rules)
-        adjusted = stats.holm(p[i])
-        words.append([stats.verdict(e.estimate[j], e.low[j], e.high[j], adjusted[j - i *
-                      comparisons], 0.01, d.shape[2], rules, held).word
-                      for j in range(i * comparisons, (i + 1) * comparisons)])
+    for i, control in enumerate(comparisons(aa, True)):
+        held = verdicts.judge_control(control, rules)
+        adjusted = stats.holm_either(p_holm[i], p_same[i])
+        row = made[i * count:(i + 1) * count]
+        for c, c.p_holm, c.p_same in zip(row, *adjusted):
+            c.verdict = verdicts.verdict(c, rules, held)
+        words.append([c.verdict.word for c in row])
     return words
 
 
@@ -169,7 +251,7 @@ class ResampledCampaigns(unittest.TestCase):
     """1,000 campaigns drawn from one pool of residuals that look like timings: skewed, with a
     tail, and a drift that a block's runs share."""
     CAMPAIGNS, COMPARISONS, PILOT = 1000, 4, 10
-    rules = stats.Rules(family=COMPARISONS)
+    rules = verdicts.Rules(family=COMPARISONS, share=1 / COMPARISONS)
 
     def setUp(self):
         self.rng = np.random.default_rng(2026)
@@ -185,8 +267,8 @@ class ResampledCampaigns(unittest.TestCase):
 
     def false_alarms(self, shift: float) -> int:
         d, aa = self.draw(self.CAMPAIGNS, 20, [shift] * self.COMPARISONS)
-        words = judge(d, self.COMPARISONS, self.rules, aa)
-        return sum(any(w in (stats.FASTER, stats.SLOWER) for w in row) for row in words)
+        words = judge(d, aa, self.rules)
+        return sum(any(w in (verdicts.FASTER, verdicts.SLOWER) for w in row) for row in words)
 
     def assert_rate_at_most(self, count: int, rate: float):
         bound = sps.binom.ppf(0.999, self.CAMPAIGNS, rate)
@@ -197,75 +279,122 @@ class ResampledCampaigns(unittest.TestCase):
 
     def test_false_alarms_at_the_edge_of_the_margin(self):
         """The hardest null: every arm differs by just what does not matter."""
-        self.assert_rate_at_most(self.false_alarms(math.log1p(stats.MARGIN)), stats.ALPHA)
+        self.assert_rate_at_most(self.false_alarms(math.log1p(verdicts.MARGIN)), stats.ALPHA)
 
     def test_false_sameness_at_the_edge_of_the_margin(self):
-        d, aa = self.draw(self.CAMPAIGNS, 60, [math.log1p(stats.MARGIN)])
-        words = judge(d, 1, stats.Rules(), aa)
-        self.assert_rate_at_most(sum(w[0] == stats.SAME for w in words), stats.ALPHA / 2)
+        d, aa = self.draw(self.CAMPAIGNS, 60, [math.log1p(verdicts.MARGIN)])
+        words = judge(d, aa, verdicts.Rules())
+        self.assert_rate_at_most(sum(w[0] == verdicts.SAME for w in words), stats.ALPHA / 2)
+
+    def test_false_sameness_in_a_family(self):
+        """Twenty arms at the edge: "same" is a word like another, and may be wrong as rarely."""
+        campaigns, arms = 300, 20
+        d, aa = self.draw(campaigns, 60, [math.log1p(verdicts.MARGIN)] * arms)
+        words = judge(d, aa, verdicts.Rules(family=arms, share=1 / arms))
+        wrong = sum(any(w != verdicts.INCONCLUSIVE for w in row) for row in words)
+        self.assertLessEqual(wrong, sps.binom.ppf(0.999, campaigns, stats.ALPHA))
 
     def test_broken_controls_are_rare(self):
         _, aa = self.draw(self.CAMPAIGNS, 20, [0.0])
-        e = stats.paired(aa)
-        broken = sum(not stats.judge_control(e.estimate[i], e.low[i], e.high[i], e.p[i],
-                                             self.rules).ok for i in range(self.CAMPAIGNS))
-        self.assert_rate_at_most(broken, stats.CONTROL_ALPHA)
+        broken = sum(verdicts.judge_control(c, self.rules).state == verdicts.MISSED
+                     for c in comparisons(aa, True))
+        self.assert_rate_at_most(broken, verdicts.CONTROL_ALPHA)
 
     def test_detection_at_the_printed_number_of_runs(self):
         """Pilots are drawn, their printed number is believed, and campaigns of that size are
-        drawn: at least 80 % must call a 5 % shift, and it must not take a wasteful number."""
-        d, aa = self.draw(self.CAMPAIGNS, self.PILOT, [math.log(1.05)] + [0.0] * 3)
-        e = stats.paired(d[:, 0])
-        printed = [self.printed(d[i, 0], e, i) for i in range(self.CAMPAIGNS)]
-        found = 0
-        for i, runs in enumerate(printed):
-            d1, aa1 = self.draw(1, runs, [math.log(1.05)] + [0.0] * 3)
-            found += judge(d1, self.COMPARISONS, self.rules, aa1)[0][0] == stats.SLOWER
-        self.assertGreaterEqual(found, 0.80 * self.CAMPAIGNS)
-        self.assertLess(float(np.median(printed)), 80)
-
-    def printed(self, d: np.ndarray, e: stats.Effects, i: int) -> int:
-        spread = stats.spread_of(stats.deviation(d), len(d), e.low[i], e.high[i], e.level)
-        v = stats.verdict(e.estimate[i], e.low[i], e.high[i], 1.0, spread, len(d), self.rules)
-        return v.runs or len(d)
+        drawn: at least 80 % must call the shift, and it must not take a wasteful number."""
+        for shift, most, campaigns in ((1.05, 80, self.CAMPAIGNS), (1.15, 20, 300), (3.0, 15, 300)):
+            shifts = [math.log(shift)] + [0.0] * 3
+            d, aa = self.draw(campaigns, self.PILOT, shifts)
+            found, printed = 0, []
+            for c in comparisons(d[:, 0]):
+                c.p_holm = c.p_same = 1.0       # a pilot that has no word yet
+                printed.append(verdicts.runs_to_print(c, self.rules))
+                again = judge(*self.draw(1, printed[-1], shifts), self.rules)
+                found += again[0][0] == verdicts.SLOWER
+            self.assertGreaterEqual(found, 0.80 * campaigns, shift)
+            self.assertLessEqual(float(np.median(printed)), most, shift)
 
 
 class KnownShifts(unittest.TestCase):
-    def verdict(self, shift: float, noise: float, runs: int, control=None) -> stats.Verdict:
+    def comparison(self, shift: float, noise: float, runs: int, adjust: float = 1.0):
         rng = np.random.default_rng(3)
-        d = math.log(shift) + rng.normal(0, noise, runs)
-        e = stats.paired(d)
-        low, high = float(e.low[0]), float(e.high[0])
-        return stats.verdict(float(e.estimate[0]), low, high, float(e.p_margin[0]),
-                             stats.spread_of(stats.deviation(d), len(d), low, high, e.level), runs,
-                             stats.Rules(), control)
+        c, = comparisons(math.log(shift) + rng.normal(0, noise, runs))
+        edge = verdicts.Rules().edge
+        c.p_holm, c.p_same = (min(1.0, adjust * p(c.tails, -edge, edge).item())
+                              for p in (stats.p_outside, stats.p_inside))
+        return c
+
+    def verdict(self, *args, control=None) -> verdicts.Verdict:
+        return verdicts.verdict(self.comparison(*args), verdicts.Rules(family=9), control)
 
     def test_words(self):
-        self.assertEqual(self.verdict(0.8, 0.01, 20).word, stats.FASTER)
-        self.assertEqual(self.verdict(1.25, 0.01, 20).word, stats.SLOWER)
-        self.assertEqual(self.verdict(1.001, 0.01, 20).word, stats.SAME)
+        self.assertEqual(self.verdict(0.8, 0.01, 20).word, verdicts.FASTER)
+        self.assertEqual(self.verdict(1.25, 0.01, 20).word, verdicts.SLOWER)
+        self.assertEqual(self.verdict(1.001, 0.01, 20).word, verdicts.SAME)
         open_one = self.verdict(1.03, 0.1, 20)
-        self.assertEqual(open_one.word, stats.INCONCLUSIVE)
+        self.assertEqual((open_one.word, open_one.reason), (verdicts.INCONCLUSIVE, ""))
         self.assertGreater(open_one.runs, 20)
+
+    def test_an_interval_that_speaks_for_a_word_says_why_it_has_none(self):
+        for shift in (1.25, 1.001):
+            v = self.verdict(shift, 0.01, 20, 1e6)
+            self.assertEqual(v.word, verdicts.INCONCLUSIVE)
+            self.assertRegex(v.reason, "Holm-adjusted p = .* over 9 comparisons")
 
     def test_too_few_runs_name_a_number(self):
         v = self.verdict(1.5, 0.01, 4)
-        self.assertEqual(v.word, stats.INCONCLUSIVE)
-        self.assertGreaterEqual(v.runs, 6)
+        self.assertEqual((v.word, v.runs), (verdicts.INCONCLUSIVE, 6))
+
+    def test_an_effect_far_from_the_margin_needs_few_runs(self):
+        """Five runs of 9.9 ns against 369 ns, noisy ones: the fewest that this family needs."""
+        rules = verdicts.Rules(family=12, share=1 / 12)
+        v = verdicts.verdict(self.comparison(37.3, 0.2, 5, 12), rules)
+        self.assertEqual((v.word, v.runs, rules.least), (verdicts.INCONCLUSIVE, 9, 9))
+        self.assertGreater(verdicts.verdict(self.comparison(1.04, 0.2, 5, 12), rules).runs, 999)
+
+    def test_more_comparisons_need_more_runs(self):
+        c = self.comparison(1.04, 0.05, 12, 40)
+        one, forty = (verdicts.runs_to_print(c, verdicts.Rules(family=n, share=1 / n))
+                      for n in (1, 40))
+        self.assertGreater(forty, 1.4 * one)
+
+    def control(self, low: float, high: float, p: float = 0.9, pairs: int = 20, left_out: int = 0):
+        c = verdicts.Comparison("aa", "a", True, "paired", pairs, (math.log(low) + math.log(high)) / 2,
+                                math.log(low), math.log(high), 0.95, p, 0.0, left_out, None)
+        return verdicts.judge_control(c, verdicts.Rules())
 
     def test_broken_control_silences_the_verdict(self):
-        broken = stats.judge_control(math.log(1.1), math.log(1.08), math.log(1.12), 1e-5,
-                                     stats.Rules())
-        self.assertFalse(broken.ok)
-        v = self.verdict(2.0, 0.01, 20, broken)
-        self.assertEqual((v.word, v.runs), (stats.NO_VERDICT, 0))
+        broken = self.control(1.08, 1.12, 1e-5)
+        self.assertEqual(broken.state, verdicts.MISSED)
+        v = self.verdict(2.0, 0.01, 20, control=broken)
+        self.assertEqual((v.word, v.runs), (verdicts.NO_VERDICT, 0))
         self.assertIn("A/A", v.reason)
 
     def test_a_wide_control_raises_the_floor(self):
-        wide = stats.judge_control(0.0, math.log(0.9), math.log(1.1), 0.9, stats.Rules())
-        self.assertTrue(wide.ok)
-        self.assertEqual(self.verdict(1.06, 0.005, 20, wide).word, stats.INCONCLUSIVE)
-        self.assertEqual(self.verdict(1.30, 0.005, 20, wide).word, stats.SLOWER)
+        wide = self.control(0.9, 1.1)
+        self.assertEqual(wide.state, verdicts.OK)
+        v = self.verdict(1.06, 0.005, 20, control=wide)
+        self.assertEqual(v.word, verdicts.INCONCLUSIVE)
+        self.assertIn("below the floor of the A/A control (11.1 %)", v.reason)
+        self.assertEqual(self.verdict(1.30, 0.005, 20, control=wide).word, verdicts.SLOWER)
+
+    def test_a_control_that_could_not_miss_is_unknown(self):
+        """With one value there is no interval; with seven pairs p cannot fall below 0.01."""
+        one, = comparisons(np.array([[0.5]]), True)
+        self.assertEqual(verdicts.judge_control(one, verdicts.Rules()).state, verdicts.UNKNOWN)
+        for pairs, state in ((7, verdicts.UNKNOWN), (8, verdicts.OK)):
+            self.assertEqual(self.control(0.99, 1.01, 0.5, pairs).state, state)
+        self.assertIn("1 of 20 pairs have", self.control(0.99, 1.01, 0.5, 19, 1).reason)
+
+    def test_only_times_and_rates_are_faster(self):
+        faster, slower = verdicts.Verdict(verdicts.FASTER), verdicts.Verdict(verdicts.SLOWER)
+        for v, unit, better, word in (
+                (faster, "ns", "lower", "faster"), (slower, "1/s", "higher", "slower"),
+                (faster, "B", "lower", "lower"), (slower, "1", "lower", "higher"),
+                (faster, "1", "higher", "higher"), (slower, "1", "higher", "lower"),
+                (faster, "ns", "none", "lower"), (slower, "1", "none", "higher")):
+            self.assertEqual(verdicts.word_for(v, unit, better), word)
 
 
 if __name__ == "__main__":
