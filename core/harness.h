@@ -96,6 +96,8 @@ struct shunt_outcome {
 	char backend_name[64];
 	const struct shunt_workload *workload;
 	const struct shunt_values *params;
+	bool has_input; /* it read a file, and what it read has this hash */
+	uint64_t input_hash;
 	uint64_t seed;
 	unsigned caps, worker_count;
 	struct shunt_outcome_pair *composition;

@@ -129,6 +129,10 @@ double shunt_run_median(const struct shunt_run *run, const char *metric);
  * but a task of a parallel backend. */
 void shunt_run_fact(struct shunt_run *run, const char *name, const char *value);
 
+/* The hash of what was read from a file. Two runs with the same parameters had the same input if it is
+ * the same, and it belongs to their identity. Context: setup. */
+void shunt_run_input(struct shunt_run *run, uint64_t hash);
+
 /* A line of the workload's own story, printed only under --narrate (stdout), in order.
  * Context: any; takes a lock, does not switch. */
 void shunt_narrate(struct shunt_run *run, const char *format, ...)

@@ -325,8 +325,12 @@ static void sum_footprint(const struct shunt_run *run, struct shunt_footprint *f
 static int make_numbers(struct shunt_run *run, struct sum *sum, struct shunt_error *err)
 {
 	size_t items = (size_t)shunt_run_int(run, "items");
-	if (has_input(run))
-		return shunt_numbers_from_file(&sum->numbers, shunt_run_text(run, "input"), err);
+	if (has_input(run)) {
+		int rc = shunt_numbers_from_file(&sum->numbers, shunt_run_text(run, "input"), err);
+		if (!rc)
+			shunt_run_input(run, shunt_numbers_hash(&sum->numbers));
+		return rc;
+	}
 	int rc = strcmp(shunt_run_text(run, "data"), "index")
 			 ? shunt_numbers_from_seed(&sum->numbers, items, shunt_run_seed(run))
 			 : shunt_numbers_from_index(&sum->numbers, items);
@@ -422,8 +426,8 @@ static const struct shunt_param sum_params[] = {
 		"tutorial: tasks A and B, 0..199 in chunks of 100, 100 ms pause; what you set "
 		"stays"},
 	{"input", SHUNT_PARAM_TEXT, "", 0, 0, NULL,
-		"sum this file instead: int64 little-endian (.bin, .i64) or decimal numbers "
-		"(.txt)"},
+		"sum this file instead: int64 little-endian if it is named .bin or .i64, else "
+		"decimal numbers separated by white space"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
 		"record the resume delay of one yield in so many (0: none); of every sleep unless "
 		"set"},

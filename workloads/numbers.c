@@ -12,12 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SNIFF_BYTES = 4096 };
+enum { SHOWN_BYTES = 24 };
 
 static int numbers_alloc(struct shunt_numbers *numbers, size_t count)
 {
@@ -49,6 +50,16 @@ int shunt_numbers_from_index(struct shunt_numbers *numbers, size_t count)
 	return rc;
 }
 
+uint64_t shunt_numbers_hash(const struct shunt_numbers *numbers)
+{
+	uint64_t hash = numbers->count;
+	for (size_t i = 0; i < numbers->count; i++) {
+		uint64_t mixed = hash ^ (uint64_t)numbers->number[i];
+		hash = shunt_splitmix64(&mixed);
+	}
+	return hash;
+}
+
 /* ---- a file ---------------------------------------------------------------------------------- */
 
 struct file {
@@ -63,19 +74,18 @@ static bool is_space(unsigned char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static bool is_text(const struct file *file)
+static bool is_named_binary(const struct file *file)
 {
 	const char *dot = strrchr(file->path, '.');
-	if (dot && (!strcmp(dot, ".bin") || !strcmp(dot, ".i64")))
-		return false;
-	if (dot && !strcmp(dot, ".txt"))
-		return true;
-	for (size_t i = 0; i < file->bytes && i < SNIFF_BYTES; i++) {
-		unsigned char c = file->byte[i];
-		if (!isdigit(c) && !is_space(c) && c != '-' && c != '+')
-			return false;
-	}
-	return true;
+	return dot && (!strcmp(dot, ".bin") || !strcmp(dot, ".i64"));
+}
+
+static bool is_printable(const struct file *file)
+{
+	size_t at = 0;
+	while (at < file->bytes && (isprint(file->byte[at]) || is_space(file->byte[at])))
+		at++;
+	return at == file->bytes;
 }
 
 static int parse_binary(struct shunt_numbers *numbers, const struct file *file)
@@ -83,8 +93,14 @@ static int parse_binary(struct shunt_numbers *numbers, const struct file *file)
 	if (file->bytes % 8)
 		return shunt_fail(file->err, -EINVAL,
 			"input '%s': its %zu bytes are no whole number of 64-bit integers "
-			"(%zu left over); for decimal text name it .txt",
+			"(%zu left over); rename it to .txt if it holds decimal numbers",
 			file->path, file->bytes, file->bytes % 8);
+	if (is_printable(file))
+		return shunt_fail(file->err, -EINVAL,
+			"input '%s' is named as binary and holds printable text alone: rename it "
+			"to "
+			".txt",
+			file->path);
 	int rc = numbers_alloc(numbers, file->bytes / 8);
 	if (rc)
 		return rc;
@@ -101,20 +117,27 @@ struct cursor {
 	size_t at, line, line_start;
 };
 
+/* The value around `at`, as far as it can be printed. */
+static int length_of_value(const struct file *file, const struct cursor *cursor)
+{
+	size_t end = cursor->at;
+	while (end < file->bytes && end - cursor->at < SHOWN_BYTES && isgraph(file->byte[end]))
+		end++;
+	return (int)(end - cursor->at);
+}
+
 static int complain(const struct file *file, const struct cursor *cursor, size_t at, int code,
 	const char *what)
 {
-	unsigned char c = at < file->bytes ? file->byte[at] : 0;
 	char shown[16] = "end of file";
-	if (at < file->bytes) {
-		static const char hex[] = "0123456789abcdef";
-		const char printed[] = {'\'', (char)c, '\'', 0};
-		const char coded[] = {'b', 'y', 't', 'e', ' ', '0', 'x', hex[c >> 4], hex[c & 15],
-			0};
-		strcpy(shown, c > ' ' && c < 127 ? printed : coded);
-	}
-	return shunt_fail(file->err, code, "input '%s', line %zu, column %zu: %s (at %s)",
-		file->path, cursor->line, at - cursor->line_start + 1, what, shown);
+	if (at < file->bytes)
+		snprintf(shown, sizeof(shown), isgraph(file->byte[at]) ? "'%c'" : "byte 0x%02x",
+			file->byte[at]);
+	return shunt_fail(file->err, code,
+		"input '%s', line %zu, column %zu, value '%.*s': %s (at %s)%s", file->path,
+		cursor->line, at - cursor->line_start + 1, length_of_value(file, cursor),
+		(const char *)file->byte + cursor->at, what, shown,
+		is_printable(file) ? "" : "; a file of binary numbers is named .bin or .i64");
 }
 
 /* Skips white space, counting lines. False at the end. */
@@ -240,7 +263,7 @@ int shunt_numbers_from_file(struct shunt_numbers *numbers, const char *path,
 			strerror(errno));
 	int rc = load(fd, &file);
 	if (!rc)
-		rc = is_text(&file) ? parse_text(&read, &file) : parse_binary(&read, &file);
+		rc = is_named_binary(&file) ? parse_binary(&read, &file) : parse_text(&read, &file);
 	if (!rc)
 		rc = check_total(&read, &file);
 	if (rc == -ENOMEM)

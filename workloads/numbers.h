@@ -25,13 +25,16 @@ int shunt_numbers_from_seed(struct shunt_numbers *numbers, size_t count, uint64_
 /* Number i is i. 0, -ENOMEM. */
 int shunt_numbers_from_index(struct shunt_numbers *numbers, size_t count);
 
+/* A hash of all numbers in their order. */
+uint64_t shunt_numbers_hash(const struct shunt_numbers *numbers);
+
 /*
- * Reads a file: 64-bit signed little-endian integers, or decimal integers separated by white space.
- * A name that ends in .bin or .i64 is binary and one in .txt is text; of any other, the first 4 KiB
- * decide: text if they hold nothing but digits, signs and white space.
+ * Reads a file: 64-bit signed little-endian integers if its name ends in .bin or .i64, else decimal
+ * integers separated by white space. Its content decides nothing, but a binary file that holds
+ * printable text alone is refused: read as integers, it gives a sum like any other.
  *
- * -ENOENT, -EACCES, -EISDIR …: cannot be read; -EINVAL: empty, not a regular file, odd-sized,
- * malformed (err has line and column); -ERANGE: a number does not fit; -EOVERFLOW: the sum of all
+ * -ENOENT, -EACCES, -EISDIR …: cannot be read; -EINVAL: empty, not a regular file, odd-sized, text under
+ * a binary name, malformed (err has line, column and value); -ERANGE: a number does not fit; -EOVERFLOW: the sum of all
  * does not; -ENOMEM.
  */
 int shunt_numbers_from_file(struct shunt_numbers *numbers, const char *path,

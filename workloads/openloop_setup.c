@@ -283,6 +283,8 @@ int openloop_setup(struct shunt_run *run, struct shunt_error *err)
 	loop->table_hash = shunt_arrivals_hash(&loop->table);
 	snprintf(text, sizeof(text), "%016llx", (unsigned long long)loop->table_hash);
 	shunt_run_fact(run, "arrivals.hash", text);
+	if (shunt_run_text(run, "input")[0])
+		shunt_run_input(run, loop->table_hash);
 	return 0;
 }
 

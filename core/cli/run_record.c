@@ -22,6 +22,8 @@ void cli_record_what_was_run(struct shunt_record *record, const struct shunt_out
 		shunt_record_composition(record, outcome->composition[i].key,
 			outcome->composition[i].value);
 	add_params(record, outcome->params);
+	if (outcome->has_input)
+		shunt_record_input(record, outcome->input_hash);
 	/* What the machine is, is in the manifest; a topology is long. */
 	for (size_t i = 0; i < outcome->fact_count; i++)
 		if (strncmp(outcome->facts[i].key, "topology.", 9) != 0)

@@ -155,6 +155,16 @@ void shunt_run_fact(struct shunt_run *run, const char *name, const char *value)
 	pthread_mutex_unlock(&run->lock);
 }
 
+void shunt_run_input(struct shunt_run *run, uint64_t hash)
+{
+	pthread_mutex_lock(&run->lock);
+	if (!run->over) {
+		run->outcome.has_input = true;
+		run->outcome.input_hash = hash;
+	}
+	pthread_mutex_unlock(&run->lock);
+}
+
 static void free_pairs(struct shunt_outcome_pair *pairs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

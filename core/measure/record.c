@@ -165,6 +165,15 @@ void shunt_record_param(void *record, const char *key, const char *value)
 	put_setting(record, "params", key, value);
 }
 
+void shunt_record_input(struct shunt_record *record, uint64_t hash)
+{
+	char text[17];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, hash);
+	shunt_record_put(record, json_object_get(record->document, "identity"), "input",
+		json_string(text));
+}
+
 void shunt_record_counter(void *record, const char *name, uint64_t value)
 {
 	put_named(record, "counters", name, shunt_json_uint(value));

@@ -61,6 +61,9 @@ void shunt_record_free(struct shunt_record *record);
 void shunt_record_composition(void *record, const char *key, const char *value);
 void shunt_record_param(void *record, const char *key, const char *value);
 
+/** The hash of what the workload read from a file: a part of the identity. */
+void shunt_record_input(struct shunt_record *record, uint64_t hash);
+
 /** A shunt_counter_fn. */
 void shunt_record_counter(void *record, const char *name, uint64_t value);
 

@@ -194,7 +194,26 @@ def load_campaign(path: Path | str) -> Campaign:
         point = points[blocks[record["block"]]["point"]]
         record["lab"] = {"file": str(file), "part": 0, "point": point["id"], "axes": point["axes"]}
         campaign.records.append(record)
+    _leave_out_other_inputs(campaign)
     return campaign
+
+
+def _leave_out_other_inputs(campaign: Campaign) -> None:
+    """Runs with the same parameters read the same input: of two, the one of the first run counts."""
+    first: dict[str, dict[str, Any]] = {}
+    for record in sorted(campaign.records, key=lambda r: str(r["times"].get("started", ""))):
+        identity = record["identity"]
+        if "input" not in identity:
+            continue
+        key = json.dumps([identity["workload"], identity["params"]], sort_keys=True)
+        known = first.setdefault(key, record)
+        if identity["input"] != known["identity"]["input"]:
+            campaign.records.remove(record)
+            campaign.problems.append(Problem(
+                Path(record["lab"]["file"]),
+                f"it read another input than {Path(known['lab']['file']).name} did: "
+                f"{identity['params'].get('input', '')} was changed between the two; put back the "
+                f"one of {known['times'].get('started', '')}, or freeze a new campaign"))
 
 
 def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]],
@@ -265,6 +284,7 @@ def _load_merged(folder: Path) -> Campaign:
             record["lab"]["part"] = index
         merged.records += part.records
         merged.problems += part.problems
+    _leave_out_other_inputs(merged)
     return merged
 
 

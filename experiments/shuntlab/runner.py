@@ -143,6 +143,14 @@ class Runner:
                 if file.is_symlink() or file.is_dir():      # else another lab has just put it away
                     self.put_away(file, f"no file: {e.strerror}")
 
+        if self.reads_files():
+            for problem in campaign.load_campaign(self.folder).problems:
+                self.put_away(problem.file, problem.why)
+
+    def reads_files(self) -> bool:
+        return any(word.startswith("input=") for block in self.plan["blocks"] for arm in block["order"]
+                   for word in planning.run_arguments(self.plan, block, arm))
+
     def put_away(self, file: Path, why: str) -> None:
         aside = campaign.quarantine(self.folder, Problem(file, why))
         self.tally.quarantined.append(f"{file.name}: {why} (kept as "

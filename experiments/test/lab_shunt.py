@@ -232,6 +232,23 @@ class Runs(Case):
         self.assertEqual([len(t) for t in by_block.values()], [1, 1])
         self.assertEqual(len(set.union(*by_block.values())), 2)
 
+    def test_an_input_that_changes_is_another_input(self):
+        numbers = self.root / "numbers.txt"
+        numbers.write_text("1 2 3 4\n")
+        file = self.experiment('"asm", "ucontext"', "chunked_sum", f'input = "{numbers}"\ntasks = 2')
+        self.lab("run", file, "--out", self.out, "--block", "1")
+        numbers.write_text("1 2 3 5\n")
+        self.lab("run", self.out)
+        loaded = campaign.load_campaign(self.out)
+        self.assertEqual({r["block"] for r in loaded.records}, {"b0001"})
+        self.assertIn("was changed between the two", loaded.problems[0].why)
+        self.lab("verify", self.out, code=5)
+        numbers.write_text("1 2 3 4\n")
+        self.lab("run", self.out)
+        self.lab("verify", self.out)
+        inputs = [r["identity"]["input"] for r in campaign.load_campaign(self.out).records]
+        self.assertEqual((len(inputs), len(set(inputs))), (6, 1))
+
     def test_a_runs_own_command(self):
         self.lab("run", self.experiment(), "--out", self.out)
         words = shlex.split(self.lab("status", self.out, "--command", "b0001.asm").stdout)

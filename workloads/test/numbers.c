@@ -154,8 +154,9 @@ static void text_is_read(void **state)
 	TEXT("a.txt", "\n 1\r\n\t-2\v+3\f\n", 1, -2, 3);
 	TEXT("a.txt", "-0 +0 007", 0, 0, 7);
 	TEXT("a.txt", "9223372036854775807 -9223372036854775808", INT64_MAX, INT64_MIN);
-	TEXT("numbers", "12\n34\n", 12, 34); /* told by its content */
+	TEXT("numbers", "12\n34\n", 12, 34); /* any name but a binary one */
 	TEXT("odd.dat", "5", 5);
+	TEXT("d.csv", "1 2 3 4\n", 1, 2, 3, 4); /* as many bytes as an integer has */
 }
 
 static void binary_is_read(void **state)
@@ -166,10 +167,29 @@ static void binary_is_read(void **state)
 	(void)state;
 	expect_numbers("a.bin", bytes, sizeof(bytes), expected, 3);
 	expect_numbers("a.i64", bytes, sizeof(bytes), expected, 3);
-	expect_numbers("told-by-content", bytes, sizeof(bytes), expected, 3);
-	/* A name decides before the content does. */
-	const int64_t digits = INT64_C(0x3837363534333231);
-	expect_numbers("digits.bin", "12345678", 8, &digits, 1);
+}
+
+/* Read as the other, either would give a sum that looks right. */
+static void text_is_never_binary(void **state)
+{
+	(void)state;
+	REFUSED("d.csv", "1,2,3,4\n", -EINVAL, "line 1, column 2", "value '1,2,3,4'");
+	REFUSED("d", "one two\n", -EINVAL, "line 1, column 1", "value 'one'");
+	REFUSED("d.bin", "1,2,3,4\n", -EINVAL, "printable text", ".txt");
+	REFUSED("d.i64", "12345678", -EINVAL, "printable text", ".txt");
+	REFUSED("d.dat", "\x01\0\0\0\0\0\0\0", -EINVAL, "byte 0x01", "named .bin or .i64");
+}
+
+static void other_numbers_have_another_hash(void **state)
+{
+	int64_t number[] = {1, 2, 3}, swapped[] = {2, 1, 3}, zero = 0;
+	struct shunt_numbers a = {number, 3}, b = {swapped, 3}, less = {number, 2},
+			     none = {&zero, 0}, one_zero = {&zero, 1};
+	(void)state;
+	assert_true(shunt_numbers_hash(&a) == shunt_numbers_hash(&a));
+	assert_true(shunt_numbers_hash(&a) != shunt_numbers_hash(&b));
+	assert_true(shunt_numbers_hash(&a) != shunt_numbers_hash(&less));
+	assert_true(shunt_numbers_hash(&none) != shunt_numbers_hash(&one_zero));
 }
 
 static void malformed_text_is_located(void **state)
@@ -196,7 +216,6 @@ static void a_file_without_numbers_is_refused(void **state)
 	REFUSED("a.txt", " \n\t\n", -EINVAL, "no number", "");
 	REFUSED("a.bin", "1234567", -EINVAL, "7 bytes", "7 left over");
 	REFUSED("a.bin", "123456789", -EINVAL, "9 bytes", "1 left over");
-	REFUSED("told", "\x01\x02\x03", -EINVAL, "3 bytes", "");
 }
 
 static void a_total_that_does_not_fit_is_refused(void **state)
@@ -275,6 +294,8 @@ int main(void)
 		cmocka_unit_test(both_kernels_agree),
 		cmocka_unit_test(text_is_read),
 		cmocka_unit_test(binary_is_read),
+		cmocka_unit_test(text_is_never_binary),
+		cmocka_unit_test(other_numbers_have_another_hash),
 		cmocka_unit_test(malformed_text_is_located),
 		cmocka_unit_test(a_file_without_numbers_is_refused),
 		cmocka_unit_test(a_total_that_does_not_fit_is_refused),
