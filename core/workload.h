@@ -32,8 +32,10 @@ enum shunt_cap {
 	SHUNT_PINS = 1 << 9,     /* shunt_attr.worker holds: a task stays where it was put */
 	SHUNT_PARTS = 1 << 10,   /* its switch can be measured part by part (core/parts.h) */
 	SHUNT_KERNEL_TASKS =
-		1 << 11, /* each task is a kernel thread, and the kernel may take the processor
+		1 << 11,      /* each task is a kernel thread, and the kernel may take the processor
 					   from it for another one of the run */
+	SHUNT_FIFO = 1 << 12, /* tasks run in the order in which they became ready, each until it
+			       * gives way: in one queue, or with SHUNT_PINS in one a worker */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */

@@ -12,8 +12,9 @@
  * that a busy worker, whose policy may let the generator wait, does not hide arrivals from that
  * policy, the end of each request, its sleep and the end of each of its slices spawn what is due,
  * too: a chance for the injector. An arrival during a request's service is thus seen at the first
- * decision after it. injection=outside: a kernel thread of its own, beside the scheduler, spawns by the
- * external path; its processor time is not the scheduler's.
+ * decision after it. Where requests are put on workers, each worker has a generator for its own.
+ * injection=outside: a kernel thread of its own, beside the scheduler, spawns by the external path; its
+ * processor time is not the scheduler's.
  *
  * Series, in ns (slowdown in thousandths): `injection` spawn minus intended arrival; `lag` the part
  * of it that is the generator's fault, that is from the intended arrival, or while requests held all
@@ -22,8 +23,9 @@
  * arrival; `slowdown` response by the table's service time; the last two for each class besides, where
  * there are several. `series` says which of them the record holds.
  *
- * What it does not do: clients that give up, retry or wait. A run whose p99 of lag is more than a
- * tenth of its p99 of response measured its generator, and is invalid (`judge`).
+ * What it does not do: clients that give up, retry or wait. A run whose generator outside
+ * lagged, by more than a tenth of the response's p99, is invalid (`judge`). The lag of injection=timer
+ * is the scheduler's own and part of the response; the record has it.
  */
 #include "workloads/openloop.h"
 
@@ -37,9 +39,24 @@
 
 /* ---- a request ------------------------------------------------------------------------------- */
 
-/* Works for so long, giving way where a quantum ends. */
-static void serve(struct openloop *loop, int64_t work_ns)
+static int64_t served_clock(const struct openloop *loop, int64_t now_ns)
 {
+	return loop->shared_by_kernel ? (int64_t)shunt_clock_thread_cpu_ns() : now_ns;
+}
+
+static void give_way(struct request *request)
+{
+	struct openloop *loop = request->loop;
+
+	request->served_ns += served_clock(loop, shunt_now_ns());
+	shunt_yield();
+	request->served_ns -= served_clock(loop, shunt_now_ns());
+}
+
+/* Works for so long, giving way where a quantum ends. */
+static void serve(struct request *request, int64_t work_ns)
+{
+	struct openloop *loop = request->loop;
 	int64_t slice_ns = loop->slice_ns ? loop->slice_ns : work_ns;
 
 	while (work_ns > slice_ns) {
@@ -47,11 +64,22 @@ static void serve(struct openloop *loop, int64_t work_ns)
 		work_ns -= slice_ns;
 		/* Before the question: a shorter request may just have arrived. */
 		if (loop->injection == INJECT_TIMER)
-			openloop_chance(loop, shunt_now_ns());
+			openloop_chance(request, shunt_now_ns());
 		if (shunt_checkpoint())
-			shunt_yield();
+			give_way(request);
 	}
 	shunt_work_ns(work_ns);
+}
+
+static void sleep_inside(struct request *request)
+{
+	struct openloop *loop = request->loop;
+	int64_t now_ns = shunt_now_ns();
+
+	request->served_ns += served_clock(loop, now_ns);
+	openloop_chance(request, now_ns);
+	shunt_sleep_for(loop->block_ns);
+	request->served_ns -= served_clock(loop, shunt_now_ns());
 }
 
 void *openloop_request(void *arg)
@@ -63,28 +91,25 @@ void *openloop_request(void *arg)
 	int64_t before_ns = loop->block_ns ? work_ns / 2 : 0;
 
 	self->started_ns = shunt_now_ns();
-	uint64_t cpu_ns = loop->shared_by_kernel ? shunt_clock_thread_cpu_ns() : 0;
+	self->served_ns = -served_clock(loop, self->started_ns);
 	self->runs++;
 	if (loop->stall_ns && index == loop->stall_at)
 		shunt_work_ns(loop->stall_ns);
 	if (loop->block_ns) {
-		serve(loop, before_ns);
-		openloop_chance(loop, shunt_now_ns());
-		shunt_sleep_for(loop->block_ns);
+		serve(self, before_ns);
+		sleep_inside(self);
 	}
-	serve(loop, work_ns - before_ns);
-	uint64_t cpu_end_ns = loop->shared_by_kernel ? shunt_clock_thread_cpu_ns() : 0;
+	serve(self, work_ns - before_ns);
 	self->ended_ns = shunt_now_ns();
-	self->served_ns = loop->shared_by_kernel ? (int64_t)(cpu_end_ns - cpu_ns)
-						 : self->ended_ns - self->started_ns;
-	openloop_chance(loop, self->ended_ns);
-	openloop_leave(loop);
+	self->served_ns += served_clock(loop, self->ended_ns);
+	openloop_chance(self, self->ended_ns);
+	openloop_leave(self);
 	return NULL;
 }
 
 /* ---- one iteration --------------------------------------------------------------------------- */
 
-static void prepare_iteration(struct openloop *loop)
+static int prepare_iteration(struct openloop *loop)
 {
 	for (size_t i = 0; i < loop->table.count; i++)
 		loop->request[i] = (struct request){.loop = loop};
@@ -93,14 +118,14 @@ static void prepare_iteration(struct openloop *loop)
 	loop->steered = loop->steer == STEER_HASH ||
 			(loop->steer == STEER_AUTO && loop->worker_count > 1 &&
 				(shunt_run_caps(loop->run) & SHUNT_PINS));
-	loop->shared_by_kernel = shunt_run_caps(loop->run) & SHUNT_KERNEL_TASKS;
-	loop->next = 0;
 	loop->rc = 0;
 	loop->backlog_max = 0;
 	loop->pending = 1;
-	loop->chance_ns = 0;
+	int rc = openloop_streams(loop);
+
+	loop->injectors = loop->stream_count;
 	loop->start_ns = shunt_now_ns() + LEAD_NS;
-	loop->due_ns = openloop_intended(loop, 0);
+	return rc;
 }
 
 static void await(struct openloop *loop)
@@ -114,10 +139,14 @@ static int openloop_body(struct shunt_run *run)
 {
 	struct openloop *loop = shunt_run_state(run);
 
-	prepare_iteration(loop);
+	int rc = prepare_iteration(loop);
+
+	if (rc)
+		return rc;
 	shunt_measure_begin(run);
 	uint64_t cpu_ns = shunt_clock_cpu_ns();
-	int rc = openloop_start(loop);
+
+	rc = openloop_start(loop);
 
 	if (rc) {
 		shunt_run_explain(run, "the generator could not be started: %s%s", strerror(-rc),
@@ -132,8 +161,8 @@ static int openloop_body(struct shunt_run *run)
 	shunt_measure_end(run);
 	loop->cpu_ns -= shunt_outside_join(run);
 	if (loop->rc) {
-		shunt_run_explain(run, "request %zu of %zu could not be started: %s", loop->next,
-			loop->table.count, strerror(-loop->rc));
+		shunt_run_explain(run, "request %zu of %zu could not be started: %s",
+			loop->failed_at, loop->table.count, strerror(-loop->rc));
 		return loop->rc;
 	}
 	openloop_report(loop);
@@ -155,7 +184,8 @@ const struct shunt_workload shunt_workload_openloop = {
 		"a service time, and each is a task. Latency counts from the intended arrival; "
 		"queueing, service and slowdown are told apart. The table is the same on every "
 		"backend, and its hash is in the record. Arrivals beyond a bounded backlog are "
-		"dropped and counted; a run whose generator lagged is invalid and says so.",
+		"dropped and counted. With policies that are first in, first out the record has "
+		"the exact value of the same table beside each latency.",
 	.operation = "one request",
 	.cost_metric = "ns_per_request",
 	.needs = SHUNT_CAN_BLOCK | SHUNT_TIMED,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An open loop in progress, shared by openloop.c (a request, an iteration), openloop_setup.c (from
- * parameters to a table), openloop_inject.c (who starts the requests) and openloop_report.c (what is
- * told of them).
+ * parameters to a table), openloop_inject.c (who starts the requests), openloop_report.c (what the
+ * record says of them) and openloop_exact.c (what it would say without a scheduler).
  */
 #ifndef SHUNT_WORKLOADS_OPENLOOP_H
 #define SHUNT_WORKLOADS_OPENLOOP_H
@@ -22,9 +22,26 @@ struct request {
 	int64_t lag_ns;      /* by how much the injection was late of its own fault */
 	int64_t started_ns;  /* its task ran first */
 	int64_t ended_ns;
-	int64_t served_ns; /* from first run to end; where the kernel shares a CPU, of its own time */
+	int64_t served_ns; /* from first run to end but for its own sleep and others' turns; where the
+			    * kernel shares a CPU, of its thread's time */
+	size_t next;       /* of its stream; the table's count: none */
+	uint32_t worker;   /* 1 and up: it is put on that one; 0: on any */
 	uint32_t runs;
 	bool dropped;
+};
+
+/*
+ * Requests that one injector makes tasks of, in the table's order: all, or with injection=timer those
+ * that are put on one worker. A worker that is put under load by one generator for all would wait for
+ * the generator, which waits for its own worker.
+ */
+struct openloop_stream {
+	_Alignas(64) struct openloop *loop;
+	int injecting;  /* [openloop:injecting] whoever holds it moves `next` on */
+	size_t next;    /* the first request that has not arrived; the table's count: none */
+	int64_t due_ns; /* [openloop:due] its intended arrival; SHUNT_FOREVER: all have arrived */
+	int64_t chance_ns; /* [openloop:chance] when the scheduler last gave the injector a chance */
+	int64_t inside; /* [openloop:inside] requests in the system, where there are several streams */
 };
 
 enum openloop_injection { INJECT_TIMER, INJECT_OUTSIDE };
@@ -46,22 +63,21 @@ struct openloop {
 	uint64_t seed;
 	struct shunt_run *run;
 	struct openloop_gauges *gauges;
+	bool shared_by_kernel; /* served_ns is read from the thread's clock */
 
 	/* Of the iteration; constant while requests run. */
 	int64_t start_ns;
 	struct shunt_handle root;
 	unsigned worker_count;
-	bool steered;          /* each request is put on a worker */
-	bool shared_by_kernel; /* served_ns is read from the thread's clock */
+	bool steered; /* each request is put on a worker */
+	struct openloop_stream *stream;
+	unsigned stream_count, streams_made; /* of this iteration; room for */
 
-	/* The injector: whoever holds `injecting` moves `next` on. */
-	int injecting;  /* [openloop:injecting] */
-	size_t next;    /* the first request that has not arrived */
-	int64_t due_ns; /* [openloop:due] its intended arrival; SHUNT_FOREVER: all have arrived */
-	int64_t chance_ns; /* [openloop:chance] when the scheduler last gave the injector a chance */
-	uint64_t backlog_max;
-	int rc;          /* of a spawn that failed */
-	int64_t pending; /* [openloop:pending] requests in the system, and one for the injector */
+	uint64_t backlog_max; /* [openloop:backlog] */
+	int rc;               /* [openloop:rc] of a spawn that failed */
+	size_t failed_at;     /* of which request */
+	int64_t injectors;    /* [openloop:injectors] that have not ended */
+	int64_t pending; /* [openloop:pending] requests in the system, and one for the injectors */
 
 	/* Of the iteration, after it. */
 	uint64_t cpu_ns;
@@ -86,14 +102,17 @@ void openloop_teardown(struct shunt_run *run);
 
 /* ---- openloop_inject.c ------------------------------------------------------------------------ */
 
-/* Starts the generator; 0, or a negative errno. Context: the root task. */
+/* Puts each request into its stream. 0, -ENOMEM. Context: the root task, before openloop_start. */
+int openloop_streams(struct openloop *loop);
+
+/* Starts the generators; 0, or a negative errno. Context: the root task. */
 int openloop_start(struct openloop *loop);
 
 /* A request gives way, at `now_ns`. Context: its task. */
-void openloop_chance(struct openloop *loop, int64_t now_ns);
+void openloop_chance(struct request *request, int64_t now_ns);
 
-/* One request leaves the system, or the injector is done; the last one wakes the root. */
-void openloop_leave(struct openloop *loop);
+/* A request leaves the system. Context: its task. */
+void openloop_leave(struct request *request);
 
 /* ---- openloop.c ------------------------------------------------------------------------------- */
 
@@ -113,7 +132,17 @@ void openloop_report(struct openloop *loop);
 /* The checks. Context: verify. */
 void openloop_check(const struct openloop *loop);
 
-/* Whether the generator kept up: struct shunt_workload's judge. */
+/* Whether a generator outside kept up: struct shunt_workload's judge. */
 int openloop_judge(const struct shunt_run *run, struct shunt_error *err);
+
+/* ---- openloop_exact.c ------------------------------------------------------------------------- */
+
+struct shunt_hist;
+
+/* Records what a first-come-first-served queue makes of the table, from request `skip` on; slowdown in
+ * thousandths. 0; -ENOENT: this composition is not such a queue; -ENOMEM. Context: the root task, after
+ * openloop_streams. */
+int openloop_exact(struct openloop *loop, struct shunt_hist *queueing, struct shunt_hist *response,
+	struct shunt_hist *slowdown);
 
 #endif

@@ -198,7 +198,8 @@ const struct shunt_param openloop_params[] = {
 	{"deadline", SHUNT_PARAM_DURATION, "0", 0, SHUNT_SERVICE_MOST_NS, NULL,
 		"the response time asked for, which policies may know; 10 x mean unless set"},
 	{"injection", SHUNT_PARAM_CHOICE, "timer", 0, 0, injection_names,
-		"timer: a task of the scheduler; outside: a thread beside it, on the last CPU, "
+		"timer: a task of the scheduler, one a worker where requests are steered by hash; "
+		"outside: a thread beside it, on the last CPU, "
 		"which it has for itself where workers are fewer than CPUs"},
 	{"steer", SHUNT_PARAM_CHOICE, "auto", 0, 0, steer_names,
 		"hash: to a worker by a hash of the request (d-FCFS); policy: wherever the policy "
@@ -262,6 +263,7 @@ static void openloop_configure(struct shunt_run *run, struct openloop *loop)
 	loop->steer = (enum openloop_steer)shunt_run_int(run, "steer");
 	loop->keep = (enum openloop_keep)shunt_run_int(run, "series");
 	loop->seed = shunt_run_seed(run);
+	loop->shared_by_kernel = shunt_run_caps(run) & SHUNT_KERNEL_TASKS;
 }
 
 int openloop_setup(struct shunt_run *run, struct shunt_error *err)
@@ -295,6 +297,7 @@ void openloop_teardown(struct shunt_run *run)
 	if (!loop)
 		return;
 	openloop_gauges_fini(loop);
+	free(loop->stream);
 	shunt_arrivals_free(&loop->table);
 	free(loop->request);
 	free(loop);

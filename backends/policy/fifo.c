@@ -27,4 +27,4 @@ static bool fifo_has_ready(const struct shunt_worker *worker)
 	return !shunt_queue_empty(shunt_policy_state_of(worker));
 }
 
-SHUNT_POLICY(fifo, .summary = "first in, first out: round robin, fair");
+SHUNT_POLICY(fifo, .summary = "first in, first out: round robin, fair", .fifo = true);

@@ -61,4 +61,4 @@ static bool shared_has_ready(const struct shunt_worker *worker)
 }
 
 SHUNT_POLICY(shared, .summary = "one queue for all workers, first in, first out", .shared = true,
-	.open = shared_open, .close = shared_close);
+	.fifo = true, .open = shared_open, .close = shared_close);

@@ -129,14 +129,21 @@ static void about_the_work(struct cli_run *run, const struct shunt_outcome *outc
 			"%.0f arrivals of an iteration were dropped, the backlog being full: "
 			"latencies are those of the others\n",
 			dropped);
-	/* With a p99 of it the workload judges for itself. */
+	double service = metric(outcome, "service_ratio");
+
+	if (service >= 1.1)
+		cli_add(&run->caveats,
+			"requests took %.2f times the service asked for, so the load was higher: "
+			"something else had the processor, or the slices are too short\n",
+			service);
+	/* Where a generator is outside and there is a p99, the workload judges for itself. */
 	double lag = metric(outcome, "lag_mean_ns"), response = metric(outcome, "response_mean_ns");
 
-	if (metric(outcome, "response_p99_ns") == 0 && lag > 0.1 * response)
+	if (lag > 0.1 * response)
 		cli_add(&run->caveats,
-			"the generator lagged: its mean is more than a tenth of the mean "
-			"response's; "
-			"there are too few requests to call the run invalid by the p99 of both\n");
+			"the generator lagged: its mean is %.0f %% of the mean response, which "
+			"contains it\n",
+			100 * lag / response);
 }
 
 static void about_the_probes(struct cli_run *run, const struct shunt_outcome *outcome)

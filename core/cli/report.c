@@ -271,21 +271,42 @@ static void speed(const struct shunt_outcome *outcome)
 	cli_wrap("Cost", INDENT, text);
 }
 
+/* `exact_NAME` is shown beside NAME (openloop_exact.c). */
+#define EXACT "exact_"
+
+static void exact_value(const struct shunt_outcome *outcome, const char *metric, char *text,
+	size_t bytes)
+{
+	char name[96], value[64];
+
+	snprintf(name, sizeof(name), EXACT "%s", metric);
+	const struct shunt_outcome_metric *exact = metric_of(outcome, name);
+
+	text[0] = '\0';
+	if (!exact)
+		return;
+	value_with_unit(exact, value, sizeof(value));
+	snprintf(text, bytes, "  exact %s", value);
+}
+
 static void other_metrics(const struct shunt_outcome *outcome)
 {
 	const char *label = "Also";
 
 	for (size_t i = 0; i < outcome->metric_count; i++) {
 		const struct shunt_outcome_metric *metric = &outcome->metrics[i];
-		char name[80], value[64];
+		char name[80], value[64], exact[80];
 
-		if (strcmp(metric->name, "wall_ns") == 0 || strcmp(metric->name, "cpu_ns") == 0 ||
+		if (strncmp(metric->name, EXACT, strlen(EXACT)) == 0 ||
+			strcmp(metric->name, "wall_ns") == 0 ||
+			strcmp(metric->name, "cpu_ns") == 0 ||
 			strcmp(metric->name, "ops_per_s") == 0 ||
 			strcmp(metric->name, outcome->workload->cost_metric) == 0)
 			continue;
 		value_with_unit(metric, value, sizeof(value));
+		exact_value(outcome, metric->name, exact, sizeof(exact));
 		snprintf(name, sizeof(name), "%s", metric->name);
-		printf("%-*s%-28s %20s\n", INDENT, label, name, value);
+		printf("%-*s%-28s %20s%s\n", INDENT, label, name, value, exact);
 		label = "";
 	}
 }

@@ -161,6 +161,8 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 #endif
 	if (!engine->sched.many)
 		caps |= SHUNT_DIRECT_TRANSFER;
+	if (engine->policy->fifo && !engine->quantum_ns)
+		caps |= SHUNT_FIFO;
 	bool stay = !engine->policy->steals && !engine->policy->shared;
 	if (engine->worker_count == 1)
 		caps |= SHUNT_DETERMINISTIC | SHUNT_PINS;

@@ -30,6 +30,7 @@ static const struct {
 	{SHUNT_PINS, "tasks that stay on the worker they are put on"},
 	{SHUNT_PARTS, "a switch made of parts"},
 	{SHUNT_KERNEL_TASKS, "tasks that the kernel schedules"},
+	{SHUNT_FIFO, "first in, first out"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)

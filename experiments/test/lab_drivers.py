@@ -141,7 +141,7 @@ class Work(Case):
             self.assertEqual(len({*hashes.values()}), 1, (law, hashes))
 
     def open_loop(self, name, params):
-        """A run on this machine, be it busy: its generator may have lagged, and the run says so."""
+        """A run on this machine, be it busy: a generator that is a task makes no run invalid."""
         self.count += 1
         file = self.root / f"{name}-{self.count}.json"
         done = subprocess.run(
@@ -150,22 +150,13 @@ class Work(Case):
             text=True, timeout=200)
         r = records.load_record(file)
         self.record_is_sound(name, r)
-        if r["status"] == "ok":
-            self.assertEqual(done.returncode, 0)
-            self.assertTrue(all(c["ok"] for c in r["checks"]))
-        else:
-            self.assertEqual((r["status"], done.returncode), ("skipped", 3), r["reason"])
-            self.assertIn("the generator lagged", r["reason"])
+        self.assertEqual((r["status"], done.returncode), ("ok", 0), r["reason"])
+        self.assertTrue(all(c["ok"] for c in r["checks"]))
         return r
 
     def test_open_loops_tell_the_same(self):
-        rows = {}
-        for name in HERE:
-            for _ in range(10):
-                r = self.open_loop(name, ["requests=1000", "load=0.9", "mean=200us"])
-                if r["status"] == "ok":
-                    rows[name] = r
-                    break
+        rows = {name: self.open_loop(name, ["requests=1000", "load=0.9", "mean=200us"])
+                for name in HERE}
         units = {n: {k: (m["unit"], m["better"]) for k, m in r["metrics"].items()}
                  for n, r in rows.items()}
         for name, found in units.items():

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, openloop hides no latency, bounds its backlog, and calls a lagging run invalid. */
+/*
+ * If this passes, openloop hides no latency, bounds its backlog, calls a run invalid whose generator
+ * outside lagged, and knows the exact latencies of its table.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +12,7 @@
 
 #include "backends/test/specs.h"
 #include "core/harness.h"
-#include "workloads/arrivals.h"
+#include "workloads/openloop.h"
 
 #include <errno.h>
 #include <math.h>
@@ -153,25 +156,149 @@ static void nothing_is_dropped_below(void **state)
 
 /* ---- a generator that does not keep up ---------------------------------------------------------- */
 
-static void a_lagging_generator_makes_the_run_invalid(void **state)
+/* Every request is made to have lagged for as long as it took. */
+static void lag_all(struct openloop *loop)
 {
-	struct shunt_error err = {""};
-	char spec[64];
+	for (size_t i = 0; i < loop->table.count; i++)
+		loop->request[i].lag_ns = loop->request[i].ended_ns - openloop_intended(loop, i);
+	openloop_report(loop);
+}
+
+static int lagging_body(struct shunt_run *run)
+{
+	int rc = openloop()->body(run);
+	if (!rc)
+		lag_all(shunt_run_state(run));
+	return rc;
+}
+
+/* Outside it has a CPU for itself; a task of the scheduler is as late as the scheduler makes it. */
+static void a_lag_makes_a_run_invalid_whose_generator_is_outside(void **state)
+{
+	static struct shunt_workload lagging;
+	static const char *const injections[] = {"outside", "timer"};
 	(void)state;
-	/* A kernel that may let every sleep end 5 ms late. */
-	snprintf(spec, sizeof(spec), "%s:wait=futex,wait.slack=5ms", specs_base());
-	struct shunt_run *made = run(spec, "requests=400 mean=10us load=0.05 skip=0", &err);
-	if (!made)
-		fail_msg("%s", err.text);
-	const struct shunt_outcome *outcome = shunt_run_outcome(made);
-	if (p99(made, "lag") < 0.1 * p99(made, "response")) {
+	lagging = *openloop();
+	lagging.body = lagging_body;
+	for (int i = 0; i < 2; i++) {
+		struct shunt_setting settings[] = {{"injection", injections[i], true},
+			{"requests", "400", true}, {"mean", "10us", true}, {"load", "0.3", true},
+			{"skip", "0", true}};
+		const struct shunt_request request = {.spec = specs_base(),
+			.workload = &lagging,
+			.params = settings,
+			.param_count = 5,
+			.seed = 5,
+			.iterations = 1};
+		struct shunt_error err = {""};
+		struct shunt_run *made;
+		if (shunt_run_prepare(&made, &request, &err))
+			fail_msg("%s", err.text);
+		shunt_run_execute(made);
+		const struct shunt_outcome *outcome = shunt_run_outcome(made);
+		assert_int_equal(outcome->status, i ? SHUNT_RECORD_OK : SHUNT_RECORD_SKIPPED);
+		assert_int_equal(!strncmp(outcome->reason, "invalid: the generator lagged", 29),
+			!i);
+		assert_true(outcome->check_count > 0 && outcome->iteration_count == 1);
+		assert_true(shunt_run_median(made, "lag_p99_ns") > 0);
 		shunt_run_free(made);
-		skip(); /* the kernel was punctual all the same */
 	}
-	assert_int_equal(outcome->status, SHUNT_RECORD_SKIPPED);
-	assert_true(!strncmp(outcome->reason, "invalid: the generator lagged", 29));
-	assert_true(outcome->check_count > 0 && outcome->iteration_count == 1);
+}
+
+/* ---- the exact latencies of a table ------------------------------------------------------------- */
+
+/* By hand: a linear search for the server that is free first, and sorting for the median. */
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+struct exactly {
+	double mean, median;
+};
+
+static struct exactly exactly(const struct openloop *loop, unsigned queue_count)
+{
+	double free_at[8] = {0}, sum = 0, *took = calloc(loop->table.count, sizeof(*took));
+	assert_non_null(took);
+	for (size_t i = 0; i < loop->table.count; i++) {
+		const struct shunt_arrival *arrival = &loop->table.arrival[i];
+		unsigned first = queue_count > 1 ? loop->request[i].worker - 1 : 0;
+		for (unsigned s = 1; queue_count == 1 && s < loop->worker_count; s++)
+			first = free_at[s] < free_at[first] ? s : first;
+		double at = (double)arrival->at_ns;
+		double start = at > free_at[first] ? at : free_at[first];
+		free_at[first] = start + (double)arrival->service_ns;
+		took[i] = free_at[first] - at;
+		sum += took[i];
+	}
+	qsort(took, loop->table.count, sizeof(*took), by_size);
+	struct exactly found = {sum / (double)loop->table.count, took[(loop->table.count - 1) / 2]};
+	free(took);
+	return found;
+}
+
+static struct exactly expected;
+static unsigned queues_expected;
+
+static void exact_verify(struct shunt_run *run)
+{
+	const struct openloop *loop = shunt_run_state(run);
+	openloop()->verify(run);
+	if (queues_expected)
+		expected = exactly(loop, queues_expected);
+}
+
+static void check_exact(const char *spec, struct shunt_setting *settings, size_t count,
+	unsigned queue_count)
+{
+	static struct shunt_workload watched;
+	struct shunt_error err = {""};
+	struct shunt_run *made;
+	watched = *openloop();
+	watched.verify = exact_verify;
+	queues_expected = queue_count;
+	const struct shunt_request request = {.spec = spec,
+		.workload = &watched,
+		.params = settings,
+		.param_count = count,
+		.seed = 7,
+		.iterations = 1};
+	if (shunt_run_prepare(&made, &request, &err))
+		fail_msg("%s: %s", spec, err.text);
+	shunt_run_execute(made);
+	double mean = shunt_run_median(made, "exact_response_mean_ns");
+	double median = shunt_run_median(made, "exact_response_p50_ns");
+	if (!queue_count != isnan(mean))
+		fail_msg("%s: the exact mean is %g", spec, mean);
+	/* A histogram keeps three digits. */
+	if (queue_count && (fabs(mean - expected.mean) > 2e-3 * expected.mean ||
+				   fabs(median - expected.median) > 2e-3 * expected.median))
+		fail_msg("%s: mean %g, median %g; they are %g and %g", spec, mean, median,
+			expected.mean, expected.median);
 	shunt_run_free(made);
+}
+
+static void a_fifo_run_has_the_exact_latencies_of_its_table(void **state)
+{
+	static const struct {
+		const char *options, *key, *value;
+		unsigned queue_count; /* 0: not known */
+	} cases[] = {{"", "slice", "0", 1}, {"", "slice", "2us", 1}, {"", "block", "5us", 0},
+		{",quantum=5us", "slice", "0", 0}, {",policy=lifo", "slice", "0", 0},
+		{",policy=shared,workers=5", "slice", "0", 1},
+		{",policy=fifo,workers=3", "slice", "0", 3},
+		{",policy=fifo,workers=3", "steer", "policy", 0}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char spec[96];
+		struct shunt_setting settings[] = {{"requests", "800", true}, {"mean", "5us", true},
+			{"load", "0.8", true}, {"skip", "0", true},
+			{cases[i].key, cases[i].value, true}};
+		snprintf(spec, sizeof(spec), "%s:place=none%s", specs_base(), cases[i].options);
+		check_exact(spec, settings, 5, cases[i].queue_count);
+	}
 }
 
 /* ---- blocking, slices, classes ------------------------------------------------------------------ */
@@ -338,6 +465,77 @@ static void requests_are_steered_where_tasks_stay(void **state)
 	}
 }
 
+enum { STALLED_RUN = 400, STALL_NS = 200000000 };
+
+static uint32_t put_on[STALLED_RUN];
+static double took_ns[STALLED_RUN];
+static int64_t arrived_ns[STALLED_RUN];
+
+static void stalled_verify(struct shunt_run *run)
+{
+	const struct openloop *loop = shunt_run_state(run);
+	openloop()->verify(run);
+	for (size_t i = 0; i < STALLED_RUN; i++) {
+		put_on[i] = loop->request[i].worker;
+		arrived_ns[i] = openloop_intended(loop, i);
+		took_ns[i] = (double)(loop->request[i].ended_ns - arrived_ns[i]);
+	}
+}
+
+/* A request every millisecond, in turn on two workers, and one holds its worker for 200 ms: the median
+ * response of those that arrive for the other worker meanwhile. */
+static double beside_a_stall(size_t stall_at)
+{
+	static struct shunt_workload stalled;
+	char at[16], spec[64];
+	struct shunt_setting settings[] = {{"requests", "400", true}, {"mean", "20us", true},
+		{"load", "0.02", true}, {"process", "constant", true}, {"stall", "200ms", true},
+		{"stall_at", at, true}};
+	struct shunt_error err = {""};
+	struct shunt_run *made;
+	double beside[STALLED_RUN];
+	size_t count = 0;
+	snprintf(at, sizeof(at), "%zu", stall_at);
+	snprintf(spec, sizeof(spec), "%s:place=none,policy=fifo,workers=2", specs_base());
+	stalled = *openloop();
+	stalled.verify = stalled_verify;
+	const struct shunt_request request = {.spec = spec,
+		.workload = &stalled,
+		.params = settings,
+		.param_count = 6,
+		.seed = 7,
+		.iterations = 1};
+	if (shunt_run_prepare(&made, &request, &err))
+		fail_msg("%s", err.text);
+	shunt_run_execute(made);
+	shunt_run_free(made);
+	for (size_t i = stall_at + 1; i < STALLED_RUN; i++)
+		if (put_on[i] != put_on[stall_at] &&
+			arrived_ns[i] < arrived_ns[stall_at] + STALL_NS)
+			beside[count++] = took_ns[i];
+	assert_true(count > 20);
+	qsort(beside, count, sizeof(*beside), by_size);
+	return beside[count / 2];
+}
+
+/* Neither worker's requests wait for the other worker: each has its own generator. */
+static void a_stall_holds_up_only_the_requests_of_its_worker(void **state)
+{
+	size_t stall_at[2] = {50, 50};
+	(void)state;
+	beside_a_stall(50);
+	while (put_on[stall_at[1]] == put_on[stall_at[0]])
+		stall_at[1]++;
+	for (int i = 0; i < 2; i++) {
+		double took = beside_a_stall(stall_at[i]);
+		for (int more = 0; more < 4 && took > STALL_NS / 4; more++) /* a busy machine */
+			took = beside_a_stall(stall_at[i]);
+		if (took > STALL_NS / 4)
+			fail_msg("worker %u stalled: the median of the other's is %g ms",
+				put_on[stall_at[i]], took / 1e6);
+	}
+}
+
 static const char *spinning_wait(void)
 {
 	for (const struct shunt_plugin *p = shunt_registry_waits; p->name; p++)
@@ -411,13 +609,15 @@ int main(void)
 		cmocka_unit_test(a_stall_shows_with_a_generator_outside),
 		cmocka_unit_test(arrivals_beyond_the_backlog_are_dropped_and_told),
 		cmocka_unit_test(nothing_is_dropped_below),
-		cmocka_unit_test(a_lagging_generator_makes_the_run_invalid),
+		cmocka_unit_test(a_lag_makes_a_run_invalid_whose_generator_is_outside),
+		cmocka_unit_test(a_fifo_run_has_the_exact_latencies_of_its_table),
 		cmocka_unit_test(a_blocking_request_leaves_its_worker),
 		cmocka_unit_test(classes_are_told_apart),
 		cmocka_unit_test(only_what_is_asked_for_is_kept_in_full),
 		cmocka_unit_test(a_request_is_not_charged_with_the_turns_of_others),
 		cmocka_unit_test(a_trace_is_run_at_the_load_asked_for),
 		cmocka_unit_test(requests_are_steered_where_tasks_stay),
+		cmocka_unit_test(a_stall_holds_up_only_the_requests_of_its_worker),
 		cmocka_unit_test(spinning_workers_seldom_announce_that_they_wait),
 		cmocka_unit_test(what_contradicts_itself_is_refused),
 	};

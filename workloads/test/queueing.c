@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "workloads/test/oracle.h"
 
 #include <math.h>
@@ -90,26 +91,50 @@ static void the_formulas_are_the_published_ones(void **state)
 /* Two servers, by hand. */
 static void a_small_queue_is_right(void **state)
 {
-	struct queue queue = {.servers = 2};
+	double free_at[2] = {0};
+	struct fcfs queue = {free_at, 2};
 	(void)state;
-	near(queue_start(&queue, 0, 0, 10), 0);
-	near(queue_start(&queue, 1, 0, 3), 1);
-	near(queue_start(&queue, 2, 0, 5), 4);
-	near(queue_start(&queue, 3, 0.5, 5), 9.5);
-	near(queue_start(&queue, 9, 0, 1), 10);
-	near(queue_start(&queue, 30, 0, 1), 30);
+	near(fcfs_start(&queue, 0, 0, 10), 0);
+	near(fcfs_start(&queue, 1, 0, 3), 1);
+	near(fcfs_start(&queue, 2, 0, 5), 4);
+	near(fcfs_start(&queue, 3, 0.5, 5), 9.5);
+	near(fcfs_start(&queue, 9, 0, 1), 10);
+	near(fcfs_start(&queue, 30, 0, 1), 30);
+}
+
+/* Many servers: the earliest one found by looking at all. */
+static void the_first_free_server_is_found_among_many(void **state)
+{
+	enum { MANY = 7 };
+	double free_at[MANY] = {0}, all[MANY] = {0}, at = 0;
+	struct fcfs queue = {free_at, MANY};
+	struct shunt_rng rng;
+	(void)state;
+	shunt_rng_init(&rng, 1);
+	for (int i = 0; i < 3000; i++) {
+		double service = (double)shunt_rng_below(&rng, 1000);
+		unsigned first = 0;
+		at += (double)shunt_rng_below(&rng, 150);
+		for (unsigned s = 1; s < MANY; s++)
+			first = all[s] < all[first] ? s : first;
+		double start = at > all[first] ? at : all[first];
+		all[first] = start + service;
+		near(fcfs_start(&queue, at, 0, service), start);
+	}
 }
 
 int main(void)
 {
 	enum { SYSTEMS = sizeof(systems) / sizeof(systems[0]) };
-	static struct CMUnitTest tests[SYSTEMS + 2] = {
+	enum { OTHERS = 3 };
+	static struct CMUnitTest tests[SYSTEMS + OTHERS] = {
 		cmocka_unit_test(the_formulas_are_the_published_ones),
 		cmocka_unit_test(a_small_queue_is_right),
+		cmocka_unit_test(the_first_free_server_is_found_among_many),
 	};
 	for (size_t i = 0; i < SYSTEMS; i++)
-		tests[i + 2] = (struct CMUnitTest){.name = systems[i].name,
+		tests[i + OTHERS] = (struct CMUnitTest){.name = systems[i].name,
 			.test_func = waits_as_theory_has_it,
 			.initial_state = (void *)&systems[i]};
-	return _cmocka_run_group_tests("queueing", tests, SYSTEMS + 2, NULL, NULL);
+	return _cmocka_run_group_tests("queueing", tests, SYSTEMS + OTHERS, NULL, NULL);
 }

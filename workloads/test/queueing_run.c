@@ -63,13 +63,14 @@ static double free_for(size_t i, unsigned servers)
 /* The mean wait of the same queue with the services, the lateness and the delays of this run. */
 static double disturbed_wait(unsigned servers)
 {
-	struct queue queue = {.servers = servers};
+	double free_at[SERVERS_MOST] = {0};
+	struct fcfs queue = {free_at, servers};
 	double sum = 0;
 	for (size_t i = 0; i < REQUESTS; i++) {
 		const struct request *r = &seen[i];
 		double there = at(i) + (double)r->lag_ns, free = free_for(i, servers);
 		double delay = (double)r->started_ns - (there > free ? there : free);
-		double start = queue_start(&queue, there, delay > 0 ? delay : 0,
+		double start = fcfs_start(&queue, there, delay > 0 ? delay : 0,
 			(double)(r->ended_ns - r->started_ns));
 		sum += i < SKIP ? 0 : start - at(i);
 	}
