@@ -4,8 +4,9 @@
  *
  * shunt_run_prepare resolves what was asked for and finds what is wrong with the asking;
  * shunt_run_execute makes `warmup` unmeasured and `iterations` measured iterations in this process
- * and leaves an outcome. A watcher thread sees signals and the timeout, so that even a run stuck in
- * a computation ends with an outcome.
+ * and leaves an outcome. A watcher thread sees signals and the timeout, from the start of
+ * shunt_run_prepare to the end of shunt_run_execute, so that even a run stuck in a computation ends with
+ * an outcome.
  *
  * What the numbers are:
  *   - an iteration is one shunt_run of a root task around the workload's body; its wall and CPU time
@@ -37,7 +38,7 @@ struct shunt_request {
 	size_t param_count;
 	uint64_t seed;
 	unsigned warmup, iterations; /* iterations: at least 1 */
-	uint64_t timeout_ns;         /* 0: none */
+	uint64_t timeout_ns;         /* since the start of shunt_run_prepare; 0: none */
 	uint64_t clock_span_ns;      /* of the clock's calibration; 0: its default, 10 ms */
 
 	bool narrate;               /* in the first measured iteration */
@@ -46,12 +47,17 @@ struct shunt_request {
 	 * negative errno, with err, which fails the run. */
 	int (*keep_trace)(void *arg, const struct shunt_trace *trace, struct shunt_error *err);
 	uint64_t trace_capacity; /* events per worker; 0: the trace's default */
-	bool watch_signals; /* SIGINT, SIGTERM, SIGHUP, SIGXCPU and crashes end the run with an outcome */
+	/* SIGINT, SIGTERM, SIGHUP, SIGXCPU and crashes end the run with an outcome; what is ignored at the
+	 * start stays ignored. */
+	bool watch_signals;
 
+	/* Called first in shunt_run_prepare, when the run is watched already; NULL: nothing is. A negative
+	 * errno ends the preparation. */
+	int (*look_around)(void *arg);
 	/* Prints one line of the workload's story; no newline at its end. */
 	void (*line)(void *arg, const char *line);
-	/* The run cannot come back (signal, timeout, crash). Called on another thread than
-	 * the one in shunt_run_execute, with an outcome that does not change any more; must end the
+	/* The run cannot come back (signal, timeout, crash). Called on the watcher's thread, or at the
+	 * end of shunt_run_prepare, with an outcome that does not change any more; must end the
 	 * process. `signal` is 0 unless one did it. NULL: exit status 3. */
 	void (*abandoned)(void *arg, const struct shunt_outcome *outcome, int signal);
 	void *arg;
@@ -90,6 +96,7 @@ struct shunt_outcome {
 	enum shunt_record_status status;
 	char reason[1024]; /* empty if and only if the status is ok */
 	bool check_failed; /* the status is failed because the answer was wrong */
+	bool incomplete;   /* it ended, stuck, before it was known what is run */
 
 	/* What was run. */
 	const struct shunt_backend *backend; /* NULL: this build does not have it */
@@ -140,7 +147,7 @@ struct shunt_outcome {
  *
  * -ENOENT, -EINVAL, -ERANGE: asked for wrongly; err says what, and nothing is left. Otherwise 0
  * with a run, which may already be over (shunt_run_outcome: skipped, failed).
- * Context: no task; takes some milliseconds for the clock's calibration.
+ * Context: no task. The run is watched from here on, until it is executed or freed.
  */
 int shunt_run_prepare(struct shunt_run **run, const struct shunt_request *request,
 	struct shunt_error *err);

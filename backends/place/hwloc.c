@@ -33,6 +33,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MOST_CPUS 65536 /* more than any kernel is built for: the mask is never too small */
 
 struct plan {
 	hwloc_topology_t topology;
@@ -66,8 +70,20 @@ static void hide_errors(void)
 	setenv("HWLOC_HIDE_ERRORS", "2", 0);
 }
 
+/* The library asks for the CPUs that may be used until it is answered: forever, where the call is refused. */
+static bool affinity_refused(void)
+{
+	static unsigned long mask[MOST_CPUS / (8 * sizeof(unsigned long))];
+	return syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask) < 0;
+}
+
 static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)
 {
+	if (affinity_refused())
+		return shunt_fail(err, -ENOTSUP,
+			"the CPUs of this process cannot be read: sched_getaffinity: %s; "
+			"place=none runs without",
+			strerror(errno));
 	hide_errors();
 	if (hwloc_topology_init(topology))
 		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");

@@ -12,6 +12,7 @@
 #include "core/measure/hist.h"
 
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,6 +41,8 @@ static bool futex_sleep(struct thread_task *self, int64_t deadline_ns)
 	long rc = syscall(SYS_futex, &self->posted, FUTEX_WAIT_BITSET_PRIVATE, 0,
 		deadline_ns == SHUNT_FOREVER ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
 	bool late = rc < 0 && errno == ETIMEDOUT;
+	if (rc < 0 && !late && errno != EAGAIN && errno != EINTR)
+		shunt_panic("the kernel refused to let a task sleep: futex: %s", strerror(errno));
 	errno = before;
 	return late;
 }

@@ -43,6 +43,21 @@ static bool under_seccomp(void)
 	return mode == 2;
 }
 
+/* A kernel that knows the call takes our parameters, so EINVAL is a filter's, and nobody asked wrongly. */
+static int refusal(int code)
+{
+	return code == -EINVAL ? -EOPNOTSUPP : code;
+}
+
+/* Says why one of the system calls failed; returns the code. */
+static int call_refused(const char *call, int code, struct shunt_error *err)
+{
+	return shunt_fail(err, refusal(code), "%s: %s%s", call, strerror(-code),
+		under_seccomp() ? "; a seccomp filter may forbid it, as many containers have one: "
+				  "allow io_uring_setup, io_uring_enter and io_uring_register"
+				: "");
+}
+
 int shunt_ring_refused(int code, struct shunt_error *err)
 {
 	long disabled = read_number("/proc/sys/kernel/io_uring_disabled");
@@ -72,17 +87,8 @@ int shunt_ring_refused(int code, struct shunt_error *err)
 			"limit, "
 			"or ask for smaller rings");
 	default:
-		return shunt_fail(err, code, "io_uring_setup: %s", strerror(-code));
+		return call_refused("io_uring_setup", code, err);
 	}
-}
-
-/* Says why another of the system calls failed, though rings can be set up; returns code. */
-static int call_refused(const char *call, int code, struct shunt_error *err)
-{
-	return shunt_fail(err, code, "%s: %s%s", call, strerror(-code),
-		under_seccomp() ? "; a seccomp filter may forbid it, as many containers have one: "
-				  "allow io_uring_setup, io_uring_enter and io_uring_register"
-				: "");
 }
 
 /* By the system call: liburing 2.3 declares io_uring_enable_rings, and its library lacks it. */
@@ -94,8 +100,8 @@ int shunt_ring_enable(struct io_uring *ring, struct shunt_error *err)
 		0)
 		return 0;
 	code = -errno;
-	return shunt_fail(err, code, "enabling a ring (io_uring_register): %s; use enable=setup",
-		strerror(-code));
+	return shunt_fail(err, refusal(code),
+		"enabling a ring (io_uring_register): %s; use enable=setup", strerror(-code));
 }
 
 static unsigned flags_of(enum shunt_ring_setup setup)

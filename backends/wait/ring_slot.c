@@ -34,7 +34,8 @@ static int bells_open(struct shunt_ring_wait *wait, struct shunt_error *err)
 	for (unsigned i = 0; i < wait->worker_count; i++) {
 		wait->bells[i].event_fd = eventfd(0, EFD_CLOEXEC);
 		if (wait->bells[i].event_fd < 0)
-			return shunt_fail(err, -errno, "eventfd: %s", strerror(errno));
+			return shunt_fail(err, errno == EINVAL ? -EOPNOTSUPP : -errno,
+				"eventfd: %s", strerror(errno));
 	}
 	return 0;
 }

@@ -62,6 +62,18 @@ static void about_the_interference(struct cli_run *run, const struct shunt_outco
 			usage->major_faults);
 }
 
+/* The samples of a latency were read from the counter; wall times were not. */
+static void about_the_clock(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	const struct shunt_clock *clock = &outcome->clock;
+
+	if (clock->calibration_error_ppm > SHUNT_CLOCK_ERROR_PPM)
+		cli_add(&run->caveats,
+			"the clock of the latencies (%s) went wrong by %.3g %%, and they with it: "
+			"the machine was suspended, or its calibration was disturbed; run again\n",
+			shunt_clock_name(clock), clock->calibration_error_ppm / 1e4);
+}
+
 static double metric(const struct shunt_outcome *outcome, const char *name)
 {
 	for (size_t i = 0; i < outcome->metric_count; i++)
@@ -180,6 +192,7 @@ void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
 	/* Without a number there is nothing to doubt. */
 	if (outcome->status != SHUNT_RECORD_OK)
 		return;
+	about_the_clock(run, outcome);
 	about_the_machine(run);
 	about_the_interference(run, outcome);
 	about_the_processor(run, outcome);

@@ -259,6 +259,28 @@ static int keep_record(struct cli_run *run, const struct shunt_record *record, c
 	return 0;
 }
 
+static void tell_what_ended_it(const struct shunt_outcome *outcome)
+{
+	if (outcome->status != SHUNT_RECORD_OK)
+		fprintf(stderr, "shunt: %s on %s: %s: %s\n", outcome->workload->name,
+			outcome->backend_name, shunt_record_status_name(outcome->status),
+			outcome->reason);
+}
+
+/* Signals wait until there is somebody to take them, the watcher, and then until the record is kept. After
+ * that nothing is lost any more: whoever does not get rid of the report may end it. */
+static void hold_signals(bool hold)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGXCPU);
+	pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 /* Record first, then what people read. Returns the exit status. */
 static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 {
@@ -273,10 +295,8 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 		return cli_error(run->args.json, CLI_RUN_FAILED, "no record can be made: %s",
 			err.text);
 	rc = keep_record(run, record, &kept);
-	if (outcome->status != SHUNT_RECORD_OK)
-		fprintf(stderr, "shunt: %s on %s: %s: %s\n", outcome->workload->name,
-			outcome->backend_name, shunt_record_status_name(outcome->status),
-			outcome->reason);
+	hold_signals(false);
+	tell_what_ended_it(outcome);
 	if (run->args.json) {
 		cli_json(json_incref(shunt_record_json(record)), status);
 	} else {
@@ -293,26 +313,26 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 static void abandoned(void *arg, const struct shunt_outcome *outcome, int signal)
 {
 	struct cli_run *run = arg;
-	int status = conclude(run, outcome);
+	int status = CLI_RUN_FAILED;
 
+	if (outcome->incomplete)
+		tell_what_ended_it(outcome);
+	else
+		status = conclude(run, outcome);
 	fflush(stdout);
 	_exit(signal ? CLI_SIGNAL + signal : status);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* Signals wait until there is somebody to take them; they are not let in again, because after the
- * run only the record is left to write. */
-static void block_signals(void)
+static int look_around(void *arg)
 {
-	sigset_t set;
+	struct cli_run *run = arg;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGXCPU);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	run->refused = cli_run_check_paths(run);
+	if (!run->refused)
+		run->refused = look_at_machine(run);
+	return run->refused ? -ECANCELED : 0;
 }
 
 static int perform(struct cli_run *run)
@@ -321,12 +341,15 @@ static int perform(struct cli_run *run)
 	struct shunt_error err = {""};
 	int rc;
 
+	hold_signals(true);
+	run->request.look_around = look_around;
 	run->request.abandoned = abandoned;
 	rc = shunt_run_prepare(&harness, &run->request, &err);
 	if (rc)
-		return cli_error(run->args.json, rc == -ENOMEM ? CLI_RUN_FAILED : CLI_USAGE, "%s",
-			err.text);
-	block_signals();
+		return run->refused ? run->refused
+				    : cli_error(run->args.json,
+					      rc == -ENOMEM ? CLI_RUN_FAILED : CLI_USAGE, "%s",
+					      err.text);
 	shunt_run_execute(harness);
 	rc = conclude(run, shunt_run_outcome(harness));
 	shunt_run_free(harness);
@@ -353,10 +376,6 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
 		rc = take_words(&run);
 	if (rc == 0)
 		rc = take_options(&run);
-	if (rc == 0)
-		rc = cli_run_check_paths(&run);
-	if (rc == 0)
-		rc = look_at_machine(&run);
 	if (rc == 0)
 		rc = perform(&run);
 	release(&run);
@@ -404,7 +423,7 @@ static const struct shunt_param options[] = {
 	{.name = "--timeout",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "0",
-		.help = "=TIME give up after so long; 0: never"},
+		.help = "=TIME give up after so long, counted from the start; 0: never"},
 	{.name = "--trace",
 		.type = SHUNT_PARAM_TEXT,
 		.help = "=FILE trace one iteration more, for Perfetto and for shunt trace check"},
@@ -435,7 +454,9 @@ const struct cli_command cli_run = {
 		"timed "
 		"out or skipped; 4 refused by --strict; 130, 143 interrupted. In every case but 2 "
 		"and "
-		"4 the record says what happened.",
+		"4 the record says what happened, unless the machine kept shunt from finding out "
+		"what it "
+		"should run.",
 	.examples =
 		"  shunt run asm yield                           the cost of a switch\n"
 		"  shunt run asm chunked_sum preset=tutorial --narrate\n"

@@ -19,6 +19,7 @@ struct cli_run {
 	char **argv;
 	const char *record_path, *trace_path; /* NULL: none */
 	bool force;
+	int refused; /* the exit status, once the paths or the machine were found wanting */
 	struct shunt_env *env; /* sealed before the run */
 	struct cli_finding findings[CLI_FINDINGS_MAX];
 	size_t finding_count;

@@ -143,8 +143,13 @@ static int thread_start(struct shunt_ticker *ticker)
 {
 	sigset_t all, before;
 	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&ticker->thread, NULL, ticker_main, ticker);
+	/* Without its signals blocked the thread would die of them, and without this call never end. */
+	int rc = pthread_kill(pthread_self(), 0);
+	if (!rc)
+		rc = pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (rc)
+		return -rc;
+	rc = pthread_create(&ticker->thread, NULL, ticker_main, ticker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc)
 		return -rc;

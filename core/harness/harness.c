@@ -264,6 +264,18 @@ static int prepare(struct shunt_run *run, struct shunt_error *err)
 	return 0;
 }
 
+static int prepare_watched(struct shunt_run *run, struct shunt_error *err)
+{
+	struct shunt_error why = {""};
+	int rc;
+
+	shunt_run_at(run, "the preparation");
+	if (shunt_watch_start(run, &why))
+		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s", why.text);
+	rc = run->request->look_around ? run->request->look_around(run->request->arg) : 0;
+	return rc ? rc : prepare(run, err);
+}
+
 int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *request,
 	struct shunt_error *err)
 {
@@ -287,13 +299,15 @@ int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *reque
 	int rc = request->sched_delay_every ? shunt_hist_init(&run->sched_delay) : 0;
 
 	if (rc == 0)
-		rc = prepare(run, err);
+		rc = prepare_watched(run, err);
 	shunt_run_close(run);
-	if (rc)
+	if (rc) {
 		shunt_run_free(run);
-	else
-		*made = run;
-	return rc;
+		return rc;
+	}
+	shunt_watch_prepared(run);
+	*made = run;
+	return 0;
 }
 
 /* ---- execute --------------------------------------------------------------------------------- */
@@ -399,25 +413,37 @@ static void measure(struct shunt_run *run)
 		judge(run);
 }
 
+/* The clocks, and the machine's state before. Only then does the outcome get them, whole. */
+static void calibrate(struct shunt_run *run)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+	struct shunt_interference before;
+	struct shunt_clock clock;
+
+	shunt_run_at(run, "the calibration");
+	shunt_clock_init(&clock, true, run->request->clock_span_ns);
+	shunt_work_calibrate();
+	double cost_ns = run->request->sched_delay_every ? shunt_sched_delay_cost_ns(&clock) : 0;
+
+	shunt_interference_read(&before, "");
+	pthread_mutex_lock(&run->lock);
+	outcome->clock = clock;
+	outcome->sched_delay_cost_ns = cost_ns;
+	outcome->before = before;
+	pthread_mutex_unlock(&run->lock);
+}
+
 void shunt_run_execute(struct shunt_run *run)
 {
 	struct shunt_outcome *outcome = &run->outcome;
-	int rc;
 
-	if (shunt_run_is_over(run))
+	if (shunt_run_is_over(run)) {
+		shunt_watch_stop(run);
 		return;
-	shunt_clock_init(&outcome->clock, true, run->request->clock_span_ns);
-	shunt_work_calibrate();
-	if (run->request->sched_delay_every)
-		outcome->sched_delay_cost_ns = shunt_sched_delay_cost_ns(&outcome->clock);
-	shunt_interference_read(&outcome->before, "");
+	}
+	calibrate(run);
 	shunt_run_at(run, "set-up");
-	rc = shunt_watch_start(run);
-	if (rc)
-		shunt_run_end(run, SHUNT_RECORD_FAILED, "no thread to watch the run: %s",
-			strerror(-rc));
-	else
-		measure(run);
+	measure(run);
 	shunt_run_close(run);
 	if (run->set_up && run->workload->teardown)
 		run->workload->teardown(run);
@@ -433,6 +459,7 @@ void shunt_run_free(struct shunt_run *run)
 {
 	struct shunt_outcome *outcome = &run->outcome;
 
+	shunt_watch_stop(run);
 	shunt_outside_give_back(run);
 	shunt_iteration_reset(&run->now);
 	shunt_series_free(run);

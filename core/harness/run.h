@@ -2,8 +2,8 @@
 /*
  * A run in progress, shared by the files of core/harness/.
  *
- * Who may touch what: the outcome changes only under `lock`, on the thread in shunt_run_execute,
- * so that the watcher may read it at any time. `now` belongs to the iteration in progress and is
+ * Who may touch what: once the run is prepared, the outcome changes only under `lock`, on the thread in
+ * shunt_run_execute, so that the watcher may read it at any time. `now` belongs to the iteration in progress and is
  * written by tasks, under `now_lock` where they may be many.
  */
 #ifndef SHUNT_CORE_HARNESS_RUN_H
@@ -47,6 +47,13 @@ struct iteration {
 	char why[512]; /* shunt_run_explain */
 };
 
+/* How a run ends that a signal or the timeout ended before it was prepared. */
+struct shunt_early_end {
+	enum shunt_record_status status;
+	int signal;
+	char what[96]; /* empty: none did */
+};
+
 struct shunt_run {
 	const struct shunt_request *request;
 	const struct shunt_workload *workload;
@@ -57,7 +64,9 @@ struct shunt_run {
 	bool resolving; /* imply is allowed */
 	bool set_up;    /* teardown is due */
 	bool warming_up, narrating;
-	bool over; /* [guarded by lock] the outcome is final */
+	bool over;     /* [guarded by lock] the outcome is final */
+	bool prepared; /* [guarded by lock] the outcome says what is run */
+	struct shunt_early_end early; /* [guarded by lock] */
 	uint64_t started_mono_ns;
 	struct shunt_usage usage_before;
 
@@ -131,8 +140,11 @@ double shunt_sched_delay_cost_ns(const struct shunt_clock *clock);
 int shunt_run_try_trace(struct shunt_run *run, struct shunt_error *err);
 void shunt_run_traced_iteration(struct shunt_run *run);
 
-/* The watcher: from start to stop, a signal or the deadline ends the run. */
-int shunt_watch_start(struct shunt_run *run);
+/* The watcher: from start to stop, a signal or the deadline ends the run. 0, or a negative errno, and
+ * err names the call that was refused. */
+int shunt_watch_start(struct shunt_run *run, struct shunt_error *err);
+/* The run is prepared. Ends the process where a signal or the deadline has ended the run already. */
+void shunt_watch_prepared(struct shunt_run *run);
 void shunt_watch_stop(struct shunt_run *run);
 
 /* Tells `callback`, in a signal handler, of a signal that is about to kill the process. */

@@ -4,7 +4,9 @@
  *
  * One point of the line is a counter reading between two readings of CLOCK_MONOTONIC; of some
  * dozen tries the one with the narrowest bracket is kept, so an interrupt in between does no harm.
- * Two points give the rate, and half the sum of their brackets over the span bounds its error.
+ * Two points give the rate, and half the sum of their brackets over the span bounds its error. A span
+ * that a storm of signals or a suspended machine has spoilt is taken again; a rate whose bound stays too
+ * wide is not used.
  *
  * The counter is used only when both the processor says that it is invariant and the kernel's own
  * clock rests on it: the kernel has watched it since boot and drops it when the CPUs disagree.
@@ -12,6 +14,7 @@
 #include "core/measure/clock.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +26,8 @@
 
 #define SPAN_DEFAULT_NS 10000000u
 #define POINT_TRIES     32
+#define SLEEP_TRIES     1000000 /* so many signals in one span; they end sooner, by the deadline */
+#define SPAN_TRIES      4
 #define COST_BATCHES    15
 #define COST_READS      256
 #define REFRESH_MOST    1024
@@ -127,26 +132,43 @@ static enum shunt_clock_source counter_source(char *why, size_t bytes)
 }
 #endif
 
-static void sleep_ns(uint64_t ns)
+/* Sleeps to the deadline, whatever signals come: 0, or a positive errno. */
+static int sleep_until(uint64_t deadline_ns)
 {
-	struct timespec span = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+	const struct timespec at = {(time_t)(deadline_ns / 1000000000u),
+		(long)(deadline_ns % 1000000000u)};
+	int rc = EINTR;
 
-	while (nanosleep(&span, &span) < 0)
-		continue;
+	for (int i = 0; i < SLEEP_TRIES && rc == EINTR && shunt_clock_monotonic_ns() < deadline_ns;
+		i++)
+		rc = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+	return rc == EINTR ? 0 : rc;
 }
 
-static void calibrate(struct shunt_clock *clock, uint64_t span_ns)
+static void give_up(struct shunt_clock *clock, const char *why, const char *more)
+{
+	clock->source = SHUNT_CLOCK_MONOTONIC;
+	clock->scale = clock->ticks_per_s = clock->calibration_span_ns = 0;
+	clock->calibration_error_ppm = 0;
+	snprintf(clock->why, sizeof(clock->why), "%s%s", why, more);
+}
+
+/* Over one span; true: the rate is known as well as it is to be. */
+static bool calibrate_once(struct shunt_clock *clock, uint64_t span_ns)
 {
 	struct point first = take_point();
-
-	sleep_ns(span_ns);
+	int rc = sleep_until(first.ns + span_ns);
 	struct point last = take_point();
 	uint64_t ticks = last.ticks - first.ticks, ns = last.ns - first.ns;
 
-	if (last.ticks <= first.ticks || ticks < ns / 100000u) {
-		clock->source = SHUNT_CLOCK_MONOTONIC;
-		snprintf(clock->why, sizeof(clock->why), "the counter does not count");
-		return;
+	if (rc) {
+		give_up(clock, "the calibration's sleep was refused: clock_nanosleep: ",
+			strerror(rc));
+		return true;
+	}
+	if (ns < span_ns || last.ticks <= first.ticks || ticks < ns / 100000u) {
+		give_up(clock, ns < span_ns ? "CLOCK_MONOTONIC" : "the counter", " does not count");
+		return true;
 	}
 	clock->base_ticks = first.ticks;
 	clock->base_ns = first.ns;
@@ -157,6 +179,15 @@ static void calibrate(struct shunt_clock *clock, uint64_t span_ns)
 	double tick_ns = (double)ns / (double)ticks;
 	clock->calibration_error_ppm =
 		((double)(first.width_ns + last.width_ns) / 2 + tick_ns) / (double)ns * 1e6;
+	return clock->calibration_error_ppm <= SHUNT_CLOCK_ERROR_PPM;
+}
+
+static void calibrate(struct shunt_clock *clock, uint64_t span_ns)
+{
+	for (int i = 0; i < SPAN_TRIES; i++)
+		if (calibrate_once(clock, span_ns))
+			return;
+	give_up(clock, "signals or other programs disturbed the calibration", "");
 }
 
 void shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns)
