@@ -67,7 +67,7 @@ def fonts(file: Path) -> list[str]:
 def swatches(colour: str, marker: str, dash: str) -> tuple[np.ndarray, np.ndarray]:
     """A series' marker and its line, each alone and in grey: 1 is white."""
     line = dash if dash.startswith("-") else ast.literal_eval(dash)
-    return (_drawn((0.075, 0.075), color=colour, marker=marker, linestyle="none"),
+    return (_drawn((0.075, 0.075), color=colour, marker=marker, markerfacecolor="none", linestyle="none"),
             _drawn((0.40, 0.03), color=colour, linestyle=line, linewidth=1.1 if marker else 8))
 
 

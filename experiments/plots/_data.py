@@ -10,7 +10,9 @@ join two workloads.
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Iterator
 
 import numpy as np
@@ -90,26 +92,39 @@ class Context:
 
     def arms(self, point: Point, control: bool = False) -> list[str]:
         """The arms of a point that the figure wants, in the experiment's order."""
+        return [a for a in arm_order(point.campaign) if a in point.runs
+                and self.wants(point.campaign, a, control)]
+
+    def wants(self, campaign: Campaign, arm: str, control: bool = False) -> bool:
         wanted = self.spec.get("arms") or ["*"]
         wanted = [wanted] if isinstance(wanted, str) else wanted
-        aa = point.campaign.plan.get("control", "")
-        return [a for a in arm_order(point.campaign) if a in point.runs
-                and (control or a != aa) and any(fnmatch.fnmatchcase(a, w) for w in wanted)]
+        return (control or arm != campaign.plan.get("control", "")) and any(
+            fnmatch.fnmatchcase(arm, w) for w in wanted)
 
-    def manifests(self) -> list[dict[str, Any]]:
-        """One manifest a machine class."""
-        found: dict[str, dict[str, Any]] = {}
-        for c in self.campaigns:
-            for r in c.ok():
-                if r["machine_class"] not in found:
-                    m = manifest_of(r)
-                    if m:
-                        found[r["machine_class"]] = m
-        return [found[k] for k in sorted(found)]
+    def left_out(self) -> str:
+        """How many runs of what is drawn gave no value, and why; empty where all gave one."""
+        lost, every = [], 0
+        for point in self.points():
+            own = [r for r in point.lost if self.wants(point.campaign, r["arm"])]
+            lost += own
+            every += len(own) + sum(len(point.runs[a]) for a in self.arms(point))
+        if not lost:
+            return ""
+        invalid = sum(r["reason"].startswith("invalid:") for r in lost)
+        kinds = Counter(r["status"] for r in lost if not r["reason"].startswith("invalid:"))
+        why = [f"{invalid} invalid"] * bool(invalid) + [f"{n} {k}" for k, n in sorted(kinds.items())]
+        return f"{len(lost)} of {every} runs are left out ({', '.join(why)})"
 
     def commits(self) -> list[str]:
-        return sorted({str(c)[:12] for c in (fact(m, "build.commit") for m in self.manifests())
-                       if c})
+        """The commits that the runs were built from; of a tree that was not committed it is said."""
+        builds = {}
+        for c in self.campaigns:
+            for r in c.ok():
+                key = Path(r["lab"]["file"]).parent, r["env_id"]
+                if key not in builds:
+                    builds[key] = manifest_of(r)
+        return sorted({str(commit)[:12] + " (modified)" * bool(fact(m, "build.dirty"))
+                       for m in builds.values() if (commit := fact(m, "build.commit"))})
 
 
 def cells(ctx: Context, metric: str, x: str, series: str = "arm", facet: str = "") -> list[Cell]:

@@ -26,9 +26,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable
 
+import _axes
 import _latex
 import _style
-from _data import Context, FigureError
+from _data import Cell, Context, FigureError
 from _list import names_of
 from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
@@ -38,6 +39,8 @@ from shuntlab.files import replacing
 from shuntlab.points import series_of
 
 FORMATS = ("pdf", "png", "csv", "tex", "json")
+EXACT = "Bars are exact 95 % intervals of the median over processes"
+SPANS = EXACT + "; where there are too few runs for one, they span all runs"
 
 
 @dataclass
@@ -45,12 +48,13 @@ class Drawing:
     """A figure before it has a size: its data, in the rows its CSV holds."""
     columns: list[str]
     rows: list[dict[str, Any]]
+    table: tuple[list[str], list[list[str]]]        # the same for a paper: its head and its rows
     sentences: list[str]                            # of the caption, what it shows
     series: list[str] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)       # runs behind each point
-    exact: bool = True                              # every interval is the exact one
+    bars: str = EXACT                               # what the bars are; EXACT, SPANS, or its own words
+    panels: int = 1                                 # that can stand side by side
     data: Any = None                                # whatever draw() wants
-    table: tuple[list[str], list[list[str]]] | None = None
     height: float = 0.0                             # inches; 0: by the width
     looks: dict[str, _style.Look] = field(default_factory=dict)     # of the series
     legend: bool = True                             # tells them apart; else each has a row with its name
@@ -62,14 +66,31 @@ class Drawing:
         arms = dict.fromkeys(a for c in ctx.campaigns for a in c.arms
                              if a != c.plan.get("control"))
         if self.series and set(self.series) <= arms.keys():
-            self.looks = {n: k for n, k in _style.looks(arms).items() if n in self.series}
+            known = _style.looks(arms, [g for c in ctx.campaigns for g in drawn_together(c)])
+            self.looks = {n: k for n, k in known.items() if n in self.series}
         else:
             self.looks = _style.looks(self.series)
+
+
+def bars_of(found: list[Cell]) -> str:
+    return EXACT if all(c.exact for c in found) else SPANS
 
 
 def specs(campaign: Campaign) -> list[dict[str, Any]]:
     """The figures of a campaign, each with a file-safe name; one forest where none is declared."""
     return names_of(campaign.plan)
+
+
+def drawn_together(campaign: Campaign) -> list[set[str]]:
+    """The arms of each figure of a campaign: those that a reader must tell apart."""
+    groups = []
+    for spec in specs(campaign):
+        ctx, own = Context([], spec), set()
+        for p in campaign.plan["points"]:
+            if spec.get("workload") in (None, "", p["workload"], p.get("label")):
+                own |= {a for a in p["arms"] if ctx.wants(campaign, a)}
+        groups.append(own)
+    return groups
 
 
 # ---- drawing ------------------------------------------------------------------------------------
@@ -93,9 +114,10 @@ def render(module: ModuleType, ctx: Context, out: Path, formats: tuple[str, ...]
     if "tex" in formats:
         text = _latex.caption(caption(ctx, drawing))
         _write(out / f"{name}.caption.tex", text)
-        _write(out / f"{name}.figure.tex", _latex.figure(
-            name, text, len(pages_of(module, drawing, _style.NARROW))))
-        _write(out / f"{name}.table.tex", table_text(drawing))
+        wide = drawing.panels > 2       # below each other they would fill a column
+        _write(out / f"{name}.figure.tex", _latex.figure(name, text, len(pages_of(
+            module, drawing, _style.WIDE if wide else _style.NARROW)), wide))
+        _write(out / f"{name}.table.tex", table_text(ctx, drawing))
     if "json" in formats:
         _write(out / f"{name}.json", json.dumps(description(ctx, drawing), indent=1) + "\n")
 
@@ -116,6 +138,7 @@ def _drawn(module: ModuleType, drawing: Drawing, ctx: Context, width: float) -> 
     fig = Figure(figsize=(width, height), layout="constrained")
     fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
     module.draw(fig, drawing, ctx, width)
+    _axes.clear_ticks(fig)
     return fig
 
 
@@ -160,19 +183,6 @@ def legend(fig: Figure, handles: list[Any], names: list[str], width: float) -> N
     fig.get_layout_engine().set(rect=(0, 0, 1, 1 - strip / height))
 
 
-def grid(fig: Figure, count: int, width: float, share_x: bool = False) -> list[Any]:
-    """Axes for so many panels: side by side where there is room, else below each other."""
-    across = min(count, 1 if width < 5 else 3)
-    down = -(-count // across)
-    if down > 1:
-        fig.set_figheight(fig.get_figheight() * (0.45 + 0.55 * down))
-    axes = fig.subplots(down, across, squeeze=False, sharey=True, sharex=share_x)
-    flat = [a for row in axes for a in row]
-    for spare in flat[count:]:
-        spare.set_visible(False)
-    return flat[:count]
-
-
 def pretty(name: str) -> str:
     """A metric's or a parameter's name for an axis: resume_delay.p50 is p50 of resume delay."""
     series = series_of(name)
@@ -181,6 +191,11 @@ def pretty(name: str) -> str:
     for group in ("backend.", "usage.", "counters."):
         name = name.removeprefix(group)
     return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """The first letter large, the others as they are: p99 of CPU time stays so."""
+    return text[:1].upper() + text[1:] if text[1:2].isalpha() else text
 
 
 def axis_label(metric: str, unit: str) -> str:
@@ -208,20 +223,27 @@ def span(numbers: list[int]) -> str:
 
 def caption(ctx: Context, drawing: Drawing) -> list[str]:
     """What it shows, on how many runs, with what intervals, where, from which commit."""
-    first = [ctx.get("caption") or ctx.get("title")]
-    bars = ("Bars are exact 95 % intervals of the median over processes" if drawing.exact else
-            "Bars span all runs where there are too few for a 95 % interval")
-    if drawing.sentences and drawing.sentences[-1].startswith("Bars"):
-        bars = ""
+    return [ctx.get("caption") or ctx.get("title"), *drawing.sentences, drawing.bars, *source(ctx, drawing)]
+
+
+def source(ctx: Context, drawing: Drawing) -> list[str]:
+    """On how many runs it rests, where they ran, and from which commit."""
     plural = "" if set(drawing.runs) == {1} else "es"
     runs = f"n = {span(drawing.runs)} process{plural} a point" if drawing.runs else ""
     machine = "; ".join(ctx.machines[m] for m in sorted(ctx.machines))
     where = f"Machine{'s' if ctx.many_machines else ''}: {machine}"
     commits = ctx.commits()
-    source = f"Campaign {', '.join(dict.fromkeys(c.name for c in ctx.campaigns))}"
+    text = f"Campaign {', '.join(dict.fromkeys(c.name for c in ctx.campaigns))}"
     if commits:
-        source += f", commit {', '.join(commits)}"
-    return first + drawing.sentences + [bars, runs, where, source]
+        text += f", commit {', '.join(commits)}"
+    return [runs, ctx.left_out(), where, text]
+
+
+def table_caption(ctx: Context, drawing: Drawing) -> list[str]:
+    """A table's caption: its numbers, not the looks of a figure."""
+    first = ctx.get("caption") or ctx.get("title") or next(iter(drawing.sentences), "")
+    cells = "In brackets: " + drawing.bars.removeprefix("Bars are ") if drawing.bars in (EXACT, SPANS) else ""
+    return [first, cells.replace("they span", "the span of"), *source(ctx, drawing)]
 
 
 def csv_text(drawing: Drawing) -> str:
@@ -237,19 +259,14 @@ def _exact(value: Any) -> Any:
     return repr(float(value)) if isinstance(value, float) else value
 
 
-def table_text(drawing: Drawing) -> str:
-    columns, rows = drawing.table or (drawing.columns, [
-        [_short(r.get(c, "")) for c in drawing.columns] for r in drawing.rows])
+def table_text(ctx: Context, drawing: Drawing) -> str:
+    columns, rows = drawing.table
     right = {i for i in range(len(columns)) if rows and all(_numeric(r[i]) for r in rows)}
-    return _latex.table(columns, rows, right)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return _latex.table(ctx.spec["name"], _latex.caption(table_caption(ctx, drawing)), columns, rows, right)
 
 
 def _numeric(text: str) -> bool:
-    return bool(re.match(r"^[-+.]?\d", text)) or text in ("", "-")
+    return bool(re.match(r"^[-+.<>]? ?\d", text)) or text in ("", "-")
 
 
 def description(ctx: Context, drawing: Drawing) -> dict[str, Any]:

@@ -1,35 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Text for a paper: escaping, captions, booktabs tables. Nothing from a file reaches TeX raw."""
+"""Floats for a paper of two columns: figures and booktabs tables with their captions.
+
+Nothing is wider than the column, or the two columns, it stands in; \\resizebox only ever makes smaller.
+"""
 
 from __future__ import annotations
 
-import unicodedata
-from typing import Any, Iterable
+from typing import Iterable
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
-    "µ": r"$\mu$", "μ": r"$\mu$", "×": r"$\times$", "±": r"$\pm$", "≤": r"$\leq$",
-    "≥": r"$\geq$", "·": r"$\cdot$", "…": r"\ldots{}", "–": "--", "—": "---", "’": "'",
-    "−": "$-$", "→": r"$\rightarrow$", "\u00a0": "~", "\u202f": r"\,",
-}
+from _signs import escape
 
-
-def escape(text: Any) -> str:
-    """Any text as LaTeX that prints it; a character pdfLaTeX cannot set becomes its nearest."""
-    return "".join(_escaped(c) for c in " ".join(str(text).split()))
-
-
-def _escaped(c: str) -> str:
-    if c in _SPECIAL:
-        return _SPECIAL[c]
-    if " " <= c <= "~":
-        return c
-    plain = "".join(p for p in unicodedata.normalize("NFKD", c) if " " <= p <= "~")
-    if c.isalpha() and "\u00c0" <= c <= "\u017f":
-        return c        # accented Latin letters: inputenc knows them
-    return "".join(_SPECIAL.get(p, p) for p in plain) or "?"
+_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+# Points, in a column of the narrowest class (article); of letters in \footnotesize.
+COLUMN, PAGE = 229, 470
+LETTER, GAP = 4.25, 6.0
+ROWS = 50       # of a table that leaves its column room for a caption
 
 
 def caption(sentences: Iterable[str]) -> str:
@@ -38,27 +23,50 @@ def caption(sentences: Iterable[str]) -> str:
     return " ".join(escape(s if s[-1] in ".!?" else s + ".") for s in whole) + "\n"
 
 
-def figure(name: str, text: str, pages: int = 1) -> str:
-    """A whole figure environment, one a page; \\graphicspath says where the PDF lies."""
-    short = escape(name)
+def figure(name: str, text: str, pages: int = 1, wide: bool = False) -> str:
+    """Whole figure environments, one a page; \\graphicspath says where the PDF lies."""
+    kind, file = ("figure*", f"{name}-wide.pdf") if wide else ("figure", f"{name}.pdf")
     lines = []
-    for page in range(1, pages + 1):
-        choice, label, said = "", name, text.strip()
-        if pages > 1:
-            choice, said = f"[page={page}]", f"{said} Part {page} of {pages}."
-        if page > 1:
-            label, said = f"{name}-{page}", f"{short}, part {page} of {pages}."
-        lines += [r"\begin{figure}", r"  \centering",
-                  rf"  \includegraphics{choice}{{{name}.pdf}}",
-                  rf"  \caption[{short}]{{{said}}}", rf"  \label{{fig:{label}}}",
-                  r"\end{figure}"]
+    for page, said in _parts(name, text, pages):
+        choice = f"[page={page}]" if pages > 1 else ""
+        lines += [rf"\begin{{{kind}}}", r"  \centering",
+                  rf"  {_FIT}\includegraphics{choice}{{{file}}}}}", *_caption("fig", name, said, page),
+                  rf"\end{{{kind}}}"]
     return "\n".join(lines) + "\n"
 
 
-def table(columns: list[str], rows: list[list[str]], numeric: set[int]) -> str:
-    """A booktabs tabular; the columns whose index is in `numeric` are set to the right."""
+def table(name: str, text: str, columns: list[str], rows: list[list[str]], numeric: set[int]) -> str:
+    """Whole table environments; the columns whose index is in `numeric` are set to the right."""
+    kind = "table" if width_of(columns, rows) <= COLUMN else "table*"
     align = "".join("r" if i in numeric else "l" for i in range(len(columns)))
-    lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule",
-             " & ".join(escape(c) for c in columns) + r" \\", r"\midrule"]
-    lines += [" & ".join(escape(v) for v in row) + r" \\" for row in rows]
-    return "\n".join(lines + [r"\bottomrule", r"\end{tabular}"]) + "\n"
+    pages = max(1, -(-len(rows) // ROWS))
+    share = -(-len(rows) // pages)
+    lines = []
+    for page, said in _parts(name, text, pages):
+        own = rows[(page - 1) * share:page * share]
+        lines += [rf"\begin{{{kind}}}", r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
+                  *_caption("tab", name, said, page), r"  \smallskip",
+                  rf"  {_FIT}\begin{{tabular}}{{@{{}}{align}@{{}}}}", r"\toprule",
+                  " & ".join(map(escape, columns)) + r" \\", r"\midrule",
+                  *(" & ".join(map(escape, row)) + r" \\" for row in own),
+                  r"\bottomrule", r"\end{tabular}}", rf"\end{{{kind}}}"]
+    return "\n".join(lines) + "\n"
+
+
+def width_of(columns: list[str], rows: list[list[str]]) -> float:
+    """About how many points wide a table is, in \\footnotesize."""
+    widest = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    return LETTER * sum(widest) + GAP * (len(columns) - 1)
+
+
+def _parts(name: str, text: str, pages: int) -> list[tuple[int, str]]:
+    """What each part of a float says; the first says it all."""
+    if pages == 1:
+        return [(1, text.strip())]
+    return [(1, f"{text.strip()} Part 1 of {pages}."),
+            *((n, f"{escape(name)}, part {n} of {pages}.") for n in range(2, pages + 1))]
+
+
+def _caption(kind: str, name: str, said: str, page: int) -> list[str]:
+    label = name if page == 1 else f"{name}-{page}"
+    return [rf"  \caption[{escape(name)}]{{{said}}}", rf"  \label{{{kind}:{label}}}"]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """How every figure looks: sizes, fonts, ticks, and one look for each backend in all of them.
 
-The eight colours are Okabe and Ito's, which people with any colour vision tell apart; marker and
-dash say the same again for a grey print. A known name has its look in a table, another takes one
-by the hash of its name; only where two of one figure would be alike does the later one step on.
+The first seven colours are Okabe and Ito's, which people with any colour vision tell apart, the others
+two of Tol's and a brown; marker and dash say the same again for a grey print. A known name has its look
+in a table, another takes one by the hash of its name; only where two of one figure would be alike does
+the later one step on. Markers are hollow: one on another shows both.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ POINTS = 8
 
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PURPLE, GREY = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F")
-COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+WINE, OLIVE, BROWN = "#882255", "#999933", "#8C564B"
+COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, WINE, OLIVE, BROWN)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)),
                            (0, (2.5, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)))
@@ -44,7 +46,8 @@ class Look:
     dash: Any
 
     def line(self) -> dict[str, Any]:
-        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash}
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash,
+                "markerfacecolor": "none"}
 
 
 def _look(colour: int, marker: int, dash: int) -> Look:
@@ -55,33 +58,42 @@ def _look(colour: int, marker: int, dash: int) -> Look:
 _KNOWN = {
     "asm": _look(0, 0, 0), "ucontext": _look(1, 1, 1), "uring": _look(2, 2, 2),
     "uring-each": _look(3, 3, 3), "mn": _look(4, 4, 4), "threads": _look(5, 5, 5),
-    "null": _look(6, 6, 6), "asyncio": _look(6, 7, 1), "go": _look(5, 8, 3),
-    "asm-ret": _look(5, 7, 2), "ucontext-nosigmask": _look(3, 9, 1),
+    "null": _look(6, 6, 6), "asyncio": _look(7, 7, 1), "go": _look(8, 8, 3),
+    "asm-ret": _look(9, 7, 2), "ucontext-nosigmask": _look(3, 9, 1),
 }
-_ALL = tuple(_look(c, m, d) for d in range(len(DASHES)) for m in range(len(MARKERS))
-             for c in [(m + 2 * d) % len(COLOURS)])
+_ALL = tuple(_look(m + d, m, m + 3 * d) for d in range(len(COLOURS)) for m in range(len(MARKERS)))
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
-    """The look of every name; no two share a marker, nor, as long as there are some, a colour: those
-    of the table come first, then the others as they are listed."""
+def looks(names: Iterable[str], together: Iterable[Iterable[str]] = ()) -> dict[str, Look]:
+    """The look of every name, those of the table first, then the others as they are listed.
+
+    As long as there are some, no two share a marker, nor do two that are drawn together share a colour;
+    without `together` all are."""
     given: dict[str, Look] = {}
-    for name in sorted(dict.fromkeys(names), key=lambda n: n not in _KNOWN):
-        given[name] = _KNOWN.get(name) or _free(name, list(given.values()))
+    names = list(dict.fromkeys(names))
+    groups = sorted(map(set, together), key=len) or [set(names)]
+    for name in sorted(names, key=lambda n: n not in _KNOWN):
+        given[name] = _free(name, given, [g for g in groups if name in g])
     return given
 
 
-def _free(name: str, taken: list[Look]) -> Look:
-    """The first look from the name's own place on that is unlike those taken."""
+def _free(name: str, given: dict[str, Look], groups: list[set[str]]) -> Look:
+    """The name's own look, else the first from its place on that is unlike those beside it.
+
+    Where its figures have more series than there are colours, the largest of them gives way."""
     start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % len(_ALL)
-    order = _ALL[start:] + _ALL[:start]
-    markers = {t.marker for t in taken}
-    colours = {t.colour for t in taken}
-    pairs = {(t.colour, t.dash) for t in taken}
-    return next((k for k in order if k.marker not in markers and k.colour not in colours),
-                next((k for k in order if k.marker not in markers
-                      and (k.colour, k.dash) not in pairs),
-                     next((k for k in order if k not in taken), order[0])))
+    order = [*([_KNOWN[name]] if name in _KNOWN else []), *_ALL[start:], *_ALL[:start]]
+    markers = {k.marker for k in given.values()}
+    for many in range(len(groups), -1, -1):
+        near = [given[n] for n in set().union(*groups[:many]) if n in given]
+        colours = {k.colour for k in near}
+        apart = [k for k in order if k.colour not in colours]
+        beside = {k.marker for k in near}
+        found = next((k for k in apart if k.marker not in markers),
+                     next((k for k in apart if k.marker not in beside and k not in given.values()), None))
+        if found:
+            return found
+    return next((k for k in order if k not in given.values()), order[0])
 
 
 def rc() -> dict[str, Any]:
@@ -93,7 +105,7 @@ def rc() -> dict[str, Any]:
         "legend.fontsize": POINTS - 1, "pdf.fonttype": 42, "ps.fonttype": 42,
         "svg.fonttype": "path", "svg.hashsalt": "shunt", "text.parse_math": False,
         "text.usetex": False, "axes.unicode_minus": False, "axes.formatter.use_locale": False,
-        "lines.linewidth": 1.1, "lines.markersize": 3.6, "lines.markeredgewidth": 0.6,
+        "lines.linewidth": 1.1, "lines.markersize": 3.8, "lines.markeredgewidth": 0.9,
         "errorbar.capsize": 1.6, "axes.linewidth": 0.6, "axes.spines.top": False,
         "axes.spines.right": False, "axes.grid": True, "grid.color": "#DDDDDD",
         "grid.linewidth": 0.4, "axes.axisbelow": True, "xtick.major.width": 0.6,
@@ -166,8 +178,20 @@ def exact_ticks(axes: Axes, which: str, values: list[float], unit: str = "1") ->
 
 def wants_log(values: Iterable[float]) -> bool:
     """Whether values span so much that a linear axis would hide the small ones."""
-    v = [x for x in values]
-    return len(v) > 1 and min(v) > 0 and max(v) / min(v) > 20
+    v = list(values)
+    return len(v) > 1 and min(v) > 0 and max(v) / min(v) >= 10
+
+
+def wants_log_steps(values: Iterable[float]) -> bool:
+    """Whether swept values are further apart on a logarithmic axis than on a linear one."""
+    v = sorted(set(values))
+    if len(v) < 3 or v[0] <= 0:
+        return wants_log(v)
+    return _least_gap([math.log(x) for x in v]) > _least_gap(v)
+
+
+def _least_gap(v: list[float]) -> float:
+    return min(b - a for a, b in zip(v, v[1:])) / (v[-1] - v[0])
 
 
 def unit_of(x: str) -> str:

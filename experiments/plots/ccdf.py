@@ -16,9 +16,11 @@ import zlib
 
 import numpy as np
 
+import _axes
 import _data
 import _figure
 import _style
+import _table
 from shuntlab import records as rec
 from shuntlab import stats
 
@@ -78,17 +80,15 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
             for c in curves for q, v, b in zip(c.qs, c.points, c.bars)]
     rows += [dict(zip(columns, (c.panel, c.series, c.n, c.count, 1 - float(y), float(x), "", "",
                                 c.unit))) for c in curves for x, y in zip(c.x, c.y)]
-    shown = f"Share of {_figure.pretty(series)} samples beyond a value" if not ctx.get("caption") \
-        else ""
+    shown = [] if ctx.get("caption") else [f"Share of {_figure.pretty(series)} samples beyond a value"]
     samples = [c.count for c in curves]
     coarse = ["Values are upper ends of buckets at most 0.8 % wide"] \
         if any(c.digits == 2 for c in curves) else []
-    return _figure.Drawing(columns, rows, [
-        shown, f"{_figure.span(samples)} samples a curve",
+    return _figure.Drawing(
+        columns, rows, table_of(curves), [*shown, f"{_figure.span(samples)} samples a curve", *coarse],
+        list(dict.fromkeys(c.series for c in curves)), [c.n for c in curves],
         "Bars at p50, p90, p99 and p99.9 are 95 % bootstrap intervals over whole processes",
-        *coarse],
-        list(dict.fromkeys(c.series for c in curves)), [c.n for c in curves], True,
-        {"curves": curves, "series": series}, table_of(curves))
+        len({c.panel for c in curves}), {"curves": curves, "series": series})
 
 
 def add(ctx, found: dict, point, arm: str, many: list[dict]) -> None:
@@ -102,41 +102,34 @@ def add(ctx, found: dict, point, arm: str, many: list[dict]) -> None:
     found[key] = Curve(*key, many)
 
 
-def table_of(curves: list[Curve]) -> tuple[list[str], list[list[str]]]:
-    from shuntlab.points import plain, scale_for
-    many = len({c.panel for c in curves}) > 1
-    columns = (["panel"] if many else []) + ["arm", "samples"]
-    columns += [f"p{100 * q:g}" for q in QUANTILES]
-    rows = []
-    for c in curves:
-        cells = {q: (v, b) for q, v, b in zip(c.qs, c.points, c.bars)}
-        texts = []
-        for q in QUANTILES:
-            if q not in cells:
-                texts.append("n/a")
-                continue
-            v, (low, high) = cells[q]
-            scale, unit = scale_for(v, c.unit)
-            texts.append(f"{plain(v / scale, 3)} [{plain(low / scale, 3)}, "
-                         f"{plain(high / scale, 3)}] {unit}")
-        rows.append(([c.panel] if many else []) + [c.series, str(c.count), *texts])
-    return columns, rows
+def table_of(curves: list[Curve]) -> _table.Table:
+    found = {(c.panel, c.series, f"p{100 * q:g}"): _table.Entry(float(v), float(low), float(high), c.unit, c.n)
+             for c in curves for q, v, (low, high) in zip(c.qs, c.points, c.bars)}
+    return _table.lay_out(found, "quantile", "arm", str)
 
 
-def share(value: float) -> str:
-    """1, 0.1, 0.01, 0.001, then powers of ten."""
-    if value >= 0.000999:
+def share(value: float, least: float) -> str:
+    """1, 0.1, 0.01, 0.001; powers of ten where there are smaller ones."""
+    if least >= 0.0009 or value >= 0.999:
         return f"{value:g}"
     return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def frame_of(curves: list[Curve]) -> tuple[float, float, float]:
+    """The ends of x, with every marked quantile inside, and the lower end of y."""
+    drawn = np.concatenate([c.x[c.x > 0] for c in curves])
+    marks = np.concatenate([np.append(c.bars[:, 0], c.points) for c in curves])
+    low = min(float(np.quantile(drawn, 0.02)), float(np.min(marks[marks > 0], initial=np.inf)))
+    high = max(float(drawn.max()), *(float(np.max(c.bars, initial=0)) for c in curves))
+    return low, high, min(min(float(c.y.min()), *(1 - q for q in c.qs)) for c in curves)
 
 
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
     curves = drawing.data["curves"]
     titles = list(dict.fromkeys(c.panel for c in curves))
-    axes = _figure.grid(fig, len(titles), width)
+    axes = _axes.grid(fig, len(titles), width)
     handles = {}
-    drawn = np.concatenate([c.x[c.x > 0] for c in curves])
-    low, high = float(np.quantile(drawn, 0.02)), float(drawn.max())
+    low, high, least = frame_of(curves)
     log = bool(ctx.spec.get("logx", _style.wants_log([low, high])))
     for axis, title in zip(axes, titles):
         for c in (c for c in curves if c.panel == title):
@@ -144,18 +137,20 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
             axis.plot(c.x, c.y, color=look.colour, linestyle=look.dash, drawstyle="steps-post")
             handles[c.series] = axis.errorbar(
                 c.points, [1 - q for q in c.qs],
-                xerr=[c.points - c.bars[:, 0], c.bars[:, 1] - c.points], color=look.colour,
-                marker=look.marker, linestyle="none")
+                xerr=[c.points - c.bars[:, 0], c.bars[:, 1] - c.points],
+                **(look.line() | {"linestyle": "none"}))
+            handles[c.series][0].set_clip_on(False)
         axis.set_yscale("log")
-        axis.set_ylim(min(float(c.y.min()) for c in curves) * 0.8, 1.3)
+        axis.set_ylim(least * 0.7, 1.3)
         axis.yaxis.set_major_locator(_style.LogLocator(10, numticks=8))
-        axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: share(v)))
+        axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: share(v, least)))
         axis.yaxis.set_minor_formatter(_style.NullFormatter())
         _style.scale_axis(axis, "x", [low, high], curves[0].unit, log)
-        axis.set_xlim(low if log else 0, high * (1.1 if log else 1.02))
-        axis.set_xlabel(_figure.pretty(drawing.data["series"]))
+        axis.set_xlim(low / 1.1 if log else 0, high * (1.1 if log else 1.02))
         if title:
             axis.set_title(_style.shown(title, 60))
+    for axis in _axes.bottom(axes):
+        axis.set_xlabel(_figure.pretty(drawing.data["series"]))
     axes[0].set_ylabel("share beyond")
     keys = [axes[0].plot([], [], **drawing.looks[s].line())[0] for s in handles]
     _figure.legend(fig, keys, list(handles), width)

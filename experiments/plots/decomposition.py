@@ -24,6 +24,7 @@ import numpy as np
 import _data
 import _figure
 import _style
+import _table
 from shuntlab import stats
 from shuntlab.points import value_of
 
@@ -68,15 +69,16 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     every = parts + ([] if ladder else [rest]) + [whole]
     rows = [dict(zip(columns, (p.label, len(p.values), p.median, p.low, p.high,
                                p.median / whole.median, unit))) for p in every]
-    shown = [f"What {_figure.pretty(metric)} of {arms[-1]} is made of; " + told(written, ladder)]
-    return _figure.Drawing(columns, rows, shown, [], [len(p.values) for p in every],
-                           all(p.exact for p in every),
-                           {"parts": parts, "rest": None if ladder else rest, "whole": whole,
-                            "metric": metric, "unit": unit},
-                           (["part", f"{_figure.pretty(metric)} [{unit}]", "share"],
-                            [[p.label, f"{p.median:.2f} [{p.low:.2f}, {p.high:.2f}]",
-                              f"{100 * p.median / whole.median:.0f} %"] for p in every]),
-                           height=0.5 + 0.19 * len(every))
+    shown = [f"What {_figure.axis_label(metric, unit)} of {arms[-1]} is made of; " + told(written, ladder)]
+    head, *cells = _table.column(_figure.axis_label(metric, unit), [
+        _table.Entry(p.median, p.low, p.high, unit, len(p.values)) for p in every])
+    table = (["part", head, "share"], [[p.label, text, f"{100 * p.median / whole.median:.0f} %"]
+                                       for p, text in zip(every, cells)])
+    return _figure.Drawing(
+        columns, rows, table, shown, [], [len(p.values) for p in every],
+        _figure.EXACT if all(p.exact for p in every) else _figure.SPANS, 1,
+        {"parts": parts, "rest": None if ladder else rest, "whole": whole, "metric": metric, "unit": unit},
+        height=0.5 + 0.19 * len(every))
 
 
 def told(written: list[str], ladder: bool) -> str:

@@ -14,6 +14,8 @@ import fnmatch
 import itertools
 import math
 
+import numpy as np
+
 import _data
 import _figure
 import _style
@@ -48,23 +50,71 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
         [f"{s.point.label} {s.metric}", c.arm, ratio_text(c),
          "" if math.isnan(c.p_holm) else f"{c.p_holm:.2g}", word_for(c.verdict, s.unit, s.better)]
         for s, c in entries])
-    sentences = [f"Ratio of each arm to {report.baseline}, paired within blocks; the shaded band "
-                 f"is the margin of {100 * report.rules.margin:g} % within which a difference does "
-                 "not matter, the grey tick the baseline against itself",
-                 "Bars are exact 95 % Hodges-Lehmann intervals; verdicts by Holm over "
-                 f"{report.rules.family} comparisons"]
     ends = [v for _, c in entries for v in c.ratio]
     margin = 1 + report.rules.margin
+    ends = (min(*ends, 1 / margin), max(*ends, margin))
+    sentences = [f"Ratio of each arm to {report.baseline}, paired within blocks; the shaded band "
+                 f"is the margin of {100 * report.rules.margin:g} % within which a difference does "
+                 "not matter, the grey tick the baseline against itself"]
+    if stretch(report.rules.margin, ends) > 1:
+        sentences.append(f"Between the dotted lines, within {100 * INNER * report.rules.margin:g} % of 1, the "
+                         "logarithmic axis is stretched")
     arms = list(dict.fromkeys(c.arm for _, c in entries if not c.is_control))
-    return _figure.Drawing(columns, rows, sentences, arms, [c.pairs for _, c in entries], True,
-                           {"entries": entries, "report": report,
-                            "several": len({s.metric for s, _ in entries}) > 1,
-                            "ends": (min(*ends, 1 / margin), max(*ends, margin))}, table,
-                           height=height_of(entries))
+    return _figure.Drawing(
+        columns, rows, table, sentences, arms, [c.pairs for _, c in entries],
+        "Bars are exact 95 % Hodges-Lehmann intervals; verdicts by Holm over "
+        f"{report.rules.family} comparisons", 1,
+        {"entries": entries, "report": report, "several": len({s.metric for s, _ in entries}) > 1,
+         "ends": ends}, height=height_of(entries))
 
+
+# ---- the axis -----------------------------------------------------------------------------------
+
+INNER = 3           # times the margin: what is stretched
+SHARE = 0.3         # of the axis: what it then takes
+TICKS = (1, 10, 0.1, 2, 0.5, 100, 0.01, 1000, 0.001, 5, 0.2, 1.05, 0.95, 50, 0.05, 20, 1.02, 0.98, 1.5, 0.7, 1.2,
+         1.1, 0.9, 0.8, 3, 1.01, 0.99)
+
+
+def stretch(margin: float, ends: tuple[float, float]) -> float:
+    """By how much the neighbourhood of 1 is stretched; 1: the margin can be seen without."""
+    inner, whole = math.log1p(INNER * margin), math.log(ends[1] / ends[0])
+    return max(1.0, SHARE / (1 - SHARE) * (whole - 2 * inner) / (2 * inner)) if whole > 24 * math.log1p(
+        margin) else 1.0
+
+
+def scale(axis, margin: float, ends: tuple[float, float]) -> None:
+    """A logarithmic axis, stretched about 1 where the margin would be a hairline on it."""
+    factor, inner = stretch(margin, ends), math.log1p(INNER * margin)
+
+    def there(ratio):
+        u = np.log(np.maximum(ratio, 1e-12))
+        return np.sign(u) * (np.minimum(np.abs(u), inner) * factor + np.maximum(np.abs(u) - inner, 0))
+
+    def back(place):
+        size = np.abs(place)
+        u = np.minimum(size, inner * factor) / factor + np.maximum(size - inner * factor, 0)
+        return np.exp(np.sign(place) * u)
+
+    axis.set_xscale("function", functions=(there, back))
+    low, high = (float(there(v)) for v in ends)
+    room = 0.04 * (high - low)
+    axis.set_xlim(float(back(low - room)), float(back(high + room)))
+    chosen: list[float] = []
+    for value in TICKS:
+        place = float(there(value))
+        if low - room <= place <= high + room and all(abs(place - there(c)) > 0.1 * (high - low) for c in chosen):
+            chosen.append(value)
+    _style.exact_ticks(axis, "x", sorted(chosen))
+    if factor > 1:
+        for end in (math.exp(-inner), math.exp(inner)):
+            axis.axvline(end, color="#888888", linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=1)
+
+
+# ---- pages --------------------------------------------------------------------------------------
 
 LINE, FRAME = 0.145, 0.62       # inches: of a comparison or a heading; of axis and legend
-PAGE_LINES = 54                 # what leaves room for a caption below a figure of a whole column
+PAGE_LINES = 42                 # what leaves room for a caption below a figure of a whole column
 
 
 def group_of(entry: tuple[Section, Comparison]) -> tuple[str, str, str]:
@@ -116,9 +166,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     axis.axvline(1, color="#888888", linewidth=0.6, zorder=1)
     axis.set_ylim(y - 0.4, -0.7)
     labels(axis, ticks, width)
-    low, high = drawing.data["ends"]
-    _style.scale_axis(axis, "x", [low, high], "1", True)
-    axis.set_xlim(low / (high / low) ** 0.04, high * (high / low) ** 0.04)
+    scale(axis, margin, drawing.data["ends"])
     axis.set_xlabel(f"ratio to {report.baseline}")
     axis.grid(False, axis="y")
     axis.spines["left"].set_visible(False)

@@ -109,14 +109,14 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
             for t in lines for s in t.slices]
     workers = sorted({w for t in lines for w in t.workers}, key=natural)
     ran = {t.panel: busy(t) for t in lines}
+    table = (["backend", "tasks", "workers", "runs", "wall [ms]", "largest overlap"],
+             [[t.panel, str(len(t.tasks)), str(len(t.workers)), str(len(t.slices)),
+               f"{t.end / 1e6:.1f}", str(ran[t.panel])] for t in lines])
     return _figure.Drawing(
-        columns, rows, ["One traced run of each backend: a row for each task, a colour for the "
-                        "worker that ran it; a run shorter than the line is drawn as a tick",
-                        "Bars are runs of a task, not intervals: a trace is one run"],
-        workers, [], True, {"lines": lines},
-        (["backend", "tasks", "workers", "runs", "wall [ms]", "largest overlap"],
-         [[t.panel, str(len(t.tasks)), str(len(t.workers)), str(len(t.slices)),
-           f"{t.end / 1e6:.1f}", str(ran[t.panel])] for t in lines]),
+        columns, rows, table,
+        ["One traced run of each backend: a row for each task, a colour for the worker that ran it; a run "
+         "shorter than the line is drawn as a tick"],
+        workers, [], "Bars are runs of a task, not intervals: a trace is one run", 1, {"lines": lines},
         looks={w: _style.Look(_WORKERS[i % len(_WORKERS)], "", "-")
                for i, w in enumerate(workers)},
         height=0.45 + sum(0.3 + 0.16 * min(rows_of(t), MAX_ROWS) for t in lines))

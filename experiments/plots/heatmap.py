@@ -49,7 +49,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     metric = ctx.metric("series")
     x, y, facet = ctx.get("x", "wait"), ctx.get("y", "policy"), ctx.get("facet")
     found: dict[tuple[str, str, str], Ratio] = {}
-    better, baseline = "lower", ctx.campaigns[0].plan["baseline"]
+    better, unit, baseline = "lower", "", ctx.campaigns[0].plan["baseline"]
     for point in ctx.points():
         baseline = point.campaign.plan["baseline"]
         for arm in ctx.arms(point):
@@ -62,7 +62,8 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
                     f"two arms would be one cell: {found[key].arm} and {arm}, both {x} {r.x}, {y} "
                     f"{r.y}; name what differs as facet, or choose with where or arms")
             found[key] = r
-            better = next(v.better for v in point.values(arm, metric).values())
+            value = next(iter(point.values(arm, metric).values()))
+            better, unit = value.better, value.unit
     if not found:
         raise _data.FigureError(f"no arm has both {x} and {y}, and {metric} beside the baseline")
     ratios = list(found.values())
@@ -70,17 +71,17 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     rows = [dict(zip(columns, (r.panel, r.y, r.x, r.arm, r.n, r.ratio, r.low, r.high)))
             for r in ratios]
     side = "below 1 is better" if better == "lower" else "above 1 is better"
-    return _figure.Drawing(columns, rows, [
-        f"{_figure.pretty(metric)} of every {_figure.pretty(y)} with every {_figure.pretty(x)}, as "
-        f"a ratio to {baseline} in the same block; {side}; a hatched cell was not run",
-        "Bars do not fit a cell: below each ratio stands half its exact 95 % interval" if any(
-            r.low < r.high for r in ratios) else
-        "Bars are left out: there are too few runs for a 95 % interval"],
-        [], [r.n for r in ratios], True, {"ratios": ratios, "x": x, "y": y, "better": better,
-                                          "logs": np.log([r.ratio for r in ratios])},
-        ([*(["panel"] if len({r.panel for r in ratios}) > 1 else []), y, x, "ratio"],
-         [[*([r.panel] if len({q.panel for q in ratios}) > 1 else []), r.y, r.x,
-           cell_text(r, " ")] for r in ratios]))
+    many = len({r.panel for r in ratios}) > 1
+    label = _figure.sentence(_figure.axis_label(metric, unit))
+    return _figure.Drawing(
+        columns, rows, (["panel"] * many + [_figure.pretty(y), _figure.pretty(x), "ratio"],
+                        [[r.panel] * many + [r.y, r.x, cell_text(r, " ")] for r in ratios]),
+        [f"{label} of every {_figure.pretty(y)} with every {_figure.pretty(x)}, as "
+         f"a ratio to {baseline} in the same block; {side}; a hatched cell was not run"],
+        [], [r.n for r in ratios],
+        "Below each ratio stands half its exact 95 % interval" if any(r.low < r.high for r in ratios) else
+        "There are too few runs for a 95 % interval", 1,
+        {"ratios": ratios, "x": x, "y": y, "better": better, "logs": np.log([r.ratio for r in ratios])})
 
 
 def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> Ratio | None:

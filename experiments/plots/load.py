@@ -20,9 +20,11 @@ import re
 
 import numpy as np
 
+import _axes
 import _data
 import _figure
 import _style
+import _table
 from shuntlab import objective, theory
 
 SYSTEMS = {"fcfs": "M/{}/{} FCFS", "ps": "M/G/{1} PS"}     # of sharing only the mean service matters
@@ -85,7 +87,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     panels = [(title, own, theory_lines(ctx, metric, own)) for title, own in _data.panels(found)]
     columns = ["panel", "series", x, "n", "median", "low", "high", "highest", "highest_low",
                "highest_high", "unit"]
-    rows, table, most = [], [], {}
+    rows, kept, most = [], {}, {}
     for title, own, drawn in panels:
         for name, line in _data.lines_of(own):
             values = objective.counting([(c.number, c.values) for c in line])
@@ -95,26 +97,31 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
             rows += [dict(zip(columns, (title, name, c.x, c.n, c.median, c.low, c.high, *three,
                                         c.unit))) for c in line]
             if slo:
-                kept = objective.highest_text(keeps, [load for load, _ in values])
-                table.append([*([title] if len(panels) > 1 else []), name, kept,
-                              str(min(len(runs) for _, runs in values))])
+                kept[title, name, f"highest {_figure.pretty(x)}"] = _table.Entry(
+                    text=objective.highest_text(keeps, [load for load, _ in values]),
+                    n=min(len(runs) for _, runs in values))
         rows += [dict(zip(columns, (title, name, float(at), "", float(v), "", "", "", "", "",
                                     own[0].unit)))
                  for name, (loads, values) in drawn.items() for at, v in zip(loads, values)]
-    heads = [*(["panel"] if len(panels) > 1 else []), "arm", "highest load", "n"]
-    said = [f"{_figure.pretty(metric).capitalize()} against {_figure.pretty(x)}"]
+    label = _figure.sentence(_figure.axis_label(metric, found[0].unit))
+    said = [f"{label} against {'offered load' if x == 'load' else _figure.pretty(x)}"]
     if slo:
         said.append(f"The horizontal line is the objective, {_style.tick(slo, found[0].unit)}; "
                     "the ticks on it mark the highest load that keeps it, with its interval")
     if any(drawn for _, _, drawn in panels):
         said.append("Thin grey lines are queueing theory's, without any overhead")
     log, frame = frame_of(found, slo, ctx)
-    if any(c.high > frame[1] for c in found):
-        said.append("Intervals that leave the frame at its top go on")
-    return _figure.Drawing(columns, rows, said, list(dict.fromkeys(c.series for c in found)),
-                           [c.n for c in found], all(c.exact for c in found),
-                           {"panels": panels, "x": x, "metric": metric, "slo": slo, "most": most,
-                            "unit": found[0].unit, "log": log, "frame": frame}, (heads, table) if slo else None)
+    if any(c.high > frame[1] or c.low < frame[0] for c in found):
+        said.append("Intervals that leave the frame go on")
+    places, moved = _axes.set_apart([
+        {n: [(c.number, c.median, c.low, c.high) for c in line] for n, line in _data.lines_of(own)}
+        for _, own, _ in panels], False, log)
+    said += [_axes.MOVED] * moved
+    return _figure.Drawing(
+        columns, rows, _table.of_cells(found, x, ctx.get("series", "arm"), kept), said,
+        list(dict.fromkeys(c.series for c in found)), [c.n for c in found], _figure.bars_of(found),
+        len(panels), {"panels": panels, "places": places, "x": x, "metric": metric, "slo": slo,
+                      "most": most, "unit": found[0].unit, "log": log, "frame": frame})
 
 
 def frame_of(found: list[_data.Cell], slo: float | None,
@@ -123,41 +130,39 @@ def frame_of(found: list[_data.Cell], slo: float | None,
     the objective is in sight."""
     medians, high = [c.median for c in found] + ([slo] if slo else []), max(c.high for c in found)
     if ctx.spec.get("logy", _style.wants_log(medians)):
-        return True, (min(medians) / 1.3, max(max(medians), min(high, 10 * max(medians))) * 1.3)
+        low = min(c.low for c in found)
+        return True, (min(min(medians), max(low, min(medians) / 10)) / 1.3, max(max(medians), min(high, 10 * max(medians))) * 1.3)
     return False, (0, max(max(medians), min(high, CUT * max(medians))) * 1.1)
 
 
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
     panels, unit, slo = (drawing.data[k] for k in ("panels", "unit", "slo"))
-    axes = _figure.grid(fig, len(panels), width)
+    axes = _axes.grid(fig, len(panels), width)
     medians = [c.median for _, own, _ in panels for c in own]
     log = drawing.data["log"]
     handles: dict[str, object] = {}
     lines = dict.fromkeys(name for _, _, drawn in panels for name in drawn)
     dashes = dict(zip(lines, itertools.cycle(_style.DASHES)))
-    for axis, (title, own, drawn) in zip(axes, panels):
+    for axis, (title, _, drawn), places in zip(axes, panels, drawing.data["places"]):
         for name, (loads, values) in drawn.items():
             handles[name], = axis.plot(loads, values, color="#8A8A8A", linewidth=0.8,
                                        linestyle=dashes[name], zorder=1.5)
-        for name, line in _data.lines_of(own):
-            handles[name] = axis.errorbar(
-                [c.number for c in line], [c.median for c in line],
-                [[c.median - c.low for c in line], [c.high - c.median for c in line]],
-                **drawing.looks[name].line())
+        for name, line in places.items():
+            handles[name] = _axes.points(axis, line, drawing.looks[name])
             if slo:
                 mark(axis, drawing.data["most"][title, name], slo, drawing.looks[name].colour)
         if slo:
             axis.axhline(slo, color="#666666", linewidth=0.7, linestyle=(0, (1, 1.5)), zorder=1)
-            axis.annotate(_style.tick(slo, unit), (1, slo), xycoords=("axes fraction", "data"),
-                          ha="right", va="center", fontsize=6.5, color="#666666", zorder=6,
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
         _style.scale_axis(axis, "y", medians + ([slo] if slo else []), unit, log)
-        _style.scale_axis(axis, "x", [c.number for c in own], "1", False)
-        axis.set_xlabel("offered load [processors]" if drawing.data["x"] == "load"
-                        else _figure.pretty(drawing.data["x"]))
         axis.set_ylim(*drawing.data["frame"])
         if title:
             axis.set_title(_style.shown(title, 60))
+    _style.scale_axis(axes[0], "x", [c.number for _, own, _ in panels for c in own], "1", False)
+    for axis in _axes.bottom(axes):
+        axis.set_xlabel("offered load [processors]" if drawing.data["x"] == "load"
+                        else _figure.pretty(drawing.data["x"]))
+    for axis in _axes.right(axes) if slo else []:
+        _axes.beside(axis, slo, _style.tick(slo, unit))
     axes[0].set_ylabel(_figure.axis_label(drawing.data["metric"], unit))
     order = [*drawing.series, *(n for n in handles if n not in drawing.series)]
     _figure.legend(fig, [handles[n] for n in order], order, width)

@@ -17,6 +17,7 @@ import zlib
 
 import numpy as np
 
+import _axes
 import _data
 import _figure
 import _style
@@ -83,46 +84,54 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
                           f"{100 * line[-1].median / best:.0f} %"])
     heads = [*(["panel"] if len(table[0]) == 5 else []), "arm",
              f"METG(50 %) in {_figure.pretty(x)}", "95 % interval", "efficiency at the largest"]
-    return _figure.Drawing(columns, rows, [
-        f"{_figure.pretty(metric).capitalize()} against {_figure.pretty(x)}; the vertical ticks "
-        "mark METG(50 %), the least granularity that keeps half of the best throughput here"],
-        list(dict.fromkeys(c.series for c in found)), [c.n for c in found],
-        all(c.exact for c in found), {"curves": curves, "x": x, "metric": metric, "unit": unit},
-        (heads, table))
+    logy = bool(ctx.spec.get("logy", True))
+    logx = bool(ctx.spec.get("logx", True))
+    panels: dict[str, dict[str, list[_axes.Place]]] = {}
+    for title, name, line, *_ in curves:
+        panels.setdefault(title, {})[name] = [(c.number, c.median, c.low, c.high) for c in line]
+    # Here lines run together at their ends by nature, and where they part is read off along x.
+    label = _figure.sentence(_figure.axis_label(metric, found[0].unit))
+    return _figure.Drawing(columns, rows, (heads, table), [
+        f"{label} against {_figure.pretty(x)}; the vertical ticks mark METG(50 %), the least granularity "
+        "that keeps half of the best throughput here"],
+        list(dict.fromkeys(c.series for c in found)), [c.n for c in found], _figure.bars_of(found),
+        len(panels), {"curves": curves, "panels": panels, "x": x, "metric": metric, "unit": unit,
+                      "logx": logx, "logy": logy})
 
 
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
-    curves, x, unit = (drawing.data[k] for k in ("curves", "x", "unit"))
-    titles = list(dict.fromkeys(c[0] for c in curves))
-    axes = _figure.grid(fig, len(titles), width)
+    curves, panels, x, unit = (drawing.data[k] for k in ("curves", "panels", "x", "unit"))
+    axes = _axes.grid(fig, len(panels), width)
     medians = [c.median for _, _, line, _, _ in curves for c in line]
     values = [c.number for _, _, line, _, _ in curves for c in line]
     handles = {}
-    for axis, title in zip(axes, titles):
-        for _, name, line, best, m in (c for c in curves if c[0] == title):
-            look = drawing.looks[name]
-            handles[name] = axis.errorbar(
-                [c.number for c in line], [c.median for c in line],
-                [[c.median - c.low for c in line], [c.high - c.median for c in line]],
-                **look.line())
-            half = best * LEVEL
-            axis.axhline(half, color="#999999", linewidth=0.6, zorder=1)
-            if np.isfinite(m[0]):
-                axis.plot([m[0]], [half], color=look.colour, marker="|", markersize=9,
-                          markeredgewidth=1.4, linestyle="none", zorder=5)
-                if np.isfinite(m[1]) and np.isfinite(m[2]):
-                    axis.plot(m[1:], [half, half], color=look.colour, linewidth=2.4, alpha=0.5,
-                              solid_capstyle="butt", zorder=4)
-        axis.annotate("50 %", (1, half), xycoords=("axes fraction", "data"), ha="right",
-                      va="center", fontsize=6.5, color="#666666", zorder=6,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
-        _style.scale_axis(axis, "y", medians, "1/s", bool(ctx.spec.get("logy", True)))
-        _style.scale_axis(axis, "x", values, unit, bool(ctx.spec.get("logx", True)))
-        axis.set_xlabel(_figure.pretty(x))
+    for axis, (title, lines) in zip(axes, panels.items()):
+        for name, line in lines.items():
+            handles[name] = _axes.points(axis, line, drawing.looks[name])
+        half = {title: best * LEVEL for title, _, _, best, _ in curves}[title]
+        axis.axhline(half, color="#999999", linewidth=0.6, zorder=1)
+        for _, name, _, _, m in (c for c in curves if c[0] == title):
+            mark(axis, m, half, drawing.looks[name].colour)
+        if axis in _axes.right(axes):
+            _axes.beside(axis, half, "50 %")
+        _style.scale_axis(axis, "y", medians, "1/s", drawing.data["logy"])
+        _style.scale_axis(axis, "x", values, unit, drawing.data["logx"])
         if title:
             axis.set_title(_style.shown(title, 60))
+    for axis in _axes.bottom(axes):
+        axis.set_xlabel(_figure.pretty(x))
     axes[0].set_ylabel(_figure.axis_label(drawing.data["metric"], "1/s"))
     _figure.legend(fig, list(handles.values()), list(handles), width)
+
+
+def mark(axis, m: tuple[float, float, float], half: float, colour: str) -> None:
+    if not np.isfinite(m[0]):
+        return
+    axis.plot([m[0]], [half], color=colour, marker="|", markersize=9, markeredgewidth=1.4,
+              linestyle="none", zorder=5)
+    if np.isfinite(m[1]) and np.isfinite(m[2]):
+        axis.plot(m[1:], [half, half], color=colour, linewidth=2.4, alpha=0.5,
+                  solid_capstyle="butt", zorder=4)
 
 
 if __name__ == "__main__":

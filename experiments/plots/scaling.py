@@ -15,6 +15,7 @@ import math
 
 import numpy as np
 
+import _axes
 import _data
 import _figure
 import _style
@@ -52,48 +53,47 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     rows = [dict(zip(columns, (t, name, c.x, c.n, s, low, high, s * least / c.number, c.median,
                                c.unit)))
             for t, name, (c, s, low, high, _) in results]
-    table = ([*(["panel"] if len({r[0] for r in results}) > 1 else []), series, x, "speed-up",
-              "efficiency"], [
-        [*([t] if len({r[0] for r in results}) > 1 else []), name, c.x,
-         f"{s:.2f} [{low:.2f}, {high:.2f}]", f"{100 * s * least / c.number:.0f} %"]
-        for t, name, (c, s, low, high, _) in results])
+    many = len({t for t, _, _ in results}) > 1
+    table = ([*["panel"] * many, _figure.pretty(series), _figure.pretty(x), "speed-up", "efficiency"], [
+        [*[t] * many, name, _data.with_unit(x, c.x), f"{s:.2f} [{low:.2f}, {high:.2f}]",
+         f"{100 * s * least / c.number:.0f} %"] for t, name, (c, s, low, high, _) in results])
+    log = bool(ctx.spec.get("logx", max(c.number for c in found) / least > 4))
+    panels: dict[str, dict[str, list[_axes.Place]]] = {}
+    for t, name, (c, *place, _) in results:
+        panels.setdefault(t, {}).setdefault(name, []).append((c.number, *place))
+    places, moved = _axes.set_apart(list(panels.values()), log, log)
+    label = _figure.axis_label(metric, found[0].unit)
+    said = [f"Speed-up of each {_figure.pretty(series)} over itself at {_figure.pretty(x)} = {least:g} "
+            f"({label}); the thin line is the ideal"] + [_axes.MOVED] * moved
     return _figure.Drawing(
-        columns, rows, [f"Speed-up of each {_figure.pretty(series)} over itself at "
-                        f"{_figure.pretty(x)} = {least:g} ({_figure.pretty(metric)}); "
-                        "the thin line is the ideal",
-                        "Bars are exact 95 % intervals of the shift between independent runs"
-                        if all(r[2][4] for r in results) else
-                        "Bars span all runs where there are too few for a 95 % interval"],
-        list(dict.fromkeys(c.series for c in found)), [c.n for c in found], True,
-        {"results": results, "x": x, "least": least}, table)
+        columns, rows, table, said, list(dict.fromkeys(c.series for c in found)), [c.n for c in found],
+        "Bars are exact 95 % intervals of the shift between independent runs" + (
+            "" if all(r[2][4] for r in results) else
+            "; where there are too few runs for one, they span all pairs of runs"),
+        len(panels), {"panels": dict(zip(panels, places)), "x": x, "least": least, "log": log,
+                      "values": sorted({c.number for c in found})})
 
 
 def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> None:
-    results, x, least = (drawing.data[k] for k in ("results", "x", "least"))
-    titles = list(dict.fromkeys(t for t, _, _ in results))
-    axes = _figure.grid(fig, len(titles), width)
-    values = sorted({c.number for _, _, (c, *_) in results})
-    log = bool(ctx.spec.get("logx", max(values) / least > 4))
+    panels, x, least, log, values = (drawing.data[k] for k in ("panels", "x", "least", "log", "values"))
+    axes = _axes.grid(fig, len(panels), width)
     handles = {}
-    for axis, title in zip(axes, titles):
+    for axis, (title, lines) in zip(axes, panels.items()):
         ideal, = axis.plot([least, max(values)], [1, max(values) / least], color="#999999",
                            linewidth=0.8, linestyle="-", zorder=1)
         handles["ideal"] = ideal
-        for name in dict.fromkeys(n for t, n, _ in results if t == title):
-            line = [r for t, n, r in results if (t, n) == (title, name)]
-            handles[name] = axis.errorbar(
-                [r[0].number for r in line], [r[1] for r in line],
-                [[r[1] - r[2] for r in line], [r[3] - r[1] for r in line]],
-                **drawing.looks[name].line())
+        for name, line in lines.items():
+            handles[name] = _axes.points(axis, line, drawing.looks[name])
         if log:
             axis.set_xscale("log", base=2)
             axis.set_yscale("log", base=2)
             axis.yaxis.set_major_formatter(_style.FuncFormatter(lambda v, _: _style.tick(v)))
             axis.yaxis.set_minor_formatter(_style.NullFormatter())
-        _style.exact_ticks(axis, "x", values if len(values) <= 8 else values[::2])
-        axis.set_xlabel(_figure.pretty(x))
+        _style.exact_ticks(axis, "x", values)
         if title:
             axis.set_title(_style.shown(title, 60))
+    for axis in _axes.bottom(axes):
+        axis.set_xlabel(_figure.pretty(x))
     if not log:         # after all are drawn: it fixes the other end too, and they share the axis
         axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("speed-up")

@@ -14,7 +14,7 @@ from typing import Any
 from .analysis import Report, analyse
 from .campaign import CampaignError, load_campaign
 from .effects import Section, Summary
-from .points import plain, scale_for, series_of
+from .points import in_brackets, plain, scale_for, series_of
 from .verdicts import Comparison, word_for
 
 # ---- the table ----------------------------------------------------------------------------------
@@ -70,9 +70,8 @@ def section_lines(s: Section, report: Report) -> list[str]:
     """One section of the table; no line is longer than WIDTH."""
     middle = [x.median for x in s.summaries if x.n]
     divisor, unit = scale_for(min(middle), s.unit)
-    better = {"lower": ", lower is better", "higher": ", higher is better"}.get(s.better, "")
     each = " of each run" if series_of(s.metric) else ""
-    lines = wrapped(f"{s.point.label}: {s.metric}{each} [{unit}{better}]")
+    lines = wrapped(f"{s.point.label}: {s.metric}{each}{in_brackets(unit, s.better)}")
     over = f"ratio to {report.baseline}"
     lines += _row("arm", ["median", over if len(over) < _RATIO else "ratio", "p",
                           "verdict (runs)"])

@@ -88,8 +88,9 @@ def _summary(found: list[Experiment]) -> str:
 
 
 def _section(e: Experiment) -> str:
+    minutes = e.cost.get("minutes", "?")
     out = [f"## {e.name}", "", f"{e.title}. `experiments/lab run {e.name}` "
-           f"({e.file.name}; about {e.cost.get('minutes', '?')} minutes, "
+           f"({e.file.name}; about {minutes} minute{'' if minutes == 1 else 's'}, "
            f"{e.cost.get('memory', '?')} at most).", ""]
     figures = [_figure(e, i, f) for i, f in enumerate(e.figures)]
     if figures:

@@ -221,6 +221,15 @@ def scale_for(number: float, unit: str) -> tuple[float, str]:
     return next(((d, u) for d, u in reversed(steps) if abs(number) >= d), steps[0])
 
 
+def in_brackets(unit: str, better: str) -> str:
+    """What stands behind a metric's name: its unit and which way is better, where it has them."""
+    words = [_FACTORS.get(unit, unit), f"{better} is better" if better in ("lower", "higher") else ""]
+    return f" [{', '.join(w for w in words if w)}]" if any(words) else ""
+
+
+_FACTORS = {"k": "thousands", "M": "millions", "G": "billions"}
+
+
 def plain(number: float, digits: int = 4) -> str:
     """A number with so many significant digits and no exponent where that is readable."""
     if number == 0:

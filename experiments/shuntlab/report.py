@@ -25,7 +25,7 @@ from .compare import family_text, median_text, p_text, ratio_text, runs_text
 from .effects import Section
 from .files import replacing
 from .page import Raw, details, document, esc, svg, table, tag
-from .points import Point, gather, manifest_of, scale_for
+from .points import Point, gather, in_brackets, manifest_of, scale_for
 
 PLOTS = Path(__file__).resolve().parents[1] / "plots"
 _KIND = {"faster": "good", "slower": "bad", "better": "good", "worse": "bad", "same": "good",
@@ -154,9 +154,8 @@ def _section(s: Section, report: Report) -> Iterator[str]:
                      median_text(x, divisor), x.n])
         marks.append("aa" if c and c.is_control else "")
     where = f" on {report.machines[s.point.machine]}" if len(report.machines) > 1 else ""
-    better = "" if s.better == "none" else f", {s.better} is better"
-    yield (f'<div class="card"><h3>{esc(s.point.label)}: {esc(s.metric)} '
-           f"[{esc(unit)}{esc(better)}]{esc(where)}</h3>")
+    yield (f'<div class="card"><h3>{esc(s.point.label)}: {esc(s.metric)}'
+           f"{esc(in_brackets(unit, s.better))}{esc(where)}</h3>")
     yield table(["arm", "verdict", f"ratio to {report.baseline}", "p", "median", "runs"], rows,
                 {2: "n", 4: "n"}, marks) + "</div>"
 

@@ -27,11 +27,13 @@ except ImportError as missing:
     print(f"skipped: {missing} (Debian packages python3-scipy, python3-matplotlib)")
     sys.exit(77)
 
+import _axes
 import _check
 import _data
 import _figure
-import _latex
+import _signs
 import _style
+import _table
 import figure_campaigns as made
 import load
 import numpy as np
@@ -185,9 +187,11 @@ class Truth(Scratch):
         self.assertLess(float(asm["highest_low"]), float(asm["highest"]))
         self.assertLess(float(asm["highest"]), float(asm["highest_high"]))
         self.assertLess(float(asm["highest_high"]) - float(asm["highest_low"]), 0.02)
-        table = base.with_suffix(".table.tex").read_text()
-        self.assertRegex(table, r"mn & \\textgreater\{\} 0.9 ")
-        self.assertRegex(table, r"threads & \\textgreater\{\} 0.7 ")
+        head, table = json.loads(base.with_suffix(".json").read_text())["table"]
+        self.assertEqual(head, ["load", "asm [µs]", "mn [µs]", "threads [µs]"])
+        self.assertRegex(table[0][1], r"^12\.\d \[12\.\d, 12\.\d\]$")       # 10 µs / (1 - 0.2)
+        self.assertEqual((table[-1][0], *table[-1][2:]), ("highest load", "> 0.9", "> 0.7"))
+        self.assertRegex(table[-1][1], r"^0\.\d+ \[0\.\d+, 0\.\d+\]$")
         for r in (r for r in rows if not r["n"]):
             self.assertAlmostEqual(float(r["median"]),
                                    made.MEAN_NS / (1 - float(r["load"])), delta=1)
@@ -357,6 +361,16 @@ class Truth(Scratch):
 
 
 class Looks(unittest.TestCase):
+    def test_what_is_drawn_together_has_two_colours(self):
+        arms = [f"arm-{i}" for i in range(24)]
+        groups = [set(arms), set(arms[3:21:3]), set(arms[::5]), {"arm-1", "arm-23"}]
+        found = _style.looks(arms, groups)
+        for group in groups[1:]:
+            self.assertEqual(len({found[n].colour for n in group}), len(group))
+        self.assertEqual(len(set(found.values())), 24)
+        known = _style.looks(["asyncio", "null", "go", "threads", "asm", "uring"])
+        self.assertEqual(len({k.colour for k in known.values()}), 6)
+
     NAMES = ["asm", "ucontext", "uring", "mn", "asyncio", "mn-shared", "mine", "asm:wait=epoll",
              "yours", "a", "b"]
 
@@ -382,17 +396,140 @@ class Looks(unittest.TestCase):
 
 class Text(unittest.TestCase):
     def test_nothing_reaches_tex_raw(self):
-        text = _latex.escape(made.NASTY)
+        text = _signs.escape(made.NASTY)
         for command in re.findall(r"\\[A-Za-z]+", text):
             self.assertIn(command, {r"\textbackslash", r"\textasciicircum", r"\textasciitilde",
                                     r"\textless", r"\textgreater", r"\mu", r"\rightarrow"})
-        self.assertTrue(all(c in "éµ" or ord(c) < 128 for c in text))
+        self.assertTrue(text.isascii())
         self.assertNotRegex(text, r"(?<!\\)[%#&_](?!\{)")
+
+    def test_no_sign_becomes_another(self):
+        self.assertEqual(_signs.escape("a ≠ ½ 10⁻³ ≮ --json e\u0301 日"),
+                         r"a $\neq$ \textsuperscript{1}/\textsubscript{2} 10\textsuperscript{$-$}"
+                         r"\textsuperscript{3} $\not <$ -{}-json \'{e} {[}U+65E5{]}")
+        same = {"\u00ad": "-", "ſ": "s", "ĳ": "ij", "Ĳ": "IJ"}       # print as what they stand for
+        seen: dict[str, str] = {}
+        for c in map(chr, [*range(0x20, 0x7f), *range(0xa1, 0x180), *map(ord, "≠≤≥≈×÷±√∞∑→←⇒∈∉∅")]):
+            if c not in same:
+                self.assertNotIn("U+", _signs.escape(c), c)
+                self.assertEqual(seen.setdefault(_signs.escape(c), c), c)
+
+    def test_a_table_reads_in_the_units_of_its_figure(self):
+        ratio = [_table.Entry(v, v / 2, 2 * v, "1/1000", 9) for v in (4_207.0, 37_023.0)]
+        self.assertEqual(_table.column("p50", ratio), ["p50", "4.21 [2.10, 8.41]", "37.0 [18.5, 74.0]"])
+        times = [_table.Entry(v, v, v, "ns", 9) for v in (870.0, 25_000.0)]
+        self.assertEqual(_table.column("asm", [*times, None]), ["asm [µs]", "0.870", "25.0", "-"])
+        wide = [_table.Entry(v, v, v, "ns", 9) for v in (5.9, 2e6)]
+        self.assertEqual(_table.column("asm", wide), ["asm", "5.90 ns", "2.00 ms"])
+
+    def test_a_table_is_laid_out_for_its_place(self):
+        def size(series: int, places: int):
+            found = {("", f"arm-{s}", str(x)): _table.Entry(12.0, 11.0, 13.0, "ns", 9)
+                     for s in range(series) for x in range(places)}
+            head, rows = _table.lay_out(found, "x", "arm", str)
+            return len(head), len(rows)
+        self.assertEqual(size(2, 9), (3, 9))        # a column holds a series each
+        self.assertEqual(size(9, 2), (3, 9))        # and here a value of x each
+        self.assertEqual(size(4, 5), (5, 5))        # two columns
+        self.assertEqual(size(12, 12), (4, 144))    # none does
 
     def test_ticks(self):
         self.assertEqual([_style.tick(v, "ns") for v in (5, 1500, 2e6, 3e9)],
                          ["5 ns", "1.5 µs", "2 ms", "3 s"])
         self.assertEqual([_style.tick(v) for v in (1024, 10000, 2.5e6)], ["1024", "10k", "2.5M"])
+
+
+class Sight(Scratch):
+    """What a reader must be able to see."""
+
+    def drawn(self, campaign: str, name: str, width: float = _style.NARROW, **spec):
+        loaded = load_campaign(self.campaign(campaign))
+        chosen = next((s for s in _figure.specs(loaded) if s["name"] == name), {"name": "own"}) | spec
+        module = importlib.import_module(chosen["kind"])
+        with matplotlib.rc_context(_style.rc()):
+            ctx = _data.Context([loaded], chosen)
+            drawing = module.prepare(ctx)
+            drawing.give_looks(ctx)
+            fig = _figure._drawn(module, drawing, ctx, width)
+            fig.draw_without_rendering()
+        return fig, drawing
+
+    def test_one_point_does_not_hide_another(self):
+        alike = {n: [(x, 10.0 * x, 9.0 * x, 11.0 * x) for x in (1, 2, 4)] for n in "ab"}
+        (moved,), changed = _axes.set_apart([alike], True, True)
+        self.assertTrue(changed)
+        for before, a, b in zip(alike["a"], moved["a"], moved["b"]):
+            self.assertLess(a[0], before[0])
+            self.assertGreater(b[0], before[0])
+            self.assertEqual(a[1:], before[1:])
+        apart = {"a": alike["a"], "b": [(x, 100 * y, 100 * low, 100 * high) for x, y, low, high in alike["b"]]}
+        self.assertEqual(_axes.set_apart([apart], True, True), ([apart], False))
+
+    def test_nothing_is_cut_off_or_written_over(self):
+        for campaign, name in (("yields", "switch"), ("yields", "tail"), ("loads", "mean"), ("chunks", "metg")):
+            fig, _ = self.drawn(campaign, name)
+            for axis in (a for a in fig.axes if a.get_visible()):
+                (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+                frame = axis.get_window_extent()
+                for line in (n for n in axis.lines if len(n.get_xdata()) and n.get_marker() not in ("", "None", None, "|", "_")):
+                    self.assertFalse(line.get_clip_on(), (name, line))
+                    for x, y in zip(*line.get_data()):
+                        self.assertTrue(left <= x <= right and low <= y <= high, (name, x, y))
+                for text in axis.texts:
+                    self.assertGreaterEqual(text.get_window_extent().x0, frame.x1, text.get_text())
+
+    def test_ticks_do_not_collide(self):
+        for campaign, name, spec in (("yields", "switch", {"logx": False}), ("yields", "tail", {}),
+                                     ("loads", "mean", {}), ("chunks", "metg", {})):
+            for width in (_style.NARROW, _style.WIDE):
+                fig, _ = self.drawn(campaign, name, width, **spec)
+                for axis in (a for a in fig.axes if a.get_visible()):
+                    left, right = axis.get_xlim()
+                    labels = [t.label1 for t in axis.xaxis.get_major_ticks() if left <= t.get_loc() <= right]
+                    boxes = sorted((t.get_window_extent() for t in labels if t.get_visible() and t.get_text()),
+                                   key=lambda b: b.x0)
+                    self.assertTrue(all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:])), (name, width))
+
+    def test_swept_values_choose_their_axis(self):
+        self.assertTrue(_style.wants_log_steps([500, 1000, 2000, 5000, 10_000]))
+        self.assertTrue(_style.wants_log_steps([500, 10_000]))
+        self.assertFalse(_style.wants_log_steps([0.5, 0.7, 0.85]))
+        self.assertFalse(_style.wants_log_steps([1, 2, 3, 4, 5, 6]))
+
+    def test_the_margin_of_a_forest_can_be_seen(self):
+        """Also beside a ratio of 300: a twentieth of the axis at least."""
+        fig, drawing = self.drawn("yields", "switch_cost-forest")
+        axis = fig.axes[0]
+        ends = [axis.transData.transform((v, 0))[0] for v in (1 / 1.02, 1.02, *axis.get_xlim())]
+        self.assertGreater((ends[1] - ends[0]) / (ends[3] - ends[2]), 0.05)
+        self.assertIn("axis is stretched", " ".join(drawing.sentences))
+
+    def test_shares_are_written_in_one_way(self):
+        import ccdf
+        self.assertEqual([ccdf.share(v, 1e-3) for v in (1, 0.1, 0.001)], ["1", "0.1", "0.001"])
+        self.assertEqual([ccdf.share(v, 1e-4) for v in (1, 0.1, 0.001, 1e-4)], ["1", "10⁻¹", "10⁻³", "10⁻⁴"])
+
+    def test_a_caption_says_what_was_left_out_and_from_what_tree(self):
+        _, base = self.draw("loads", "mean")
+        text = base.with_suffix(".caption.tex").read_text()
+        self.assertIn("24 of 168 runs are left out (24 invalid)", text)
+        self.assertIn("Response mean against offered load.", text)
+        self.assertEqual(text.count("Bars "), 1)
+        self.assertIn("commit 0123abc.", text)
+        folder = self.written["dirty"] = self.root / "dirty"
+        shutil.copytree(self.campaign("costs"), folder)
+        for file in (folder / "records" / "env").glob("*.json"):
+            one = json.loads(file.read_text())
+            one["facts"]["build.dirty"]["value"] = True
+            file.write_text(json.dumps(one))
+        _, base = self.draw("dirty", "ladder")
+        self.assertIn("commit 0123abc (modified)", base.with_suffix(".caption.tex").read_text())
+
+    def test_a_caption_says_one_thing_of_its_bars(self):
+        for campaign, name in (("yields", "tail"), ("scaling", "scaling"), ("ablation", "ablation")):
+            _, base = self.draw(campaign, name)
+            text = base.with_suffix(".caption.tex").read_text()
+            self.assertEqual(text.count("95 \\%"), 1, text)
 
 
 class Files(Scratch):
