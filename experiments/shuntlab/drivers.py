@@ -11,12 +11,14 @@ experiment says what it left out, and goes on.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,10 @@ def _find_one(name: str, commands: dict[str, list[str]], shunt: str) -> Driver:
     if maker is None:
         return Driver(name, absent=f"no driver {name!r}: there are shunt, asyncio and go, and an "
                                    f"experiment may give its own as [driver.{name}]")
-    driver = maker()
+    try:
+        driver = maker()
+    except OSError as e:
+        return Driver(name, absent=f"its program cannot be kept: {e.filename}: {e.strerror}")
     return driver if driver.absent else _ask(driver)
 
 
@@ -149,14 +154,20 @@ def _go_environment() -> dict[str, str]:
 
 
 def _cache_folder() -> Path:
-    """Where built drivers are kept: the tree's build folder, or the user's cache."""
-    tree = HERE.parent / "build"
+    """Where built drivers are kept: the tree's build folder, the user's cache, or one in /tmp for a
+    user who has no home."""
     if os.access(HERE.parent, os.W_OK) and (HERE.parent / "CMakeLists.txt").is_file():
-        place = tree / "drivers"
+        place = HERE.parent / "build" / "drivers"
+    elif os.environ.get("XDG_CACHE_HOME"):
+        place = Path(os.environ["XDG_CACHE_HOME"], "shunt")
+    elif os.access(os.path.expanduser("~"), os.W_OK):
+        place = Path(os.path.expanduser("~"), ".cache", "shunt")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        place = Path(base) / "shunt"
-    place.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.gettempdir(), f"shunt-{os.getuid()}")
+    place.mkdir(0o700, parents=True, exist_ok=True)
+    if place.stat().st_uid != os.getuid():      # a program found there would be run
+        raise OSError(errno.EPERM, "this folder of another user would be the cache; name one in "
+                                   "$XDG_CACHE_HOME", str(place))
     return place
 
 

@@ -13,6 +13,9 @@ from typing import Any, Iterable
 from .toml_lines import line_of, text_of
 
 
+RANGE = re.compile(r"(?:(\d+)\.\.)?(?:pow(\d+)|(\d+))\.\.(\w+)")       # pow2..all, 8..pow2..1k, 1..4
+
+
 class SpecError(Exception):
     """Everything that is wrong with one experiment file."""
 

@@ -17,12 +17,13 @@ import math
 import random
 import re
 import time
+from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from . import campaign, units
 from .catalog import KINDS
 from .drivers import Driver, portable
-from .experiment import Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
+from .experiment import RANGE, Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
 
 RUNS_MAX = 200_000
 CONTROL_SUFFIX = "-again"
@@ -223,7 +224,9 @@ class _Freezer:
         return runs > RUNS_MAX
 
     def values(self, w: Workload, path: tuple, given: list[str]) -> list[str]:
-        """The values of one key, with ranges written out and repeats dropped."""
+        """The values of one key, with ranges written out; of equal ones, like 1k and 1000, the first."""
+        if self.kind_of(w, path) == "text":
+            return list(dict.fromkeys(self.file_of(w, path, text) for text in given))
         found: list[str] = []
         for text in given:
             if ".." in text:
@@ -238,17 +241,33 @@ class _Freezer:
                 found.append(str(self.cpu_count))
             else:
                 found.append(text)
-        return list(dict.fromkeys(found))
+        kind = self.kind_of(w, path)
+        return list({units.base(text, kind): text for text in reversed(found)}.values())[::-1]
+
+    def file_of(self, w: Workload, path: tuple, text: str) -> str:
+        """A file that a parameter names, looked for beside the experiment and then from here."""
+        if path != ("params", "input"):
+            return text
+        places = [self.e.file.parent / text, Path(text)]
+        file = next((p for p in places if p.exists()), None)
+        if file is None:
+            self.bad(w.path + path, f"{text!r}: no such file beside {self.e.file.name}")
+            return text
+        return str(file.resolve())
+
+    def kind_of(self, w: Workload, path: tuple) -> str:
+        """The type of a parameter or setting: count, duration, size, text, …; "" where not known."""
+        group, name = path
+        catalog = self.drivers["shunt"].catalog if "shunt" in self.drivers else None
+        if group == "params":
+            return catalog.kind_of_param(w.name, name) if catalog else ""
+        kind = catalog.kind_of_slot(name) if catalog else ""
+        return kind or ("size" if name.endswith("size") else "")
 
     def base(self, w: Workload, key: str, text: str) -> str:
         """A swept value in base units, so that figures have numbers to draw."""
-        catalog = self.drivers["shunt"].catalog if "shunt" in self.drivers else None
-        if key.startswith("backend."):
-            slot = key[8:]
-            kind = catalog.kind_of_slot(slot) if catalog else ""
-            return units.base(text, kind or ("size" if slot.endswith("size") else ""))
-        kind = catalog.kind_of_param(w.name, key) if catalog else ""
-        return units.base(text, kind)
+        path = ("backend", key[8:]) if key.startswith("backend.") else ("params", key)
+        return units.base(text, self.kind_of(w, path))
 
     def fill_arms(self, w: Workload, point: dict[str, Any], chosen: dict[str, str],
                   arms: list[Arm], absent: dict[str, str], control: str) -> None:
@@ -410,7 +429,7 @@ def join_spec(spec: str, more: dict[str, str]) -> str:
 
 def expand_range(text: str, cpu_count: int) -> list[str] | None:
     """pow2..all -> 1 2 4 …, and the end itself; 1..4 -> 1 2 3 4. None where it is no range."""
-    found = re.fullmatch(r"(?:(\d+)\.\.)?(?:pow(\d+)|(\d+))\.\.(\w+)", text)
+    found = RANGE.fullmatch(text)
     if not found:
         return None
     start, power, first, last = found.groups()

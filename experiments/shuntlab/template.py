@@ -87,6 +87,7 @@ margin = 0.02
 # One or more workloads (`shunt describe yield` lists the parameters). A list is swept: every
 # combination of the lists is one point. Values take units: 10k, 1M, 50us, 100ms. Ranges:
 # "pow2..all" (1, 2, 4, … up to the number of CPUs), "pow10..100k", "1..8".
+# A file (input) is looked for beside this one.
 [[workload]]
 name = "yield"
 [workload.params]

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from . import units
 from .campaign import ARM_NAME
-from .experiment import (Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest, place)
+from .experiment import (RANGE, Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest, place)
 from .process import parse_cpus
 from .toml_lines import line_map, line_of
 
@@ -156,7 +156,7 @@ class _Reader:
                 self.bad(where, "an empty list leaves nothing to run")
             elif all(_scalar(v) for v in many):
                 values[name] = [scalar_text(v) for v in many]
-                if isinstance(given, list):
+                if isinstance(given, list) or RANGE.fullmatch(values[name][0]):
                     swept.append(name)
             else:
                 self.bad(where, "a value is a number or a text, or a list of them to sweep")
@@ -357,13 +357,13 @@ def _flat(group: dict[str, Any], path: tuple) -> list[tuple[str, Any, tuple]]:
 
 
 def _scalar(value: Any) -> bool:
-    return isinstance(value, (str, int, float)) and value != ""
+    return isinstance(value, (str, int, float)) and str(value).strip() != ""
 
 
 def scalar_text(value: Any) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
-    return str(value)
+    return str(value).strip()
 
 
 def figure_kinds() -> list[str]:

@@ -13,6 +13,7 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shuntlab import drivers, foreign, machine, records, verify
@@ -37,6 +38,21 @@ for absent in [d for d in FOUND.values() if d.absent]:
     print(f"left out: {absent.name}: {absent.absent}")
 HERE = {name: d for name, d in FOUND.items() if not d.absent}
 BACKEND = {"shunt": "asm"}
+
+
+class Kept(unittest.TestCase):
+    def test_where_a_user_without_a_home_keeps_built_drivers(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.object(drivers, "HERE", Path(folder) / "experiments"), \
+                mock.patch.object(tempfile, "tempdir", folder), \
+                mock.patch.object(os.path, "expanduser", lambda path: path), \
+                mock.patch.dict(os.environ, XDG_CACHE_HOME=""):
+            place = drivers._cache_folder()
+            self.assertEqual(place, Path(folder, f"shunt-{os.getuid()}"))
+            self.assertEqual(place.stat().st_mode & 0o777, 0o700)
+            place.rename(Path(folder, "shunt-54321"))
+            with mock.patch.object(os, "getuid", lambda: 54321), self.assertRaises(OSError):
+                drivers._cache_folder()
 
 
 class Case(unittest.TestCase):

@@ -35,12 +35,13 @@ switches = "10k"
 
 CATALOG = Catalog("/nonexistent", {
     "backends": {"asm": "", "ucontext": "", "mn": "", "uring": "not built: liburing not found"},
-    "workloads": {"yield": "", "timers": ""},
+    "workloads": {"yield": "", "timers": "", "chunked_sum": ""},
     "switches": {"asm": "", "ucontext": ""}, "waits": {"futex": "", "spin": "", "uring": "no"},
     "policies": {"fifo": "", "lifo": ""}, "timers": {"heap": ""}, "places": {"none": ""}},
     {"workers": {"type": "count"}, "stack.size": {"type": "size"}})
 CATALOG._described = {"yield": {"tasks": {"type": "count", "min": 1, "max": 1000}, "switches": {"type": "count"},
                                 "mode": {"type": "choice", "choices": ["fast", "slow"]}},
+                      "chunked_sum": {"input": {"type": "text"}},
                       "timers": {"tasks": {"type": "count"}, "period": {"type": "duration"}}}
 
 
@@ -281,6 +282,26 @@ class Plans(Case):
         words = plan.run_arguments(p, block, "ucontext")
         self.assertRegex(words[1], r"^ucontext:workers=\d$")
         self.assertIn("--seed", words)
+
+    def test_a_range_is_a_sweep_without_a_list_too(self):
+        p = self.freeze(GOOD.replace('[2, "1k"]', '"pow2..8"')).plan
+        self.assertEqual([x["id"] for x in p["points"]], [f"yield,tasks={n}" for n in (1, 2, 4, 8)])
+
+    def test_blanks_and_equal_values(self):
+        p = self.freeze(GOOD.replace('[2, "1k"]', '[" 1k", 1000, 1e3, "1000.0", "2"]')).plan
+        self.assertEqual([x["params"]["tasks"] for x in p["points"]], ["1k", "2"])
+
+    def test_an_input_lies_beside_the_experiment(self):
+        text = GOOD[:GOOD.index("[[workload]]")] + '[[workload]]\nname = "chunked_sum"\nparams.input = "../{}"\n'
+        self.refused(text.format("absent.txt"), "workload[0].params.input: '../absent.txt': no such file beside "
+                     "demo.toml", freeze=True)
+        (Path(self.folder.name) / "sub").mkdir()
+        file = Path(self.folder.name) / "n.txt"
+        file.write_text("1 2 3")
+        e = self.load(text.format("n.txt"), "sub/demo.toml")
+        point = plan.freeze(e, drivers(), 4).plan["points"][0]
+        self.assertEqual(point["params"], {"input": str(file.resolve())})
+        self.assertEqual(point["id"], "chunked_sum")
 
     def test_each(self):
         text = GOOD.replace('backends = ["asm", "ucontext"]',

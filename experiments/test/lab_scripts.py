@@ -57,6 +57,15 @@ class Scripts(unittest.TestCase):
         self.assertIn("SHUNT_SEED=x1 is not a number", self.call("selftest", "--no-install", "--torture", "1", code=2,
                                                                  SHUNT_SEED="x1"))
 
+    def test_a_python_that_is_too_old(self):
+        old = self.root / "python3.8"
+        old.write_text("#!/bin/sh\nexec python3 -c 'import sys; sys.version_info = (3, 8, 1); sys.argv.pop(1); "
+                       "exec(sys.argv.pop(1))' \"$@\"\n")
+        old.chmod(0o755)
+        shutil.copy2(HERE.parent / "lab", self.root / "experiments")
+        self.assertRegex(self.call("lab", "list", code=4, SHUNT_PYTHON=str(old)),
+                         r"^lab: \S+ is Python 3\.8; 3\.9 or later is needed")
+
 
 if __name__ == "__main__":
     unittest.main()
