@@ -15,6 +15,9 @@ else
 	BOLD='' RED='' GREEN='' YELLOW='' PLAIN=''
 fi
 
+exec 3>&1           # where it says that it is alive, also where a part's output is kept for later
+TELL_EVERY_S=60     # without a terminal
+
 say() { printf '%s\n' "$*"; }
 heading() { printf '\n%s%s%s\n' "$BOLD" "$*" "$PLAIN"; }
 warn() { printf '%s%s%s\n' "$YELLOW" "$*" "$PLAIN" >&2; }
@@ -109,23 +112,34 @@ install_groups() {
 	fi
 }
 
+end_of() { tail -n 1 "$1" 2>/dev/null | tr -cd '[:print:]' | cut -c 1-74; }
+nap() { sleep 1 >/dev/null 3>&-; }     # holds no pipe open that somebody reads to its end
+
+# Now and then how far a command is.
+tell_alive() { # its log
+	local start=$SECONDS next=$TELL_EVERY_S
+	while nap; do
+		[ $((SECONDS - start)) -ge "$next" ] || continue
+		next=$((next + TELL_EVERY_S))
+		say "  $(basename "$1" .log), $((SECONDS - start)) s: $(end_of "$1")" >&3
+	done
+}
+
 # Run a command with its output in a log. On a terminal the log's last line is shown as it runs.
 logged() { # log, command…
-	local log=$1 watcher='' rc=0
+	local log=$1 watcher rc=0
 	shift
 	mkdir -p "$(dirname "$log")"
 	if [ $ON_TERMINAL = 1 ]; then
-		while sleep 0.3; do
-			printf '\r\e[K  %s' "$(tail -n 1 "$log" 2>/dev/null | tr -cd '[:print:]' | cut -c 1-74)"
-		done &
-		watcher=$!
+		while sleep 0.3; do printf '\r\e[K  %s' "$(end_of "$log")"; done &
+	else
+		tell_alive "$log" &
 	fi
-	"$@" </dev/null >>"$log" 2>&1 || rc=$?
-	if [ -n "$watcher" ]; then
-		kill $watcher 2>/dev/null
-		wait $watcher 2>/dev/null
-		printf '\r\e[K'
-	fi
+	watcher=$!
+	"$@" </dev/null >>"$log" 2>&1 3>&- || rc=$?
+	kill $watcher 2>/dev/null
+	wait $watcher 2>/dev/null
+	[ $ON_TERMINAL = 0 ] || printf '\r\e[K'
 	return $rc
 }
 

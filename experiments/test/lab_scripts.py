@@ -53,6 +53,14 @@ class Scripts(unittest.TestCase):
         shutil.copy2(HERE.parents[1] / "CMakePresets.json", self.root)
         self.assertIn("The disk is full: make room", self.call("quickstart", "--no-install", code=1))
 
+    def test_a_log_is_told_that_it_is_alive(self):
+        (self.root / "experiments" / "alive").write_text(
+            '#!/usr/bin/env bash\n. "$(dirname "$0")/setup.sh"\nTELL_EVERY_S=2\n'
+            "logged build/logs/leg.log bash -c 'echo 3/9 Test 3: good; sleep 5' >kept\necho end\n")
+        (self.root / "experiments" / "alive").chmod(0o755)
+        said = self.call("alive", code=0)
+        self.assertRegex(said, r"^(  leg, [24] s: 3/9 Test 3: good\n){1,2}end\n$")
+
     def test_a_seed_that_is_none(self):
         self.assertIn("SHUNT_SEED=x1 is not a number", self.call("selftest", "--no-install", "--torture", "1", code=2,
                                                                  SHUNT_SEED="x1"))
