@@ -38,17 +38,6 @@ struct shunt_ctx *shunt_ctx_set(struct shunt_ctx *ctx)
 	return previous;
 }
 
-_Noreturn void shunt_panic(const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	fputs("shunt: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-	abort();
-}
-
 __attribute__((cold, noinline)) void shunt_outside_a_task(const char *call)
 {
 	shunt_panic("%s called outside a task: only tasks of a running scheduler may call it",

@@ -105,8 +105,7 @@ static struct other *order_new(const struct shunt_worker *worker)
 		return NULL;
 	for (unsigned i = 0; i < others; i++) {
 		order[i].index = i + (i >= worker->env.index);
-		order[i].distance =
-			shunt_engine_distance(worker->engine, worker->env.index, order[i].index);
+		order[i].distance = shunt_policy_distance(worker, order[i].index);
 	}
 	qsort(order, others, sizeof(*order), by_distance);
 	for (unsigned i = 1; i <= others; i++) {

@@ -2,7 +2,7 @@
 /* shunt describe: one plug-in or workload in full, or the grammar of specs. */
 #include "core/cli/cli.h"
 
-#include "core/engine/engine.h"
+#include "core/engine/compose.h"
 #include "core/harness.h"
 #include "core/workload.h"
 
@@ -119,7 +119,7 @@ static void print_backend(const struct shunt_backend *backend)
 		       "describe "
 		       "spec)\n",
 			cli_bold(), cli_plain());
-		print_params("", shunt_engine_params);
+		print_params("", shunt_compose_params);
 	}
 	json_decref(settings);
 	free(text.s);
@@ -241,7 +241,7 @@ static void print_spec(void)
 	       "  asm:mt=1                       one worker that pays for atomics\n",
 		cli_bold(), cli_plain());
 	printf("\n%sSettings of every composition%s\n", cli_bold(), cli_plain());
-	print_params("", shunt_engine_params);
+	print_params("", shunt_compose_params);
 	for (size_t i = 0; i < cli_kind_count; i++) {
 		const struct cli_kind *kind = &cli_kinds[i];
 		char prefix[32];
@@ -265,7 +265,7 @@ static int describe_spec(const struct cli_args *args)
 		return CLI_OK;
 	}
 	return cli_json(json_pack("{s:s, s:s, s:o}", "name", "spec", "grammar", grammar, "settings",
-				params_json("", shunt_engine_params)),
+				params_json("", shunt_compose_params)),
 		CLI_OK);
 }
 

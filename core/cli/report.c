@@ -8,7 +8,7 @@
  */
 #include "core/cli/run.h"
 
-#include "core/engine/engine.h"
+#include "core/engine/compose.h"
 #include "core/measure/trace.h"
 #include "core/spec.h"
 
@@ -65,7 +65,7 @@ static const struct shunt_param *param_of(const struct shunt_outcome *outcome, c
 {
 	const char *dot = strchr(key, '.');
 
-	for (const struct shunt_param *p = shunt_engine_params; p->name; p++)
+	for (const struct shunt_param *p = shunt_compose_params; p->name; p++)
 		if (strcmp(p->name, key) == 0)
 			return p;
 	for (size_t i = 0; dot && i < outcome->composition_count; i++) {

@@ -5,7 +5,8 @@
  * A setting is `slot=plug-in`, `slot.param=value`, or one of the engine's own. The preset's come
  * first, the user's override them. Everything unknown is an error that names the nearest known word.
  */
-#include "core/engine/engine.h"
+#include "core/engine/compose.h"
+
 #include "core/engine/worker.h"
 #include "core/registry.h"
 
@@ -19,7 +20,7 @@ static const char *const dispatch_choices[] = {"inline", "vtable", NULL};
 static const char *const guard_choices[] = {"auto", "madvise", "mprotect", "none", NULL};
 static const char *const reclaim_choices[] = {"keep", "dontneed", NULL};
 
-const struct shunt_param shunt_engine_params[] = {
+const struct shunt_param shunt_compose_params[] = {
 	{.name = "workers",
 		.type = SHUNT_PARAM_TEXT,
 		.fallback = "1",
@@ -172,7 +173,7 @@ static struct slot *slot_of_key(struct slot *slots, const char *key, const char 
 
 static bool is_own(const char *key)
 {
-	for (const struct shunt_param *p = shunt_engine_params; p->name; p++)
+	for (const struct shunt_param *p = shunt_compose_params; p->name; p++)
 		if (!strcmp(p->name, key))
 			return true;
 	return false;
@@ -184,7 +185,7 @@ static int unknown_key(const char *where, struct slot *slots, const char *key,
 	const char *names[128];
 	static _Thread_local char dotted[64][64];
 	size_t count = 0, texts = 0;
-	for (const struct shunt_param *p = shunt_engine_params; p->name; p++)
+	for (const struct shunt_param *p = shunt_compose_params; p->name; p++)
 		names[count++] = p->name;
 	for (int i = 0; i < SLOTS; i++) {
 		names[count++] = slots[i].name;
@@ -319,7 +320,7 @@ static int init_values(struct shunt_engine *engine, struct slot *slots, struct s
 	engine->timers_slot = timers;
 	engine->policy = policy;
 	engine->place_slot = place;
-	int rc = shunt_values_init(&engine->own, shunt_engine_params, err);
+	int rc = shunt_values_init(&engine->own, shunt_compose_params, err);
 	for (int i = 0; !rc && i < SLOTS; i++) {
 		slots[i].params = params[i];
 		if (params[i])

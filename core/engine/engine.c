@@ -5,7 +5,16 @@
  */
 #include "core/engine/engine.h"
 
+#include "core/engine/barrier.h"
+#include "core/engine/compose.h"
+#include "core/engine/halt.h"
 #include "core/engine/hooks.h"
+#include "core/engine/life.h"
+#include "core/engine/loop.h"
+#include "core/engine/probe.h"
+#include "core/engine/task_pool.h"
+#include "core/engine/ticker.h"
+#include "core/engine/timer.h"
 #include "core/measure/trace.h"
 
 #include <stdlib.h>
@@ -95,7 +104,7 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 	struct shunt_wait_config wait = {.values = &engine->wait_values,
 		.worker_count = count,
 		.slack_ns = slack ? slack : -1,
-		.fired = shunt_worker_fired};
+		.fired = shunt_timer_fired};
 	rc = engine->wait_slot->open(&engine->wait, &wait, err);
 	if (rc)
 		return rc;
@@ -105,11 +114,6 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 		return shunt_fail(err, rc, "policy '%s' could not be opened: %s",
 			engine->policy->name, strerror(-rc));
 	return open_stacks(engine, count, err);
-}
-
-unsigned shunt_engine_distance(const struct shunt_engine *engine, unsigned a, unsigned b)
-{
-	return engine->place_slot->distance ? engine->place_slot->distance(engine->place, a, b) : 0;
 }
 
 static int worker_new(struct shunt_engine *engine, unsigned index)
@@ -129,7 +133,7 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->keeps_ready = !engine->policy->place &&
 			      (engine->policy->steals || engine->policy->shared);
 	worker->fenced = engine->worker_count > 1 && engine->fenced;
-	worker->credits_most = shunt_credits_most(engine);
+	worker->credits_most = shunt_task_pool_credits_most(engine);
 	worker->next_deadline_ns = worker->watch_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
 	worker->env.index = index;
@@ -194,6 +198,7 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->hooks = shunt_hooks_choose(engine->policy, !strcmp(engine->dispatch, "inline"),
 		engine->sched.many, engine->probing, engine->stamped);
 	engine->sched.caps = resolved_caps(engine);
+	engine->entry = shunt_life_entry;
 }
 
 /* Numbers begin with the root's 0 in every run; tasks spawned from outside before it come after. */
@@ -242,7 +247,7 @@ int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *ba
 static void *thread_main(void *arg)
 {
 	struct shunt_error err;
-	shunt_worker_main(arg, &err);
+	shunt_loop_main(arg, &err);
 	return NULL;
 }
 
@@ -263,7 +268,7 @@ static unsigned start_threads(struct shunt_engine *engine)
 		int rc = pthread_create(&engine->workers[i]->thread, NULL, thread_main,
 			engine->workers[i]);
 		if (rc) {
-			shunt_engine_fail(engine, -rc,
+			shunt_halt_fail(engine, -rc,
 				"the kernel refused worker thread %u of %u (%s): "
 				"use fewer workers, or raise the limit on processes (ulimit -u)",
 				i + 1, engine->worker_count, strerror(rc));
@@ -319,18 +324,18 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	reset_for_run(engine, err);
 	int rc = engine->tick_ns ? shunt_ticker_start(engine) : 0;
 	if (rc)
-		shunt_engine_fail(engine, rc,
+		shunt_halt_fail(engine, rc,
 			"the kernel refused the ticker's thread or timer (%s); "
 			"tick=0 runs without it",
 			strerror(-rc));
 	unsigned started = 1;
 	if (!rc && (rc = spawn_root(engine, &root)))
-		shunt_engine_fail(engine, rc, "the root task could not be spawned: %s",
+		shunt_halt_fail(engine, rc, "the root task could not be spawned: %s",
 			strerror(-rc));
 	if (!rc) {
 		started = start_threads(engine);
 		struct shunt_error start_error;
-		shunt_worker_main(engine->workers[0], &start_error);
+		shunt_loop_main(engine->workers[0], &start_error);
 	}
 	for (unsigned i = 1; i < started; i++)
 		pthread_join(engine->workers[i]->thread, NULL);
@@ -370,7 +375,7 @@ void shunt_engine_close(struct shunt_sched *sched)
 		engine->wait_slot->close(engine->wait);
 	if (engine->place)
 		engine->place_slot->close(engine->place);
-	shunt_tasks_fini(engine);
+	shunt_task_pool_fini(engine);
 	shunt_compose_fini(engine);
 	pthread_mutex_destroy(&engine->lock);
 	pthread_mutex_destroy(&engine->idle_lock);

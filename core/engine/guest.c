@@ -8,7 +8,9 @@
  * end and each join, so a guest stays for about as long as what it costs comes to as much, and goes
  * before it sleeps. The proof is in join.c.
  */
-#include "core/engine/hooks.h"
+#include "core/engine/guest.h"
+
+#include "core/engine/barrier.h"
 
 #include <sched.h>
 

@@ -49,32 +49,6 @@ const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, 
 	return tables[probe][many][stamped];
 }
 
-void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
-{
-	struct shunt_engine *engine = worker->engine;
-	const struct shunt_policy *policy = engine->policy;
-	if (task->timer_ticket)
-		shunt_worker_disarm(worker, task);
-	if (engine->probing)
-		shunt_probe_ready(worker, task, why, true);
-	if (!worker->ctx.many) {
-		policy->enqueue(worker, task, why);
-		return;
-	}
-	struct shunt_worker *target = worker;
-	if (policy->place)
-		target = policy->place(worker, task, why);
-	else if (!policy->steals && !policy->shared)
-		target = engine->workers[task->home];
-	if (target != worker) {
-		worker->remote_wakes++;
-		shunt_inbox_push(target, worker, task, SHUNT_INJECT_READY);
-		return;
-	}
-	policy->enqueue(worker, task, why);
-	shunt_hook_offer(worker);
-}
-
 int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t generation)
 {
 	shunt_wake((struct shunt_handle){to, generation});

@@ -10,7 +10,7 @@
  * The rules of the hot path:
  *   - A hook does all its work before the swap and ends in a sibling call to it: nothing of ours is
  *     left above a switch, and what the resumer leaves in `value` is the hook's own result.
- *   - One test, ++switches >= limit, leads to the slow path (shunt_worker_service); it is in a
+ *   - One test, ++switches >= limit, leads to the slow path (shunt_service); it is in a
  *     function of its own, so that the fast path needs no frame.
  *   - What a yield runs through is hot: shunt_yield, the hook and the switch lie together in the program
  *     (.text.hot), each from a cache line on. As other code happened to lie between them, the same
@@ -21,14 +21,16 @@
 #ifndef SHUNT_CORE_ENGINE_HOOKS_H
 #define SHUNT_CORE_ENGINE_HOOKS_H
 
-#include "core/engine/barrier.h"
+#include "core/engine/guest.h"
+#include "core/engine/life.h"
 #include "core/engine/probe.h"
-#include "core/engine/sanitize.h"
-#include "core/engine/worker.h"
-
-#define SHUNT_INLINE              static inline __attribute__((always_inline))
-#define SHUNT_SLOW                __attribute__((noinline, cold))
-#define SHUNT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#include "core/engine/ready.h"
+#include "core/engine/service.h"
+#include "core/engine/slice.h"
+#include "core/engine/switch.h"
+#include "core/engine/task_pool.h"
+#include "core/engine/timer.h"
+#include "core/engine/wake.h"
 
 typedef void shunt_enqueue_fn(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shunt_task *current,
@@ -36,78 +38,9 @@ typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shu
 typedef void shunt_key_fn(struct shunt_worker *worker, struct shunt_task *task,
 	const struct shunt_attr *attr);
 
-/* engine/switch.c: the same as shunt_switch for a task that has no stack yet. */
-int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
-	shunt_post_fn *post);
-/* engine/switch.c: every switch of a sanitizer build. */
-int shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, shunt_post_fn *post);
-/* Runs after the registers of a task that blocks are saved (many workers). */
-shunt_post_fn shunt_post_commit;
-
 /* The instance for a composition. */
 const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, bool inlined,
 	bool many, bool probe, bool stamped);
-
-/* Makes `task` ready to run on `worker` or where the policy places it: not inlined, with a policy
- * behind its table. For the slow paths; the hooks have their own. */
-void shunt_worker_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
-
-/* What a switch exchanges beside the stacks. */
-SHUNT_INLINE void shunt_switch_account(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to)
-{
-	int *errno_at = worker->errno_at;
-	from->saved_errno = *errno_at;
-	*errno_at = to->saved_errno;
-	worker->ctx.current = to;
-}
-
-/* The bare switch. */
-SHUNT_INLINE int shunt_swap(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, shunt_post_fn *post)
-{
-#ifdef SHUNT_SANITIZED
-	return shunt_switch_sanitized(worker, from, to, post);
-#else
-	return post ? worker->swap_post(&from->sp, to->sp, to->value, post, from)
-		    : worker->swap(&from->sp, to->sp, to->value);
-#endif
-}
-
-/* Leaves `from` for `to`; returns when somebody resumes `from`, with what that left. */
-SHUNT_INLINE int shunt_switch(struct shunt_worker *worker, struct shunt_task *from,
-	struct shunt_task *to, shunt_post_fn *post)
-{
-	shunt_switch_account(worker, from, to);
-	if (SHUNT_UNLIKELY(!to->sp))
-		return shunt_switch_first(worker, from, to, post);
-	return shunt_swap(worker, from, to, post);
-}
-
-/* Counts a switch. */
-SHUNT_INLINE uint64_t shunt_count_switch(struct shunt_worker *worker)
-{
-	uint64_t switches = worker->switches + 1;
-	/* Relaxed: our own count, of which others ask only whether it moves [worker:switches]. */
-	__atomic_store_n(&worker->switches, switches, __ATOMIC_RELAXED);
-	return switches;
-}
-
-/* The one test, and the switch is counted: is a visit to the slow path due? */
-SHUNT_INLINE bool shunt_due(struct shunt_worker *worker)
-{
-	/* Relaxed: a request seen one switch later is as good. */
-	return shunt_count_switch(worker) >=
-	       atomic_load_explicit(&worker->limit, memory_order_relaxed);
-}
-
-/* Will it be, with the next switch? */
-SHUNT_INLINE bool shunt_due_next(const struct shunt_worker *worker)
-{
-	/* Relaxed: as above. */
-	return worker->switches + 1 >= atomic_load_explicit(&worker->limit, memory_order_relaxed);
-}
 
 /* ---- yield ---------------------------------------------------------------------------------- */
 
@@ -158,22 +91,7 @@ SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool p
 		shunt_probe_switch(worker, current, next, SHUNT_PROBE_BLOCK);
 	if (many)
 		current->worker = worker;
-	return shunt_switch(worker, current, next, many ? shunt_post_commit : NULL);
-}
-
-/* ---- offer ----------------------------------------------------------------------------------- */
-
-/* A task was queued here: is there an idle worker that could take it? */
-SHUNT_INLINE void shunt_hook_offer(struct shunt_worker *worker)
-{
-	if (!worker->others_may_take)
-		return;
-	/* Forbids that idle_count is read before the task is queued; pairs with announce (idle.c). */
-	shunt_barrier_frequent(worker->fenced);
-	/* Relaxed: ordered by that [engine:idle]. */
-	if (SHUNT_UNLIKELY(
-		    atomic_load_explicit(&worker->engine->idle_count, memory_order_relaxed) != 0))
-		shunt_engine_notify(worker);
+	return shunt_switch(worker, current, next, many ? shunt_life_commit : NULL);
 }
 
 /* ---- ready ----------------------------------------------------------------------------------- */
@@ -182,16 +100,16 @@ SHUNT_INLINE void shunt_hook_ready(struct shunt_worker *worker, struct shunt_tas
 	bool probe, shunt_enqueue_fn *enqueue)
 {
 	if (many && SHUNT_UNLIKELY(!worker->keeps_ready)) {
-		shunt_worker_ready(worker, task, SHUNT_WHY_WAKE);
+		shunt_ready_task(worker, task, SHUNT_WHY_WAKE);
 		return;
 	}
 	if (SHUNT_UNLIKELY(task->timer_ticket))
-		shunt_worker_disarm(worker, task);
+		shunt_ready_disarm(worker, task);
 	if (probe)
 		shunt_probe_ready(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL, true);
 	enqueue(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL);
 	if (many)
-		shunt_hook_offer(worker);
+		shunt_wake_offer(worker);
 }
 
 /* ---- transfer -------------------------------------------------------------------------------- */
@@ -261,13 +179,13 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 {
 	struct shunt_task *task = worker->free_tasks;
 	if (SHUNT_UNLIKELY(!task || !worker->credits)) {
-		int rc = shunt_tasks_refill(worker);
+		int rc = shunt_task_pool_refill(worker);
 		if (rc)
 			return rc;
 		task = worker->free_tasks;
 	}
 	if (SHUNT_UNLIKELY(!worker->ids_left))
-		shunt_ids_refill(worker);
+		shunt_task_pool_refill_ids(worker);
 	worker->free_tasks = task->next;
 	worker->credits--;
 	worker->ids_left--;
@@ -285,14 +203,14 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	if (probe)
 		shunt_probe_spawn(worker, task);
 	if (many && SHUNT_UNLIKELY(!worker->keeps_ready)) {
-		shunt_worker_ready(worker, task, SHUNT_WHY_NEW);
+		shunt_ready_task(worker, task, SHUNT_WHY_NEW);
 		return 0;
 	}
 	if (probe)
 		shunt_probe_ready(worker, task, SHUNT_WHY_NEW, true);
 	enqueue(worker, task, SHUNT_WHY_NEW | SHUNT_FROM_LOCAL);
 	if (many)
-		shunt_hook_offer(worker);
+		shunt_wake_offer(worker);
 	return 0;
 }
 
@@ -306,11 +224,11 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		struct shunt_task *task_ = arg;                                                    \
 		struct shunt_worker *worker_ = task_->worker;                                      \
 		ENQUEUE(worker_, task_, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);                       \
-		shunt_hook_offer(worker_);                                                         \
+		shunt_wake_offer(worker_);                                                         \
 	}                                                                                          \
 	static SHUNT_SLOW void P##_yield_slow_##TAG(struct shunt_ctx *ctx)                         \
 	{                                                                                          \
-		shunt_worker_service(shunt_worker_of(ctx));                                        \
+		shunt_service(shunt_worker_of(ctx));                                               \
 		shunt_hook_yield(shunt_worker_of(ctx), MANY, PROBE, STAMPED, ENQUEUE, PICK,        \
 			P##_post_##TAG);                                                           \
 	}                                                                                          \
@@ -326,7 +244,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	}                                                                                          \
 	static SHUNT_SLOW int P##_leave_slow_##TAG(struct shunt_ctx *ctx)                          \
 	{                                                                                          \
-		shunt_worker_service(shunt_worker_of(ctx));                                        \
+		shunt_service(shunt_worker_of(ctx));                                               \
 		return shunt_hook_leave(shunt_worker_of(ctx), MANY, PROBE, STAMPED, !(MANY),       \
 			PICK);                                                                     \
 	}                                                                                          \
@@ -343,7 +261,7 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	static __attribute__((noinline)) int P##_timed_##TAG(struct shunt_ctx *ctx,                \
 		int64_t deadline_ns)                                                               \
 	{                                                                                          \
-		int rc_ = shunt_worker_arm(shunt_worker_of(ctx), ctx->current, deadline_ns);       \
+		int rc_ = shunt_timer_arm(shunt_worker_of(ctx), ctx->current, deadline_ns);        \
 		int value_ = 0;                                                                    \
 		if (SHUNT_UNLIKELY(rc_))                                                           \
 			return shunt_task_unprepare(ctx->current, MANY, &value_) ? rc_ : value_;   \
@@ -389,10 +307,9 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 		.block = P##_block_##TAG,                                                          \
 		.ready = P##_ready_##TAG,                                                          \
 		.transfer = P##_transfer_##TAG,                                                    \
-		.release = shunt_task_release,                                                     \
+		.release = shunt_task_pool_release,                                                \
 		.visit = shunt_guest_visit,                                                        \
-		.checkpoint = (STAMPED) ? shunt_worker_checkpoint_stamped                          \
-					: shunt_worker_checkpoint,                                 \
+		.checkpoint = (STAMPED) ? shunt_slice_checkpoint_stamped : shunt_slice_checkpoint, \
 	}
 
 /* Wake, then park, through the worker's own hooks. */

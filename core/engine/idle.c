@@ -30,51 +30,35 @@
  * But for the end of a nap no timeout stands in for a step of this. Removing a fence or a recheck is
  * what the mutants of the tests do.
  *
- * The end. The last worker to announce itself, under idle_lock, finds either that no task is left:
- * the run is over; or that tasks are left, but no timer, no wait operation, nothing injected and no
- * hold: nothing can ever wake them, a deadlock; or something that will come.
+ * How the last of them ends the run: verdict.c.
  */
-#include "core/descriptors.h"
-#include "core/engine/deque.h"
-#include "core/engine/hooks.h"
+#include "core/engine/idle.h"
 
-#include <sched.h>
+#include "core/engine/barrier.h"
+#include "core/engine/deque.h"
+#include "core/engine/guest.h"
+#include "core/engine/halt.h"
+#include "core/engine/inbox.h"
+#include "core/engine/probe.h"
+#include "core/engine/service.h"
+#include "core/engine/thief.h"
+#include "core/engine/timer.h"
+#include "core/engine/verdict.h"
+#include "core/engine/wake.h"
+
 #include <string.h>
 
 /* How long a worker whose wait slot spins looks for work before it announces that it waits. */
 #define SPIN_FIRST_NS 1000000
-
-static bool inbox_empty(const struct shunt_worker *worker)
-{
-	/* Relaxed: ordered by the fence in announce. */
-	return !atomic_load_explicit(&worker->inbox, memory_order_relaxed);
-}
 
 /* Those inboxes that this worker may empty: its own, and those of others whose tasks it may run. */
 static bool inboxes_empty(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
 	for (unsigned i = 0; worker->others_may_take && i < engine->worker_count; i++)
-		if (!inbox_empty(engine->workers[i]))
+		if (!shunt_worker_inbox_empty(engine->workers[i]))
 			return false;
-	return inbox_empty(worker);
-}
-
-struct shunt_worker *shunt_worker_idle_other(const struct shunt_worker *worker)
-{
-	const struct shunt_engine *engine = worker->engine;
-	for (unsigned i = 0; i < engine->worker_count; i++)
-		/* Relaxed: ordered by the caller's fence [worker:idle]. */
-		if (engine->workers[i] != worker &&
-			atomic_load_explicit(&engine->workers[i]->idle, memory_order_relaxed))
-			return engine->workers[i];
-	return NULL;
-}
-
-static int64_t deadline_of(const struct shunt_worker *worker)
-{
-	/* Acquire pairs with publish_deadline [worker:deadline]. */
-	return atomic_load_explicit(&worker->next_deadline_ns, memory_order_acquire);
+	return shunt_worker_inbox_empty(worker);
 }
 
 /* Of a worker that sleeps or naps: until when, as far as it knows of deadlines; else SHUNT_NEVER. */
@@ -82,26 +66,6 @@ static void set_watch(struct shunt_worker *worker, int64_t deadline_ns)
 {
 	/* Relaxed: ordered by the fence in pass_on [worker:watch]. */
 	atomic_store_explicit(&worker->watch_ns, deadline_ns, memory_order_relaxed);
-}
-
-static int64_t earliest_deadline(const struct shunt_engine *engine)
-{
-	int64_t earliest = SHUNT_NEVER;
-	for (unsigned i = 0; i < engine->worker_count; i++) {
-		int64_t deadline = deadline_of(engine->workers[i]);
-		earliest = deadline < earliest ? deadline : earliest;
-	}
-	return earliest;
-}
-
-static size_t waits_in_flight(const struct shunt_engine *engine)
-{
-	size_t sum = 0;
-	if (engine->wait_slot->in_flight)
-		for (unsigned i = 0; i < engine->worker_count; i++)
-			if (engine->workers[i]->wait)
-				sum += engine->wait_slot->in_flight(engine->workers[i]->wait);
-	return sum;
 }
 
 /* ---- looking for work -------------------------------------------------------------------------- */
@@ -113,14 +77,14 @@ static void serve_others(struct shunt_worker *worker)
 		shunt_inbox_drain(worker, engine->workers[i]);
 	if (engine->worker_count == 1 || !engine->timers_slot)
 		return;
-	if (earliest_deadline(engine) == SHUNT_NEVER)
+	if (shunt_timer_earliest(engine) == SHUNT_NEVER)
 		return;
 	int64_t now = shunt_now_ns();
 	for (unsigned i = 0; i < engine->worker_count; i++) {
 		struct shunt_worker *other = engine->workers[i];
-		if (other != worker && deadline_of(other) <= now) {
+		if (other != worker && shunt_timer_deadline_of(other) <= now) {
 			uint64_t before = worker->timers_fired;
-			shunt_worker_expire(worker, other, now);
+			shunt_timer_expire(worker, other, now);
 			worker->expired_for_others += worker->timers_fired - before;
 		}
 	}
@@ -129,7 +93,7 @@ static void serve_others(struct shunt_worker *worker)
 static struct shunt_task *look_for_work(struct shunt_worker *worker)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
-	shunt_worker_service(worker);
+	shunt_service(worker);
 	struct shunt_task *task = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
 	if (task)
 		return task;
@@ -150,29 +114,13 @@ static void announce(struct shunt_worker *worker)
 	engine->idle_workers++;
 	/* Relaxed: ordered before the rechecks by the fence below. */
 	atomic_store_explicit(&engine->idle_count, engine->idle_workers, memory_order_relaxed);
-	/* Release pairs with the acquire in shunt_worker_poke [worker:idle]: who wakes finds the wait slot
+	/* Release pairs with the acquire in shunt_wake_poke [worker:idle]: who wakes finds the wait slot
 	 * as this worker made it, also a thread outside, which passed no gate. */
 	atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_release);
 	pthread_mutex_unlock(&engine->idle_lock);
 	/* Forbids that a recheck is made before the announcement is seen; pairs with the fences in
-	 * shunt_worker_poke and note_untold (timer.c), and with shunt_hook_offer, whose side passes often. */
+	 * shunt_wake_poke and note_untold (timer.c), and with shunt_wake_offer, whose side passes often. */
 	shunt_barrier_rare(engine->fenced || !worker->others_may_take);
-}
-
-/* Takes a worker off the idle list if it is still there. Context: idle_lock held. */
-static bool unlist(struct shunt_engine *engine, struct shunt_worker *worker)
-{
-	for (struct shunt_worker **at = &engine->idle_list; *at; at = &(*at)->idle_next) {
-		if (*at != worker)
-			continue;
-		*at = worker->idle_next;
-		engine->idle_workers--;
-		/* Relaxed: a smaller count only makes others wake fewer. */
-		atomic_store_explicit(&engine->idle_count, engine->idle_workers,
-			memory_order_relaxed);
-		return true;
-	}
-	return false;
 }
 
 /* False: somebody has taken it off the list, to wake it. */
@@ -180,7 +128,7 @@ static bool retract(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	pthread_mutex_lock(&engine->idle_lock);
-	bool listed = unlist(engine, worker);
+	bool listed = shunt_wake_unlist(engine, worker);
 	/* Relaxed: who still sees it set makes one wake too many. */
 	atomic_store_explicit(&worker->idle, SHUNT_AWAKE, memory_order_relaxed);
 	pthread_mutex_unlock(&engine->idle_lock);
@@ -202,142 +150,15 @@ static bool anything_to_do(const struct shunt_worker *worker)
 	if (!inboxes_empty(worker) || engine->policy->has_ready(worker) ||
 		anything_to_steal(engine))
 		return true;
-	/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
+	/* Acquire pairs with shunt_halt_stop [engine:stopping]. */
 	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
-}
-
-/* ---- the end ----------------------------------------------------------------------------------- */
-
-static int64_t live_tasks(const struct shunt_engine *engine)
-{
-	/* Acquire pairs with the release in shunt_engine_spawn [engine:external]. */
-	int64_t live = atomic_load_explicit(&engine->external_spawns, memory_order_acquire);
-	for (unsigned i = 0; i < engine->worker_count; i++)
-		live += (int64_t)(engine->workers[i]->spawned - engine->workers[i]->ended);
-	return live;
-}
-
-static void name_stuck(void *arg, const struct shunt_task *task)
-{
-	shunt_stuck_add(arg, task);
-}
-
-static void fail_deadlock(struct shunt_engine *engine, int64_t live)
-{
-	struct shunt_stuck stuck = {.used = 0};
-	struct shunt_error err;
-	shunt_tasks_each(engine, name_stuck, &stuck);
-	shunt_engine_fail(engine, shunt_stuck_fail(&stuck, (uint64_t)live, &err), "%s", err.text);
-}
-
-/* Is no timer armed? A cancelled one keeps its deadline published until somebody looks, and must
- * not put off the end of a run. */
-static bool no_timer(const struct shunt_engine *engine)
-{
-	for (unsigned i = 0; i < engine->worker_count; i++)
-		if (deadline_of(engine->workers[i]) != SHUNT_NEVER)
-			shunt_worker_forget_cancelled(engine->workers[i]);
-	return earliest_deadline(engine) == SHUNT_NEVER;
-}
-
-enum verdict { GO_ON, FINISHED, DEADLOCK };
-
-/* Does every worker sleep or nap, with nothing to come? Context: idle_lock held, a full fence after the
- * caller said that it is idle. */
-static bool all_quiet(struct shunt_engine *engine)
-{
-	for (unsigned i = 0; i < engine->worker_count; i++)
-		/* Relaxed: ordered by the fence [worker:idle]. */
-		if (!atomic_load_explicit(&engine->workers[i]->idle, memory_order_relaxed))
-			return false;
-	bool quiet = no_timer(engine) && waits_in_flight(engine) == 0 && engine->holds == 0;
-	for (unsigned i = 0; quiet && i < engine->worker_count; i++)
-		quiet = inbox_empty(engine->workers[i]) &&
-			!engine->policy->has_ready(engine->workers[i]);
-	return quiet;
-}
-
-/* A worker that naps is not idle, and no verdict can be made without it. */
-static void end_naps(struct shunt_worker *from)
-{
-	struct shunt_engine *engine = from->engine;
-	for (unsigned i = 0; i < engine->worker_count; i++)
-		/* Relaxed: who has just woken gets a wake too many [worker:idle]. */
-		if (atomic_load_explicit(&engine->workers[i]->idle, memory_order_relaxed) ==
-			SHUNT_NAPS)
-			shunt_worker_poke(engine->workers[i], from);
-}
-
-/* Tasks are left, and all was quiet. One of them may have been counted outside and be on its way into an
- * inbox: once nobody is on the way it is there. False: something has come. Context: idle_lock held, which
- * none of those outside wants. */
-static bool quiet_outside(struct shunt_engine *engine)
-{
-	while (shunt_engine_outside(engine)) {
-		if (!all_quiet(engine))
-			return false;
-		sched_yield();
-	}
-	return all_quiet(engine);
-}
-
-/* Made by a worker that has announced itself and found nothing to do. */
-static enum verdict judge(struct shunt_worker *worker, int64_t *live)
-{
-	struct shunt_engine *engine = worker->engine;
-	enum verdict verdict = GO_ON;
-	pthread_mutex_lock(&engine->idle_lock);
-	if (all_quiet(engine)) {
-		if (engine->idle_workers == engine->worker_count) {
-			*live = live_tasks(engine);
-			if (*live <= 0)
-				verdict = FINISHED;
-			else if (quiet_outside(engine))
-				verdict = DEADLOCK;
-		} else {
-			end_naps(worker);
-		}
-	}
-	pthread_mutex_unlock(&engine->idle_lock);
-	return verdict;
-}
-
-void shunt_engine_stop(struct shunt_engine *engine)
-{
-	/* Release pairs with the acquire of every worker's look [engine:stopping]. */
-	atomic_store_explicit(&engine->stopping, 1, memory_order_release);
-	for (unsigned i = 0; i < engine->worker_count; i++)
-		shunt_worker_poke(engine->workers[i], NULL);
 }
 
 /* ---- waking and sleeping ------------------------------------------------------------------------ */
 
-void shunt_engine_notify(struct shunt_worker *from)
-{
-	struct shunt_engine *engine = from->engine;
-	/* Sequentially consistent: forbids that a thief's count of searchers goes down after it has
-	 * looked for sleepers; pairs with the fence in announce. */
-	shunt_full_fence();
-	/* Relaxed: ordered by the fence. A searcher will find the work or hand the search on. */
-	if (!atomic_load_explicit(&engine->idle_count, memory_order_relaxed) ||
-		atomic_load_explicit(&engine->searching, memory_order_relaxed))
-		return;
-	pthread_mutex_lock(&engine->idle_lock);
-	struct shunt_worker *sleeper = engine->idle_list;
-	if (sleeper)
-		unlist(engine, sleeper);
-	pthread_mutex_unlock(&engine->idle_lock);
-	if (sleeper) {
-		int before = *from->errno_at; /* the running task's */
-		engine->wait_slot->wake(sleeper->wait, from->wait);
-		*from->errno_at = before;
-	}
-}
-
 static void fail_sleep(struct shunt_engine *engine, int rc)
 {
-	shunt_engine_fail(engine, rc, "the kernel refused to let a worker sleep: %s",
-		strerror(-rc));
+	shunt_halt_fail(engine, rc, "the kernel refused to let a worker sleep: %s", strerror(-rc));
 }
 
 /* While another worker runs it is worth a look for a while: it may make work any moment, and to sleep
@@ -361,7 +182,8 @@ static bool spin(struct shunt_worker *worker)
 	while (until && shunt_now_ns() < until) {
 		for (int i = 0; i < 32; i++)
 			shunt_cpu_relax();
-		if (anything_to_do(worker) || earliest_deadline(worker->engine) <= shunt_now_ns())
+		if (anything_to_do(worker) ||
+			shunt_timer_earliest(worker->engine) <= shunt_now_ns())
 			return true;
 	}
 	return false;
@@ -371,7 +193,7 @@ static bool spin(struct shunt_worker *worker)
 static bool nap_is_pointless(struct shunt_engine *engine)
 {
 	pthread_mutex_lock(&engine->idle_lock);
-	bool quiet = all_quiet(engine);
+	bool quiet = shunt_verdict_all_quiet(engine);
 	pthread_mutex_unlock(&engine->idle_lock);
 	return quiet;
 }
@@ -379,10 +201,10 @@ static bool nap_is_pointless(struct shunt_engine *engine)
 /* Of who made work while this worker searched nobody was woken for it. Context: nap, after its fence. */
 static void leave_to_others(struct shunt_worker *worker)
 {
-	/* Relaxed: ordered by the fence, which pairs with the one in shunt_engine_notify [engine:idle]. */
+	/* Relaxed: ordered by the fence, which pairs with the one in shunt_wake_notify [engine:idle]. */
 	if (atomic_load_explicit(&worker->engine->idle_count, memory_order_relaxed) &&
 		anything_to_steal(worker->engine))
-		shunt_engine_notify(worker);
+		shunt_wake_notify(worker);
 }
 
 /*
@@ -401,10 +223,10 @@ static void nap(struct shunt_worker *worker)
 	atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_release);
 	engine->wait_slot->prepare(worker->wait);
 	/* Sequentially consistent: forbids that the inbox, and who else is idle, is looked at before idle
-	 * is seen; pairs with the fences in shunt_worker_poke, in announce, and in note_untold (timer.c). */
+	 * is seen; pairs with the fences in shunt_wake_poke, in announce, and in note_untold (timer.c). */
 	shunt_full_fence();
-	int64_t deadline = earliest_deadline(engine);
-	/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
+	int64_t deadline = shunt_timer_earliest(engine);
+	/* Acquire pairs with shunt_halt_stop [engine:stopping]. */
 	if (!inboxes_empty(worker) || deadline <= now ||
 		atomic_load_explicit(&engine->stopping, memory_order_acquire) ||
 		nap_is_pointless(engine)) {
@@ -417,7 +239,7 @@ static void nap(struct shunt_worker *worker)
 			deadline < until ? deadline : until);
 		shunt_probe_sleep(worker, false);
 		set_watch(worker, SHUNT_NEVER);
-		shunt_worker_flush_fired(worker);
+		shunt_timer_flush_fired(worker);
 		shunt_thief_nap_end(worker, shunt_now_ns() - now);
 		if (rc)
 			fail_sleep(engine, rc);
@@ -431,16 +253,16 @@ static void nap(struct shunt_worker *worker)
 static bool sleep_or_end(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
-	enum verdict verdict = GO_ON;
+	enum shunt_verdict verdict = SHUNT_VERDICT_GO_ON;
 	int64_t live = 0;
 	bool work = true;
 	int rc = 0;
 	shunt_deque_detach(&worker->thrift.attached);
 	shunt_guest_leave(worker);
 	announce(worker);
-	int64_t deadline = earliest_deadline(engine);
+	int64_t deadline = shunt_timer_earliest(engine);
 	if (anything_to_do(worker) || (deadline != SHUNT_NEVER && deadline <= shunt_now_ns()) ||
-		(verdict = judge(worker, &live)) != GO_ON) {
+		(verdict = shunt_verdict_judge(worker, &live)) != SHUNT_VERDICT_GO_ON) {
 		engine->wait_slot->abort(worker->wait);
 		retract(worker);
 	} else {
@@ -451,15 +273,15 @@ static bool sleep_or_end(struct shunt_worker *worker)
 		rc = engine->wait_slot->commit(worker->wait, deadline);
 		shunt_probe_sleep(worker, false);
 		set_watch(worker, SHUNT_NEVER);
-		shunt_worker_flush_fired(worker);
+		shunt_timer_flush_fired(worker);
 		work = !retract(worker);
 		if (shunt_now_ns() - before > 2 * engine->nap_most_ns)
 			worker->thrift.nap_ns = 0; /* what it knew of others' work is out of date */
 	}
-	if (verdict == DEADLOCK)
-		fail_deadlock(engine, live);
-	else if (verdict == FINISHED)
-		shunt_engine_stop(engine);
+	if (verdict == SHUNT_VERDICT_DEADLOCK)
+		shunt_verdict_fail_deadlock(engine, live);
+	else if (verdict == SHUNT_VERDICT_FINISHED)
+		shunt_halt_stop(engine);
 	else if (rc)
 		fail_sleep(engine, rc);
 	return work;
@@ -488,7 +310,7 @@ static bool anything_left(const struct shunt_worker *worker)
 		return true;
 	if (engine->worker_count < 3 || !engine->timers_slot)
 		return false;
-	int64_t deadline = earliest_deadline(engine);
+	int64_t deadline = shunt_timer_earliest(engine);
 	return deadline != SHUNT_NEVER && !is_watched(worker, deadline);
 }
 
@@ -496,7 +318,7 @@ static bool anything_left(const struct shunt_worker *worker)
  * This worker goes to run a task, for who knows how long, and may be the only one that knew of the earliest
  * deadline, or was told of what is in an inbox while it got up for something else. Of two that leave at
  * once at least one sees that the other watches no more; and who arms a timer or fills an inbox meanwhile
- * sees that this one is awake (note_untold, shunt_worker_poke), or this one sees what that did.
+ * sees that this one is awake (note_untold, shunt_wake_poke), or this one sees what that did.
  */
 static void pass_on(struct shunt_worker *worker)
 {
@@ -504,21 +326,21 @@ static void pass_on(struct shunt_worker *worker)
 		return;
 	/* Sequentially consistent: forbids that inboxes, deadlines, and what others watch, are read before
 	 * this worker is seen awake and watching nothing; pairs with itself, with note_untold (timer.c) and
-	 * with shunt_worker_poke. */
+	 * with shunt_wake_poke. */
 	shunt_full_fence();
-	struct shunt_worker *other = shunt_worker_idle_other(worker);
+	struct shunt_worker *other = shunt_wake_idle_other(worker);
 	if (other && anything_left(worker))
-		shunt_worker_poke(other, worker);
+		shunt_wake_poke(other, worker);
 }
 
-struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
+struct shunt_task *shunt_idle_next(struct shunt_worker *worker)
 {
 	struct shunt_task *task = NULL;
 	bool work = false;
 	shunt_probe_idle(worker, true);
 	shunt_thief_judge(worker);
 	while (!(task = look_for_work(worker))) {
-		/* Acquire pairs with shunt_engine_stop [engine:stopping]. */
+		/* Acquire pairs with shunt_halt_stop [engine:stopping]. */
 		if (atomic_load_explicit(&worker->engine->stopping, memory_order_acquire))
 			break;
 		if (work)
@@ -530,7 +352,7 @@ struct shunt_task *shunt_worker_idle(struct shunt_worker *worker)
 			work = spin(worker) || sleep_or_end(worker);
 	}
 	if (task && worker->untold)
-		shunt_worker_tell_deadline(worker);
+		shunt_timer_tell_deadline(worker);
 	else if (task)
 		pass_on(worker);
 	shunt_probe_idle(worker, false);

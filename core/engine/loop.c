@@ -14,71 +14,25 @@
  *
  * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops.
  */
-#include "core/engine/hooks.h"
+#include "core/engine/loop.h"
+
+#include "core/engine/guest.h"
+#include "core/engine/halt.h"
+#include "core/engine/idle.h"
+#include "core/engine/external.h"
+#include "core/engine/overflow.h"
+#include "core/engine/probe.h"
+#include "core/engine/service.h"
+#include "core/engine/slice.h"
+#include "core/engine/switch.h"
 
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-bool shunt_engine_has_failed(struct shunt_engine *engine)
-{
-	/* Relaxed: the lock orders what it tells [engine:stopping]. */
-	if (!atomic_load_explicit(&engine->stopping, memory_order_relaxed))
-		return false;
-	pthread_mutex_lock(&engine->idle_lock);
-	bool failed = engine->run_error != 0;
-	pthread_mutex_unlock(&engine->idle_lock);
-	return failed;
-}
-
-/* The run has failed: the running task is left where it stands. It might go on for ever, for what it
- * looks for may never come. */
-static __attribute__((noinline, cold)) void leave_task(struct shunt_worker *worker)
-{
-	struct shunt_task *task = worker->ctx.current;
-	/* Relaxed: our own; every switch comes by here from now on. */
-	atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
-	if (task == &worker->loop || task == &worker->dying)
-		return;
-	shunt_switch(worker, task, &worker->loop, NULL);
-	shunt_panic("a task that had been left for good was resumed");
-}
-
-void shunt_worker_service(struct shunt_worker *worker)
-{
-	struct shunt_engine *engine = worker->engine;
-	int before =
-		*worker->errno_at; /* the running task's: our system calls must not change it */
-	/* Relaxed: see worker.h on requests that this store overwrites. */
-	atomic_store_explicit(&worker->limit, worker->switches + engine->interval,
-		memory_order_relaxed);
-	worker->slow_visits++;
-	shunt_inbox_drain(worker, worker);
-	if (engine->wait_slot->poll) {
-		engine->wait_slot->poll(worker->wait);
-		shunt_worker_flush_fired(worker);
-	}
-	/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */
-	int64_t deadline = atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
-	if (deadline != SHUNT_NEVER || engine->policy->tick) {
-		worker->env.now_ns = shunt_now_ns();
-		if (deadline <= worker->env.now_ns)
-			shunt_worker_expire(worker, worker, worker->env.now_ns);
-	}
-	if (engine->policy->tick)
-		engine->policy->tick(worker);
-	if (worker->untold && engine->policy->has_ready(worker))
-		shunt_worker_tell_deadline(worker);
-	if (worker->visits_count)
-		shunt_guest_age(worker);
-	*worker->errno_at = before;
-	if (SHUNT_UNLIKELY(shunt_engine_has_failed(engine)))
-		leave_task(worker);
-}
-
 static bool stopping(const struct shunt_engine *engine)
 {
-	/* Acquire pairs with the release in shunt_engine_stop [engine:stopping]. */
+	/* Acquire pairs with the release in shunt_halt_stop [engine:stopping]. */
 	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
 }
 
@@ -87,10 +41,10 @@ static void run_tasks(struct shunt_worker *worker)
 	const struct shunt_policy *policy = worker->engine->policy;
 	while (!stopping(worker->engine)) {
 		if (shunt_due(worker))
-			shunt_worker_service(worker);
+			shunt_service(worker);
 		struct shunt_task *next = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
 		if (!next)
-			next = shunt_worker_idle(worker);
+			next = shunt_idle_next(worker);
 		if (!next)
 			break;
 		if (worker->engine->stamped)
@@ -139,9 +93,9 @@ static void pass_gate(struct shunt_engine *engine, unsigned *came)
 static void await_outside(const struct shunt_engine *engine)
 {
 	/* Forbids that outside is read before all are seen awake; pairs with the fence in
-	 * shunt_worker_poke. */
+	 * shunt_wake_poke. */
 	shunt_full_fence();
-	while (shunt_engine_outside(engine))
+	while (shunt_external_underway(engine))
 		sched_yield();
 }
 
@@ -165,12 +119,12 @@ static void serve(struct shunt_worker *worker)
 static void give_up(struct shunt_engine *engine, int rc, const struct shunt_worker *worker,
 	const struct shunt_error *err)
 {
-	shunt_engine_fail(engine, rc, "worker %u: %s", worker->ctx.index, err->text);
+	shunt_halt_fail(engine, rc, "worker %u: %s", worker->ctx.index, err->text);
 	pass_gate(engine, &engine->started);
 	pass_gate(engine, &engine->finished);
 }
 
-int shunt_worker_main(struct shunt_worker *worker, struct shunt_error *err)
+int shunt_loop_main(struct shunt_worker *worker, struct shunt_error *err)
 {
 	struct shunt_engine *engine = worker->engine;
 	adopt_thread(worker);
@@ -196,21 +150,4 @@ refused:
 	if (rc)
 		give_up(engine, rc, worker, err);
 	return rc;
-}
-
-void shunt_engine_fail(struct shunt_engine *engine, int error, const char *format, ...)
-{
-	va_list args;
-	pthread_mutex_lock(&engine->idle_lock);
-	if (!engine->run_error) {
-		engine->run_error = error;
-		if (engine->run_err) {
-			va_start(args, format);
-			vsnprintf(engine->run_err->text, sizeof(engine->run_err->text), format,
-				args);
-			va_end(args);
-		}
-	}
-	pthread_mutex_unlock(&engine->idle_lock);
-	shunt_engine_stop(engine);
 }

@@ -8,7 +8,10 @@
  * the address is in no guard. Any other fault goes to the handler that was there
  * before. Sanitizer builds keep their own handler.
  */
+#include "core/engine/overflow.h"
+
 #include "core/engine/sanitize.h"
+#include "core/engine/task_pool.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -74,7 +77,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 			if_in_its_guard(&fault, watched->ctx.current);
 		/* In the last steps of a switch the next task is the running one already, and the
 		 * registers are still saved on the stack of the one before. */
-		shunt_tasks_each(watched->engine, if_in_its_guard, &fault);
+		shunt_task_pool_each(watched->engine, if_in_its_guard, &fault);
 	}
 	if (before.sa_flags & SA_SIGINFO && before.sa_sigaction) {
 		before.sa_sigaction(signal, info, context);

@@ -136,7 +136,7 @@ static uint64_t run_look(struct shunt_part *part, uint64_t operations)
 	struct shunt_worker *worker = part->worker;
 	uint64_t interval = worker->engine->interval, before = worker->slow_visits;
 	for (uint64_t i = 0; i < operations; i += interval)
-		shunt_worker_service(worker);
+		shunt_service(worker);
 	return (worker->slow_visits - before) * interval;
 }
 

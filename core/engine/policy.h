@@ -78,6 +78,16 @@ static inline struct shunt_task *shunt_queue_pop(void *state)
 	return task;
 }
 
+/* How far this worker and another are apart, as the placement says: 0 the same core … larger further; all
+ * are alike where it does not say. Context: between open and close; not cheap. */
+static inline unsigned shunt_policy_distance(const struct shunt_worker *worker, unsigned other)
+{
+	const struct shunt_engine *engine = worker->engine;
+	return engine->place_slot->distance
+		       ? engine->place_slot->distance(engine->place, worker->env.index, other)
+		       : 0;
+}
+
 /* To be called when a task that is more urgent than the running one was enqueued: the next checkpoint
  * asks preempts(). The running task's key may be older than what it ran. */
 SHUNT_INLINE void shunt_more_urgent(struct shunt_worker *worker)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a run tells of its engine: counters, the resolved composition, facts, limits. */
-#include "core/engine/engine.h"
+#include "core/engine/report.h"
+
 #include "core/engine/worker.h"
 
 #include <inttypes.h>
@@ -33,7 +34,7 @@ static void count_each(const struct shunt_engine *engine, shunt_counter_fn *coun
 	}
 }
 
-void shunt_engine_counters(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink)
+void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink)
 {
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
 	struct shunt_worker sum;
@@ -133,7 +134,7 @@ static void list_own(const struct shunt_engine *engine, setting_fn *setting, voi
 	}
 }
 
-void shunt_engine_composition(const struct shunt_sched *sched, setting_fn *setting, void *sink)
+void shunt_report_composition(const struct shunt_sched *sched, setting_fn *setting, void *sink)
 {
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
 	setting(sink, "switch", engine->switch_slot->name);
@@ -154,7 +155,7 @@ void shunt_engine_composition(const struct shunt_sched *sched, setting_fn *setti
 		setting(sink, "probe", engine->trace ? "trace" : "sched_delay");
 }
 
-void shunt_engine_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, void *sink)
+void shunt_report_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, void *sink)
 {
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
 	char text[1024];
@@ -185,7 +186,7 @@ void shunt_engine_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, vo
 		engine->place_slot->facts(fact, sink);
 }
 
-uint64_t shunt_engine_task_limit(const struct shunt_sched *sched, struct shunt_error *reason)
+uint64_t shunt_report_task_limit(const struct shunt_sched *sched, struct shunt_error *reason)
 {
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
 	if (engine->stacks.limit)

@@ -13,7 +13,9 @@
  *
  * It does not interrupt: a task that makes no checkpoint keeps its worker.
  */
-#include "core/engine/hooks.h"
+#include "core/engine/slice.h"
+
+#include "core/engine/service.h"
 
 static inline void stamp(struct shunt_worker *worker)
 {
@@ -63,11 +65,11 @@ static bool more_urgent(struct shunt_worker *worker)
 
 static SHUNT_SLOW bool look(struct shunt_worker *worker)
 {
-	shunt_worker_service(worker);
+	shunt_service(worker);
 	return more_urgent(worker);
 }
 
-bool shunt_worker_checkpoint(struct shunt_ctx *ctx)
+bool shunt_slice_checkpoint(struct shunt_ctx *ctx)
 {
 	struct shunt_worker *worker = shunt_worker_of(ctx);
 	return SHUNT_UNLIKELY(asked_to_look(worker)) && look(worker);
@@ -79,11 +81,11 @@ static bool others_ready(struct shunt_worker *worker, int64_t now_ns)
 	/* Relaxed: our own queue; one that another worker fires for us comes to us all the same. */
 	int64_t deadline = atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
 	if (deadline <= now_ns || asked_to_look(worker))
-		shunt_worker_service(worker);
+		shunt_service(worker);
 	return worker->engine->policy->has_ready(worker);
 }
 
-bool shunt_worker_checkpoint_stamped(struct shunt_ctx *ctx)
+bool shunt_slice_checkpoint_stamped(struct shunt_ctx *ctx)
 {
 	struct shunt_worker *worker = shunt_worker_of(ctx);
 	struct shunt_engine *engine = worker->engine;

@@ -195,7 +195,7 @@ enum shunt_why {
 
 /*
  * A policy reads nothing but its own state, worker->env and, while it is opened, how far workers are
- * apart (shunt_engine_distance). Each hook runs on the worker's thread
+ * apart (shunt_policy_distance). Each hook runs on the worker's thread
  * unless it says otherwise. With many workers only the owner calls enqueue and pick of a worker;
  * what others hand over arrives through the worker's inbox, already drained by the engine.
  */

@@ -15,7 +15,7 @@
  * Credits are promises of a stack (stack.h): a worker holds a few, spends one a spawn and gets it
  * back when the task ends, so that the pool's lock is not on the path of a spawn.
  */
-#include "core/engine/worker.h"
+#include "core/engine/task_pool.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +78,7 @@ static int reserve(struct shunt_engine *engine, uint64_t *credits)
 	return rc;
 }
 
-int shunt_tasks_refill(struct shunt_worker *worker)
+int shunt_task_pool_refill(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	/* Relaxed: a spawn that races with the end of a failed run may still succeed; harmless. */
@@ -121,18 +121,18 @@ static __attribute__((noinline, cold)) void set_aside(struct shunt_worker *worke
 	worker->free_count = 1;
 }
 
-unsigned shunt_credits_most(const struct shunt_engine *engine)
+unsigned shunt_task_pool_credits_most(const struct shunt_engine *engine)
 {
 	return engine->stacks.limit ? CREDITS_MOST / 4 : CREDITS_MOST;
 }
 
-void shunt_credits_shed(struct shunt_worker *worker)
+void shunt_task_pool_shed_credits(struct shunt_worker *worker)
 {
 	shunt_stack_unreserve(&worker->engine->stacks, CREDITS_BATCH);
 	worker->credits -= CREDITS_BATCH;
 }
 
-int shunt_task_take_external(struct shunt_engine *engine, struct shunt_task **task)
+int shunt_task_pool_take_outside(struct shunt_engine *engine, struct shunt_task **task)
 {
 	int rc = shunt_stack_reserve(&engine->stacks, 1);
 	if (rc)
@@ -152,7 +152,7 @@ int shunt_task_take_external(struct shunt_engine *engine, struct shunt_task **ta
 	return rc;
 }
 
-void shunt_ids_refill(struct shunt_worker *worker)
+void shunt_task_pool_refill_ids(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	pthread_mutex_lock(&engine->lock);
@@ -162,7 +162,7 @@ void shunt_ids_refill(struct shunt_worker *worker)
 	pthread_mutex_unlock(&engine->lock);
 }
 
-void shunt_task_release(struct shunt_ctx *ctx, struct shunt_task *task)
+void shunt_task_pool_release(struct shunt_ctx *ctx, struct shunt_task *task)
 {
 	struct shunt_worker *worker = shunt_worker_of(ctx);
 	uint64_t word = shunt_word_load(task, ctx->many);
@@ -179,7 +179,7 @@ void shunt_task_release(struct shunt_ctx *ctx, struct shunt_task *task)
 	worker->free_tasks = task;
 }
 
-void shunt_tasks_each(struct shunt_engine *engine,
+void shunt_task_pool_each(struct shunt_engine *engine,
 	void (*visit)(void *arg, const struct shunt_task *task), void *arg)
 {
 	for (struct shunt_task_slab *slab = engine->slabs; slab; slab = slab->next)
@@ -189,7 +189,7 @@ void shunt_tasks_each(struct shunt_engine *engine,
 				visit(arg, &slab->tasks[i]);
 }
 
-void shunt_tasks_fini(struct shunt_engine *engine)
+void shunt_task_pool_fini(struct shunt_engine *engine)
 {
 	while (engine->slabs) {
 		struct shunt_task_slab *slab = engine->slabs;

@@ -25,7 +25,10 @@
  *
  * nap=0: a worker sleeps only when there is nothing to steal.
  */
-#include "core/engine/hooks.h"
+#include "core/engine/thief.h"
+
+#include "core/engine/probe.h"
+#include "core/engine/wake.h"
 
 #define NAP_FIRST_NS 20000
 #define WINDOW_NS    50000
@@ -112,7 +115,7 @@ struct shunt_task *shunt_thief_steal(struct shunt_worker *thief)
 	if (engine->probing)
 		shunt_probe_steal(thief, victim, task);
 	if (last)
-		shunt_engine_notify(thief);
+		shunt_wake_notify(thief);
 	return task;
 }
 

@@ -21,7 +21,7 @@
  * one task that sleeps 10 ms at a time, rousing it and putting it to sleep again was more than half of
  * all processor time; with a thousand timers of uring-each, its ticks were a sixth.
  */
-#include "core/engine/worker.h"
+#include "core/engine/ticker.h"
 
 #include <errno.h>
 #include <semaphore.h>

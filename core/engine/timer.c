@@ -6,7 +6,12 @@
  * late with, and next_deadline_ns tells whether that is worth a look. A fired task is claimed under
  * the lock and collected; it is made ready after the lock is gone, on the worker that fired it.
  */
-#include "core/engine/hooks.h"
+#include "core/engine/timer.h"
+
+#include "core/engine/probe.h"
+#include "core/engine/ready.h"
+#include "core/engine/ticker.h"
+#include "core/engine/wake.h"
 
 /* Fired in one go: as many as run until the next look, so that what is fetched of them is still in the
  * cache when they do. */
@@ -27,22 +32,22 @@ static void note_untold(struct shunt_worker *worker)
 	/* Sequentially consistent: forbids that idle is read before the deadline is seen; pairs with
 	 * the fences before a sleeper reads the deadlines (idle.c). */
 	shunt_full_fence();
-	if (!shunt_worker_idle_other(worker))
+	if (!shunt_wake_idle_other(worker))
 		return;
 	worker->untold = true;
 	/* Relaxed: our own request. */
 	atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
 }
 
-void shunt_worker_tell_deadline(struct shunt_worker *worker)
+void shunt_timer_tell_deadline(struct shunt_worker *worker)
 {
-	struct shunt_worker *other = shunt_worker_idle_other(worker);
+	struct shunt_worker *other = shunt_wake_idle_other(worker);
 	worker->untold = false;
 	if (other)
-		shunt_worker_poke(other, worker);
+		shunt_wake_poke(other, worker);
 }
 
-int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64_t deadline_ns)
+int shunt_timer_arm(struct shunt_worker *worker, struct shunt_task *task, int64_t deadline_ns)
 {
 	struct shunt_engine *engine = worker->engine;
 	uint64_t ticket = shunt_word_load(task, worker->ctx.many) & SHUNT_WORD_TICKET;
@@ -77,36 +82,20 @@ int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64
 	return 0;
 }
 
-void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task)
-{
-	struct shunt_engine *engine = worker->engine;
-	struct shunt_worker *owner = task->worker;
-	struct shunt_timer timer = {0, task, task->timer_ticket};
-	task->timer_ticket = 0;
-	worker->timers_cancelled++;
-	if (engine->probing)
-		shunt_probe_timer(worker, task, SHUNT_PROBE_CANCEL, 0);
-	if (!engine->timers_slot) {
-		engine->wait_slot->cancelled(owner->wait, &timer);
-		return;
-	}
-	engine->timers_slot->cancelled(owner->timers);
-}
-
-void shunt_worker_timed_out(struct shunt_worker *worker, struct shunt_task *task)
+void shunt_timer_timed_out(struct shunt_worker *worker, struct shunt_task *task)
 {
 	worker->timers_fired++;
 	task->timer_ticket = 0;
 	task->value = (uintptr_t)(intptr_t)shunt_task_timeout(task);
 }
 
-void shunt_worker_fired(void *arg, const struct shunt_timer *timer)
+void shunt_timer_fired(void *arg, const struct shunt_timer *timer)
 {
 	struct shunt_worker *worker = arg;
 	struct shunt_task *task = timer->task;
 	if (shunt_task_claim(task, timer->ticket, -ETIMEDOUT, worker->ctx.many) != SHUNT_CLAIM_MINE)
 		return;
-	shunt_worker_timed_out(worker, task);
+	shunt_timer_timed_out(worker, task);
 	task->next = NULL;
 	*worker->fired_tail = task;
 	worker->fired_tail = &task->next;
@@ -124,7 +113,7 @@ static inline void warm(const struct shunt_task *task)
 		__builtin_prefetch((const void *)(sp + (uintptr_t)(64 * line)), 1);
 }
 
-void shunt_worker_flush_fired(struct shunt_worker *worker)
+void shunt_timer_flush_fired(struct shunt_worker *worker)
 {
 	struct shunt_task *task = worker->fired;
 	worker->fired = NULL;
@@ -134,22 +123,22 @@ void shunt_worker_flush_fired(struct shunt_worker *worker)
 		if (worker->engine->probing)
 			shunt_probe_timer(worker, task, SHUNT_PROBE_FIRE, 0);
 		warm(task);
-		shunt_worker_ready(worker, task, SHUNT_WHY_TIMER);
+		shunt_ready_task(worker, task, SHUNT_WHY_TIMER);
 		task = next;
 	}
 }
 
-void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns)
+void shunt_timer_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns)
 {
 	const struct shunt_timers *slot = worker->engine->timers_slot;
 	shunt_spin_lock(&owner->timers_lock, worker->ctx.many);
-	slot->expire(owner->timers, now_ns, FIRED_MOST, shunt_worker_fired, worker);
+	slot->expire(owner->timers, now_ns, FIRED_MOST, shunt_timer_fired, worker);
 	publish_deadline(owner, slot->earliest(owner->timers));
 	shunt_spin_unlock(&owner->timers_lock, worker->ctx.many);
-	shunt_worker_flush_fired(worker);
+	shunt_timer_flush_fired(worker);
 }
 
-void shunt_worker_forget_cancelled(struct shunt_worker *owner)
+void shunt_timer_forget_cancelled(struct shunt_worker *owner)
 {
 	const struct shunt_timers *slot = owner->engine->timers_slot;
 	if (!slot)

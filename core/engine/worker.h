@@ -31,6 +31,10 @@
  */
 #define SHUNT_APART ((size_t)4096)
 
+#define SHUNT_INLINE              static inline __attribute__((always_inline))
+#define SHUNT_SLOW                __attribute__((noinline, cold))
+#define SHUNT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
 #define SHUNT_SLOW_INTERVAL 61 /* picks between two visits of the slow path at least */
 
 struct shunt_engine;
@@ -161,6 +165,7 @@ struct shunt_engine {
 	struct shunt_values own, switch_values, wait_values, timers_values, policy_values,
 		place_values;
 	const struct shunt_hooks *hooks;
+	void (*entry)(uintptr_t value); /* first code of every fresh stack (life.c) */
 	const char *dispatch;
 	bool oversubscribed;
 	int64_t tick_ns, spin_ns, slack_ns, search_ns, nap_most_ns;
@@ -214,6 +219,12 @@ static inline uint64_t shunt_worker_switches(const struct shunt_worker *worker)
 	return __atomic_load_n(&worker->switches, __ATOMIC_RELAXED);
 }
 
+static inline bool shunt_worker_inbox_empty(const struct shunt_worker *worker)
+{
+	/* Relaxed: ordered by the caller's fence [worker:inbox]. */
+	return !atomic_load_explicit(&worker->inbox, memory_order_relaxed);
+}
+
 static inline struct shunt_worker *shunt_worker_of(struct shunt_ctx *ctx)
 {
 	return (struct shunt_worker *)ctx;
@@ -223,146 +234,5 @@ static inline struct shunt_engine *shunt_engine_of(struct shunt_sched *sched)
 {
 	return (struct shunt_engine *)sched;
 }
-
-/* ---- engine/engine.c ------------------------------------------------------------------------- */
-
-/* How far workers a and b are apart, as the placement tells: 0 the same core … larger further; all are
- * alike where it does not. Context: between open and close; not cheap. */
-unsigned shunt_engine_distance(const struct shunt_engine *engine, unsigned a, unsigned b);
-
-/* ---- engine/task_pool.c ---------------------------------------------------------------------- */
-
-/* A descriptor for one more task that can surely get a stack: sets *task, or -ENOMEM / -EAGAIN. */
-int shunt_tasks_refill(struct shunt_worker *worker);
-/* The same for a thread that is no worker. */
-int shunt_task_take_external(struct shunt_engine *engine, struct shunt_task **task);
-void shunt_task_release(struct shunt_ctx *ctx, struct shunt_task *task);
-void shunt_ids_refill(struct shunt_worker *worker);
-/* So many credits a worker keeps: few where stacks are scarce. */
-unsigned shunt_credits_most(const struct shunt_engine *engine);
-/* Gives a batch of credits back: tasks that end elsewhere than they were spawned. */
-void shunt_credits_shed(struct shunt_worker *worker);
-void shunt_tasks_fini(struct shunt_engine *engine);
-/* Calls visit for every descriptor that is not FREE. Context: no worker runs; or a look that may be
- * wrong, as a fault's handler takes (overflow.c). */
-void shunt_tasks_each(struct shunt_engine *engine,
-	void (*visit)(void *arg, const struct shunt_task *task), void *arg);
-
-/* ---- engine/loop.c --------------------------------------------------------------------------- */
-
-/* The slow path: sets the next limit, drains the inbox, polls, expires timers, ticks the policy. */
-void shunt_worker_service(struct shunt_worker *worker);
-/* A thread's life as a worker; returns when the engine stops. Context: the worker's thread. */
-int shunt_worker_main(struct shunt_worker *worker, struct shunt_error *err);
-/* First code of every fresh stack. */
-void shunt_task_entry(uintptr_t value) __attribute__((noreturn));
-/* Ends the run with an error: the first one wins. Any worker's thread. */
-void shunt_engine_fail(struct shunt_engine *engine, int error, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* It is the last one then, and its tasks run no more. Any thread. */
-bool shunt_engine_has_failed(struct shunt_engine *engine);
-
-/* ---- engine/slice.c -------------------------------------------------------------------------- */
-
-/* The running task stops: stamps the moment and has the policy charge it. */
-void shunt_slice_end(struct shunt_worker *worker);
-/* `next` runs from the last stamp on; the worker's own stack is no task. */
-void shunt_slice_begin(struct shunt_worker *worker, struct shunt_task *next);
-/* The same from now on: what the worker's own stack calls. */
-void shunt_slice_start(struct shunt_worker *worker, struct shunt_task *next);
-/* shunt_checkpoint without and with stamps. */
-bool shunt_worker_checkpoint(struct shunt_ctx *ctx);
-bool shunt_worker_checkpoint_stamped(struct shunt_ctx *ctx);
-
-/* ---- engine/timer.c -------------------------------------------------------------------------- */
-
-/* Arms the running task's prepared wait. 0 or -ENOMEM. Context: the worker. */
-int shunt_worker_arm(struct shunt_worker *worker, struct shunt_task *task, int64_t deadline_ns);
-/* The task, claimed by its timer, is about to be made ready. */
-void shunt_worker_timed_out(struct shunt_worker *worker, struct shunt_task *task);
-/* The task was woken before its timer fired. */
-void shunt_worker_disarm(struct shunt_worker *worker, struct shunt_task *task);
-/* Fires what is due in `owner`'s queue, a few dozen at most: the deadline of the rest stays published.
- * Woken tasks are made ready on `worker`. */
-void shunt_worker_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
-/* Has an idle worker look at the deadlines again: this one goes on with a task and has armed the
- * earliest timer meanwhile. Context: the worker. */
-void shunt_worker_tell_deadline(struct shunt_worker *worker);
-/* Publishes the deadline of `owner`'s earliest timer that is not cancelled. Any worker. */
-void shunt_worker_forget_cancelled(struct shunt_worker *owner);
-/* What a queue or a wait slot calls for a due entry; arg is the worker that fires. */
-shunt_fired_fn shunt_worker_fired;
-/* Makes the fired tasks ready. Context: no timers_lock held. */
-void shunt_worker_flush_fired(struct shunt_worker *worker);
-
-/* ---- engine/inbox.c -------------------------------------------------------------------------- */
-
-enum shunt_inject {
-	SHUNT_INJECT_READY = 1, /* RUNNABLE: enqueue it */
-	SHUNT_INJECT_NEW = 2,   /* (with READY) spawned from outside */
-	SHUNT_INJECT_WAKE = 4,  /* shunt_wake from outside: claim its park */
-};
-
-/* Hands `task` to `target`'s inbox and makes it look. From any thread; `from` is NULL for one that
- * is no worker. */
-void shunt_inbox_push(struct shunt_worker *target, struct shunt_worker *from,
-	struct shunt_task *task, unsigned what);
-/* Makes `target` take its slow path, or ends its sleep or nap: true. Any thread. */
-bool shunt_worker_poke(struct shunt_worker *target, struct shunt_worker *from);
-/* Acts, as `worker`, on what is in `owner`'s inbox: its own, or one of a worker whose tasks it may
- * run. */
-void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner);
-/* Is a thread that is no worker in the middle of handing over a task? Any thread. */
-bool shunt_engine_outside(const struct shunt_engine *engine);
-bool shunt_engine_wake(struct shunt_sched *sched, struct shunt_handle handle);
-int shunt_engine_spawn(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
-	void *arg, const struct shunt_attr *attr);
-void shunt_engine_hold(struct shunt_sched *sched, int delta);
-
-/* ---- engine/idle.c --------------------------------------------------------------------------- */
-
-/* Finds the next task for a worker whose queue is empty, sleeping as long as there is none. NULL:
- * the engine stops. Context: the worker's own stack. */
-struct shunt_task *shunt_worker_idle(struct shunt_worker *worker);
-/* Another worker that sleeps or naps, or NULL. A full fence of the caller's orders the look. */
-struct shunt_worker *shunt_worker_idle_other(const struct shunt_worker *worker);
-/* Work was put where an idle worker could take it: wakes one if nobody is searching. Context: a full
- * fence, or the frequent side of barrier.h, after it was put there. */
-void shunt_engine_notify(struct shunt_worker *from);
-void shunt_engine_stop(struct shunt_engine *engine);
-
-/* ---- engine/thief.c --------------------------------------------------------------------------- */
-
-/* Work of another worker, or NULL. */
-struct shunt_task *shunt_thief_steal(struct shunt_worker *thief);
-/* The worker has nothing left of its own: did what it stole pay? */
-void shunt_thief_judge(struct shunt_worker *thief);
-/* It looked for work because there was some, and got none. */
-void shunt_thief_futile(struct shunt_worker *thief);
-/* Before and after a nap: how long it may be; how long it was. */
-int64_t shunt_thief_nap_begin(struct shunt_worker *thief);
-void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns);
-
-/* ---- engine/guest.c --------------------------------------------------------------------------- */
-
-/* Makes the worker a guest of the one with that index, if it is not: the hook `visit` (backend.h). */
-void shunt_guest_visit(struct shunt_ctx *ctx, unsigned host_index);
-/* It is nobody's guest any more. Context: the worker's own stack or its slow path. */
-void shunt_guest_leave(struct shunt_worker *guest);
-/* The slow path: leaves when nothing has come of it for a while. */
-void shunt_guest_age(struct shunt_worker *guest);
-
-/* ---- engine/ticker.c ------------------------------------------------------------------------- */
-
-int shunt_ticker_start(struct shunt_engine *engine);
-void shunt_ticker_stop(struct shunt_engine *engine);
-/* A timer is armed: from the first one on it ticks. Any worker. */
-void shunt_ticker_need(struct shunt_engine *engine);
-
-/* ---- engine/overflow.c ----------------------------------------------------------------------- */
-
-/* On a worker's thread: a fault in the running task's guard ends the process with its name. */
-int shunt_overflow_watch(struct shunt_worker *worker);
-void shunt_overflow_unwatch(struct shunt_worker *worker);
 
 #endif

@@ -10,6 +10,7 @@ One rule a call: `hygiene.py RULE [ROOT]`, RULE being one of
   layers   no file includes or names what its folder must not know
   heads    every source begins with its licence, and says what it is
   words    no unfinished business is left in the text
+  rooms    the files of core depend on each other without a circle (rooms.py)
   docs     what is registered is named in backends/README.md, workloads in README.md
 
 It reads the text alone and parses no C: comments are told from code, strings from names, no more.
@@ -20,6 +21,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import rooms
 
 TAG = re.compile(r"\[([a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*)\]")
 ORDER = re.compile(r"(?:memory_order_|__ATOMIC_)(relaxed|consume|acquire|release|acq_rel|seq_cst)", re.I)
@@ -283,8 +286,12 @@ def check_docs(root: Path) -> list[str]:
     return problems
 
 
+def check_rooms(root: Path) -> list[str]:
+    return rooms.check(root, sources(root), lambda text: "\n".join(split_comments(text)[0]))
+
+
 RULES = {"tags": check_tags, "layers": check_layers, "heads": check_heads, "words": check_words,
-         "docs": check_docs}
+         "docs": check_docs, "rooms": check_rooms}
 
 
 def main(argv: list[str]) -> int:

@@ -7,6 +7,7 @@
  * others steal and does not say from whom.
  */
 #include "core/engine/policy.h"
+#include "core/engine/thief.h"
 #include "core/lock.h"
 #include "core/registry.h"
 

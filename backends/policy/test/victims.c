@@ -6,7 +6,8 @@
  * The schedulers are opened on machines that hwloc makes up, and never run: the test asks the policy
  * for its victims, and is itself the thief.
  */
-#include "core/engine/worker.h"
+#include "core/engine/policy.h"
+#include "core/engine/thief.h"
 #include "core/registry.h"
 
 #include <setjmp.h>
@@ -68,7 +69,8 @@ static void first_of(struct shunt_engine *engine, bool near, unsigned first[WORK
 			assert_int_equal(ask(engine, thief, order), WORKERS - 1);
 			first[thief] |= 1u << order[0];
 			for (int i = 0; near && i < WORKERS - 1; i++) {
-				unsigned now = shunt_engine_distance(engine, thief, order[i]);
+				unsigned now =
+					shunt_policy_distance(engine->workers[thief], order[i]);
 				assert_true(now >= before);
 				before = now;
 			}

@@ -5,6 +5,7 @@
  * any more.
  */
 #include "core/engine/test/engine_torture.h"
+#include "core/engine/halt.h"
 #include "core/engine/worker.h"
 
 #include <errno.h>
@@ -92,7 +93,7 @@ static void *fail_the_run(void *arg)
 	go_on(*(enum what *)arg);
 	while (done < 100)
 		shunt_yield();
-	shunt_engine_fail(shunt_engine_of(shunt_self().task->sched), -EIO, "the test says so");
+	shunt_halt_fail(shunt_engine_of(shunt_self().task->sched), -EIO, "the test says so");
 	return NULL;
 }
 

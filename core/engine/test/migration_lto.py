@@ -50,9 +50,9 @@ CACHEABLE = Mutant(
 # No mistake either: a compiler may keep the address within one call of the task API.
 WITHIN = Mutant("the address may be kept within a call", "core/call.h", BY_CALL, KEPT % "", TEST, SPEC,
                 ("core/sched.c", "core/join.c"))
-STAYS = Mutant("errno stays with the thread", "core/engine/hooks.h",
+STAYS = Mutant("errno stays with the thread", "core/engine/switch.h",
                "*errno_at = to->saved_errno;\n", "", TEST, SPEC,
-               ("backends/policy/shared.c", "core/engine/hooks.c", "core/engine/loop.c"))
+               ("backends/policy/shared.c", "core/engine/hooks.c", "core/engine/life.c", "core/engine/loop.c"))
 # No mistake in the code but a setting: control words that are not saved must be missed.
 BARE = "asm:workers=4,policy=shared,interval=1,switch.fp=none"
 

@@ -161,7 +161,7 @@ static bool step_producer(struct model_state *state, struct model_thread *self, 
 			self->at = model_load(state, self, IDLE) ? ASK : PUBLISH;
 		self->reg[SAW_IDLE] = 0;
 		return true;
-	case ASK: /* shunt_engine_notify, which begins with a fence */
+	case ASK: /* shunt_wake_notify, which begins with a fence */
 		if (mistake != ASKS_EARLY && !model_drained(self))
 			return false;
 		self->at = model_load(state, self, SEARCHING) ? PUBLISH : WAKE;

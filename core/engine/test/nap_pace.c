@@ -5,6 +5,7 @@
  *
  * The victim's switches and the length of each nap are given, so that nothing depends on time.
  */
+#include "core/engine/thief.h"
 #include "core/engine/worker.h"
 
 #include <setjmp.h>

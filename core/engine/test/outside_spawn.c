@@ -10,6 +10,8 @@
  */
 #include "core/engine/test/engine_torture.h"
 
+#include "core/engine/halt.h"
+#include "core/engine/ready.h"
 #include "core/engine/worker.h"
 #include "core/lock.h"
 
@@ -102,7 +104,7 @@ static void *leave_a_mark(void *arg)
 		shunt_yield();
 	/* As a wake from outside does that looked at the descriptor's last task before it ended. */
 	struct shunt_task *next = self->free_tasks;
-	shunt_inbox_push(self->engine->workers[marked], NULL, next, SHUNT_INJECT_WAKE);
+	shunt_ready_push(self->engine->workers[marked], NULL, next, SHUNT_INJECT_WAKE);
 	assert_int_equal(shunt_spawn(&task, note_where, &found, &here), 0);
 	assert_ptr_equal(task.task, next);
 	go_on = true;
@@ -259,7 +261,7 @@ static void *fail_the_run(void *arg)
 	assert_int_equal(pthread_create(arg, NULL, spawn_on, sched), 0);
 	while (accepted < 10)
 		shunt_yield();
-	shunt_engine_fail(shunt_engine_of(sched), -EIO, "the test says so");
+	shunt_halt_fail(shunt_engine_of(sched), -EIO, "the test says so");
 	return NULL;
 }
 
@@ -318,7 +320,7 @@ static void *fail_under_wakes(void *arg)
 	is_there = true;
 	for (long until = *(long *)arg % 40; woken < until;)
 		shunt_sleep_for(20000);
-	shunt_engine_fail(shunt_engine_of(sched), -EIO, "the test says so");
+	shunt_halt_fail(shunt_engine_of(sched), -EIO, "the test says so");
 	return NULL;
 }
 

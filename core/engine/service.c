@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slow path: what a busy worker does every so many switches, or when it was poked: its inbox, its
+ * wait slot, its timers, the policy's tick.
+ */
+#include "core/engine/service.h"
+
+#include "core/engine/guest.h"
+#include "core/engine/halt.h"
+#include "core/engine/inbox.h"
+#include "core/engine/switch.h"
+#include "core/engine/timer.h"
+
+/* The run has failed: the running task is left where it stands. It might go on for ever, for what it
+ * looks for may never come. */
+static __attribute__((noinline, cold)) void leave_task(struct shunt_worker *worker)
+{
+	struct shunt_task *task = worker->ctx.current;
+	/* Relaxed: our own; every switch comes by here from now on. */
+	atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
+	if (task == &worker->loop || task == &worker->dying)
+		return;
+	shunt_switch(worker, task, &worker->loop, NULL);
+	shunt_panic("a task that had been left for good was resumed");
+}
+
+void shunt_service(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	int before =
+		*worker->errno_at; /* the running task's: our system calls must not change it */
+	/* Relaxed: see worker.h on requests that this store overwrites. */
+	atomic_store_explicit(&worker->limit, worker->switches + engine->interval,
+		memory_order_relaxed);
+	worker->slow_visits++;
+	shunt_inbox_drain(worker, worker);
+	if (engine->wait_slot->poll) {
+		engine->wait_slot->poll(worker->wait);
+		shunt_timer_flush_fired(worker);
+	}
+	/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */
+	int64_t deadline = atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
+	if (deadline != SHUNT_NEVER || engine->policy->tick) {
+		worker->env.now_ns = shunt_now_ns();
+		if (deadline <= worker->env.now_ns)
+			shunt_timer_expire(worker, worker, worker->env.now_ns);
+	}
+	if (engine->policy->tick)
+		engine->policy->tick(worker);
+	if (worker->untold && engine->policy->has_ready(worker))
+		shunt_timer_tell_deadline(worker);
+	if (worker->visits_count)
+		shunt_guest_age(worker);
+	*worker->errno_at = before;
+	if (SHUNT_UNLIKELY(shunt_halt_has_failed(engine)))
+		leave_task(worker);
+}

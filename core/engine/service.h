@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* The slow path: service.c. */
+#ifndef SHUNT_CORE_ENGINE_SERVICE_H
+#define SHUNT_CORE_ENGINE_SERVICE_H
+
+#include "core/engine/worker.h"
+
+/* The slow path: sets the next limit, drains the inbox, polls, expires timers, ticks the policy. */
+void shunt_service(struct shunt_worker *worker);
+
+#endif
