@@ -51,6 +51,11 @@ int shunt_store_fail(struct shunt_error *err, int code, const char *path, const 
 		return shunt_fail(err, code,
 			"cannot write the %s %s: there is no folder %s; make it with: mkdir -p %s",
 			what, path, folder, folder);
+	case ENXIO:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: nobody reads from it; start its reader first, or "
+			"choose another path",
+			what, path);
 	case ENOTDIR:
 		return shunt_fail(err, code,
 			"cannot write the %s %s: a part of the path is not a folder; choose "
@@ -90,14 +95,23 @@ static int write_all(int fd, const char *bytes, size_t length)
 	return 0;
 }
 
+static int flush(int fd)
+{
+	while (fsync(fd) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
 /* Writes, flushes and closes fd, in that order, whatever fails first. */
 static int fill(int fd, const void *bytes, size_t length)
 {
 	int rc = write_all(fd, bytes, length);
 
-	/* EINVAL, EROFS: a device or a pipe, which cannot be flushed. */
-	if (rc == 0 && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
-		rc = -errno;
+	if (rc == 0)
+		rc = flush(fd);
+	if (rc == -EINVAL || rc == -EROFS) /* a device or a pipe, which cannot be flushed */
+		rc = 0;
 	if (close(fd) < 0 && rc == 0)
 		rc = -errno;
 	return rc;
@@ -130,17 +144,14 @@ static int settle(const char *temporary, const char *path, bool replace)
 		return rename(temporary, path) < 0 ? -errno : 0;
 	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
 		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	/* A file system that cannot do it, like NFS: a link does not replace either. */
-	if (link(temporary, path) == 0) {
+	/* A file system that cannot do it, like NFS, or a filter that forbids it: a link does not replace
+	 * either. */
+	if (errno != EEXIST && link(temporary, path) == 0) {
 		unlink(temporary);
 		return 0;
 	}
-	if (errno == EEXIST || (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS))
-		return -errno;
-	/* Nor has it links: two writers of one name are then not told apart. */
-	if (lstat(path, &there) == 0)
+	/* No links either: two writers of one name are then not told apart. */
+	if (errno == EEXIST || lstat(path, &there) == 0)
 		return -EEXIST;
 	return rename(temporary, path) < 0 ? -errno : 0;
 }
@@ -148,15 +159,14 @@ static int settle(const char *temporary, const char *path, bool replace)
 static int flush_folder(const char *folder)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = 0;
+	int rc;
 
 	/* A folder may be writable and not readable: the file is whole, only not yet certain. */
 	if (fd < 0)
 		return errno == EACCES ? 0 : -errno;
-	if (fsync(fd) < 0 && errno != EINVAL)
-		rc = -errno;
+	rc = flush(fd);
 	close(fd);
-	return rc;
+	return rc == -EINVAL ? 0 : rc;
 }
 
 static int store_regular(const char *path, const void *bytes, size_t length, bool replace)
@@ -176,6 +186,16 @@ static int store_regular(const char *path, const void *bytes, size_t length, boo
 		return rc;
 	}
 	return flush_folder(folder);
+}
+
+int shunt_store_open(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	return fd;
 }
 
 static int store(const char *path, const void *bytes, size_t length, bool replace)
@@ -198,8 +218,8 @@ static int store(const char *path, const void *bytes, size_t length, bool replac
 		return -EISDIR;
 	if (S_ISREG(there.st_mode))
 		return replace ? store_regular(path, bytes, length, true) : -EEXIST;
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fill(fd, bytes, length);
+	int fd = shunt_store_open(path);
+	return fd < 0 ? fd : fill(fd, bytes, length);
 }
 
 int shunt_store(const char *path, const char *what, const void *bytes, size_t length, bool replace,

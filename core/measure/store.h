@@ -18,7 +18,8 @@ struct shunt_error; /* core/param.h */
 /**
  * Writes the file.
  *
- * @path: its name. A device or a pipe (/dev/stdout, a FIFO) is written to directly.
+ * @path: its name. A device or a pipe (/dev/stdout, a FIFO) is written to directly, as
+ * shunt_store_open opens it.
  * @what: what it is, for the message ("record").
  * @replace: take the place of a file that exists.
  * Returns 0 or a negative errno, with the path, the cause and a remedy in err: -EEXIST if it
@@ -27,6 +28,12 @@ struct shunt_error; /* core/param.h */
  */
 int shunt_store(const char *path, const char *what, const void *bytes, size_t length, bool replace,
 	struct shunt_error *err);
+
+/**
+ * Opens a device or a pipe for writing. A FIFO that nobody reads is -ENXIO: to wait for its reader
+ * would be without end. Returns the descriptor or a negative errno.
+ */
+int shunt_store_open(const char *path);
 
 /**
  * Sets err to "cannot write the WHAT PATH: cause; remedy" and returns code (a negative errno), for

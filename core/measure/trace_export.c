@@ -281,11 +281,11 @@ int shunt_trace_export(const struct shunt_trace *trace, const char *path, struct
 	struct writer to = {.trace = trace};
 	struct stat there;
 	bool device = stat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
-	int fd =
-		open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (device ? 0 : O_CREAT | O_EXCL), 0666);
+	int fd = device ? shunt_store_open(path)
+			: open(path, O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
 
 	if (fd < 0) {
-		int rc = -errno;
+		int rc = device ? fd : -errno;
 
 		if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
 			rc = -EISDIR;

@@ -13,11 +13,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -210,6 +214,81 @@ static void a_left_over_temporary_does_no_harm(void **state)
 	assert_int_equal(files_in(folder), 2);
 }
 
+/* Refuses system calls with an errno from here on, in this process; -1 where there is no seccomp. */
+static int refuse(unsigned code, unsigned first, unsigned second)
+{
+	struct sock_filter rule[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | code),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(rule) / sizeof(*rule), rule};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* As some file systems and many containers do. */
+static void a_refused_rename_or_link_loses_nothing(void **state)
+{
+	static const unsigned codes[] = {EPERM, EOPNOTSUPP, ENOSYS, EINVAL};
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned links = i % 2 ? (unsigned)SYS_linkat : (unsigned)SYS_renameat2;
+#ifdef SYS_link
+		links = i % 2 ? (unsigned)SYS_link : links;
+#endif
+		pid_t child = fork();
+		if (child == 0) {
+			if (refuse(codes[i / 2], SYS_renameat2, links) < 0)
+				_exit(77);
+			_exit(put(path, "x", false) != 0 || put(path, "y", false) != -EEXIST);
+		}
+		int status = 1;
+		assert_int_equal(waitpid(child, &status, 0), child);
+		if (WEXITSTATUS(status) == 77)
+			skip();
+		assert_int_equal(status, 0);
+		holds("x");
+		assert_int_equal(files_in(folder), 1);
+		unlink(path);
+	}
+}
+
+/* In place of the library's: a signal comes while it flushes. */
+static int interruptions;
+
+int fsync(int fd)
+{
+	if (interruptions > 0) {
+		interruptions--;
+		errno = EINTR;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
+static void an_interrupted_flush_is_tried_again(void **state)
+{
+	(void)state;
+	interruptions = 3;
+	assert_int_equal(put(path, "x", false), 0);
+	assert_int_equal(interruptions, 0);
+	holds("x");
+}
+
+static void a_pipe_that_nobody_reads_is_not_waited_for(void **state)
+{
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(put(path, "x", true), -ENXIO);
+	assert_non_null(strstr(err.text, "nobody reads from it"));
+}
+
 static void a_pipe_gets_it_directly(void **state)
 {
 	char got[8] = "";
@@ -262,6 +341,9 @@ int main(void)
 		EACH(names_too_long_are_said),
 		EACH(a_forbidden_folder_is_said),
 		EACH(a_left_over_temporary_does_no_harm),
+		EACH(a_refused_rename_or_link_loses_nothing),
+		EACH(an_interrupted_flush_is_tried_again),
+		EACH(a_pipe_that_nobody_reads_is_not_waited_for),
 		EACH(a_pipe_gets_it_directly),
 		EACH(one_of_many_writers_wins),
 	};
