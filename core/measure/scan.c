@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +82,7 @@ void shunt_scan_word(struct shunt_scan *in, char text[SHUNT_WORD_BYTES])
 		snprintf(text, SHUNT_WORD_BYTES, "%.*s", (int)length, from);
 }
 
-uint64_t shunt_scan_number(struct shunt_scan *in)
+uint64_t shunt_scan_number(struct shunt_scan *in, uint64_t most)
 {
 	char *end;
 
@@ -91,8 +92,9 @@ uint64_t shunt_scan_number(struct shunt_scan *in)
 	}
 	errno = 0;
 	uint64_t value = strtoull(in->at, &end, 10);
-	if (errno)
-		shunt_scan_damaged(in, "this number is too large");
+	if (errno || value > most)
+		shunt_scan_damaged(in, "this number is too large; at most %" PRIu64 " fits here",
+			most);
 	in->at = end;
 	return value;
 }

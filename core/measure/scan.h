@@ -42,8 +42,8 @@ void shunt_scan_string(struct shunt_scan *in, const char **from, size_t *length)
 /* A short string without escapes, copied. */
 void shunt_scan_word(struct shunt_scan *in, char text[SHUNT_WORD_BYTES]);
 
-/* A number that is an integer and not negative. */
-uint64_t shunt_scan_number(struct shunt_scan *in);
+/* A number that is an integer from 0 to `most`. */
+uint64_t shunt_scan_number(struct shunt_scan *in, uint64_t most);
 
 /* Passes over any value; depth is 0. */
 void shunt_scan_pass(struct shunt_scan *in, int depth);

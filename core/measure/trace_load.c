@@ -21,6 +21,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What a file may say. Beyond it no run comes, and a reader would take hours or all memory. */
+#define TRACE_BYTES_MAX (INT64_C(4) << 30)
+#define TRACE_TIME_MAX  (UINT64_C(1) << 62) /* 146 years */
+#define RINGS_MAX       4097                /* 4,096 workers, and outside */
+
 /* ---- the parts of a trace -------------------------------------------------------------------- */
 
 /* Whether a number in the text has a sign, which strtoull would take. */
@@ -60,11 +65,16 @@ static void event(struct shunt_scan *in, struct shunt_trace_event *made)
 		shunt_scan_damaged(in, "'%s' is no reason of a %s", why, kind);
 		return;
 	}
+	if (made->time_ns > TRACE_TIME_MAX) {
+		shunt_scan_damaged(in, "the time of '%s' is above %" PRIu64, text, TRACE_TIME_MAX);
+		return;
+	}
 	made->kind = kind_number;
 	made->why = why_number;
 	char *end = arg;
+	errno = 0;
 	made->arg = strcmp(arg, "any") ? strtoull(arg, &end, 10) : SHUNT_TRACE_ANY;
-	if (strcmp(arg, "any") && (end == arg || *end))
+	if (strcmp(arg, "any") && (end == arg || *end || errno))
 		shunt_scan_damaged(in, "'%s' is no argument of an event", arg);
 }
 
@@ -127,7 +137,7 @@ static void ring_member(struct shunt_scan *in, void *arg, const char *key)
 	if (strcmp(key, "worker") == 0) {
 		head->has_worker = true;
 		if (shunt_scan_peek(in) != '"') {
-			head->worker = (unsigned)shunt_scan_number(in);
+			head->worker = (unsigned)shunt_scan_number(in, SHUNT_TRACE_OUTSIDE - 1);
 			return;
 		}
 		shunt_scan_word(in, text);
@@ -136,9 +146,9 @@ static void ring_member(struct shunt_scan *in, void *arg, const char *key)
 			shunt_scan_damaged(in, "'%s' is no worker", text);
 	} else if (strcmp(key, "count") == 0) {
 		head->has_count = true;
-		head->count = shunt_scan_number(in);
+		head->count = shunt_scan_number(in, UINT64_MAX);
 	} else if (strcmp(key, "dropped") == 0) {
-		head->dropped = shunt_scan_number(in);
+		head->dropped = shunt_scan_number(in, TRACE_TIME_MAX);
 	} else if (strcmp(key, "events") == 0 && !head->ring && head->has_worker) {
 		events(in, head);
 	} else {
@@ -154,6 +164,10 @@ static void rings(struct shunt_scan *in, struct shunt_trace *trace)
 	do {
 		struct ring_head head = {.trace = trace};
 
+		if (trace->ring_count == RINGS_MAX) {
+			shunt_scan_damaged(in, "more than %d rings", RINGS_MAX);
+			return;
+		}
 		shunt_scan_object(in, &head, ring_member);
 		if (in->failed)
 			return;
@@ -179,14 +193,21 @@ static void name_member(struct shunt_scan *in, void *trace, const char *key)
 {
 	const char *from, *start = (shunt_scan_peek(in), in->at);
 	size_t length;
+	char *end;
 
+	errno = 0;
+	uint64_t task = strtoull(key, &end, 10);
+	if (!isdigit((unsigned char)*key) || *end || errno) {
+		shunt_scan_damaged(in, "'%s' is no task's number", key);
+		return;
+	}
 	shunt_scan_string(in, &from, &length);
 	if (in->failed)
 		return;
 	json_t *text = json_loadb(start, (size_t)(in->at - start), JSON_DECODE_ANY, NULL);
 	if (!json_is_string(text))
 		shunt_scan_damaged(in, "this is no name");
-	else if (shunt_trace_name(trace, strtoull(key, NULL, 10), json_string_value(text)) < 0)
+	else if (shunt_trace_name(trace, task, json_string_value(text)) < 0)
 		in->failed = shunt_fail(in->err, -ENOMEM, "no memory for the trace %s", in->path);
 	json_decref(text);
 }
@@ -211,9 +232,9 @@ static void section_member(struct shunt_scan *in, void *arg, const char *key)
 		snprintf(loading->trace->clock_name, sizeof(loading->trace->clock_name), "%.15s",
 			text);
 	} else if (strcmp(key, "clock_error_ppb") == 0) {
-		loading->trace->clock_error_ppb = shunt_scan_number(in);
+		loading->trace->clock_error_ppb = shunt_scan_number(in, 1000000000);
 	} else if (strcmp(key, "homeless") == 0) {
-		loading->trace->homeless = shunt_scan_number(in);
+		loading->trace->homeless = shunt_scan_number(in, TRACE_TIME_MAX);
 	} else if (strcmp(key, "shared") == 0) {
 		loading->trace->shared = shunt_scan_peek(in) == 't';
 		shunt_scan_pass(in, 0);
@@ -240,7 +261,8 @@ static void file_member(struct shunt_scan *in, void *arg, const char *key)
 static int read_whole(const char *path, char **text, size_t *length)
 {
 	struct stat info;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+	/* Non-blocking: a pipe is no trace, and would be waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -248,6 +270,10 @@ static int read_whole(const char *path, char **text, size_t *length)
 		rc = -errno;
 	else if (S_ISDIR(info.st_mode))
 		rc = -EISDIR;
+	else if (!S_ISREG(info.st_mode))
+		rc = -EBADMSG;
+	else if (info.st_size > TRACE_BYTES_MAX)
+		rc = -EFBIG;
 	char *made = rc == 0 ? malloc((size_t)info.st_size + 1) : NULL;
 	if (rc == 0 && !made)
 		rc = -ENOMEM;
@@ -281,7 +307,8 @@ int shunt_trace_load(const char *path, struct shunt_trace **trace, struct shunt_
 	if (rc == 0)
 		rc = shunt_trace_new(&loading.trace, 1, NULL);
 	if (rc < 0)
-		return shunt_fail(err, rc, "cannot read the trace %s: %s", path, strerror(-rc));
+		return shunt_fail(err, rc, "cannot read the trace %s: %s", path,
+			rc == -EBADMSG ? "it is not a regular file" : strerror(-rc));
 	in.text = in.at = text;
 	in.end = text + length;
 	shunt_scan_object(&in, &loading, file_member);

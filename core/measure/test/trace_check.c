@@ -14,10 +14,12 @@
 #include "core/param.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct shunt_clock monotonic; /* all zero: CLOCK_MONOTONIC */
@@ -665,6 +667,11 @@ static void damaged_files_are_refused_with_their_place(void **state)
 	unreadable("\"shunt\":", "\"other\":", "no trace of shunt's");
 	unreadable("\"worker\":1", "\"worker\":0", "a second ring of the same worker");
 	unreadable("\"worker\":1", "\"worker\":\"x\"", "no worker");
+	unreadable("\"worker\":1", "\"worker\":4294967295", "too large; at most 4294967294");
+	unreadable("1230 run_begin", "99999999999999999999 run_begin", "is above");
+	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - 99999999999999999999",
+		"no argument");
+	unreadable("\"clock_error_ppb\":", "\"clock_error_ppb\":9999999999", "too large");
 	unreadable("\"traceEvents\":[", "\"traceEvents\":[]]", "should");
 	unreadable("{\"displayTimeUnit\"", "x", "'{' should be here");
 }
@@ -697,7 +704,16 @@ static void files_that_are_none_are_refused(void **state)
 	assert_int_equal(shunt_trace_check("/nowhere/x", NULL, &report, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/nowhere/x"));
 	assert_int_equal(shunt_trace_check(folder, NULL, &report, &err), -EISDIR);
-	assert_int_equal(shunt_trace_check("/dev/null", NULL, &report, &err), -EBADMSG);
+	assert_int_equal(shunt_trace_check("/dev/zero", NULL, &report, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "not a regular file"));
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(shunt_trace_check(path, NULL, &report, &err), -EBADMSG);
+	unlink(path);
+	assert_int_equal(close(open(path, O_CREAT | O_WRONLY, 0600)), 0);
+	assert_int_equal(truncate(path, INT64_C(1) << 40), 0);
+	assert_int_equal(shunt_trace_check(path, NULL, &report, &err), -EFBIG);
+	unlink(path);
 }
 
 static void an_export_that_fails_leaves_nothing(void **state)
