@@ -11,6 +11,7 @@
 #include "core/param.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GIB (1024.0 * 1024.0 * 1024.0)
+#define BYTES_MAX (64 << 20) /* of a manifest; they have some 50 KiB */
+#define GIB       (1024.0 * 1024.0 * 1024.0)
 
 int shunt_env_new(struct shunt_env **env)
 {
@@ -169,15 +171,28 @@ static int set_machine_class(struct shunt_env *env)
 	return rc;
 }
 
-static int set_id(struct shunt_env *env)
+/* The hash that names a manifest. -EBADMSG if the document is none. */
+static int hash_manifest(json_t *document, char hex[SHUNT_SHA256_BYTES])
 {
-	char hex[SHUNT_SHA256_BYTES];
-	json_t *hashed = json_pack("{s:O, s:O, s:O}", "facts", env->facts, "redacted",
-		json_object_get(env->document, "redacted"), "schema",
-		json_object_get(env->document, "schema"));
+	json_t *facts = json_object_get(document, "facts");
+	json_t *redacted = json_object_get(document, "redacted");
+	json_t *schema = json_object_get(document, "schema");
+
+	if (!facts || !redacted || !schema)
+		return -EBADMSG;
+	json_t *hashed = json_pack("{s:O, s:O, s:O}", "facts", facts, "redacted", redacted,
+		"schema", schema);
 	int rc = hashed ? shunt_json_hash(hashed, hex) : -ENOMEM;
 
 	json_decref(hashed);
+	return rc;
+}
+
+static int set_id(struct shunt_env *env)
+{
+	char hex[SHUNT_SHA256_BYTES];
+	int rc = hash_manifest(env->document, hex);
+
 	if (rc == 0 && json_object_set_new(env->document, "env_id", json_string(hex)) < 0)
 		rc = -ENOMEM;
 	return rc;
@@ -226,24 +241,43 @@ struct json_t *shunt_env_json(const struct shunt_env *env)
 	return env->document;
 }
 
+/* Whether the file is the manifest of this id, and not what a full disk or a crash left of it. */
+static bool is_whole(const char *path, const char *id)
+{
+	char hex[SHUNT_SHA256_BYTES] = "";
+	struct stat there;
+	/* Non-blocking: a pipe is no manifest, and would be waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &there) == 0 && S_ISREG(there.st_mode) && there.st_size <= BYTES_MAX) {
+		json_t *found = json_loadfd(fd, 0, NULL);
+
+		hash_manifest(found, hex);
+		json_decref(found);
+	}
+	close(fd);
+	return strcmp(hex, id) == 0;
+}
+
 int shunt_env_write(const struct shunt_env *env, const char *folder, struct shunt_error *err)
 {
 	char path[PATH_MAX];
-	struct stat there;
 
 	if (snprintf(path, sizeof(path), "%s/env", folder) >= (int)sizeof(path) - 80)
 		return shunt_store_fail(err, -ENAMETOOLONG, folder, "manifest");
 	if (mkdir(path, 0777) < 0 && errno != EEXIST)
 		return shunt_store_fail(err, -errno, path, "manifest's folder");
 	sprintf(path + strlen(path), "/%s.json", shunt_env_id(env));
-	if (stat(path, &there) == 0 && S_ISREG(there.st_mode) && there.st_size > 0)
+	if (is_whole(path, shunt_env_id(env)))
 		return 0;
 
 	/* For the eye, indented: it is read by people, and once only. */
 	char *text = json_dumps(env->document, JSON_INDENT(1) | JSON_SORT_KEYS);
 	if (!text)
 		return shunt_fail(err, -ENOMEM, "no memory for the manifest %s", path);
-	int rc = shunt_store(path, "manifest", text, strlen(text), false, err);
+	int rc = shunt_store(path, "manifest", text, strlen(text), true, err);
 	free(text);
-	return rc == -EEXIST ? 0 : rc; /* another run was faster */
+	return rc;
 }

@@ -94,6 +94,11 @@ int shunt_json_hash(const json_t *value, char hex[SHUNT_SHA256_BYTES])
 	return 0;
 }
 
+void shunt_json_hash_text(const char *text, char hex[SHUNT_SHA256_BYTES])
+{
+	SHA256Data((const uint8_t *)text, strlen(text), hex);
+}
+
 char *shunt_json_line(const json_t *value)
 {
 	return json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));

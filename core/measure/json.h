@@ -22,6 +22,9 @@ json_t *shunt_json_uint128(unsigned __int128 value);
 /** SHA-256 of the compact JSON with sorted keys. 0 or -ENOMEM. */
 int shunt_json_hash(const json_t *value, char hex[SHUNT_SHA256_BYTES]);
 
+/** SHA-256 of a text. */
+void shunt_json_hash_text(const char *text, char hex[SHUNT_SHA256_BYTES]);
+
 /** The document in one line, keys sorted, reals with 17 digits; the caller frees it. */
 char *shunt_json_line(const json_t *value);
 

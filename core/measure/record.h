@@ -136,7 +136,10 @@ const char *shunt_record_run_id(const struct shunt_record *record);
 /** The document; owned by the record. */
 struct json_t *shunt_record_json(const struct shunt_record *record);
 
-/** One line of JSON without its newline, which the caller frees; NULL when memory is short. */
+/**
+ * One line of JSON with its newline, which the caller frees; NULL when memory is short. The last
+ * member is sha256, of all bytes before its comma.
+ */
 char *shunt_record_text(const struct shunt_record *record);
 
 /**

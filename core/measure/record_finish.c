@@ -124,7 +124,17 @@ struct json_t *shunt_record_json(const struct shunt_record *record)
 
 char *shunt_record_text(const struct shunt_record *record)
 {
-	return shunt_json_line(record->document);
+	char *line = shunt_json_line(record->document), *sealed = NULL;
+	char hex[SHUNT_SHA256_BYTES];
+
+	if (!line)
+		return NULL;
+	line[strlen(line) - 1] = '\0'; /* the brace */
+	shunt_json_hash_text(line, hex);
+	if (asprintf(&sealed, "%s,\"sha256\":\"%s\"}\n", line, hex) < 0)
+		sealed = NULL;
+	free(line);
+	return sealed;
 }
 
 /* The manifest goes beside a record that is a file; a device or a pipe has no beside. */
@@ -160,12 +170,10 @@ int shunt_record_write(const struct shunt_record *record, const struct shunt_env
 	if (rc < 0)
 		return rc;
 
-	char *line = shunt_record_text(record), *whole = NULL;
-	int length = line ? asprintf(&whole, "%s\n", line) : -1;
-	free(line);
-	if (length < 0)
+	char *text = shunt_record_text(record);
+	if (!text)
 		return shunt_fail(err, -ENOMEM, "no memory for the record %s", path);
-	rc = shunt_store(path, "record", whole, (size_t)length, replace, err);
-	free(whole);
+	rc = shunt_store(path, "record", text, strlen(text), replace, err);
+	free(text);
 	return rc;
 }

@@ -35,7 +35,8 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from shuntlab.campaign import Campaign, CampaignError, load_campaign
-from shuntlab.files import replacing
+from shuntlab.export import csv_cell
+from shuntlab.files import must_stay, replacing
 from shuntlab.points import series_of
 
 FORMATS = ("pdf", "png", "csv", "tex", "json")
@@ -256,7 +257,7 @@ def csv_text(drawing: Drawing) -> str:
 
 
 def _exact(value: Any) -> Any:
-    return repr(float(value)) if isinstance(value, float) else value
+    return repr(float(value)) if isinstance(value, float) else csv_cell(value)
 
 
 def table_text(ctx: Context, drawing: Drawing) -> str:
@@ -293,6 +294,9 @@ def main(prepare: Callable, draw: Callable, pages: Callable | None = None) -> No
         campaigns = [load_campaign(c) for c in args.campaigns]
         spec = _choose(campaigns[0], script.stem, args.figure)
         args.out.mkdir(parents=True, exist_ok=True)
+        for campaign in args.campaigns:
+            for file in (args.out, *args.out.iterdir()):
+                must_stay(file, campaign)
         module = ModuleType(script.stem)
         module.prepare, module.draw = prepare, draw     # type: ignore[attr-defined]
         if pages:

@@ -12,7 +12,6 @@ concurrent, tasks that overlap in two colours are parallel. A trace is one run, 
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ import _data
 import _figure
 import _style
 from matplotlib.patches import Patch
+from shuntlab.files import read_json
 
 MAX_ROWS = 40
 # Neighbours differ in lightness too; with more workers than colours they come again.
@@ -50,9 +50,14 @@ class Timeline:
 def read_trace(file: Path) -> list[Slice]:
     """The slices of the tasks: complete events, or begin and end in pairs, of category task."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise _data.FigureError(f"{file}: not a trace: {e}") from None
+        return slices_of(read_json(file))
+    except OSError as e:
+        raise _data.FigureError(f"{file}: {e.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
+        raise _data.FigureError(f"{file}: not a trace: {e!r}") from None
+
+
+def slices_of(document: Any) -> list[Slice]:
     events = document.get("traceEvents", []) if isinstance(document, dict) else document
     threads = {(e.get("pid"), e.get("tid")): str(e.get("args", {}).get("name", ""))
                for e in events if e.get("ph") == "M" and e.get("name") == "thread_name"}
@@ -72,7 +77,7 @@ def read_trace(file: Path) -> list[Slice]:
             found.append(Slice(task_name(b), worker, 1e3 * float(b["ts"]),
                                1e3 * (float(e["ts"]) - float(b["ts"]))))
     if not found:
-        raise _data.FigureError(f"{file}: no task ran in this trace")
+        raise ValueError("no task ran in it")
     first = min(s.start for s in found)
     return [Slice(s.task, s.worker, s.start - first, s.length) for s in found]
 

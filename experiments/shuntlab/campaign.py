@@ -51,6 +51,7 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from . import journal, records as rec
+from .files import own_folder, read_json, write_whole
 from .naming import lab
 
 PLAN_SCHEMA = "shunt.plan/1"
@@ -130,7 +131,7 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
     folder = Path(folder)
     file = folder / "plan.json"
     try:
-        plan = json.loads(file.read_text(encoding="utf-8"))
+        plan = read_json(file)
     except (FileNotFoundError, NotADirectoryError):
         what = "no plan.json here, so this" if folder.is_dir() else \
             "a file, which" if folder.exists() else "no such folder, so this"
@@ -153,11 +154,7 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
 
 def write_plan(file: Path, plan: dict[str, Any]) -> None:
     """Write a plan for certain; the caller gives the file its name."""
-    with open(file, "w", encoding="utf-8") as out:
-        json.dump(plan, out, indent=1, ensure_ascii=False)
-        out.write("\n")
-        out.flush()
-        os.fsync(out.fileno())
+    write_whole(file, (json.dumps(plan, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 # What may change without making another set of runs.
@@ -219,8 +216,9 @@ def _leave_out_other_inputs(campaign: Campaign) -> None:
 def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]],
                   known: list[dict[str, Any]]) -> dict[str, Any]:
     """A record that is sound and is the one its file name, the plan and the journals speak of."""
-    record = rec.load_record(file)
-    why = "" if journal.is_as_accepted(file, known) else journal.changed(file, known)
+    data = rec.read_record(file)
+    record = rec.parse_record(data, file)
+    why = journal.why_not(data, "sha256" in record, known)
     if why:
         raise rec.RecordError(file, why)
     name = RECORD_NAME.fullmatch(file.name)
@@ -308,18 +306,17 @@ def _union(parts: Iterable[Campaign], key: str, name: str) -> list[dict[str, Any
 
 def quarantine(folder: Path, problem: Problem) -> Path:
     """Move a damaged file aside and say why in a note beside it."""
-    place = folder / "quarantine"
-    place.mkdir(exist_ok=True)
+    place = own_folder(folder, "quarantine")
     target = free_name(place, problem.file.name.lstrip("."))
     os.rename(problem.file, target)
-    target.with_name(target.name + ".why.txt").write_text(problem.why + "\n", encoding="utf-8")
+    note = target.with_name(target.name + ".why.txt")
+    write_whole(note, (problem.why + "\n").encode("utf-8", "replace"))
     return target
 
 
 def set_aside(folder: Path, file: Path) -> Path:
     """Keep a record that a new attempt is about to replace."""
-    place = folder / "attempts"
-    place.mkdir(exist_ok=True)
+    place = own_folder(folder, "attempts")
     target = free_name(place, file.name)
     os.rename(file, target)
     return target
@@ -327,7 +324,7 @@ def set_aside(folder: Path, file: Path) -> Path:
 
 def free_name(place: Path, name: str) -> Path:
     """`name`, or name.2, name.3 …, whichever is not taken in `place`."""
-    return next(place / n for n in _numbered(name) if not (place / n).exists())
+    return next(place / n for n in _numbered(name) if not os.path.lexists(place / n))
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ import sys
 from typing import Any
 
 from .campaign import CampaignError
+from .files import FileRefused
 from .naming import program_name
 from .opening import UsageError
 from .records import RecordError
@@ -161,6 +162,8 @@ def _main(words: list[str]) -> int:
     except CampaignError as e:
         return _complain(words, 5 if "damaged" in str(e) or "changed after" in str(e) else 2,
                          [str(e)])
+    except FileRefused as e:
+        return _complain(words, 5, [f"{e.filename}: {e.strerror}"])
     except RecordError as e:
         return _complain(words, 5, [str(e)])
     except Refused as e:

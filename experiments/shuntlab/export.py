@@ -115,8 +115,14 @@ def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
     return [*FIRST, *sorted(names - set(FIRST))]
 
 
+def csv_cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, marked as text; a number stays a number."""
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value
+
+
 def write_csv(out: TextIO, runs: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    rows = [row_of(run, record) for run, record in runs]
+    rows = [{k: csv_cell(v) for k, v in row_of(run, record).items()} for run, record in runs]
     writer = csv.DictWriter(out, columns_of(rows), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from . import machine, records, redact, units
+from .files import own_folder, write_whole
 from .lost import run_id, write_record
 from .journal import utc
 from .plan import split_spec
@@ -381,7 +382,7 @@ def _finish(record: dict[str, Any], manifest: dict[str, Any], target: Path | Non
     if target:
         _write(target, record, manifest)
     if as_json:
-        print(json.dumps(record))
+        print(records.sealed(record).decode(), end="")
     elif record["status"] == "ok":
         _report(record)
 
@@ -389,16 +390,13 @@ def _finish(record: dict[str, Any], manifest: dict[str, Any], target: Path | Non
 def _write(target: Path, record: dict[str, Any], manifest: dict[str, Any]) -> None:
     try:
         if target.exists():     # a device or a pipe: it gets the record alone, and stays what it is
-            with open(target, "w", encoding="utf-8") as out:
-                json.dump(record, out)
+            with open(os.open(target, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY), "wb") as out:
+                os.set_blocking(out.fileno(), True)     # the open alone must not wait for a reader
+                out.write(records.sealed(record))
             return
-        place = target.parent / "env"
-        place.mkdir(exist_ok=True)
-        file = place / f"{manifest['env_id']}.json"
-        if not file.exists():
-            fresh = place / f".{manifest['env_id']}.{os.getpid()}"
-            write_record(fresh, manifest)
-            os.replace(fresh, file)
+        file = own_folder(target.parent, "env") / f"{manifest['env_id']}.json"
+        if machine.manifest_fault(file):
+            write_whole(file, json.dumps(manifest, ensure_ascii=False).encode("utf-8", "replace"))
         write_record(target, record)
     except OSError as e:
         raise Usage(f"{e.filename or target}: {e.strerror}; the record could not be written") \

@@ -3,7 +3,7 @@
 
 The records are the truth; a journal adds what a record cannot know: which CPUs the lab confined the
 run to, which process ran it, and the file's size, time and SHA-256 when it was accepted. With these
-a resumed campaign trusts a record without opening it, and `verify` finds a changed bit. A last line
+a resumed campaign trusts a record without opening it, and a reader finds a changed bit. A last line
 that was cut off is no loss: its record is then read and checked again.
 """
 
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
+from .files import append_to, own_folder, parse_json, read_bytes
 from .locks import this_machine
 
 
@@ -29,12 +30,11 @@ class Session:
     """The journal that this process writes."""
 
     def __init__(self, folder: Path, head: dict[str, Any], redact: bool = False):
-        place = folder / "sessions"
-        place.mkdir(exist_ok=True)
+        place = own_folder(folder, "sessions")
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         host = "redacted" if redact else os.uname().nodename
         self.file = place / f"{stamp}-{host}-{os.getpid()}.jsonl"
-        self.out = open(self.file, "a", encoding="utf-8")
+        self.out = open(append_to(self.file), "a", encoding="utf-8")
         self.write({"event": "start", "at": utc(), "host": host, "redacted": redact,
                     "boot": this_machine(), "pid": os.getpid(), **head})
 
@@ -43,7 +43,7 @@ class Session:
         self.out.flush()
 
     def accepted(self, file: Path, status: str, elapsed_s: float) -> None:
-        data = file.read_bytes()
+        data = read_bytes(file)
         stat = file.stat()
         self.write({"event": "run", "file": file.name, "status": status, "size": stat.st_size,
                     "mtime_ns": stat.st_mtime_ns, "sha256": hashlib.sha256(data).hexdigest(),
@@ -54,24 +54,39 @@ class Session:
         self.out.close()
 
 
+# What readers of a line rely on, by its event; a line without it is passed over like a cut-off one.
+_EVENTS: dict[str, dict[str, tuple[type, ...]]] = {
+    "start": {"boot": (str,), "cpus": (str,), "drivers": (dict,)},
+    "run": {"file": (str,), "size": (int,), "mtime_ns": (int,), "sha256": (str,),
+            "elapsed_s": (int, float)},
+    "end": {},
+}
+
+
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """Every readable line of every session, in the order of the sessions' starts."""
     place = folder / "sessions"
     for file in sorted(place.glob("*.jsonl")) if place.is_dir() else []:
-        for text in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        for text in read_bytes(file).splitlines():
             try:
-                line = json.loads(text)
+                line = parse_json(text)
             except ValueError:
                 continue
-            if isinstance(line, dict):
+            if _is_sound(line):
                 yield line
+
+
+def _is_sound(line: Any) -> bool:
+    wanted = _EVENTS.get(str(line.get("event"))) if isinstance(line, dict) else None
+    return wanted is not None and all(isinstance(line.get(k, t[0]()), t) for k, t in wanted.items()) \
+        and 0 <= line.get("elapsed_s", 0) < 1e9
 
 
 def accepted(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """{record file name: the journal lines about it}; a retried run has several."""
     found: dict[str, list[dict[str, Any]]] = {}
     for line in lines(folder):
-        if line.get("event") == "run" and isinstance(line.get("file"), str):
+        if line["event"] == "run" and "file" in line:
             found.setdefault(line["file"], []).append(line)
     return found
 
@@ -83,14 +98,14 @@ def is_as_accepted(file: Path, known: list[dict[str, Any]]) -> bool:
                for line in known)
 
 
-def changed(file: Path, known: list[dict[str, Any]]) -> str:
-    """What is wrong with a record whose content is not what was accepted, or an empty text."""
+def why_not(data: bytes, sealed: bool, known: list[dict[str, Any]]) -> str:
+    """Why the bytes of a record are not to be believed, or an empty text."""
     if not known:
-        return ""       # it came from elsewhere; its content has been checked
-    now = hashlib.sha256(file.read_bytes()).hexdigest()
-    same = any(now == line.get("sha256") for line in known)
+        return "" if sealed else "it has no checksum, and no journal of this campaign knows it"
+    digest = hashlib.sha256(data).hexdigest()
+    same = any(digest == line.get("sha256") for line in known)
     return "" if same else "changed since it was accepted (its checksum differs)"
 
 
 def starts(folder: Path) -> list[dict[str, Any]]:
-    return [line for line in lines(folder) if line.get("event") == "start"]
+    return [line for line in lines(folder) if line["event"] == "start"]

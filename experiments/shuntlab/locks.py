@@ -4,8 +4,12 @@
 A lock is a file with an flock on it, and the owner's name in a file beside it. The kernel releases
 an flock with its process, however that ends, so that on one machine no lock is ever stale. Between
 machines an flock may not be seen (some network file systems keep it local): there the owner file,
-made by a link that fails if there is one, decides, and its owner refreshes it. One of another machine
-that has been silent for STALE_S is taken for dead.
+which is only made where there is none, decides, and its owner refreshes it. One of another machine that
+has been silent for STALE_S is taken for dead, and so is one dated ahead: the file server's clock dates
+both files, and no owner refreshes before now.
+
+The machine's own lock is a name in the kernel, the same for all users and campaigns: it needs no folder
+that strangers may write to, and it ends with its process.
 """
 
 from __future__ import annotations
@@ -13,11 +17,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
+import struct
 import time
 from pathlib import Path
 
+from .files import append_to, read_json
+
 STALE_S = 180.0
 REFRESH_S = 30.0
+AHEAD_S = 30.0          # that the dates of one file server may differ by
 
 
 class Busy(Exception):
@@ -42,60 +51,66 @@ class Lock:
         self.owner_file = folder / f"{name}.owner"
         self.fd = -1
         self.has_flock = True
+        self.refreshed = 0.0
 
     def take(self) -> "Lock":
         """Take the lock or raise Busy; never waits."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = append_to(self.file)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise Busy(self._who()) from None
-        except OSError:
-            self.has_flock = False      # a file system without: the owner file alone decides
-        try:
-            self._claim()
+            self._flock(fd)
+            self._claim(fd)
         except BaseException:
             os.close(fd)
             raise
         self.fd = fd
         return self
 
-    def _claim(self) -> None:
-        fresh = self.owner_file.with_suffix(f".{os.uname().nodename}.{os.getpid()}")
+    def _flock(self, fd: int) -> None:
         try:
-            fresh.write_text(json.dumps({"machine": this_machine(), "host": os.uname().nodename,
-                                         "pid": os.getpid()}), encoding="utf-8")
-            for _ in range(3):
-                try:
-                    os.link(fresh, self.owner_file)     # whole, and only if there is none
-                    return
-                except FileExistsError:
-                    if self._owner_lives():
-                        break
-                    self.owner_file.unlink(missing_ok=True)
-            raise Busy(self._who())
-        finally:
-            fresh.unlink(missing_ok=True)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(self._who()) from None
+        except OSError:
+            self.has_flock = False      # a file system without: the owner file alone decides
+
+    def _claim(self, fd: int) -> None:
+        mine = json.dumps({"machine": this_machine(), "host": os.uname().nodename, "pid": os.getpid()})
+        for _ in range(3):
+            try:
+                out = open(self.owner_file, "x", encoding="utf-8")
+            except FileExistsError:
+                if self._owner_lives(fd):
+                    break
+                self.owner_file.unlink(missing_ok=True)
+                continue
+            try:
+                with out:
+                    out.write(mine)
+            except OSError:
+                self.owner_file.unlink(missing_ok=True)
+                raise
+            self.refreshed = time.monotonic()
+            return
+        raise Busy(self._who())
 
     def _owner(self) -> dict[str, object]:
         try:
-            return json.loads(self.owner_file.read_text(encoding="utf-8"))
+            found = read_json(self.owner_file)
         except (OSError, ValueError):
             return {}
+        return found if isinstance(found, dict) else {}
 
-    def _owner_lives(self) -> bool:
+    def _owner_lives(self, fd: int) -> bool:
         owner = self._owner()
         if owner.get("machine") == this_machine():
             # Whoever holds the flock knows that this owner is gone.
             return not self.has_flock and _is_process(owner.get("pid"))
-        os.utime(self.file)     # the file server's clock, not ours, dates both files
+        os.utime(fd)        # the file server's clock, not ours, dates both files
         try:
-            silent = self.file.stat().st_mtime - self.owner_file.stat().st_mtime
+            silent = os.fstat(fd).st_mtime - os.lstat(self.owner_file).st_mtime
         except FileNotFoundError:
             return False
-        return silent < STALE_S
+        return -AHEAD_S < silent < STALE_S
 
     def _who(self) -> str:
         owner = self._owner()
@@ -106,9 +121,11 @@ class Lock:
 
     def refresh(self) -> None:
         """Say that the owner still lives; to be called every REFRESH_S or more often."""
+        if time.monotonic() - self.refreshed < REFRESH_S / 2:
+            return
         try:
-            if time.time() - self.owner_file.stat().st_mtime > REFRESH_S / 2:
-                os.utime(self.owner_file)
+            os.utime(self.owner_file, follow_symlinks=False)
+            self.refreshed = time.monotonic()
         except OSError:
             pass
 
@@ -137,16 +154,49 @@ def held(folder: Path) -> dict[str, str]:
 
 def _free(lock: Lock) -> bool:
     try:
-        fd = os.open(lock.file, os.O_RDWR | os.O_CLOEXEC)
+        fd = append_to(lock.file)
     except OSError:
         return True
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return not lock._owner_lives()
-    except BlockingIOError:
+        lock._flock(fd)
+        return not lock._owner_lives(fd)
+    except Busy:
         return False
-    except OSError:
-        lock.has_flock = False
-        return not lock._owner_lives()
     finally:
         os.close(fd)
+
+
+class MachineLock:
+    """One lab at a time on this machine, whoever's it is and whichever campaign it runs."""
+
+    NAME = "\0shunt-lab"
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def take(self) -> "MachineLock":
+        """Take the lock or raise Busy; never waits."""
+        try:
+            self.socket.bind(self.NAME)
+            self.socket.listen(1)       # who asks is told our process by the kernel
+            return self
+        except OSError as e:
+            who = self._holder()
+            self.socket.close()
+            raise Busy(who or f"it cannot be locked ({e.strerror})") from None
+
+    def _holder(self) -> str:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as other:
+                other.connect(self.NAME)
+                size = struct.calcsize("3i")
+                pid = struct.unpack("3i", other.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+        except OSError:
+            return ""
+        return f"process {pid}"
+
+    def __enter__(self) -> "MachineLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()

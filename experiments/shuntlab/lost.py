@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from . import journal
 from .drivers import Driver
+from .files import read_json, write_whole
 from .machine import machine_class
 from .plan import join_spec, split_spec
+from .records import load_record, sealed
 from .redact import redact_record
 from .units import base
 
@@ -56,24 +57,13 @@ def run_id(record: dict[str, Any]) -> str:
 
 
 def write_record(file: Path, record: dict[str, Any]) -> None:
-    """One line, as `shunt` writes it; whole or not at all: a temporary name, synced, renamed."""
-    fresh = file.with_name(file.name + ".tmp")
-    try:
-        with open(fresh, "w", encoding="utf-8") as out:
-            json.dump(record, out, ensure_ascii=False, separators=(",", ":"))
-            out.write("\n")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(fresh, file)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+    """One line, as `shunt` writes it; whole or not at all."""
+    write_whole(file, sealed(record))
 
 
 def stamp_timeout(file: Path, reason: str) -> dict[str, Any]:
     """Turn the record of a run that the lab ended for its time into one that says so."""
-    record = json.loads(file.read_text(encoding="utf-8"))
+    record = read_json(file)
     record["status"], record["reason"] = "timeout", reason
     write_record(file, record)
-    from .records import load_record
     return load_record(file)

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .files import read_json
+
 CPUS = Path("/sys/devices/system/cpu")
 NOT_READ = "this driver does not read it; see the manifest of a shunt run on the same machine"
 
@@ -126,6 +128,20 @@ def manifest(build: dict[str, tuple[str, str]], redact: bool = False) -> dict[st
             "volatile": {"machine.time": {"value": time.strftime("%Y-%m-%dT%H:%M:%SZ",
                                                                  time.gmtime()),
                                           "source": "time"}}}
+
+
+def manifest_fault(file: Path) -> str:
+    """What is wrong with a manifest, whose name is the hash of its content; an empty text: nothing."""
+    try:
+        found = read_json(file)
+        core = {k: found[k] for k in ("facts", "redacted", "schema")}
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as e:
+        return f"cannot be read ({e.strerror})"
+    except (ValueError, KeyError, TypeError) as e:
+        return f"is damaged ({e})"
+    return "" if canonical_hash(core) == file.stem else "was changed"
 
 
 def _list(cpus: list[int]) -> str:

@@ -9,13 +9,13 @@ folder) is taken once; two different records of one run are kept both, the later
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from . import campaign
 from .campaign import CampaignError
+from .files import copy, read_bytes
 from .naming import lab
 from .opening import UsageError
 
@@ -62,15 +62,15 @@ def _part(out: Path, source: campaign.Campaign, machine: str) -> Path:
     part = out / "parts" / f"{source.plan['plan_id'][:8]}-{machine}"
     if not part.is_dir():
         (part / "records" / "env").mkdir(parents=True)
-        shutil.copy2(source.path / "plan.json", part)
+        copy(source.path / "plan.json", part)
         if (source.path / "experiment.toml").is_file():
-            shutil.copy2(source.path / "experiment.toml", part)
+            copy(source.path / "experiment.toml", part)
     for kind, pattern in (("sessions", "*.jsonl"), ("traces", "*.json")):
         place = source.path / kind
         for file in place.glob(pattern) if place.is_dir() else []:
             (part / kind).mkdir(exist_ok=True)
             if not (part / kind / file.name).exists():
-                shutil.copy2(file, part / kind)
+                copy(file, part / kind)
     return part
 
 
@@ -78,21 +78,21 @@ def _copy(part: Path, source: campaign.Campaign, record: dict[str, Any]) -> str:
     file = Path(record["lab"]["file"])
     env = file.parent / "env" / f"{record['env_id']}.json"
     if record["env_id"] and env.is_file():
-        shutil.copy2(env, part / "records" / "env")
+        copy(env, part / "records" / "env")
     earlier = [part / "records" / campaign.record_name(record["block"], record["arm"], status)
                for status in ("ok", "failed", "timeout", "skipped", "interrupted")]
     there = next((e for e in earlier if e.exists()), None)
     if there is None:
-        shutil.copy2(file, part / "records")
+        copy(file, part / "records")
         return "taken"
-    if there.read_bytes() == file.read_bytes():
+    if read_bytes(there) == read_bytes(file):
         return "doubled"
     (part / "attempts").mkdir(exist_ok=True)
     if _better(record, there):
         campaign.set_aside(part, there)
-        shutil.copy2(file, part / "records")
+        copy(file, part / "records")
     else:
-        shutil.copy2(file, campaign.free_name(part / "attempts", file.name))
+        copy(file, part / "attempts", campaign.free_name(part / "attempts", file.name).name)
     return "aside"
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from . import campaign, drivers, plan, process
 from .campaign import CampaignError
-from .files import replacing
+from .files import own_folder, write_whole
+from .locks import Busy, Lock
 from .naming import lab
 from .experiment import Experiment, nearest
 from .toml_spec import load
@@ -151,22 +152,23 @@ def is_half_made(folder: Path) -> bool:
     if not folder.is_dir() or is_campaign(folder):
         return False
     names = {p.name for p in folder.iterdir()}
-    begun = {n for n in names if n in ("experiment.toml", "records") or n.startswith(".plan.")}
+    begun = {n for n in names if n in ("experiment.toml", "records", "locks") or n.startswith(".plan.")}
     return names == begun and not campaign.record_files(folder)
 
 
 def write(folder: Path, e: Experiment, frozen: plan.Frozen) -> None:
     """Write a plan; the folder becomes a campaign at the last step."""
-    (folder / "records" / "env").mkdir(parents=True, exist_ok=True)
-    (folder / "experiment.toml").write_text(e.text, encoding="utf-8")
-    fresh = folder / f".plan.{os.getpid()}.json"
-    campaign.write_plan(fresh, frozen.plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder, "records", "env")
+    plan_file = folder / "plan.json"
     try:
-        os.link(fresh, folder / "plan.json")
-    except FileExistsError:
+        with Lock(own_folder(folder, "locks"), "plan"):
+            if os.path.lexists(plan_file):
+                raise Busy
+            write_whole(folder / "experiment.toml", e.text.encode("utf-8"))
+            campaign.write_plan(plan_file, frozen.plan)
+    except Busy:
         raise CampaignError(f"{folder}: another lab has just planned here; run again") from None
-    finally:
-        fresh.unlink()
 
 
 def is_finished(folder: Path) -> bool:
@@ -213,8 +215,7 @@ def take_figures(folder: Path, e: Experiment, frozen: plan.Frozen) -> list[str]:
     was, now = campaign.load_plan(folder), json.loads(json.dumps(frozen.plan))
     lines = []
     if _said(was["figures"]) != _said(now["figures"]):
-        with replacing(folder / "plan.json") as draft:
-            campaign.write_plan(draft, {**was, "figures": now["figures"]})
+        campaign.write_plan(folder / "plan.json", {**was, "figures": now["figures"]})
         lines.append(f"{shown(folder)} has the figures of {e.file} now")
     kept = [k for k in ("expect", "metrics", "margin", "alpha") if _said(was[k]) != _said(now[k])]
     if kept:

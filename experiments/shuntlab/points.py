@@ -11,13 +11,13 @@ from its buckets, and is as exact as they are: to 0.1 % with 3 digits, to 0.8 % 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any, Iterable
 
 from . import records as rec
 from .campaign import Campaign
+from .files import read_json
 from .units import notation
 
 _QUANTILE = re.compile(r"(?P<series>[a-z][a-z0-9_.-]*)\.p(?P<percent>100|\d{1,2}(?:\.\d+)?)")
@@ -170,9 +170,12 @@ def manifest_of(record: dict[str, Any]) -> dict[str, Any] | None:
         return None
     file = Path(record["lab"]["file"]).parent / "env" / f"{record['env_id']}.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
     except (OSError, ValueError):
         return None
+    facts = found.get("facts") if isinstance(found, dict) else None
+    sound = isinstance(facts, dict) and all(isinstance(f, dict) for f in facts.values())
+    return found if sound else None
 
 
 def fact(manifest: dict[str, Any] | None, name: str) -> Any:

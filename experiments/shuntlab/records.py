@@ -5,18 +5,27 @@ A record is accepted only if it parses, has the fields every reader relies on, s
 that stands beside the C code, and does not contradict itself. Everything else is a RecordError that
 names the file and the reason; what to do with such a file is the caller's decision, and no function
 here moves or changes one.
+
+The last member of a record is its checksum: the SHA-256 of all bytes of the file before it. A record
+of a driver that writes none is as sound as the journal that knows its bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from . import schema
+from .files import FileRefused, parse_json, read_bytes
 
 SCHEMA = "shunt.run/1"
+# A metric is 0 or between 1e-30 and 1e30, so that no sum, square or ratio of two leaves the doubles.
+METRIC_MAX = 1e30
+INDEX_MAX = 53 * 1024 - 1       # of a bucket, with 3 digits: core/measure/hist.h's SHUNT_HIST_BUCKETS
 STATUSES = ("ok", "failed", "timeout", "skipped", "interrupted")
 
 
@@ -31,31 +40,63 @@ class RecordError(Exception):
 
 def load_record(path: Path | str) -> dict[str, Any]:
     """Read and check one record. Raises RecordError; an OSError passes through."""
-    text = Path(path).read_bytes()
-    return parse_record(text, path)
+    return parse_record(read_record(path), path)
+
+
+def read_record(path: Path | str) -> bytes:
+    """The bytes of a record's file, which is a regular one of bounded size."""
+    try:
+        return read_bytes(path)
+    except FileRefused as e:
+        raise RecordError(path, e.strerror) from None
 
 
 def parse_record(text: bytes, path: Path | str = "record") -> dict[str, Any]:
     if not text.strip():
         raise RecordError(path, "the file is empty: a write was cut off")
+    sealed = _is_sealed(text, path)
     try:
-        record = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
+        record = parse_json(text)
     except UnicodeDecodeError as e:
         raise RecordError(path, f"not UTF-8 at byte {e.start}") from None
     except json.JSONDecodeError as e:
         kind = "not JSON" if text.rstrip().endswith(b"}") else "truncated"
         raise RecordError(path, f"{kind}: {e.msg} at line {e.lineno} column {e.colno}") from None
-    except (ValueError, RecursionError) as e:
+    except ValueError as e:
         raise RecordError(path, str(e)) from None
     problems = check_record(record)
+    if not problems and "sha256" in record and not sealed:
+        problems = ["its checksum is not its last member"]
     if problems:
         raise RecordError(path, "; ".join(problems[:3]))
     return _completed(record)
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a measurement")
+# ---- the checksum -------------------------------------------------------------------------------
 
+_SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"\}\n?')
+_SEAL_BYTES = len(',"sha256":""}\n') + 64
+
+
+def sealed(record: dict[str, Any]) -> bytes:
+    """A record as it is written: one line, the checksum last."""
+    rest = {k: v for k, v in record.items() if k != "sha256"}
+    text = json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")[:-1]
+    return text + b',"sha256":"%s"}\n' % hashlib.sha256(text).hexdigest().encode()
+
+
+def _is_sealed(text: bytes, path: Path | str) -> bool:
+    """Whether a record's text ends with its checksum. RecordError if that is of another text."""
+    start = max(0, len(text) - _SEAL_BYTES)
+    seal = _SEAL.search(text, start)
+    if seal is None or seal.end() != len(text):
+        return False
+    if hashlib.sha256(text[:seal.start()]).hexdigest().encode() != seal[1]:
+        raise RecordError(path, "changed since it was written (its checksum differs)")
+    return True
+
+
+# ---- checks -------------------------------------------------------------------------------------
 
 def check_record(record: Any) -> list[str]:
     """What is wrong with a parsed record, in words; an empty list if nothing is."""
@@ -73,27 +114,38 @@ def check_record(record: Any) -> list[str]:
 
 
 def _lean(record: dict[str, Any]) -> dict[str, Any]:
-    """For the schema: of buckets that are plain pairs of whole numbers the first pair stands for all.
+    """For the schema: of a long list one item stands for all, the first that is not plain if any is not.
 
-    A series of wide spread has thousands, and the schema's reader needs some 20 us for each."""
+    A series of wide spread has thousands of buckets, and the schema's reader needs 20 us for each."""
+    lean = dict(record)
+    lean["iterations"] = _sample(record.get("iterations"), _plain_iteration)
     series = record.get("series")
-    if not series:
-        return record
-    lean = {name: {**one, "buckets": one["buckets"][:1]}
-            if isinstance(one, dict) and _plain(one.get("buckets")) else one
-            for name, one in series.items()}
-    return {**record, "series": lean}
+    if isinstance(series, dict):
+        lean["series"] = {name: {**one, "buckets": _sample(one.get("buckets"), _plain_bucket)}
+                          if isinstance(one, dict) and "buckets" in one else one
+                          for name, one in series.items()}
+    return {k: v for k, v in lean.items() if k in record}
 
 
-def _plain(buckets: Any) -> bool:
-    return isinstance(buckets, list) and all(
-        type(pair) is list and len(pair) == 2 and type(pair[0]) is int and type(pair[1]) is int
-        and pair[0] >= 0 and 0 <= pair[1] < 1 << 53 for pair in buckets)
+def _sample(items: Any, plain: Callable[[Any], bool]) -> Any:
+    if not isinstance(items, list):
+        return items
+    return [next((i for i in items if not plain(i)), items[0])] if items else items
 
 
-# What every reader in this package indexes without asking; checked even where the schema file is
-# not installed. The second list may be absent from a file (a run that failed has no metrics) and is
-# then filled in empty.
+def _plain_bucket(pair: Any) -> bool:
+    return type(pair) is list and len(pair) == 2 and type(pair[0]) is int \
+        and type(pair[1]) is int and 0 <= pair[0] <= INDEX_MAX and 0 <= pair[1] <= 1 << 53
+
+
+def _plain_iteration(one: Any) -> bool:
+    return type(one) is dict and "wall_ns" in one and "ops" in one and all(
+        k in ("wall_ns", "cpu_ns", "ops") and type(v) is int and 0 <= v <= 1 << 53
+        for k, v in one.items())
+
+
+# What every reader in this package indexes without asking. The second list may be absent from a file (a
+# run that failed has no metrics) and is then filled in empty.
 _REQUIRED: tuple[tuple[str, type], ...] = (
     ("run_id", str), ("identity", dict), ("arm", str), ("repetition", int), ("block", str),
     ("machine_class", str), ("status", str), ("reason", str), ("argv", list), ("times", dict),
@@ -117,9 +169,11 @@ def _check_shape(record: dict[str, Any]) -> list[str]:
             problems.append(f"field 'identity.{key}' is missing")
     for name, entry in record.get("metrics", {}).items():
         try:
-            if not math.isfinite(float(entry["value"])):
-                problems.append(f"metric {name!r} is not finite")
-        except (KeyError, TypeError, ValueError):
+            size = abs(float(entry["value"]))
+            if size and not 1 / METRIC_MAX <= size <= METRIC_MAX:
+                problems.append(f"metric {name!r} is {entry['value']!r:.40}, out of range "
+                                f"(0, or {1 / METRIC_MAX:g} to {METRIC_MAX:g})")
+        except (KeyError, TypeError, ValueError, OverflowError):
             problems.append(f"metric {name!r} has no numeric value")
     return problems
 
@@ -168,6 +222,9 @@ def _check_series(series: dict[str, Any]) -> list[str]:
     if held != int(series["count"]):
         return [f"buckets hold {held} samples, count says {series['count']}"]
     indices = [index for index, _ in buckets]
+    last = hist_index(hist_bounds(INDEX_MAX, 3)[0], series["digits"])
+    if indices and not 0 <= indices[-1] <= last:
+        return [f"bucket {indices[-1]} is not one of the {last + 1} of {series['digits']} digits"]
     if any(b <= a for a, b in zip(indices, indices[1:])):
         return ["bucket indices do not increase"]
     if not buckets:

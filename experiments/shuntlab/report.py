@@ -23,7 +23,7 @@ from .analysis import Report, analyse
 from .campaign import Campaign, CampaignError, load_campaign
 from .compare import family_text, median_text, p_text, ratio_text, runs_text
 from .effects import Section
-from .files import replacing
+from .files import must_stay, replacing
 from .page import Raw, details, document, esc, svg, table, tag
 from .points import Point, gather, in_brackets, manifest_of, scale_for
 
@@ -317,6 +317,8 @@ def register(subparsers: Any) -> None:
 def command(args: argparse.Namespace) -> int:
     page = build([load_campaign(c) for c in args.campaigns])
     out = args.out or args.campaigns[0] / "report.html"
+    if not args.out:
+        must_stay(out, args.campaigns[0])
     with replacing(out) as draft:
         draft.write_text(page, encoding="utf-8")
     print(out)

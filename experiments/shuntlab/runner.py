@@ -20,6 +20,7 @@ from . import plan as planning
 from . import records as rec
 from .campaign import Problem
 from .drivers import Driver
+from .files import must_be_folder, own_folder
 from .lost import lost_record, stamp_timeout
 from .locks import Busy, Lock
 from .naming import lab
@@ -81,7 +82,9 @@ class Runner:
 
     def run(self, head: dict[str, Any]) -> Tally:
         """Run everything selected that is not done. Raises Refused; never loses a result."""
-        (self.records / "env").mkdir(parents=True, exist_ok=True)
+        own_folder(self.folder, "records", "env")
+        for name in ("attempts", "quarantine", "sessions", "traces", "locks"):
+            must_be_folder(self.folder / name)
         self.check_space()
         self.sweep_damaged()
         todo = self.missing()
@@ -139,8 +142,8 @@ class Runner:
                     campaign.load_for_plan(file, self.blocks, known.get(file.name, []))
             except rec.RecordError as e:
                 self.put_away(file, e.why)
-            except (FileNotFoundError, IsADirectoryError) as e:
-                if file.is_symlink() or file.is_dir():      # else another lab has just put it away
+            except FileNotFoundError as e:
+                if file.is_symlink():      # else another lab has just put it away
                     self.put_away(file, f"no file: {e.strerror}")
 
         if self.reads_files():
@@ -169,7 +172,7 @@ class Runner:
 
     def run_block(self, block: dict[str, Any]) -> None:
         try:
-            lock = Lock(self.folder / "locks", block["id"]).take()
+            lock = Lock(own_folder(self.folder, "locks"), block["id"]).take()
         except Busy as e:
             self.tally.busy[block["id"]] = str(e)
             return
@@ -219,6 +222,8 @@ class Runner:
                 file.unlink()       # a write that was cut off before its rename
                 continue
             try:
+                if file.is_symlink():
+                    raise rec.RecordError(file, "a symbolic link, which no run leaves")
                 record = self.read_back(file, block, arm)
             except rec.RecordError as e:
                 campaign.quarantine(self.folder, Problem(file, e.why))
@@ -255,11 +260,10 @@ class Runner:
         """One traced run of each arm, beside the measured ones: a trace disturbs what it shows."""
         if block["repetition"] != 1 or not self.points[block["point"]].get("trace"):
             return
-        place = self.folder / "traces"
-        place.mkdir(exist_ok=True)
+        place = own_folder(self.folder, "traces")
         for arm in block["order"]:
             file = place / f"{block['id']}.{arm}.json"
-            if self.stop or file.exists() or self.status_now(block["id"], arm) != "ok":
+            if self.stop or os.path.lexists(file) or self.status_now(block["id"], arm) != "ok":
                 continue
             if self.arms[arm]["driver"] != "shunt" or arm == self.plan["control"]:
                 continue

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from . import campaign, drivers, journal, opening, planning, process, selecting
-from .locks import Busy, Lock, this_machine
+from .locks import Busy, MachineLock, this_machine
 from .naming import lab
 from .progress import Progress
 from .runner import Options, Refused, Runner, Tally
@@ -23,7 +24,8 @@ def register(subparsers: Any) -> None:
                     "leaves one file; whatever ends the lab, nothing finished is lost and the "
                     "same command goes on. Failed runs are kept and not repeated (--retry does); "
                     "interrupted ones always are; skipped ones count as done.",
-        epilog="exit status: 0 all is run, 3 some runs failed, 4 refused, 130 interrupted")
+        epilog="exit status: 0 all is run, 3 some runs failed, 4 refused or other labs still have "
+               "blocks, 130 interrupted")
     p.add_argument("target", metavar="EXPERIMENT",
                    help="a .toml file, the name of an experiment (see `lab list`), or a campaign")
     planning.add_planning_options(p)
@@ -63,7 +65,7 @@ def command(args: argparse.Namespace) -> int:
     options = Options(cpus, args.retry, selecting.parse_blocks(args.block, the_plan),
                       selecting.parse_filters(args.filter, the_plan), args.strict,
                       args.redact or any(s.get("redacted") for s in journal.starts(folder)))
-    with _machine_lock(folder, args.concurrent), process.Stop() as stop:
+    with _machine_lock(args.concurrent), process.Stop() as stop:
         runner = Runner(folder, the_plan, found, options, Progress(quiet=args.quiet), stop)
         tally = runner.run({
             "cpus": process.show_cpus(cpus), "affinity": process.show_cpus(process.allowed_cpus()),
@@ -99,16 +101,12 @@ def _check_cpus(folder: Path, cpus: list[int]) -> None:
                       f"now it would be {now}; give --cpus {mine[-1]}, or --new for a new campaign")
 
 
-def _machine_lock(folder: Path, concurrent: bool) -> Lock:
-    name = f"machine-{this_machine()[:8]}"
-    if concurrent:
-        import os
-        name += f"-{os.getpid()}"
+def _machine_lock(concurrent: bool) -> Any:
     try:
-        return Lock(folder / "locks", name).take()
+        return contextlib.nullcontext() if concurrent else MachineLock().take()
     except Busy as e:
-        raise Refused(f"{folder}: {e} is running this campaign on this machine; two at once would "
-                      "disturb each other. Wait for it, or stop it (Ctrl-C) and run again") from None
+        raise Refused(f"another lab runs on this machine: {e}; two at once would disturb each other. "
+                      "Wait for it, or stop it (Ctrl-C) and run again, or give --concurrent") from None
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -147,6 +145,8 @@ def _conclude(args: argparse.Namespace, folder: Path, the_plan: dict[str, Any], 
     code = 0
     if states.get("failed", 0) + states.get("timeout", 0):
         code = 3
+    if left and tally.busy:
+        code = 4
     if signal_number:
         code = 128 + signal_number
     if args.json:

@@ -29,18 +29,19 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+# Of the wrong type, or too long: the rest is not looked at.
+_DECISIVE = {"type", "maxItems", "maxProperties", "maxLength"}
+
+
 @functools.cache
-def run_schema() -> dict[str, Any] | None:
-    """The schema of shunt.run/1, or None where neither the tree nor an installation has it."""
-    for place in _PLACES:
-        if place.is_file():
-            return json.loads(place.read_text(encoding="utf-8"))
-    return None
+def run_schema() -> dict[str, Any]:
+    """The schema of shunt.run/1; without it no record can be read."""
+    place = next((p for p in _PLACES if p.is_file()), _PLACES[-1])
+    return json.loads(place.read_text(encoding="utf-8"))
 
 
 def check_run(record: dict[str, Any]) -> list[str]:
-    root = run_schema()
-    return check(record, root, root) if root else []
+    return check(record, run_schema(), run_schema())
 
 
 def check(value: Any, node: Any, root: dict[str, Any], where: str = "") -> list[str]:
@@ -57,6 +58,8 @@ def check(value: Any, node: Any, root: dict[str, Any], where: str = "") -> list[
         if checker is None:
             raise ValueError(f"the schema uses {keyword!r}, which its reader does not know")
         problems += checker(value, rule, node, root, where)
+        if problems and keyword in _DECISIVE:
+            break
     return problems
 
 
@@ -92,7 +95,8 @@ def _const(value, rule, node, root, where):
 
 
 def _pattern(value, rule, node, root, where):
-    if isinstance(value, str) and not re.search(rule, value):
+    # Python's $ also matches before a last newline.
+    if isinstance(value, str) and not re.search(rule.replace("$", r"\Z"), value):
         return [f"{where}: {value!r:.40} does not match {rule}"]
     return []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import campaign, drivers, locks, opening, plan
+from . import records as rec
 from .naming import lab
 from .experiment import nearest
 
@@ -82,8 +83,8 @@ def _reasons(folder: Path) -> list[dict[str, Any]]:
         if not name or not name["status"]:
             continue
         try:
-            reason = json.loads(file.read_text(encoding="utf-8"))["reason"]
-        except (OSError, ValueError, KeyError, TypeError):
+            reason = rec.load_record(file)["reason"]
+        except (OSError, rec.RecordError):
             reason = "its record cannot be read"
         key = (name["status"], name["arm"], reason)
         row = found.setdefault(key, {"status": key[0], "arm": key[1], "reason": reason, "runs": 0,

@@ -17,6 +17,7 @@ from typing import Any, Callable
 from . import units
 from .campaign import ARM_NAME
 from .experiment import (RANGE, Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest, place)
+from .files import FileRefused, read_bytes
 from .process import parse_cpus
 from .toml_lines import line_map, line_of
 
@@ -29,7 +30,9 @@ def load(file: Path) -> Experiment:
         raise SpecError(["reading an experiment needs Python 3.11 or later (tomllib); a campaign "
                          "that was planned elsewhere runs with this Python"]) from None
     try:
-        text = file.read_bytes().decode("utf-8-sig")    # some editors begin with a mark
+        text = read_bytes(file).decode("utf-8-sig")     # some editors begin with a mark
+    except FileRefused as e:
+        raise SpecError([f"{file}: {e.strerror}"]) from None
     except UnicodeDecodeError as e:
         raise SpecError([f"{file}: not UTF-8 at byte {e.start}"]) from None
     try:

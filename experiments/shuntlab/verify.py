@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: MIT
 """`lab verify`: reads every file of a campaign and says which of them is not what it should be.
 
-Beyond what every reader checks (schema, self-consistency, agreement with the plan) it compares each
-record with the checksum taken when it was accepted, each manifest with its own content's hash, and
-looks for runs that appear twice.
+Beyond what every reader checks (schema, checksums, self-consistency, agreement with the plan) it compares
+each run's name and each manifest with the hash of its content, and looks for runs that appear twice.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from . import campaign, journal
+from . import campaign, machine
 from .campaign import Problem
 from .lost import run_id
+from .naming import lab
 
 
 def register(subparsers: Any) -> None:
@@ -57,20 +56,19 @@ def _print(args: argparse.Namespace, loaded: campaign.Campaign, problems: list[P
     print(f"{len(loaded.records)} of {loaded.expected()} records are here and sound"
           + (f"; {len(problems)} problems" if problems else ""))
     if problems and not args.quarantine:
-        print("damaged records are never read as data; `run` moves them aside and makes them "
-              "again, `verify --quarantine` only moves them", file=sys.stderr)
+        print("damaged records are never read as data. A manifest can be put back from a copy of the "
+              f"campaign. Else `{lab('verify', '--quarantine', args.campaign)}` moves the records "
+              f"aside, and then `{lab('run', args.campaign)}` makes them again", file=sys.stderr)
 
 
 def check(part: campaign.Campaign) -> list[Problem]:
     """Everything that is wrong in one plain campaign."""
     problems = list(part.problems)
-    accepted = journal.accepted(part.path)
     seen: dict[str, str] = {}
     manifests: dict[str, str] = {}
     for record in part.records:
         file = Path(record["lab"]["file"])
-        why = journal.changed(file, accepted.get(file.name, [])) or _misnamed(file) \
-            or _no_manifest(record, file, manifests)
+        why = _misnamed(record) or _no_manifest(record, file, manifests)
         if record["run_id"] in seen:
             why = why or f"the same run as {seen[record['run_id']]}"
         seen[record["run_id"]] = file.name
@@ -79,10 +77,10 @@ def check(part: campaign.Campaign) -> list[Problem]:
     return problems
 
 
-def _misnamed(file: Path) -> str:
+def _misnamed(record: dict[str, Any]) -> str:
     """The run_id is a hash of what was run; a record that was edited by hand gives itself away."""
-    raw = json.loads(file.read_text(encoding="utf-8"))
-    return "" if run_id(raw) == raw["run_id"] else "its run_id is not the hash of what it says it ran"
+    same = run_id(record) == record["run_id"]
+    return "" if same else "its run_id is not the hash of what it says it ran"
 
 
 def _no_manifest(record: dict[str, Any], file: Path, known: dict[str, str]) -> str:
@@ -90,18 +88,6 @@ def _no_manifest(record: dict[str, Any], file: Path, known: dict[str, str]) -> s
     if not name:
         return ""
     if name not in known:
-        known[name] = _check_manifest(file.parent / "env" / f"{name}.json", name)
+        why = machine.manifest_fault(file.parent / "env" / f"{name}.json")
+        known[name] = why and f"its manifest env/{name[:12]}….json {why}"
     return known[name]
-
-
-def _check_manifest(file: Path, name: str) -> str:
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        core = {k: manifest[k] for k in ("facts", "redacted", "schema")}
-    except FileNotFoundError:
-        return f"its manifest env/{name[:12]}….json is missing"
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        return f"its manifest env/{name[:12]}….json is damaged ({e})"
-    text = json.dumps(core, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    same = hashlib.sha256(text.encode()).hexdigest() == name
-    return "" if same else f"its manifest env/{name[:12]}….json was changed"

@@ -80,10 +80,15 @@ def manifest():
     return {**core, "env_id": hexed(text, 64), "machine_class": MACHINE, "volatile": {}}
 
 
-def write(path, document):
+def sealed(record):
+    text = compact(record)[:-1]
+    return f'{text},"sha256":"{hexed(text, 64)}"}}\n'
+
+
+def write(path, text):
     fresh = f"{path}.tmp{os.getpid()}"
     with open(fresh, "w") as f:
-        f.write(compact(document))
+        f.write(text)
         f.flush()
         os.fsync(f.fileno())
     os.rename(fresh, path)
@@ -157,8 +162,8 @@ def main(words):
         return code
     place = os.path.join(os.path.dirname(path), "env")
     os.makedirs(place, exist_ok=True)
-    write(os.path.join(place, f"{env['env_id']}.json"), env)
-    write(path, record)
+    write(os.path.join(place, f"{env['env_id']}.json"), compact(env))
+    write(path, sealed(record))
     return 0 if record["status"] == "ok" else 3
 
 
@@ -171,7 +176,7 @@ def act(backend, record, path, before):
         import signal
 
         def interrupted(number, frame):
-            write(path, not_ok(record, "interrupted", "a signal"))
+            write(path, sealed(not_ok(record, "interrupted", "a signal")))
             sys.exit(130)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, interrupted if backend == "hang" else signal.SIG_IGN)

@@ -33,6 +33,12 @@ HEAD = 'question = "?"\nexpectation = "!"\nrepetitions = {n}\ntimeout = "{t}"\nb
 TAIL = '[[workload]]\nname = "yield"\n[workload.params]\ntasks = [2, 100]\n'
 
 
+ALONE = """import sys; sys.path.insert(0, sys.argv[1])
+from shuntlab import cli, locks
+locks.MachineLock.NAME += sys.argv[2]
+sys.exit(cli.main(sys.argv[3:]))"""
+
+
 class Lab(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -54,14 +60,20 @@ class Lab(unittest.TestCase):
         return {**os.environ, "PATH": path, "SHUNT_BIN": str(FAKE), "FAKE_LOG": str(self.log),
                 "SHUNT_PYTHON": sys.executable, **{k: str(v) for k, v in more.items()}}
 
-    def lab(self, *words, code=0, **environment) -> subprocess.CompletedProcess:
-        done = subprocess.run([str(LAB), *map(str, words)], capture_output=True, text=True,
+    def command(self, *words, alone=False) -> list[str]:
+        """A command of the lab; the machine's lock is not taken: other tests run meanwhile."""
+        if alone:       # with a machine of its own to lock
+            return [sys.executable, "-c", ALONE, str(HERE.parent), str(self.root), *map(str, words)]
+        return [str(LAB), *map(str, words), *["--concurrent"] * (words[0] == "run")]
+
+    def lab(self, *words, code=0, alone=False, **environment) -> subprocess.CompletedProcess:
+        done = subprocess.run(self.command(*words, alone=alone), capture_output=True, text=True,
                               env=self.environment(**environment), timeout=200)
         self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}\n{done.stderr}")
         return done
 
-    def start(self, *words, **environment) -> subprocess.Popen:
-        child = subprocess.Popen([str(LAB), *map(str, words)], stdout=subprocess.PIPE,
+    def start(self, *words, alone=False, **environment) -> subprocess.Popen:
+        child = subprocess.Popen(self.command(*words, alone=alone), stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, text=True,
                                  env=self.environment(**environment))
         self.addCleanup(child.stdout.close)
@@ -292,7 +304,7 @@ class Choosing(Lab):
         self.out = self.root / "it's a campaign"
         done = self.lab("plan", self.experiment(), "--out", self.out)
         words = re.search(r"run it with `(.*)`", done.stdout)[1]
-        subprocess.run(words, shell=True, check=True, env=self.environment(), capture_output=True)
+        subprocess.run(f"{words} --concurrent", shell=True, check=True, env=self.environment(), capture_output=True)
         self.assertEqual(len(self.names()), 12)
 
     def test_unknown_words(self):
@@ -452,11 +464,12 @@ class Faults(Lab):
             self.assertIn(wanted, self.lab("status", what, code=2).stderr)
 
     def test_a_record_edited_by_hand(self):
-        """With an editor, which makes it newer: it is sound by itself, and still not what was measured."""
+        """With a new checksum, and so newer: it is sound by itself, and still not what was measured."""
         self.lab("run", self.experiment(), "--out", self.out)
         file = campaign.record_files(self.out)[0]
         text = file.read_text()
-        file.write_text(text.replace('"unit":"ns","value":', '"unit":"ns","value":1'))
+        edited = json.loads(text.replace('"unit":"ns","value":', '"unit":"ns","value":1'))
+        file.write_bytes(records.sealed(edited))
         os.utime(file, (1, 1))
         self.assertNotEqual(file.read_text(), text)
         loaded = campaign.load_campaign(self.out)
@@ -512,20 +525,22 @@ class Faults(Lab):
         self.assertEqual([f for f in os.listdir(self.out / "records") if f.startswith(".")], [])
 
     def test_a_second_lab_on_this_machine_is_refused(self):
-        child = self.start("run", self.experiment("asm slow", n=2), "--out", self.out, FAKE_GATE=self.gate)
+        child = self.start("run", self.experiment("asm slow", n=2), "--out", self.out, alone=True,
+                           FAKE_GATE=self.gate)
         self.slow_run()
-        done = self.lab("run", self.out, code=4)
-        self.assertIn(f"process {child.pid} is running this campaign", done.stderr)
+        done = self.lab("run", self.experiment(n=1), "--out", self.root / "another", alone=True, code=4)
+        self.assertIn(f"another lab runs on this machine: process {child.pid};", done.stderr)
         self.assertIn("running", self.lab("status", self.out, "--json").stdout)
+        self.lab("run", self.root / "another")      # --concurrent
         self.gate.touch()
         child.wait()
         self.assertEqual(len(self.names()), 12)
 
     def test_labs_that_share_a_campaign_take_different_blocks(self):
         self.lab("plan", self.experiment("asm slow", n=3), "--out", self.out)
-        labs = [self.start("run", self.out, "--concurrent", FAKE_SLOW="0.2") for _ in range(2)]
+        labs = [self.start("run", self.out, FAKE_SLOW="0.2") for _ in range(2)]
         for child in labs:
-            self.assertEqual(child.wait(), 0, child.stdout.read())
+            self.assertIn(child.wait(), (0, 4), child.stdout.read())    # 4: the other had a block when it ended
         self.lab("run", self.out)
         self.assertEqual(len(self.runs()), len(set(self.runs())), "a run was made twice")
         self.finish_and_check(self.snapshot(), 18)

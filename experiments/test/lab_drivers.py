@@ -75,7 +75,7 @@ class Case(unittest.TestCase):
 
     def record_is_sound(self, name, record):
         file = next(self.root.glob(f"{name}-{self.count}.json"))
-        self.assertEqual(verify._misnamed(file), "")
+        self.assertEqual(verify._misnamed(record), "")
         self.assertEqual(verify._no_manifest(record, file, {}), "")
 
 
@@ -201,6 +201,17 @@ class Work(Case):
             self.assertEqual((r["arm"], r["repetition"], r["block"], r["identity"]["seed"]),
                              ("x-y", 3, "b0007", str(2 ** 62)), name)
             self.assertEqual(r["identity"]["build_id"], HERE[name].build_id)
+
+    def test_a_manifest_that_was_cut_off_is_written_again(self):
+        for name in HERE:
+            with self.subTest(name=name):
+                r = self.run_one(name, "yield", ["switches=100"])
+                self.assertIn("sha256", r)
+                file = self.root / "env" / f"{r['env_id']}.json"
+                for left in (0, 100):
+                    os.truncate(file, left)
+                    self.assertEqual(self.run_one(name, "yield", ["switches=100"])["env_id"], r["env_id"])
+                    self.assertEqual(machine.manifest_fault(file), "")
 
     def test_redacted(self):
         host = os.uname().nodename

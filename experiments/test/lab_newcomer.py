@@ -39,6 +39,7 @@ class Newcomer(unittest.TestCase):
         results, date = ROOT / "results", ""
         for text in self.commands:
             text = text.partition("#")[0].replace("DATE", date)
+            text = text.rstrip() + " --concurrent" * (" run " in text)      # other tests run meanwhile
             done = self.run_one(text.replace("build/release/shunt lab", str(HERE.parent / "lab")))
             self.assertEqual(done.returncode, 0, f"{text}\n{done.stdout}\n{done.stderr}")
             if " run " in text:

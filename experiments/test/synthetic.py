@@ -152,7 +152,7 @@ def write(folder: Path, the_plan: dict[str, Any], model: Model, *, machine: str 
             values = model(arm, points[block["point"]], rng, shared)
             made = record(the_plan, block, arm, env, values)
             name = camp.record_name(block["id"], arm, made["status"])
-            (folder / "records" / name).write_text(json.dumps(made))
+            (folder / "records" / name).write_bytes(rec.sealed(made))
     return folder
 
 

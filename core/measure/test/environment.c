@@ -222,6 +222,14 @@ static void it_is_written_once(void **state)
 	json_t *back = json_load_file(path, 0, NULL);
 	assert_true(json_equal(back, shunt_env_json(env)));
 	json_decref(back);
+	/* What a full disk or a crash left is no manifest. */
+	for (off_t left = 0; left < 200; left += 100) {
+		assert_int_equal(truncate(path, left), 0);
+		assert_int_equal(shunt_env_write(env, folder, &err), 0);
+		back = json_load_file(path, 0, NULL);
+		assert_true(json_equal(back, shunt_env_json(env)));
+		json_decref(back);
+	}
 	assert_true(shunt_env_write(env, "/tmp/shunt-no-such-folder", &err) < 0);
 	assert_non_null(strstr(err.text, "mkdir -p"));
 	shunt_env_free(env);

@@ -93,7 +93,11 @@ def check_record(path: Path, schema: Draft202012Validator) -> dict[str, Any]:
     hashed = {key: record[key] for key in ("arm", "block", "identity", "machine_class", "repetition")}
     expect(digest(hashed)[:16] == record["run_id"], f"{path.name}: run_id is not the documented hash")
     expect((path.parent / "env" / f"{record['env_id']}.json").is_file(), f"{path.name}: no manifest")
-    expect(path.read_text().count("\n") == 1, f"{path.name}: not one line")
+    text = path.read_bytes()
+    expect(text.count(b"\n") == 1, f"{path.name}: not one line")
+    before, _, seal = text.rpartition(b",")
+    expect(seal == b'"sha256":"%s"}\n' % hashlib.sha256(before).hexdigest().encode(),
+           f"{path.name}: does not end with its checksum")
     for name, series in record.get("series", {}).items():
         check_series(f"{path.name}: {name}", series)
     return record
@@ -137,6 +141,7 @@ def check_refusals(good: dict[str, Any], skipped: dict[str, Any], schema: Draft2
         "param that is no string": (good, lambda r: r["identity"]["params"].update(tasks=2)),
         "seed with a zero before": (good, lambda r: r["identity"].update(seed="007")),
         "bucket without a count": (good, lambda r: r["series"]["lateness"]["buckets"].append([1])),
+        "bucket beyond the last": (good, lambda r: r["series"]["lateness"]["buckets"].append([54272, 1])),
         "other digits": (good, lambda r: r["series"]["lateness"].update(digits=4)),
         "samples without extremes": (good, lambda r: r["series"]["lateness"].pop("max")),
         "a local time": (good, lambda r: r["times"].update(started="2026-11-22 16:00:00")),

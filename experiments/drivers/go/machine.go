@@ -202,6 +202,22 @@ func manifest(redact bool) object {
 	return core
 }
 
+// isWhole says whether a file is the manifest of this id, and not what a full disk or a crash left of it.
+func isWhole(name, id string) bool {
+	if about, err := os.Stat(name); err != nil || !about.Mode().IsRegular() {
+		return false
+	}
+	text, _ := os.ReadFile(name)
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	found := object{}
+	if decoder.Decode(&found) != nil {
+		return false
+	}
+	return id == hash(object{"facts": found["facts"], "redacted": found["redacted"],
+		"schema": found["schema"]})
+}
+
 func interference() object {
 	found := object{}
 	if words := strings.Fields(file("/proc/loadavg")); len(words) > 0 {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/signal"
@@ -213,10 +214,11 @@ func finish(record object, o options, started int64) {
 		"identity": record["identity"], "machine_class": record["machine_class"],
 		"repetition": record["repetition"]})[:16]
 	if _, err := os.Stat(o.record); err == nil {
-		// A device or a pipe: it gets the record alone, and stays what it is.
-		out, err := os.OpenFile(o.record, os.O_WRONLY, 0)
+		// A device or a pipe: it gets the record alone, and stays what it is. Non-blocking: the
+		// open must not wait for a reader.
+		out, err := os.OpenFile(o.record, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 		if err == nil {
-			_, err = out.Write(append(canonical(record), '\n'))
+			_, err = out.Write(sealed(record))
 		}
 		if err != nil {
 			lost(err)
@@ -225,10 +227,10 @@ func finish(record object, o options, started int64) {
 		folder := filepath.Join(filepath.Dir(o.record), "env")
 		os.Mkdir(folder, 0o777)
 		name := filepath.Join(folder, env["env_id"].(string)+".json")
-		if _, err := os.Stat(name); err != nil {
-			write(name, env)
+		if !isWhole(name, env["env_id"].(string)) {
+			write(name, append(canonical(env), '\n'))
 		}
-		write(o.record, record)
+		write(o.record, sealed(record))
 	}
 	if o.asJSON {
 		fmt.Println(string(canonical(record)))
@@ -237,12 +239,20 @@ func finish(record object, o options, started int64) {
 	}
 }
 
+// sealed is a record as it is written: the checksum of all bytes before it comes last.
+func sealed(record object) []byte {
+	text := canonical(record)
+	text = text[:len(text)-1]
+	digest := sha256.Sum256(text)
+	return append(text, fmt.Sprintf(",\"sha256\":\"%x\"}\n", digest)...)
+}
+
 // write makes a file whole or not at all.
-func write(name string, document object) {
+func write(name string, content []byte) {
 	fresh := name + ".tmp" + strconv.Itoa(os.Getpid())
 	out, err := os.OpenFile(fresh, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err == nil {
-		_, err = out.Write(append(canonical(document), '\n'))
+		_, err = out.Write(content)
 		if err == nil {
 			err = out.Sync()
 		}
