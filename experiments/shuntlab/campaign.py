@@ -8,12 +8,13 @@
     quarantine/            damaged files, moved aside with a .why.txt beside each
     sessions/              one JSON Lines journal per `lab run`: who, where, which CPUs, checksums
     traces/                <block>.<arm>.json of the points that ask for one; not measured
-    locks/                 who is working on which block
+    locks/                 who is working on which block, or on the plan
     parts/                 only in a merged campaign: complete campaigns, one a folder
 
 The status is in a record's file name (none for ok), so that what is left to do costs one directory
 read. A run writes to a dot-file in records/ which is renamed once it has been read back and checked:
-a name without a leading dot is a whole record.
+a name without a leading dot is a whole record. No folder is a symbolic link: nothing is written out
+of the campaign.
 
 The plan (`shunt.plan/1`), as every reader may rely on it:
 

@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import sys
 from typing import Any
@@ -89,24 +90,35 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n  `{self.prog} --help` explains\n")
 
 
-class Unheard:
-    """Standard error, which may be closed, full, or a pipe whose reader has gone: what the lab has to
-    say is then lost, and is no reason to end a campaign."""
+class Visible:
+    """A terminal that gets no control character but those of the lab's own: names and reasons come
+    from files, and could move the cursor or rename the window."""
+
+    HARM = re.compile(r"\x1b(?!\[K)|[\x00-\x08\x0b-\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
     def __init__(self, stream: Any):
         self.stream = stream
 
     def write(self, text: str) -> int:
+        self.stream.write(self.HARM.sub("\ufffd", text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class Unheard(Visible):
+    """Standard error, which may be closed, full, or a pipe whose reader has gone: what the lab has to
+    say is then lost, and is no reason to end a campaign."""
+
+    def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
-            self.stream.write(text)
+            super().write(text)
         return len(text)
 
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             self.stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
 
 def build(words: list[str]) -> Parser:
@@ -132,6 +144,8 @@ def main(words: list[str] | None = None) -> int:
         return 4
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")    # a locale without a ×
+    if sys.stdout.isatty():
+        sys.stdout = Visible(sys.stdout)
     try:
         return _main(words)
     except BrokenPipeError:

@@ -48,7 +48,9 @@ class Case(unittest.TestCase):
         """(exit status, what it says) of a command of the lab, in this process."""
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), \
-                mock.patch.dict(os.environ, {"SHUNT_BIN": str(HERE / "fake_shunt.py")}):
+                mock.patch.dict(os.environ, {
+                    "SHUNT_BIN": str(HERE / "fake_shunt.py"),
+                    "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}):
             code = cli._main([str(w) for w in words])
         return code, text.getvalue()
 
@@ -302,6 +304,13 @@ class Types(Case):
                 file.write_text(json.dumps(changed(whole, path, value)))
                 with self.subTest(path=path, value=value):
                     self.read_all()
+
+
+class Terminal(Case):
+    def test_no_control_character_reaches_it(self):
+        text = io.StringIO()
+        print("a\x1b[2J\x07\x9b\r\x1b[Kb\tc", file=cli.Unheard(text))
+        self.assertEqual(text.getvalue(), "a\ufffd[2J\ufffd\ufffd\r\x1b[Kb\tc\n")
 
 
 class Cells(Case):
