@@ -8,124 +8,22 @@
 #include "core/work.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- how a run ends -------------------------------------------------------------------------- */
-
-static int64_t realtime_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-void shunt_run_end(struct shunt_run *run, enum shunt_record_status status, const char *format, ...)
-{
-	struct shunt_outcome *outcome = &run->outcome;
-	va_list args;
-
-	pthread_mutex_lock(&run->lock);
-	if (!run->over) {
-		run->over = true;
-		outcome->status = status;
-		outcome->reason[0] = '\0';
-		outcome->finished_ns = realtime_ns();
-		outcome->elapsed_ns = shunt_clock_monotonic_ns() - run->started_mono_ns;
-		va_start(args, format);
-		if (status != SHUNT_RECORD_OK)
-			vsnprintf(outcome->reason, sizeof(outcome->reason), format, args);
-		va_end(args);
-	}
-	pthread_mutex_unlock(&run->lock);
-}
-
-bool shunt_run_is_over(struct shunt_run *run)
-{
-	pthread_mutex_lock(&run->lock);
-	bool over = run->over;
-	pthread_mutex_unlock(&run->lock);
-	return over;
-}
-
-void shunt_run_at(struct shunt_run *run, const char *format, ...)
-{
-	va_list args;
-
-	pthread_mutex_lock(&run->lock);
-	va_start(args, format);
-	vsnprintf(run->where, sizeof(run->where), format, args);
-	va_end(args);
-	pthread_mutex_unlock(&run->lock);
-}
-
-const struct shunt_outcome *shunt_run_outcome(const struct shunt_run *run)
-{
-	return &run->outcome;
-}
-
-/* ---- the scheduler --------------------------------------------------------------------------- */
-
-static bool asked_wrongly(int rc)
-{
-	return rc == -ENOENT || rc == -EINVAL || rc == -ERANGE;
-}
-
-/* A failure to open that is nobody's mistake. */
-static void cannot_open(struct shunt_run *run, int rc, const struct shunt_error *err)
-{
-	bool short_of = rc == -ENOMEM || rc == -EAGAIN || rc == -EMFILE || rc == -ENFILE;
-
-	shunt_run_end(run, short_of ? SHUNT_RECORD_FAILED : SHUNT_RECORD_SKIPPED, "%s",
-		err->text[0] ? err->text : strerror(-rc));
-}
-
-int shunt_run_open(struct shunt_run *run, const struct shunt_config *base, struct shunt_error *err)
-{
-	int rc = shunt_spec_open(&run->sched, &run->spec, base, err);
-
-	if (rc == 0)
-		return 0;
-	run->sched = NULL;
-	if (asked_wrongly(rc))
-		return rc;
-	cannot_open(run, rc, err);
-	return 0;
-}
-
-void shunt_run_close(struct shunt_run *run)
-{
-	shunt_close(run->sched);
-	run->sched = NULL;
-}
+/* ---- what the scheduler says of itself --------------------------------------------------------- */
 
 struct pair_sink {
 	struct shunt_outcome_pair **list;
 	size_t *count;
 };
 
-/* Short of memory, a pair is left out: the record's writer notices a missing composition. */
 static void add_pair(void *arg, const char *key, const char *value)
 {
 	struct pair_sink *sink = arg;
-	struct shunt_outcome_pair *pair = NULL;
 
-	for (size_t i = 0; i < *sink->count && !pair; i++)
-		if (strcmp((*sink->list)[i].key, key) == 0)
-			pair = &(*sink->list)[i];
-	if (pair) {
-		free(pair->value);
-	} else {
-		pair = shunt_run_grow(sink->list, sink->count, sizeof(*pair));
-		if (!pair)
-			return;
-		pair->key = strdup(key);
-	}
-	pair->value = strdup(value);
-	SHUNT_ASSERT(pair->key && pair->value);
+	shunt_run_add_pair(sink->list, sink->count, key, value);
 }
 
 static void add_fact(void *arg, const char *name, const char *value, const char *source)
@@ -142,26 +40,6 @@ static void read_facts(struct shunt_run *run)
 	pthread_mutex_lock(&run->lock);
 	if (!run->over && run->sched->backend->facts)
 		run->sched->backend->facts(run->sched, add_fact, &sink);
-	pthread_mutex_unlock(&run->lock);
-}
-
-void shunt_run_fact(struct shunt_run *run, const char *name, const char *value)
-{
-	struct pair_sink sink = {&run->outcome.facts, &run->outcome.fact_count};
-
-	pthread_mutex_lock(&run->lock);
-	if (!run->over)
-		add_pair(&sink, name, value);
-	pthread_mutex_unlock(&run->lock);
-}
-
-void shunt_run_input(struct shunt_run *run, uint64_t hash)
-{
-	pthread_mutex_lock(&run->lock);
-	if (!run->over) {
-		run->outcome.has_input = true;
-		run->outcome.input_hash = hash;
-	}
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -197,8 +75,8 @@ static int find_backend(struct shunt_run *run, struct shunt_error *err)
 	snprintf(outcome->backend_name, sizeof(outcome->backend_name), "%.*s",
 		(int)strcspn(run->request->spec, ":"), run->request->spec);
 	outcome->backend = run->spec.backend;
-	if (rc && !asked_wrongly(rc)) {
-		cannot_open(run, rc, err);
+	if (rc && !shunt_run_is_usage_error(rc)) {
+		shunt_run_cannot_open(run, rc, err);
 		return 0;
 	}
 	return rc;
@@ -291,7 +169,7 @@ int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *reque
 	run->outcome.seed = request->seed;
 	run->outside_cpu = -1;
 	sched_getaffinity(0, sizeof(run->cpus_before), &run->cpus_before);
-	run->outcome.started_ns = realtime_ns();
+	run->outcome.started_ns = shunt_run_realtime_ns();
 	run->outcome.sched_delay_every = request->sched_delay_every;
 	run->started_mono_ns = shunt_clock_monotonic_ns();
 	pthread_mutex_init(&run->lock, NULL);

@@ -64,8 +64,8 @@ struct shunt_run {
 	bool resolving; /* imply is allowed */
 	bool set_up;    /* teardown is due */
 	bool warming_up, narrating;
-	bool over;     /* [guarded by lock] the outcome is final */
-	bool prepared; /* [guarded by lock] the outcome says what is run */
+	bool over;                    /* [guarded by lock] the outcome is final */
+	bool prepared;                /* [guarded by lock] the outcome says what is run */
 	struct shunt_early_end early; /* [guarded by lock] */
 	uint64_t started_mono_ns;
 	struct shunt_usage usage_before;
@@ -100,6 +100,17 @@ bool shunt_run_is_over(struct shunt_run *run);
 void shunt_run_at(struct shunt_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The time of day. */
+int64_t shunt_run_realtime_ns(void);
+/* Sets `key` of a list of the outcome's. Short of memory the pair is left out: the record's writer notices
+ * a missing composition. Context: the executing thread, with the lock held once the run is watched. */
+void shunt_run_add_pair(struct shunt_outcome_pair **list, size_t *count, const char *key,
+	const char *value);
+
+/* Is a failure to open the user's mistake? */
+bool shunt_run_is_usage_error(int rc);
+/* Ends the run for a failure to open that is not. */
+void shunt_run_cannot_open(struct shunt_run *run, int rc, const struct shunt_error *err);
 /* Opens the scheduler of the spec into run->sched; classes failures as usage (returned) or as an
  * ended run (0). */
 int shunt_run_open(struct shunt_run *run, const struct shunt_config *base, struct shunt_error *err);

@@ -143,6 +143,11 @@ void shunt_record_free(struct shunt_record *record)
 	free(record);
 }
 
+struct json_t *shunt_record_json(const struct shunt_record *record)
+{
+	return record->document;
+}
+
 /* ---- fields ---------------------------------------------------------------------------------- */
 
 static void put_setting(struct shunt_record *record, const char *part, const char *key,

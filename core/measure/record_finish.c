@@ -117,11 +117,6 @@ const char *shunt_record_run_id(const struct shunt_record *record)
 	return json_string_value(json_object_get(record->document, "run_id"));
 }
 
-struct json_t *shunt_record_json(const struct shunt_record *record)
-{
-	return record->document;
-}
-
 char *shunt_record_text(const struct shunt_record *record)
 {
 	char *line = shunt_json_line(record->document), *sealed = NULL;

@@ -93,6 +93,16 @@ int get(void) { return __atomic_exchange_n(&x, 1, __ATOMIC_ACQ_REL); }
         self.assertEqual(1, len(self.problems("heads", "core/a.c", "/* A file. */\n")))
         self.assertEqual(1, len(self.problems("heads", "core/a.c", "/* SPDX-License-Identifier: MIT */\n#include <x.h>\n")))
 
+    def test_rooms(self) -> None:
+        self.write("core/b.h", HEAD + "void shunt_b(void);\nvoid shunt_a(void);\n")
+        self.write("core/b.c", HEAD + '#include "core/b.h"\nvoid shunt_b(void)\n{\n}\n')
+        calls_down = '#include "core/b.h"\nvoid shunt_a(void)\n{\n\tshunt_b();\n}\n'
+        self.assertEqual([], self.problems("rooms", "core/a.c", HEAD + calls_down))
+        self.write("core/b.c", HEAD + '#include "core/b.h"\nvoid shunt_b(void)\n{\n\tshunt_a();\n}\n')
+        found = hygiene.RULES["rooms"](self.root)
+        self.assertEqual(1, len(found), found)
+        self.assertIn("core/a.c calls shunt_b of core/b.c", found[0])
+
     def test_docs(self) -> None:
         self.assertEqual([], self.problems("docs", "backends/README.md", "`fifo`\n"))
         self.assertEqual(1, len(self.problems("docs", "backends/README.md", "fifo\n")))

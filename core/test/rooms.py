@@ -2,7 +2,8 @@
 """The rule `rooms` of hygiene.py: the files of core depend on each other without a circle.
 
 A file depends on the headers it includes, and on the source that defines a function which its code
-names, whichever header declares it. A header depends on a source only by its inline code.
+names, whichever header declares it. A header depends on a source only by its inline code, and not on
+the source of its own name: the two are one room.
 """
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def check(root: Path, sources: Iterable[Path], code_of: Callable[[str], str]) ->
         code[str(name)] = DECLARATION.sub("", MACRO.sub("", code_of(text)))
         if path.suffix == ".c":
             homes |= dict.fromkeys(DEFINITION.findall(code_of(text)), str(name))
-    called = {file: {homes[n]: n for n in NAME.findall(text) if homes.get(n, file) != file}
+    called = {file: {homes[n]: n for n in NAME.findall(text)
+                     if n in homes and Path(homes[n]).with_suffix("") != Path(file).with_suffix("")}
               for file, text in code.items()}
     try:
         graphlib.TopologicalSorter({f: included[f] | set(called[f]) for f in code}).prepare()
