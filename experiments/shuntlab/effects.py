@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from . import stats
+from .disturbance import reason_class
 from .points import Point, Value, arm_order
 from .verdicts import Comparison, Control, Rules, deviation, judge_control, spread_of
 
@@ -119,7 +120,7 @@ def summarise(point: Point, arm: str, metric: str, rules: Rules) -> Summary:
     lost: dict[str, int] = {}
     for r in point.lost:
         if r["arm"] == arm:
-            why = "invalid" if r["reason"].startswith("invalid") else r["status"]
+            why = reason_class(r)
             lost[why] = lost.get(why, 0) + 1
     missing = len(point.runs.get(arm, {})) - len(values)
     if missing:

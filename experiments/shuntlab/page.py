@@ -36,7 +36,10 @@ nav a, a { color: var(--accent); }
 .facts b { display: block; font-size: 1.15rem; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 6px;
   padding: 0.8rem 0.9rem; margin: 0.8rem 0; }
+.trouble { color: var(--bad); border-left: 4px solid var(--bad); padding-left: 0.7rem; }
 .scroll { overflow-x: auto; }
+.hint { display: none; color: var(--soft); font-size: 0.8rem; }
+.hint.always { display: block; }
 table { border-collapse: collapse; width: 100%; font-size: 0.87rem;
   font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th { text-align: left; font-weight: 600; border-bottom: 1.5px solid var(--ink);
@@ -45,6 +48,7 @@ td { border-bottom: 1px solid var(--line); vertical-align: top; }
 th, td { padding: 0.28rem 0.9rem 0.28rem 0; }
 td.wide { min-width: 14rem; overflow-wrap: anywhere; }
 td.n { white-space: nowrap; }
+td.head { font-weight: 600; min-width: 9rem; position: sticky; left: 0; background: var(--paper); }
 tr.aa td { color: var(--soft); }
 .tag { display: inline-block; border-radius: 4px; padding: 0 0.45em; font-weight: 600;
   white-space: nowrap; border: 1px solid currentColor; }
@@ -59,7 +63,7 @@ pre { overflow-x: auto; background: var(--ground); padding: 0.6rem; border-radiu
   margin: 0.3rem 0; max-height: 24rem; }
 ul { margin: 0.4rem 0; padding-left: 1.2rem; }
 @media (max-width: 40rem) { figure .desk { display: none; } figure .phone { display: block; }
-  h1 { font-size: 1.4rem; } }
+  h1 { font-size: 1.4rem; } .hint { display: block; } }
 @media print { body { background: #fff; } details { display: none; }
   .card { break-inside: avoid; } }
 """
@@ -86,7 +90,7 @@ def cell(value: Any, kind: str = "td", css: str = "") -> str:
 
 def table(heads: list[str], rows: Iterable[list[Any]], css: dict[int, str] | None = None,
           row_css: list[str] | None = None) -> str:
-    """A table in a box that scrolls where the screen is too narrow for it."""
+    """A table in a box that scrolls, and says so, where the screen is too narrow for it."""
     css = css or {}
     body = []
     for i, row in enumerate(rows):
@@ -94,7 +98,11 @@ def table(heads: list[str], rows: Iterable[list[Any]], css: dict[int, str] | Non
         body.append(f"<tr{mark}>" + "".join(cell(v, "td", css.get(k, "")) for k, v in
                                             enumerate(row)) + "</tr>")
     head = "".join(cell(h, "th") for h in heads)
-    return (f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>'
+    hint = ""
+    if len(heads) > 2:
+        always = " always" if len(heads) > 8 else ""
+        hint = f'<div class="hint{always}">&#8594; scrolls sideways where it is too wide</div>'
+    return (f'{hint}<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>'
             + "".join(body) + "</tbody></table></div>")
 
 

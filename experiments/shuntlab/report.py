@@ -15,21 +15,20 @@ import tempfile
 from pathlib import Path
 from typing import Any, Iterator
 
-import numpy as np
-
 from . import expectations as claim
-from . import verdicts
 from .analysis import Report, analyse
 from .campaign import Campaign, CampaignError, load_campaign
-from .compare import family_text, median_text, p_text, ratio_text, runs_text
-from .effects import Section
+from .claims import finding_text
+from .compare import ratio_text
+from .disturbance import disturbed
 from .files import must_stay, replacing
 from .page import Raw, details, document, esc, svg, table, tag
-from .points import Point, gather, in_brackets, manifest_of, scale_for
+from .points import gather, manifest_of
+from .verdict_page import noise_part, verdicts_part
+from .verdicts import FASTER, SAME, SLOWER
 
 PLOTS = Path(__file__).resolve().parents[1] / "plots"
-_KIND = {"faster": "good", "slower": "bad", "better": "good", "worse": "bad", "same": "good",
-         claim.CONFIRMED: "good", claim.REFUTED: "bad", "control missed": "bad"}
+_KIND = {claim.CONFIRMED: "good", claim.REFUTED: "bad"}
 
 
 # ---- the head -----------------------------------------------------------------------------------
@@ -39,6 +38,9 @@ def head(report: Report, claims: list[claim.Claim]) -> Iterator[str]:
     plan = first.plan["experiment"]
     yield f"<h1>{esc(plan.get('title') or plan['name'])}</h1>"
     yield f'<p class="lead">{esc(plan.get("question", ""))}</p>'
+    trouble = disturbed(report.campaigns)
+    if trouble:
+        yield f'<p class="trouble"><b>Disturbed:</b> {esc("; ".join(trouble))}.</p>'
     if plan.get("expectation"):
         yield f'<p class="soft">Expected: {esc(plan["expectation"])}</p>'
     yield ('<nav><a href="#claims">Claims</a><a href="#figures">Figures</a><a href="#verdicts">'
@@ -47,7 +49,7 @@ def head(report: Report, claims: list[claim.Claim]) -> Iterator[str]:
     done = sum(len(c.ok()) for c in report.campaigns)
     expected = sum(c.expected() for c in report.campaigns)
     words = [c.verdict.word for s in report.sections for c in s.comparisons if not c.is_control]
-    told = sum(w in (verdicts.FASTER, verdicts.SLOWER, verdicts.SAME) for w in words)
+    told = sum(w in (FASTER, SLOWER, SAME) for w in words)
     missed = sum(s.missed for s in report.sections)
     boxes = [(f"{done} of {expected}", "runs with a result"), (f"{told} of {len(words)}",
              "comparisons with a verdict"), (str(missed), "controls missed"),
@@ -68,9 +70,8 @@ def claims_part(claims: list[claim.Claim]) -> Iterator[str]:
         return
     rows = []
     for c in claims:
-        found = "; ".join(f"{f.where}: {ratio_text(f.comparison)}, {f.answer}"
-                          + (f" ({f.runs} runs would settle it)" if f.runs else "")
-                          + (f", {f.reason}" if f.reason else "") for f in c.findings) or c.reason
+        found = "; ".join(f"{f.where}: {ratio_text(f.comparison)}, {finding_text(f)}"
+                          for f in c.findings) or c.reason
         rows.append([c.text, Raw(tag(c.answer, _KIND.get(c.answer, "open"))), c.predicate, found])
     yield '<div class="card">' + table(["claim", "answer", "in numbers", "found"], rows,
                                        {0: "wide", 2: "wide", 3: "wide"}) + "</div>"
@@ -120,114 +121,6 @@ def _figure(folder: Path, name: str, prefix: str) -> Iterator[str]:
     lines = rows.splitlines()
     shown = "\n".join(lines[:400]) + ("\n…" if len(lines) > 400 else "")
     yield details(f"what it drew: {len(lines) - 1} rows", f"<pre>{esc(shown)}</pre>")
-
-
-# ---- verdicts, control, noise -------------------------------------------------------------------
-
-def verdicts_part(report: Report) -> Iterator[str]:
-    yield '<h2 id="verdicts">Verdicts</h2>'
-    yield (f"<p>Every arm against {esc(report.baseline)}. Pairs are runs of one block; intervals "
-           f"are Hodges-Lehmann's, by the exact signed-rank test. {esc(family_text(report))} A verdict "
-           f"needs the whole interval on one side of the margin. {esc(runs_text(report))}</p>")
-    for s in report.sections:
-        yield from _section(s, report)
-    if report.across:
-        yield "<h3>Between the campaigns</h3>"
-        yield (f"<p>The ratio to {esc(report.baseline)} in one against the same ratio in the "
-               "other.</p>")
-        rows = [[s.point.label, s.metric, report.machines[s.point.machine], c.arm, ratio_text(c),
-                 p_text(c.p_holm), Raw(_verdict(s, c))]
-                for s in report.across for c in s.comparisons]
-        yield '<div class="card">' + table(["point", "metric", "where", "arm", "later over first",
-                                            "p", "verdict"], rows, {4: "n"}) + "</div>"
-
-
-def _section(s: Section, report: Report) -> Iterator[str]:
-    divisor, unit = scale_for(min(x.median for x in s.summaries if x.n), s.unit)
-    rows, marks = [], []
-    for x in s.summaries:
-        c = s.of(x.arm)
-        lost = ", ".join(f"{n} {status}" for status, n in x.lost.items())
-        ratio = ratio_text(c) if c else "baseline" if x.arm == report.baseline else (
-            lost or "no pairs")
-        rows.append([x.arm, Raw(_verdict(s, c) if c else ""), ratio, p_text(c.p_holm) if c else "",
-                     median_text(x, divisor), x.n])
-        marks.append("aa" if c and c.is_control else "")
-    where = f" on {report.machines[s.point.machine]}" if len(report.machines) > 1 else ""
-    yield (f'<div class="card"><h3>{esc(s.point.label)}: {esc(s.metric)}'
-           f"{esc(in_brackets(unit, s.better))}{esc(where)}</h3>")
-    yield table(["arm", "verdict", f"ratio to {report.baseline}", "p", "median", "runs"], rows,
-                {2: "n", 4: "n"}, marks) + "</div>"
-
-
-def _verdict(s: Section, c: Any) -> str:
-    text = verdicts.word_for(c.verdict, s.unit, s.better)
-    needed = c.verdict.runs
-    runs = f" {needed if needed < 1000 else 'over 999'} runs" if needed else ""
-    why = f' <span class="soft">{esc(c.verdict.reason)}</span>' if c.verdict.reason else ""
-    return tag(text, _KIND.get(text, "open")) + esc(runs) + why
-
-
-def noise_part(report: Report) -> Iterator[str]:
-    yield '<h2 id="noise">Control and noise</h2>'
-    yield ("<p>The control is the baseline run a second time in every block: its interval shows "
-           "what no difference looks like here, and a difference smaller than its floor gets no "
-           "verdict. Spread is the median absolute deviation of the runs; a run that stands far "
-           "apart is flagged and kept.</p>")
-    rows = []
-    for s in report.sections:
-        aa = next((c for c in s.comparisons if c.is_control), None)
-        state = s.control.state if s.control else "none"
-        floor = verdicts.percent(s.control.floor) if state == verdicts.OK else "-"
-        state = tag(state, {verdicts.OK: "good", verdicts.MISSED: "bad"}.get(state, "open"))
-        for x in s.summaries:
-            values = [v.number for v in s.point.values(x.arm, s.metric).values()]
-            steal, load = _interference(s.point, x.arm)
-            rows.append([s.point.label, s.metric, x.arm, _spread(values), len(x.outliers), steal,
-                         load, *([ratio_text(aa) if aa else "-", floor, Raw(state)]
-                                 if x.arm == report.baseline else ["", "", ""])])
-    yield '<div class="card">' + table(
-        ["point", "metric", "arm", "spread", "apart", "steal ticks", "load", "A/A ratio", "floor",
-         "control"], rows, {0: "n", 3: "n", 7: "n", 8: "n"}) + "</div>"
-    yield from _lost(report.campaigns)
-
-
-def _spread(values: list[float]) -> str:
-    if not values or np.median(values) == 0:
-        return "-"
-    centre = float(np.median(values))
-    return f"{100 * float(np.median(np.abs(np.array(values) - centre))) / abs(centre):.2g} %"
-
-
-def _interference(point: Point, arm: str) -> tuple[str, str]:
-    """Ticks the hypervisor took during the runs, and the highest load they began under."""
-    steal, loads = 0, []
-    known = False
-    for r in point.runs.get(arm, {}).values():
-        before, after = (r.get("interference", {}).get(k, {}) for k in ("before", "after"))
-        if "steal_ticks" in before and "steal_ticks" in after:
-            known = True
-            steal += int(after["steal_ticks"]) - int(before["steal_ticks"])
-        if "load1" in before:
-            loads.append(float(before["load1"]))
-    return str(steal) if known else "-", f"{max(loads):.2f}" if loads else "-"
-
-
-def _lost(campaigns: list[Campaign]) -> Iterator[str]:
-    reasons: dict[tuple[str, str, str, str], int] = {}
-    for c in campaigns:
-        for p in gather(c):
-            for r in p.lost:
-                key = (p.label, r["arm"], r["status"], r["reason"])
-                reasons[key] = reasons.get(key, 0) + 1
-        for p in c.plan["points"]:
-            for e in p.get("excluded", []):
-                reasons[p["id"], e.get("arm", ""), "excluded", e.get("why", "")] = 0
-    if reasons:
-        yield "<h3>Runs without a result</h3>"
-        yield '<div class="card">' + table(
-            ["point", "arm", "status", "runs", "why"],
-            [[*k[:3], n or "-", k[3]] for k, n in reasons.items()], {4: "wide"}) + "</div>"
 
 
 # ---- machine and commands -----------------------------------------------------------------------

@@ -22,7 +22,7 @@ except ImportError as missing:
 import chromium
 import figure_campaigns as made
 import synthetic
-from shuntlab import page, report
+from shuntlab import page, report, verdict_page
 from shuntlab.campaign import CampaignError, load_campaign
 
 if not chromium.find():
@@ -120,6 +120,46 @@ class Report(unittest.TestCase):
         self.assertEqual(text.count("<figure>"), 4)
         self.assertGreater(text.count('class="tag bad">slower'), 8)
 
+    def test_one_matrix_has_every_verdict(self):
+        """A row a point, a column an arm but the baseline, in each cell the word and the ratio."""
+        text = self.pages["plain"].read_text(encoding="utf-8")
+        matrix = text[text.index('id="verdicts"'):text.index("The numbers of each row")]
+        self.assertEqual(matrix.count("<table>"), 1)
+        heads = re.findall("<th>([^<]*)</th>", matrix)
+        rows = re.findall("<tr>(<td.*?)</tr>", matrix)
+        self.assertEqual((heads[:2], len(rows)), (["point", "asm-again"], 4))
+        for row in rows:
+            cells = re.findall(r'<td><span class="tag \w+">([^<]+)</span><br>([0-9.]+)</td>', row)
+            self.assertEqual(len(cells), len(heads) - 1, row)
+            self.assertEqual(cells[heads.index("ucontext") - 1][0], "slower")
+
+    def test_disturbed_runs_stand_first(self):
+        """58 of 180 runs are invalid, and the load was 30 on four CPUs."""
+        inner = synthetic.ratio_model(5.9, {})
+        bad = iter([True] * 58 + [False] * 122)
+
+        def model(*given):
+            if next(bad):
+                return {"status": "skipped", "reason": "invalid: the generator lagged"}
+            return inner(*given)
+        plan = synthetic.plan("d", ["asm", "ucontext"], [{"workload": "yield"}], 60, 1,
+                              metrics=["response_p99_ns"])
+        campaign = load_campaign(synthetic.write(
+            Path(self.folder.name) / "disturbed", plan, model, facts={"cpu.logical": 2}))
+        for r in campaign.ok():
+            r["interference"]["before"]["load1"] = 30.0
+        text = report.build([campaign])
+        first = text[:text.index('class="facts"')]
+        self.assertIn("58 of 180 runs invalid; load 30 on 2 CPUs at most, above their number in 122 "
+                      "of 180 runs", first)
+        self.assertNotIn("Disturbed", self.pages["plain"].read_text(encoding="utf-8"))
+
+    def test_two_quantiles_have_two_names(self):
+        """A run's own p99 is not the p99 of the samples of all runs."""
+        for metric, quantile in (("response_p99_ns", True), ("lateness.p50", True),
+                                 ("ns_per_switch", False), ("slowdown_p999", True)):
+            self.assertEqual(verdict_page.is_quantile(metric), quantile, metric)
+
     def test_hostile_text_is_shown_as_text(self):
         text = self.pages["evil"].read_text(encoding="utf-8")
         self.assertNotIn("<script", text)
@@ -168,6 +208,12 @@ class Report(unittest.TestCase):
                         ".filter(s => s.getBoundingClientRect().width > 100).length")
                     drawn = len(re.findall("<figure>", file.read_text(encoding="utf-8")))
                     self.assertEqual(shown, drawn, f"{name} at {width}")
+                    silent = browser.value(
+                        "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > "
+                        "s.clientWidth + 1 && !(s.previousElementSibling?.className.startsWith('hint')"
+                        " && s.previousElementSibling.offsetHeight > 0)).length")
+                    if width == 390:
+                        self.assertEqual(silent, 0, f"{name}: tables that scroll in silence")
                     self.assertEqual(browser.complaints(), [], f"{name} at {width}")
                     self.assertEqual(browser.requests(), [file.as_uri()], f"{name} at {width}")
 
