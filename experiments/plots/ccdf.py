@@ -7,7 +7,7 @@
     facet = "tasks"             # optional
 
 A curve ends where too few samples lie beyond to say more. Bars at p50, p90, p99 and p99.9 are
-bootstrap intervals that draw whole processes.
+bootstrap intervals that draw whole processes; from fewer than six processes there are none.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Curve:
         self.qs = [q for q in QUANTILES if rec.enough_samples(self.count, q)]
         self.points = stats.pooled_quantiles(counts.sum(axis=0), self.values, self.qs)
         seed = zlib.crc32(f"{panel}/{series}".encode())
-        self.bars = stats.bootstrap_quantiles(counts, self.values, self.qs, seed=seed)
+        self.bars = stats.bootstrap_quantiles(counts, self.values, self.qs, seed=seed) \
+            if self.n >= stats.LEAST else np.stack([self.points] * 2, axis=-1)
         beyond = self.count - np.cumsum(counts.sum(axis=0))
         keep = beyond >= -np.log(0.025)         # as enough_samples: 3.7 samples lie beyond
         self.x, self.y = thin(self.values[keep], beyond[keep] / self.count)
@@ -75,8 +76,8 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     curves = list(found.values())
     columns = ["panel", "series", "processes", "samples", "quantile", "value", "low", "high",
                "unit"]
-    rows = [dict(zip(columns, (c.panel, c.series, c.n, c.count, q, float(v), float(b[0]),
-                               float(b[1]), c.unit)))
+    rows = [dict(zip(columns, (c.panel, c.series, c.n, c.count, q, float(v),
+                               *(b.tolist() if c.n >= stats.LEAST else ("", "")), c.unit)))
             for c in curves for q, v, b in zip(c.qs, c.points, c.bars)]
     rows += [dict(zip(columns, (c.panel, c.series, c.n, c.count, 1 - float(y), float(x), "", "",
                                 c.unit))) for c in curves for x, y in zip(c.x, c.y)]
@@ -87,8 +88,19 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     return _figure.Drawing(
         columns, rows, table_of(curves), [*shown, f"{_figure.span(samples)} samples a curve", *coarse],
         list(dict.fromkeys(c.series for c in curves)), [c.n for c in curves],
-        "Bars at p50, p90, p99 and p99.9 are 95 % bootstrap intervals over whole processes",
-        len({c.panel for c in curves}), {"curves": curves, "series": series})
+        about_bars([c.n for c in curves]), len({c.panel for c in curves}), {"curves": curves, "series": series})
+
+
+def about_bars(processes: list[int]) -> str:
+    """What the bars are; how far to trust them is simulated in test/lab_stats.py."""
+    drawn = [n for n in processes if n >= stats.LEAST]
+    some = "Bars are left out: a bootstrap needs six processes" if not drawn else (
+        "Bars at p50, p90, p99 and p99.9 are 95 % bootstrap intervals over whole processes")
+    if drawn and len(drawn) < len(processes):
+        some += ", left out below six"
+    if drawn and min(drawn) < 20:
+        some += "; from fewer than 20 they are narrow (from six they hold 9 times in 10)"
+    return some
 
 
 def add(ctx, found: dict, point, arm: str, many: list[dict]) -> None:
@@ -137,7 +149,7 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
             axis.plot(c.x, c.y, color=look.colour, linestyle=look.dash, drawstyle="steps-post")
             handles[c.series] = axis.errorbar(
                 c.points, [1 - q for q in c.qs],
-                xerr=[c.points - c.bars[:, 0], c.bars[:, 1] - c.points],
+                xerr=[c.points - c.bars[:, 0], c.bars[:, 1] - c.points] if c.n >= stats.LEAST else None,
                 **(look.line() | {"linestyle": "none"}))
             handles[c.series][0].set_clip_on(False)
         axis.set_yscale("log")

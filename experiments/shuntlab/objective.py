@@ -21,9 +21,9 @@ import numpy as np
 from . import units
 from .campaign import Campaign
 from .points import Point, Value, arm_order, gather, machine_labels, matches, setting
+from .stats import LEAST      # runs at a load, without which it is a hole
 
 RESAMPLES = 1000
-LEAST = 6       # runs at a load, without which it is a hole
 
 
 class ObjectiveError(Exception):

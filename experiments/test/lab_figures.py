@@ -122,6 +122,37 @@ class Truth(Scratch):
         beyond = [float(r["quantile"]) for r in rows if not r["low"]]
         self.assertLessEqual(max(beyond), 1 - 3 / 6000)     # and the curve stops before the last
 
+    def test_bars_of_few_processes(self):
+        """Below six processes there is no bar, below twenty the caption says that it is narrow."""
+        for most, bars, words in ((5, False, "Bars are left out"), (6, True, "fewer than 20 they are narrow")):
+            folder = self.written[f"few{most}"] = self.root / f"few{most}"
+            shutil.copytree(self.campaign("yields"), folder)
+            for file in (folder / "records").glob("*.json"):
+                if json.loads(file.read_text())["repetition"] >= most:
+                    file.unlink()
+            rows, base = self.draw(f"few{most}", "tail", formats=("csv", "json", "pdf"))
+            self.assertEqual(any(r["low"] for r in rows), bars, most)
+            self.assertEqual({r["processes"] for r in rows}, {str(most)})
+            self.assertIn(words, json.loads(base.with_suffix(".json").read_text())["caption"])
+        _, base = self.draw("yields", "tail")
+        self.assertNotIn("narrow", json.loads(base.with_suffix(".json").read_text())["caption"])
+
+    def test_a_value_of_zero_has_no_ratio(self):
+        """It is named, not left out: of a line of speed-ups and of a cell of ratios."""
+        for kind, campaign in (("scaling", "scaling"), ("heatmap", "ablation")):
+            folder = self.written[f"zero-{kind}"] = self.root / f"zero-{kind}"
+            shutil.copytree(self.campaign(campaign), folder)
+            plan = json.loads((folder / "plan.json").read_text())
+            file = next(f for f in sorted((folder / "records").glob("*.json"))
+                        if f.name.split(".")[1] not in (plan["baseline"], plan["control"])
+                        and json.loads(f.read_text())["status"] == "ok")
+            one = json.loads(file.read_text())
+            for metric in one["metrics"].values():
+                metric["value"] = 0.0
+            file.write_text(json.dumps(one))
+            with self.assertRaisesRegex(_data.FigureError, "value of zero or below, and so no ratio"):
+                self.draw(f"zero-{kind}", campaign)
+
     def test_ccdf_of_two_digits_and_of_both(self):
         """Coarser buckets move a curve by less than a hundredth, to the right; counts stay."""
         fine, _ = self.draw("yields", "tail")
