@@ -24,6 +24,7 @@ from matplotlib.patches import Patch
 from shuntlab.files import read_json
 
 MAX_ROWS = 40
+TIME_MAX = 2.0 ** 62    # ns, as the C code reads them
 # Neighbours differ in lightness too; with more workers than colours they come again.
 _WORKERS = (_style.BLUE, _style.ORANGE, _style.BLACK, _style.SKY, _style.RED, _style.PURPLE,
             _style.GREEN)
@@ -78,6 +79,8 @@ def slices_of(document: Any) -> list[Slice]:
                                1e3 * (float(e["ts"]) - float(b["ts"]))))
     if not found:
         raise ValueError("no task ran in it")
+    if not all(abs(s.start) < TIME_MAX and 0 <= s.length < TIME_MAX for s in found):
+        raise ValueError("a time is out of range")
     first = min(s.start for s in found)
     return [Slice(s.task, s.worker, s.start - first, s.length) for s in found]
 

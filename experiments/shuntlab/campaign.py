@@ -52,7 +52,7 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from . import journal, records as rec
-from .files import own_folder, read_json, write_whole
+from .files import must_be_folder, own_folder, read_json, write_whole
 from .naming import lab
 
 PLAN_SCHEMA = "shunt.plan/1"
@@ -270,8 +270,11 @@ def record_name(block: str, arm: str, status: str) -> str:
 # ---- merged campaigns -------------------------------------------------------------------------
 
 def _load_merged(folder: Path) -> Campaign:
-    parts = [load_campaign(p) for p in sorted((folder / "parts").iterdir())
-             if (p / "plan.json").is_file()]
+    must_be_folder(folder / "parts")
+    found = [p for p in sorted((folder / "parts").iterdir()) if (p / "plan.json").is_file()]
+    for place in found:
+        must_be_folder(place)
+    parts = [load_campaign(p) for p in found]
     if not parts:
         raise CampaignError(f"{folder / 'parts'}: holds no campaign")
     names = {p.name for p in parts}

@@ -133,11 +133,11 @@ def copy(file: Path, folder: Path, name: str = "") -> None:
     os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
-def append_to(file: Path) -> int:
+def append_to(file: Path, create: int = os.O_CREAT) -> int:
     """A descriptor to append to a regular file, which is made where there is none."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fd = os.open(file, flags, 0o666)
+        fd = os.open(file, flags | create, 0o666)
     except OSError as e:
         if e.errno not in (errno.ELOOP, errno.ENXIO):
             raise

@@ -145,7 +145,7 @@ class Lock:
 def held(folder: Path) -> dict[str, str]:
     """{lock name: who} of the locks that have an owner now; changes nothing."""
     found = {}
-    for file in sorted(folder.glob("*.owner")) if folder.is_dir() else []:
+    for file in sorted(folder.glob("*.owner")) if not folder.is_symlink() else []:
         lock = Lock(folder, file.stem)
         if not _free(lock):
             found[file.stem] = lock._who()
@@ -154,7 +154,7 @@ def held(folder: Path) -> dict[str, str]:
 
 def _free(lock: Lock) -> bool:
     try:
-        fd = append_to(lock.file)
+        fd = append_to(lock.file, create=0)
     except OSError:
         return True
     try:

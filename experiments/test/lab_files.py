@@ -75,6 +75,29 @@ class Case(unittest.TestCase):
         return self.why(self.files[0])
 
 
+    def strange(self, place: Path):
+        """What stands in place of a file, one after another."""
+        def pipe():
+            os.mkfifo(place)
+
+        def link():
+            place.symlink_to("/dev/zero")
+
+        def listening():
+            with socket.socket(socket.AF_UNIX) as it, contextlib.chdir(place.parent):
+                it.bind(place.name)
+
+        def huge():
+            place.touch()
+            os.truncate(place, 1 << 40)
+        for make in (pipe, link, listening, huge):
+            place.unlink(missing_ok=True)
+            place.parent.mkdir(exist_ok=True)
+            make()
+            yield make.__name__
+        place.unlink()
+
+
 class Checksums(Case):
     def test_every_flipped_bit_is_found(self):
         chance = random.Random(5)
@@ -112,27 +135,6 @@ class Checksums(Case):
 
 class Kinds(Case):
     """A FIFO, a device, a socket, a link to one, a file without end: in place of everything that is read."""
-
-    def strange(self, place: Path):
-        def pipe():
-            os.mkfifo(place)
-
-        def link():
-            place.symlink_to("/dev/zero")
-
-        def listening():
-            with socket.socket(socket.AF_UNIX) as it, contextlib.chdir(place.parent):
-                it.bind(place.name)
-
-        def huge():
-            place.touch()
-            os.truncate(place, 1 << 40)
-        for make in (pipe, link, listening, huge):
-            place.unlink(missing_ok=True)
-            place.parent.mkdir(exist_ok=True)
-            make()
-            yield make.__name__
-        place.unlink()
 
     def test_each(self):
         env = next((self.out / "records" / "env").iterdir())
@@ -205,6 +207,26 @@ class Links(Case):
         code, said = self.lab("merge", self.out, "--out", self.root / "merged")
         self.assertEqual(code, 5, said)
         self.assertFalse(list(self.root.glob("merged/parts/*/traces/*")))
+
+
+class Merged(Case):
+    def test_a_part_that_is_elsewhere(self):
+        (self.root / "merged" / "parts").mkdir(parents=True)
+        (self.root / "merged" / "parts" / "a").symlink_to(self.out)
+        self.files[0].write_text("{}")
+        code, said = self.lab("verify", "--quarantine", self.root / "merged")
+        self.assertEqual((code, (self.out / "quarantine").exists()), (5, False), said)
+
+    def test_status_makes_nothing(self):
+        elsewhere = self.root / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "b0001.owner").write_text("{}")
+        (self.out / "locks").symlink_to(elsewhere)
+        self.lab("status", self.out)
+        (self.out / "locks").unlink()
+        elsewhere.rename(self.out / "locks")
+        self.lab("status", self.out)
+        self.assertEqual(os.listdir(self.out / "locks"), ["b0001.owner"])
 
 
 class Numbers(Case):
@@ -304,6 +326,25 @@ class Types(Case):
                 file.write_text(json.dumps(changed(whole, path, value)))
                 with self.subTest(path=path, value=value):
                     self.read_all()
+
+
+class Traces(Case):
+    def test_what_is_no_trace(self):
+        sys.path.insert(0, str(HERE.parent / "plots"))
+        try:
+            import gantt
+        except ImportError as missing:
+            self.skipTest(f"{missing} (Debian packages python3-scipy, python3-matplotlib)")
+        file = self.root / "trace.json"
+        for kind in self.strange(file):
+            with self.assertRaisesRegex(gantt._data.FigureError, "not a regular file|at most", msg=kind):
+                gantt.read_trace(file)
+        good = {"traceEvents": [{"ph": "X", "name": "a", "cat": "task", "pid": 1, "tid": 1, "ts": 1, "dur": 2}]}
+        for path in paths_of(good):
+            for value in (*STRANGE, 10 ** 400):
+                file.write_text(json.dumps(changed(good, path, value)))
+                with contextlib.suppress(gantt._data.FigureError):
+                    gantt.read_trace(file)
 
 
 class Terminal(Case):
