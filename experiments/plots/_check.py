@@ -9,7 +9,6 @@ OUT/grey for the eye.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import os
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 
 import _style
-from _list import names_of, plan_of
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -37,11 +35,11 @@ WORLDS = (
 LEAST_DIFFERENCE = 0.05     # mean over the pixels of a marker or a line; 1 is black on white
 
 
-def build(campaigns: list[str], spec: dict, out: Path, world: dict[str, str]) -> str:
-    """Build one figure; what it complained about, or an empty text."""
+def build(campaigns: list[Path], out: Path, world: dict[str, str]) -> str:
+    """Draw all figures; what was complained about, or an empty text."""
     environment = {k: v for k, v in os.environ.items() if k not in ("LC_ALL", "LANG", "TZ")} | world
-    done = subprocess.run([sys.executable, str(HERE / f"{spec['kind']}.py"), *campaigns, "--figure",
-                           spec["name"], "--out", str(out)], env=environment, text=True,
+    done = subprocess.run(["/bin/sh", str(HERE.parent / "lab"), "figures", *map(str, campaigns), "--out",
+                           str(out)], env={**environment, "SHUNT_PYTHON": sys.executable}, text=True,
                           capture_output=True, check=False)
     return (done.stderr.strip() or f"exit {done.returncode}") if done.returncode else ""
 
@@ -91,14 +89,11 @@ def grey(description: dict) -> list[str]:
             < LEAST_DIFFERENCE]
 
 
-def check(campaigns: list[str], spec: dict, root: Path, out: Path) -> list[str]:
-    name = spec["name"]
-    folders = [root / "a", root / "deeper" / "b"]
-    for folder, world in zip(folders, WORLDS):
-        folder.mkdir(parents=True, exist_ok=True)
-        complaint = build(campaigns, spec, folder, world)
-        if complaint:
-            return [complaint]
+def check(name: str, folders: list[Path], out: Path) -> list[str]:
+    """What is wrong with a figure that was drawn into two folders."""
+    missing = [f"{name}.pdf is not there" for f in folders if not (f / f"{name}.pdf").is_file()]
+    if missing:
+        return missing
     problems = same_bytes(name, *folders)
     for file in (f"{name}.pdf", f"{name}-wide.pdf"):
         if shutil.which("pdffonts"):
@@ -110,24 +105,19 @@ def check(campaigns: list[str], spec: dict, root: Path, out: Path) -> list[str]:
     return problems + grey(json.loads((folders[0] / f"{name}.json").read_text()))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("campaigns", nargs="+", metavar="CAMPAIGN")
-    parser.add_argument("--out", type=Path, default=Path("."))
-    args = parser.parse_args()
+def check_all(campaigns: list[Path], specs: list[dict], out: Path) -> int:
     if not shutil.which("pdffonts"):
         print("pdffonts is absent (Debian package poppler-utils): the fonts are not checked",
               file=sys.stderr)
     bad = 0
     with tempfile.TemporaryDirectory(prefix="shunt-figures-") as scratch:
-        for spec in names_of(plan_of(Path(args.campaigns[0]))):
-            problems = check(args.campaigns, spec, Path(scratch), args.out)
+        folders = [Path(scratch) / "a", Path(scratch) / "deeper" / "b"]
+        complaints = [build(campaigns, folder, world) for folder, world in zip(folders, WORLDS)]
+        print(*filter(None, complaints), sep="\n", end="", file=sys.stderr)
+        for spec in specs:
+            problems = check(spec["name"], folders, out)
             print(f"{'FAILED' if problems else 'ok':<8}{spec['name']}")
             for p in problems:
                 print(f"        {p}")
             bad += bool(problems)
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return 1 if bad or any(complaints) else 0

@@ -166,7 +166,7 @@ def _cell(ctx: Context, point: Point, arm: str, metric: str, x: str, series: str
         raise FigureError(f"{point.label} has no {x!r} to put on the x axis; it has "
                           + ", ".join(["arm", *point.axes]))
     return Cell(point.machine, panel_title(ctx, point, facet, places[facet]),
-                series_name(series, places[series] or ""), places[x], values[0].unit, values[0].better,
+                series_name(point, series, places[series] or ""), places[x], values[0].unit, values[0].better,
                 np.array([v.number for v in values]), point, arm)
 
 
@@ -174,21 +174,27 @@ def panel_title(ctx: Context, point: Point, facet: str, value: str | None) -> st
     """The title of the panel a point belongs to; machines never share one."""
     own = "" if not facet or facet == "machine" else (
         value or "" if facet == "workload" else
-        f"{facet.removeprefix('backend.').replace('_', ' ')} {with_unit(facet, value or '')}")
+        f"{facet.removeprefix('backend.').replace('_', ' ')} {with_unit(point, facet, value or '')}")
     machine = ctx.machines[point.machine] if ctx.many_machines or facet == "machine" else ""
     return " · ".join(t for t in (own, machine) if t)
 
 
-def with_unit(name: str, value: str) -> str:
+def unit_of(point: Point, name: str) -> str:
+    """The unit of what an axis or a panel is named for: a parameter, in base units, or a metric."""
+    own = {"duration": "ns", "size": "B"}.get(point.type_of(name))
+    return own or ("ns" if name.endswith("_ns") else "B" if name.endswith("_bytes") else "1")
+
+
+def with_unit(point: Point, name: str, value: str) -> str:
     """A parameter's value, kept in base units, as people say it: 20 µs, 64 KiB, 10k."""
-    return _style.tick(float(value), _style.unit_of(name)) if value.isdigit() else value
+    return _style.tick(float(value), unit_of(point, name)) if value.isdecimal() else value
 
 
-def series_name(name: str, value: str) -> str:
+def series_name(point: Point, name: str, value: str) -> str:
     """What a legend calls a series: an arm or a word by itself, a number with what it counts."""
-    if name in ("arm", "backend", "machine", "workload") or not value.isdigit():
+    if name in ("arm", "backend", "machine", "workload") or not value.isdecimal():
         return value
-    return f"{name.removeprefix('backend.').replace('_', ' ')} {with_unit(name, value)}"
+    return f"{name.removeprefix('backend.').replace('_', ' ')} {with_unit(point, name, value)}"
 
 
 def _mixed(a: Cell, b: Cell) -> str:

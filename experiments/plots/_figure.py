@@ -1,26 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""What every figure script shares: its command line, its files, its caption and its table.
+"""What every figure script shares: its files, its caption and its table.
 
-    KIND.py CAMPAIGN... --figure NAME --out DIR [--formats pdf,png,csv,tex,svg]
-
-writes NAME.pdf (3.33 in), NAME-wide.pdf (7.0 in), NAME.png, NAME.csv (what was drawn),
+`lab figures` writes NAME.pdf (3.33 in), NAME-wide.pdf (7.0 in), NAME.png, NAME.csv (what was drawn),
 NAME.figure.tex (the figure with its caption, for a paper to include), NAME.caption.tex,
 NAME.table.tex, NAME.json (which series have which look) and, when asked, NAME.svg and
 NAME-narrow.svg. The same records give the same bytes on any day, in any time zone and locale.
 
-A script has prepare(ctx) -> Drawing and draw(fig, drawing, ctx, width), and pages(drawing, width) if
-it can come to more than a page: the PDF then has several. A figure's table in the
-experiment is ctx.spec; nothing but records is read, and nothing is run.
+A script has KEYS, the keys of its own that a [[figure]] may have, prepare(ctx) -> Drawing and
+draw(fig, drawing, ctx, width), and pages(drawing, width) if it can come to more than a page: the PDF
+then has several. A figure's table in the experiment is ctx.spec; nothing but records is read, and
+nothing is run.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -29,14 +26,14 @@ from typing import Any, Callable
 import _axes
 import _latex
 import _style
-from _data import Cell, Context, FigureError
-from _list import names_of
+from _data import Cell, Context
 from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from shuntlab.campaign import Campaign, CampaignError, load_campaign
+from shuntlab.campaign import Campaign
 from shuntlab.export import csv_cell
-from shuntlab.files import must_stay, replacing
+from shuntlab.figure_kinds import named
+from shuntlab.files import replacing
 from shuntlab.points import series_of
 
 FORMATS = ("pdf", "png", "csv", "tex", "json")
@@ -77,15 +74,10 @@ def bars_of(found: list[Cell]) -> str:
     return EXACT if all(c.exact for c in found) else SPANS
 
 
-def specs(campaign: Campaign) -> list[dict[str, Any]]:
-    """The figures of a campaign, each with a file-safe name; one forest where none is declared."""
-    return names_of(campaign.plan)
-
-
 def drawn_together(campaign: Campaign) -> list[set[str]]:
     """The arms of each figure of a campaign: those that a reader must tell apart."""
     groups = []
-    for spec in specs(campaign):
+    for spec in named(campaign.plan):
         ctx, own = Context([], spec), set()
         for p in campaign.plan["points"]:
             if spec.get("workload") in (None, "", p["workload"], p.get("label")):
@@ -277,45 +269,3 @@ def description(ctx: Context, drawing: Drawing) -> dict[str, Any]:
             "table": drawing.table,
             "looks": {n: [k.colour, k.marker, str(k.dash)] for n, k in drawing.looks.items()
                       if drawing.legend}}
-
-
-# ---- the command line of a script ---------------------------------------------------------------
-
-def main(prepare: Callable, draw: Callable, pages: Callable | None = None) -> None:
-    """Run a figure script. Exits 2 on bad usage, 3 where the records cannot make the figure."""
-    script = Path(sys.argv[0])
-    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__.split("\n")[0])
-    parser.add_argument("campaigns", nargs="+", type=Path, metavar="CAMPAIGN")
-    parser.add_argument("--figure", default="", metavar="NAME", help="a name that `list` prints")
-    parser.add_argument("--out", type=Path, default=Path("."), metavar="DIR")
-    parser.add_argument("--formats", default=",".join(FORMATS), metavar="LIST")
-    args = parser.parse_args()
-    try:
-        campaigns = [load_campaign(c) for c in args.campaigns]
-        spec = _choose(campaigns[0], script.stem, args.figure)
-        args.out.mkdir(parents=True, exist_ok=True)
-        for campaign in args.campaigns:
-            for file in (args.out, *args.out.iterdir()):
-                must_stay(file, campaign)
-        module = ModuleType(script.stem)
-        module.prepare, module.draw = prepare, draw     # type: ignore[attr-defined]
-        if pages:
-            module.pages = pages                        # type: ignore[attr-defined]
-        render(module, Context(campaigns, spec), args.out, tuple(args.formats.split(",")))
-    except (CampaignError, FigureError, OSError) as e:
-        print(f"{script.name}: {args.figure or script.stem}: {e}", file=sys.stderr)
-        sys.exit(3)
-
-
-def _choose(campaign: Campaign, kind: str, name: str) -> dict[str, Any]:
-    known = specs(campaign)
-    if not name:
-        return next((s for s in known if s.get("kind") == kind),
-                    {"kind": kind, "name": f"{campaign.name}-{kind}"})
-    spec = next((s for s in known if s["name"] == name), None)
-    if spec is None:
-        raise FigureError("no figure of that name; there are "
-                          + ", ".join(s["name"] for s in known))
-    if spec.get("kind") != kind:
-        raise FigureError(f"it is a {spec.get('kind')}, not a {kind}")
-    return spec

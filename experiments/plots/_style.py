@@ -24,7 +24,6 @@ from matplotlib import font_manager  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.ticker import (  # noqa: E402
     FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator)
-from shuntlab import units  # noqa: E402
 
 NARROW, WIDE = 3.33, 7.0        # inches: one column and both columns of a paper
 FAMILY = "DejaVu Sans"          # matplotlib brings it along
@@ -192,11 +191,3 @@ def wants_log_steps(values: Iterable[float]) -> bool:
 
 def _least_gap(v: list[float]) -> float:
     return min(b - a for a, b in zip(v, v[1:])) / (v[-1] - v[0])
-
-
-def unit_of(x: str) -> str:
-    """The unit of what an axis or a panel is named for: a parameter, in base units, or a metric."""
-    kind = units.kind_of(x)
-    if kind != "count":
-        return "ns" if kind == "duration" else "B"
-    return "ns" if x.endswith("_ns") else "B" if x.endswith("_bytes") else "1"

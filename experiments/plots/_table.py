@@ -104,4 +104,5 @@ def of_cells(found: list[_data.Cell], x: str, series: str,
     entries = {(c.facet, c.series, c.x): entry(c) for c in found} | (more or {})
     if all(c.series == c.x for c in found):         # a name for each: a row is enough
         entries = {(p, "median", v): e for (p, _, v), e in entries.items()}
-    return lay_out(entries, _figure.pretty(x), _figure.pretty(series), lambda v: _data.with_unit(x, v))
+    return lay_out(entries, _figure.pretty(x), _figure.pretty(series),
+                  lambda v: _data.with_unit(found[0].point, x, v))

@@ -26,6 +26,13 @@ from shuntlab import stats
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
+KEYS = {
+    "y": ("name", "the series of latencies; required"),
+    "series": ("name", "a curve for each: `arm` (default), a parameter, a slot"),
+    "facet": ("name", "a panel for each: a parameter, a slot, workload"),
+    "logx": ("flag", "default: as the values need"),
+}
+
 
 class Curve:
     """One arm at one point: its pooled histogram, its tail and the marked quantiles.
@@ -107,7 +114,7 @@ def add(ctx, found: dict, point, arm: str, many: list[dict]) -> None:
     series, facet = ctx.get("series", "arm"), ctx.get("facet")
     places = {k: _data.setting(point, arm, k) for k in (series, facet) if k}
     panel = _data.panel_title(ctx, point, facet, places.get(facet))
-    key = (panel, _data.series_name(series, places[series] or ""))
+    key = (panel, _data.series_name(point, series, places[series] or ""))
     if key in found:
         raise _data.FigureError(f"two points would be one curve: {point.label} and another, both "
                                 f"{key[1]}; name what differs as facet, or choose with where")
@@ -166,7 +173,3 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     axes[0].set_ylabel("share beyond")
     keys = [axes[0].plot([], [], **drawing.looks[s].line())[0] for s in handles]
     _figure.legend(fig, keys, list(handles), width)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw)

@@ -30,6 +30,11 @@ from shuntlab.points import value_of
 
 _TERM = re.compile(r"(?:(?P<metric>[a-z][a-z0-9_.]*)\((?P<of>[^()]+)\)|(?P<arm>[^()\s]+))")
 
+KEYS = {
+    "y": ("name", "the metric; default: the headline of the workload"),
+    "series": ("names", 'the parts: "label = arm - arm", "label = metric(arm)"; default: steps of arms'),
+}
+
 
 class Part:
     """One bar: the value of each repetition, their median and its interval."""
@@ -169,7 +174,3 @@ def number(value: float) -> str:
 def bar(axis, row: int, left: float, p: Part) -> None:
     axis.errorbar([left + p.median], [row], xerr=[[p.median - p.low], [p.high - p.median]],
                   color="black", linestyle="none", linewidth=0.8)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw)

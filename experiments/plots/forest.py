@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import itertools
 import math
 
@@ -28,17 +27,20 @@ from shuntlab.verdicts import Comparison, word_for
 WORDS = {"faster": "o", "slower": "s", "same": "D", "inconclusive": "^", "no verdict": "X",
          "control": "|", "control unknown": "|", "control missed": "X"}
 
+KEYS = {
+    "y": ("name", "the metric; default: every metric that the experiment names"),
+}
+
 
 def prepare(ctx: _data.Context) -> _figure.Drawing:
     metrics = [ctx.get("y")] if ctx.get("y") else []
     report = analyse(ctx.campaigns, metrics=metrics)
-    wanted = ctx.spec.get("arms") or ["*"]
     entries: list[tuple[Section, Comparison]] = []
     for s in report.sections:
         if ctx.get("workload") in ("", s.point.workload, s.point.name) and \
                 matches(s.point, ctx.spec.get("where") or {}):
             entries += [(s, c) for c in s.comparisons if not math.isnan(c.low) and (
-                c.is_control or any(fnmatch.fnmatchcase(c.arm, w) for w in wanted))]
+                c.is_control or ctx.wants(s.point.campaign, c.arm))]
     if not entries:
         raise _data.FigureError("no comparison has an interval yet: at least 6 blocks are needed")
     columns = ["machine", "point", "metric", "arm", "over", "pairs", "ratio", "low", "high",
@@ -198,7 +200,3 @@ def labels(axis, ticks: list[tuple[float, str, bool]], width: float) -> None:
                           fontweight="bold", annotation_clip=False, zorder=6, bbox={
                               "facecolor": "white", "edgecolor": "none", "pad": 0.8})
             axis.axhline(y - 0.5, color="#CCCCCC", linewidth=0.4)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw, pages)

@@ -29,6 +29,8 @@ TIME_MAX = 2.0 ** 62    # ns, as the C code reads them
 _WORKERS = (_style.BLUE, _style.ORANGE, _style.BLACK, _style.SKY, _style.RED, _style.PURPLE,
             _style.GREEN)
 
+KEYS = {}
+
 
 @dataclass
 class Slice:
@@ -187,7 +189,3 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     handles = [Patch(color=drawing.looks[n].colour) for n in names]
     if len(names) <= 16:
         _figure.legend(fig, handles, names, width)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw)

@@ -28,6 +28,13 @@ from shuntlab.effects import compare_paired, log_ratios
 from shuntlab.points import value_of
 from shuntlab.verdicts import left_out_text
 
+KEYS = {
+    "x": ("name", "a slot, a parameter, or `arm`; default: wait"),
+    "y": ("name", "the same, upwards; default: policy"),
+    "series": ("name", "the metric; default: the headline of the workload"),
+    "facet": ("name", "a panel for each: a slot, a parameter"),
+}
+
 
 @dataclass
 class Ratio:
@@ -89,7 +96,7 @@ def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> R
     if places[0] is None or places[1] is None:
         return None
     panel = _data.panel_title(ctx, point, keys[2], places[2])
-    places = [_data.with_unit(k, v or "") for k, v in zip(keys, places)]
+    places = [_data.with_unit(point, k, v or "") for k, v in zip(keys, places)]
     n = sum(value_of(r, metric) is not None for r in point.runs[arm].values())
     if arm == baseline and n:
         return Ratio(panel, places[1], places[0], arm, n, 1.0, 1.0, 1.0)
@@ -185,7 +192,3 @@ def label_cells(axis, own: dict, xs: list[str], ys: list[str], colours, low: flo
         dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
         axis.text(xs.index(x), ys.index(y), cell_text(r), ha="center", va="center", fontsize=size,
                   color="white" if dark else "black", linespacing=1.05)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw, pages)

@@ -18,6 +18,15 @@ import _figure
 import _style
 import _table
 
+KEYS = {
+    "x": ("name", "a parameter: lines; `arm` (default): a row for each arm"),
+    "y": ("name", "the metric; default: the headline of the workload"),
+    "series": ("name", "a line for each: `arm` (default), a parameter, a slot"),
+    "facet": ("name", "a panel for each: a parameter, a slot, workload; machines have their own"),
+    "logx": ("flag", "default: as the values need"),
+    "logy": ("flag", "default: as the values need"),
+}
+
 
 def prepare(ctx: _data.Context) -> _figure.Drawing:
     metric = ctx.metric()
@@ -66,9 +75,9 @@ def curves(fig, drawing, width, parts) -> dict:
         for name, line in places.items():
             handles[name] = _axes.points(axis, line, drawing.looks[name], name)
         _style.scale_axis(axis, "y", [c.median for c in cells], cells[0].unit, logy)
-        _style.scale_axis(axis, "x", values, _style.unit_of(x), logx)
+        _style.scale_axis(axis, "x", values, _data.unit_of(cells[0].point, x), logx)
         if len(values) <= 6 and all(v.is_integer() for v in values):
-            _style.exact_ticks(axis, "x", values, _style.unit_of(x))
+            _style.exact_ticks(axis, "x", values, unit)
         if title:
             axis.set_title(_style.shown(title, 60))
     for axis in _axes.bottom(axes):
@@ -121,7 +130,3 @@ def dots(fig, drawing, ctx, width, parts) -> dict:
 
 def categories(cells: list[_data.Cell]) -> list[str]:
     return list(dict.fromkeys(c.x for c in cells))
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw)

@@ -31,6 +31,16 @@ SYSTEMS = {"fcfs": "M/{}/{} FCFS", "ps": "M/G/{1} PS"}     # of sharing only the
 KINDS = {"exponential": "M", "fixed": "D"}                  # any other service is general: G
 CUT = 1.6       # times the highest median: what an interval may ask of a linear axis
 
+KEYS = {
+    "x": ("name", "the offered load, a parameter; default: load"),
+    "y": ("name", "the latency that must stay low; default: the headline of the workload"),
+    "series": ("name", "a line for each: `arm` (default), a parameter, a slot"),
+    "facet": ("name", "a panel for each: a parameter, a slot"),
+    "slo": ("objective", "a value of y: draws a line, and a table of the highest loads below it"),
+    "theory": ("systems", "queueing theory's mean, or M/M/1's quantiles: fcfs, ps, fcfs-2, or a list"),
+    "logy": ("flag", "default: as the values need"),
+}
+
 
 # ---- theory -------------------------------------------------------------------------------------
 
@@ -176,7 +186,3 @@ def mark(axis, keeps: tuple[float, ...], slo: float, colour: str) -> None:
     if len(keeps) > 1 and np.isfinite(keeps[1:]).all():
         axis.plot(keeps[1:], [slo, slo], color=colour, linewidth=2.4, alpha=0.5,
                   solid_capstyle="butt", zorder=4)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw)

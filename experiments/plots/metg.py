@@ -25,6 +25,15 @@ import _style
 LEVEL = 0.5
 RESAMPLES = 1000
 
+KEYS = {
+    "x": ("name", "what makes a task larger, a parameter or a metric in ns; default: chunk"),
+    "y": ("name", "useful work a second; default: the headline of the workload"),
+    "series": ("name", "a line for each: `arm` (default), a parameter, a slot"),
+    "facet": ("name", "a panel for each: a parameter, a slot"),
+    "logx": ("flag", "default: true"),
+    "logy": ("flag", "default: true"),
+}
+
 
 def crossing(x: np.ndarray, efficiency: np.ndarray) -> np.ndarray:
     """Where each row of efficiency last rises through LEVEL; nan: never, -inf: always above.
@@ -67,7 +76,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     found = _data.cells(ctx, metric, x, ctx.get("series", "arm"), ctx.get("facet"))
     if not _data.numeric(found) or found[0].better != "higher":
         raise _data.FigureError(f"needs a numeric x and a throughput for y, not {x} and {metric}")
-    unit = _style.unit_of(x)
+    unit = _data.unit_of(found[0].point, x)
     curves, rows, table = [], [], []
     columns = ["panel", "series", x, "n", "median", "low", "high", "efficiency", "metg", "metg_low",
                "metg_high", "unit"]
@@ -132,7 +141,3 @@ def mark(axis, m: tuple[float, float, float], half: float, colour: str) -> None:
     if np.isfinite(m[1]) and np.isfinite(m[2]):
         axis.plot(m[1:], [half, half], color=colour, linewidth=2.4, alpha=0.5,
                   solid_capstyle="butt", zorder=4)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw)

@@ -21,6 +21,14 @@ import _figure
 import _style
 from shuntlab import stats
 
+KEYS = {
+    "x": ("name", "what is added, a parameter or a slot's setting; default: workers"),
+    "y": ("name", "the metric; default: the headline of the workload; a time counts the other way"),
+    "series": ("name", "a line for each: `arm` (default), a parameter, workload"),
+    "facet": ("name", "a panel for each: a parameter, a slot"),
+    "logx": ("flag", "both axes; default: from a factor of 4 on"),
+}
+
 
 def speed_ups(line: list[_data.Cell]) -> list[tuple[_data.Cell, float, float, float, bool]]:
     """(cell, speed-up, low, high, exact) of each cell of a series over its first."""
@@ -55,7 +63,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
             for t, name, (c, s, low, high, _) in results]
     many = len({t for t, _, _ in results}) > 1
     table = ([*["panel"] * many, _figure.pretty(series), _figure.pretty(x), "speed-up", "efficiency"], [
-        [*[t] * many, name, _data.with_unit(x, c.x), f"{s:.2f} [{low:.2f}, {high:.2f}]",
+        [*[t] * many, name, _data.with_unit(c.point, x, c.x), f"{s:.2f} [{low:.2f}, {high:.2f}]",
          f"{100 * s * least / c.number:.0f} %"] for t, name, (c, s, low, high, _) in results])
     log = bool(ctx.spec.get("logx", max(c.number for c in found) / least > 4))
     panels: dict[str, dict[str, list[_axes.Place]]] = {}
@@ -99,7 +107,3 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     axes[0].set_ylabel("speed-up")
     order = [n for n in handles if n != "ideal"] + ["ideal"]
     _figure.legend(fig, [handles[n] for n in order], order, width)
-
-
-if __name__ == "__main__":
-    _figure.main(prepare, draw)

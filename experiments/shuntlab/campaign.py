@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Campaigns: one frozen plan and the records it has yielded so far, in one folder.
 
-    plan.json              the frozen plan (below); no more than its figures ever changes
+    plan.json              the frozen plan (below); nothing but its figures ever changes
     experiment.toml        the experiment as it was when it was frozen
     records/               b0007.asm.json, b0007.mn.failed.json, ... and env/<env_id>.json
     attempts/              records that a retry replaced; nothing measured is ever deleted
@@ -19,6 +19,8 @@ of the campaign.
 The plan (`shunt.plan/1`), as every reader may rely on it:
 
     plan_id        hash of what decides the runs (not of the date, the paths or the figures)
+    seal           hash of all but the figures: whoever edits a rule of judging breaks it
+    figures_id     hash of the figures as they were frozen: tells whether they were mended since
     experiment     {name, title, question, expectation, file, sha256}
     created, seed  a date; the experiment's seed, as a string
     repetitions    process invocations per point and arm
@@ -37,7 +39,12 @@ The plan (`shunt.plan/1`), as every reader may rely on it:
     metrics        the metrics that answer the question, the first is the headline
     expect         [[expect]] tables as written, each with its `line`
     figures        [[figure]] tables as written
+    types          {workload: {parameter: type}} of those that have a unit, "duration" or "size", as
+                   `shunt describe` names it; the slots' settings under ""
+    commands       {driver: [program, argument…]} of the drivers that the experiment brings
     drivers        {driver: {build_id, version}} at the time of freezing
+
+plan_file.py says what each field may hold.
 
 A record belongs to a block by its `block` and to an arm by its `arm`.
 """
@@ -45,18 +52,19 @@ A record belongs to a block by its `block` and to an arm by its `arm`.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
 from pathlib import Path
 from typing import Any, Iterable, Iterator
 
-from . import journal, records as rec
+from . import journal, plan_file, records as rec
+from .drivers import shipped
 from .files import must_be_folder, own_folder, read_json, write_whole
 from .naming import lab
 
 PLAN_SCHEMA = "shunt.plan/1"
-ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 RECORD_NAME = re.compile(
     r"(?P<block>b\d{4,})\.(?P<arm>[A-Za-z0-9][A-Za-z0-9_+-]*)"
     r"(?:\.(?P<status>failed|timeout|skipped|interrupted))?\.json")
@@ -64,6 +72,10 @@ RECORD_NAME = re.compile(
 
 class CampaignError(Exception):
     """A folder that cannot be used as a campaign; the message says what to do."""
+
+
+class Damaged(CampaignError):
+    """A campaign whose plan is not what was frozen, or is no plan; exit status 5."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +92,9 @@ class Problem:
 class Campaign:
     """What a reader works with. `records` holds every accepted record, whatever its status.
 
-    Each record carries one key that is not in its file, "lab": {"file", "part", "point", "axes"}:
-    where it was read, the index of its part in a merged campaign (0 in a plain one), and its
-    point's id and axes in that part's plan.
+    Each record carries one key that is not in its file, "lab": {"file", "part", "point", "axes",
+    "types"}: where it was read, the index of its part in a merged campaign (0 in a plain one), its
+    point's id and axes in that part's plan, and that plan's types.
     """
     path: Path
     plan: dict[str, Any]
@@ -128,11 +140,27 @@ class Campaign:
 # ---- reading ----------------------------------------------------------------------------------
 
 def load_plan(folder: Path | str) -> dict[str, Any]:
-    """The frozen plan of a campaign folder."""
-    folder = Path(folder)
+    """The frozen plan of a campaign folder: whole, checked in every field, as it was sealed."""
+    file = Path(folder) / "plan.json"
+    plan = read_plan(Path(folder))
+    if "seal" not in plan:
+        raise Damaged(f"{file}: it has no seal, so nothing tells whether what it is judged by was "
+                      f"edited after the runs. `{lab('verify', folder, '--seal')}` compares it with "
+                      "the experiment.toml beside it and seals it")
+    if plan["seal"] != seal(plan):
+        raise Damaged(
+            f"{file}: it was changed after it was frozen: its seal no longer matches. Only figures "
+            "may change. Put the original back, or freeze the changed experiment into a new folder: "
+            "`lab plan … --out`")
+    return plan
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """As load_plan, but its seal may be missing or broken."""
     file = folder / "plan.json"
     try:
         plan = read_json(file)
+        problems = _why_no_plan(file, plan) or plan_file.check(file, plan)
     except (FileNotFoundError, NotADirectoryError):
         what = "no plan.json here, so this" if folder.is_dir() else \
             "a file, which" if folder.exists() else "no such folder, so this"
@@ -140,17 +168,24 @@ def load_plan(folder: Path | str) -> dict[str, Any]:
             f"{folder}: {what} is not a campaign; `{lab('run', 'EXPERIMENT.toml')}` makes one and "
             "says where") from None
     except (ValueError, RecursionError) as e:
-        raise CampaignError(f"{file}: damaged ({e}); the experiment.toml beside it can be planned "
-                            "again into a new folder with `lab plan … --out`") from None
-    if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
-        raise CampaignError(f"{file}: not a {PLAN_SCHEMA} document")
-    if "name" not in (plan.get("experiment") or {}):
-        raise CampaignError(f"{file}: damaged (it names no experiment)")
-    if plan.get("plan_id") != plan_id(plan):
-        raise CampaignError(
-            f"{file}: it was changed after it was frozen (its plan_id no longer matches). Put the "
-            "original back, or freeze the changed experiment into a new folder: `lab plan … --out`")
+        problems = [f"{file}: damaged ({e}); the experiment.toml beside it can be planned again into "
+                    "a new folder with `lab plan … --out`"]
+    if problems:
+        more = f"\n… and {len(problems) - 5} problems more" if len(problems) > 5 else ""
+        raise Damaged("\n".join(problems[:5]) + more)
     return plan
+
+
+def _why_no_plan(file: Path, plan: Any) -> list[str]:
+    if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
+        return [f"{file}: not a {PLAN_SCHEMA} document"]
+    head = plan.get("experiment")
+    if not isinstance(head, dict) or "name" not in head:
+        return [f"{file}: damaged (it names no experiment)"]
+    if plan.get("plan_id") == plan_id(plan):
+        return []
+    return [f"{file}: it was changed after it was frozen (its plan_id no longer matches). Put the "
+            "original back, or freeze the changed experiment into a new folder: `lab plan … --out`"]
 
 
 def write_plan(file: Path, plan: dict[str, Any]) -> None:
@@ -160,16 +195,44 @@ def write_plan(file: Path, plan: dict[str, Any]) -> None:
 
 # What may change without making another set of runs.
 _NOT_IDENTITY = {"plan_id", "created", "experiment", "figures", "expect", "metrics", "margin",
-                 "alpha", "drivers", "commands"}
+                 "alpha", "drivers", "commands", "types", "seal", "figures_id"}
 
 
 def plan_id(plan: dict[str, Any]) -> str:
-    """The hash that names a set of runs."""
-    import hashlib
+    """The hash that names a set of runs. Programs that an experiment brings belong to it."""
     decisive = {k: v for k, v in plan.items() if k not in _NOT_IDENTITY}
     decisive["name"] = plan["experiment"]["name"]
-    text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    brought = plan.get("commands", {})
+    if isinstance(brought, dict):
+        brought = {name: words for name, words in brought.items() if not shipped(words)}
+    if brought:
+        decisive["commands"] = brought
+    return _digest(decisive)[:16]
+
+
+def sealed(plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan with all of its hashes, as it is frozen."""
+    whole = {**plan, "plan_id": plan_id(plan), "figures_id": figures_id(plan["figures"])}
+    return {**whole, "seal": seal(whole)}
+
+
+def seal(plan: dict[str, Any]) -> str:
+    return _digest({k: v for k, v in plan.items() if k not in ("seal", "figures")})
+
+
+def figures_id(figures: list[dict[str, Any]]) -> str:
+    """Without the numbers of lines, which any edit of the experiment moves."""
+    return _digest([{k: v for k, v in f.items() if k != "line"} for f in figures])[:16]
+
+
+def is_mended(plan: dict[str, Any]) -> bool:
+    """Whether the figures are others than those that were frozen."""
+    return figures_id(plan["figures"]) != plan["figures_id"]
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_campaign(path: Path | str) -> Campaign:
@@ -190,7 +253,8 @@ def load_campaign(path: Path | str) -> Campaign:
             campaign.problems.append(Problem(file, why))
             continue
         point = points[blocks[record["block"]]["point"]]
-        record["lab"] = {"file": str(file), "part": 0, "point": point["id"], "axes": point["axes"]}
+        record["lab"] = {"file": str(file), "part": 0, "point": point["id"], "axes": point["axes"],
+                         "types": plan.get("types", {})}
         campaign.records.append(record)
     _leave_out_other_inputs(campaign)
     return campaign
@@ -295,6 +359,7 @@ def _merged_plan(parts: list[Campaign]) -> dict[str, Any]:
     plan = dict(parts[0].plan)
     plan["arms"] = _union(parts, "arms", "name")
     plan["points"] = _union(parts, "points", "id")
+    plan["types"] = {w: own for part in parts for w, own in part.plan.get("types", {}).items()}
     return plan
 
 

@@ -37,7 +37,7 @@ class Catalog:
     def __init__(self, program: str, lists: dict[str, dict[str, str]],
                  settings: dict[str, dict[str, Any]] | None = None):
         self.program, self.lists, self.settings = program, lists, settings or {}
-        self._described: dict[str, dict[str, dict[str, Any]] | None] = {}
+        self._described: dict[tuple[str, str], dict[str, dict[str, Any]] | None] = {}
         self._judged: dict[str, str] = {}
 
     def values_of(self, slot: str) -> list[str]:
@@ -109,14 +109,24 @@ class Catalog:
         return str(((self._params_of(workload) or {}).get(key) or {}).get("type", ""))
 
     def kind_of_slot(self, key: str) -> str:
-        return str((self.settings.get(key) or {}).get("type", ""))
+        """The type of a setting: of every composition, or of a mechanism that can be in its slot."""
+        return self.slot_kinds().get(key, "")
+
+    def slot_kinds(self) -> dict[str, str]:
+        """{setting: type} of every composition and of every mechanism."""
+        tables = [self._table_of(slot, name) or {} for slot, kind in KINDS.items()
+                  for name in self.lists.get(kind, {})]
+        return {key: str(row.get("type", "")) for t in [*tables, self.settings] for key, row in t.items()}
 
     def _params_of(self, workload: str) -> dict[str, dict[str, Any]] | None:
-        if workload not in self._described:
-            said = _ask_json([self.program, "describe", "workload", workload, "--json"])
+        return self._table_of("workload", workload)
+
+    def _table_of(self, kind: str, name: str) -> dict[str, dict[str, Any]] | None:
+        if (kind, name) not in self._described:
+            said = _ask_json([self.program, "describe", kind, name, "--json"])
             found = said.get("found") if isinstance(said, dict) else None
-            self._described[workload] = _param_table(found[0], "parameters") if found else None
-        return self._described[workload]
+            self._described[kind, name] = _param_table(found[0], "parameters") if found else None
+        return self._described[kind, name]
 
 
 def read_catalog(program: str) -> Catalog | None:

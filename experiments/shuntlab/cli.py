@@ -21,13 +21,13 @@ import signal
 import sys
 from typing import Any
 
-from .campaign import CampaignError
+from .campaign import CampaignError, Damaged
 from .files import FileRefused
 from .naming import program_name
 from .opening import UsageError
 from .records import RecordError
-from .runner import Refused
 from .experiment import SpecError, nearest
+from .trust import Refused
 
 # name, module, what `lab --help` says. In the order in which one uses them.
 COMMANDS = (
@@ -38,6 +38,7 @@ COMMANDS = (
     ("status", "status", "how far a campaign is, what failed, and the command of any run"),
     ("compare", "compare", "which arm is faster, by how much, and how sure that is"),
     ("claims", "claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
+    ("figures", "figures", "draw a campaign's figures, or say what kinds and keys there are"),
     ("report", "report", "one HTML page: figures, verdicts, machine, commands"),
     ("export", "export", "the records as CSV, JSON Lines or SQLite"),
     ("verify", "verify", "check every file of a campaign; nothing damaged is read as data"),
@@ -173,13 +174,12 @@ def _main(words: list[str]) -> int:
         return _complain(words, 2, e.problems)
     except UsageError as e:
         return _complain(words, 2, [str(e)])
-    except CampaignError as e:
-        return _complain(words, 5 if "damaged" in str(e) or "changed after" in str(e) else 2,
-                         [str(e)])
     except FileRefused as e:
         return _complain(words, 5, [f"{e.filename}: {e.strerror}"])
-    except RecordError as e:
+    except (Damaged, RecordError) as e:
         return _complain(words, 5, [str(e)])
+    except CampaignError as e:
+        return _complain(words, 2, [str(e)])
     except Refused as e:
         return _complain(words, 4, [str(e)])
     except ModuleNotFoundError as e:

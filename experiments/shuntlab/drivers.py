@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,10 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from .catalog import Catalog, read_catalog
+from .trust import Trust
 
 HERE = Path(__file__).resolve().parents[1]      # experiments/, in the tree or installed
 QUESTION_S = 20
 OURS = "{experiments}/"         # in a plan: the folder above, wherever the tree that runs it is
+_SHIPPED = re.compile(r"\{experiments\}/drivers/\w+\.py", re.ASCII)
 
 
 @dataclasses.dataclass
@@ -37,11 +40,20 @@ class Driver:
     version: str = ""
     absent: str = ""                # why there is none here; then the rest is empty
     catalog: Catalog | None = None  # what `shunt` can do; foreign drivers have no slots
+    asked: bool = True              # False: a program that the experiment brings, not started yet
 
 
-def find(names: set[str], commands: dict[str, list[str]], shunt: str = "") -> dict[str, Driver]:
-    """The drivers of these names. `commands` are an experiment's own; `shunt` a path, if given."""
-    return {name: _find_one(name, commands, shunt) for name in sorted(names)}
+def find(names: set[str], commands: dict[str, list[str]], shunt: str = "",
+         trust: Trust | None = None) -> dict[str, Driver]:
+    """The drivers of these names. `commands` are an experiment's own; `shunt` a path, if given. Without
+    `trust` nothing that the experiment brings is started."""
+    return {name: _find_one(name, commands, shunt, trust) for name in sorted(names)}
+
+
+def shipped(words: Any) -> bool:
+    """Whether a command, as a plan keeps it, is one of drivers/ here and nothing else."""
+    return isinstance(words, list) and len(words) == 2 and words[0] == "python3" and \
+        isinstance(words[1], str) and bool(_SHIPPED.fullmatch(words[1]))
 
 
 def portable(words: list[str]) -> list[str]:
@@ -55,11 +67,16 @@ def located(words: list[str]) -> list[str]:
     return [str(HERE / w.removeprefix(OURS)) if w.startswith(OURS) else w for w in words]
 
 
-def _find_one(name: str, commands: dict[str, list[str]], shunt: str) -> Driver:
-    if name in commands:
-        return _ask(Driver(name, located(commands[name])))
+def _find_one(name: str, commands: dict[str, list[str]], shunt: str, trust: Trust | None) -> Driver:
     if name == "shunt":
         return _shunt(shunt)
+    if name in commands:
+        words = located(commands[name])
+        if not shipped(portable(words)):
+            if trust is None:
+                return Driver(name, words, asked=False)
+            trust.ask(name, words)
+        return _ask(Driver(name, words))
     maker = {"asyncio": _asyncio, "go": _go}.get(name)
     if maker is None:
         return Driver(name, absent=f"no driver {name!r}: there are shunt, asyncio and go, and an "

@@ -107,7 +107,7 @@ def place(file: Path, lines: dict[tuple, int], path: tuple, what: str) -> str:
 
 def nearest(word: str, names: Iterable[str]) -> str:
     """", did you mean 'x'?" for the nearest of `names`, or an empty text."""
-    close = difflib.get_close_matches(word, list(names), 1, 0.5)
+    close = difflib.get_close_matches(word[:100], list(names), 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -87,10 +87,11 @@ def row_of(run: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     """One flat row: names of columns to values; what is unknown is not in it."""
     row = dict(run)
     identity = record["identity"]
-    for group, settings in (("param", identity["params"]),
-                            ("slot", identity.get("composition", {}))):
-        row.update({column(f"{group}.{k}", units.unit_of(k)): units.number(v)
-                    for k, v in settings.items()})
+    for group, workload, settings in (("param", identity["workload"], identity["params"]),
+                                      ("slot", "", identity.get("composition", {}))):
+        for k, v in settings.items():
+            unit = units.unit_of(units.type_of(record["lab"]["types"], workload, k))
+            row[column(f"{group}.{k}", unit)] = units.number(v)
     for name, entry in record["metrics"].items():
         row[column(f"metric.{name}", entry["unit"])] = units.number(entry["value"])
     for name, series in record["series"].items():

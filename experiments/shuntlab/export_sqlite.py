@@ -67,10 +67,12 @@ def _fill(db: Any, first: list[str], runs: list[tuple[dict[str, Any], dict[str, 
 def _rows(record: dict[str, Any]) -> dict[str, Iterator[tuple[Any, ...]]]:
     """The rows of each table that has the values of a run, without the run's number."""
     identity = record["identity"]
-    settings = [("param", identity["params"]), ("slot", identity.get("composition", {}))]
+    settings = [("param", identity["workload"], identity["params"]),
+                ("slot", "", identity.get("composition", {}))]
+    types = record["lab"]["types"]
     return {
-        "settings": ((kind, name, units.number(value), units.unit_of(name))
-                     for kind, of in settings for name, value in of.items()),
+        "settings": ((kind, name, units.number(value), units.unit_of(units.type_of(types, workload, name)))
+                     for kind, workload, of in settings for name, value in of.items()),
         "metrics": ((name, units.number(m["value"]), m["unit"], m["better"])
                     for name, m in record["metrics"].items()),
         "counters": ((name, units.number(v)) for name, v in record["counters"].items()),

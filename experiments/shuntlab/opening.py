@@ -21,6 +21,7 @@ from .locks import Busy, Lock
 from .naming import lab
 from .experiment import Experiment, nearest
 from .toml_spec import load
+from .trust import Trust
 
 
 class UsageError(Exception):
@@ -71,9 +72,10 @@ def find_experiment(target: str) -> Path:
                      f" (there are {', '.join(names) or 'none'}; or give a .toml file)")
 
 
-def freeze(e: Experiment, shunt: str, cpus: str) -> plan.Frozen:
+def freeze(e: Experiment, shunt: str, cpus: str, trust: Trust | None = None) -> plan.Frozen:
+    """Without `trust` for a look: no program that the experiment brings is started."""
     wanted = {a.driver for a in e.arms} | {"shunt"}
-    found = drivers.find(wanted, e.drivers, shunt)
+    found = drivers.find(wanted, e.drivers, shunt, trust)
     return plan.freeze(e, found, len(resolve_cpus(typed_cpus(cpus) or e.cpus)))
 
 
@@ -190,7 +192,7 @@ def _plan_id(folder: Path) -> str:
         return ""
 
 
-def open_target(target: str, shunt: str, cpus: str, out: str, new: bool
+def open_target(target: str, shunt: str, cpus: str, out: str, new: bool, trust: Trust
                 ) -> tuple[Path, list[str]]:
     """A campaign folder for a target, and lines for the user."""
     path = Path(target)
@@ -199,7 +201,7 @@ def open_target(target: str, shunt: str, cpus: str, out: str, new: bool
             raise UsageError(f"{target} is a campaign already; --out is for a new one")
         return path, []
     e = load(find_experiment(target))
-    frozen = freeze(e, shunt, cpus)
+    frozen = freeze(e, shunt, cpus, trust)
     folder, said = create_new(e, frozen) if new and not out else create(e, frozen, out)
     lines = list(frozen.notes)
     if said in ("resuming", "complete"):
@@ -214,7 +216,7 @@ def take_figures(folder: Path, e: Experiment, frozen: plan.Frozen) -> list[str]:
     was expected, and by what rules it is judged, stays as it was before the runs. Lines for the user."""
     was, now = campaign.load_plan(folder), json.loads(json.dumps(frozen.plan))
     lines = []
-    if _said(was["figures"]) != _said(now["figures"]):
+    if campaign.figures_id(was["figures"]) != campaign.figures_id(now["figures"]):
         campaign.write_plan(folder / "plan.json", {**was, "figures": now["figures"]})
         lines.append(f"{shown(folder)} has the figures of {e.file} now")
     kept = [k for k in ("expect", "metrics", "margin", "alpha") if _said(was[k]) != _said(now[k])]

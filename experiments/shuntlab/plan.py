@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from . import campaign, units
-from .catalog import KINDS
+from .catalog import KINDS, Catalog
 from .drivers import Driver, portable
 from .experiment import RANGE, Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest
+from .reading import RUNS_MAX
 
-RUNS_MAX = 200_000
 CONTROL_SUFFIX = "-again"
 
 
@@ -73,8 +73,8 @@ class _Freezer:
                 self.notes.append(f"left out: {name}: {why}")
         self.note_too_few(points, control)
         plan = self.assemble(arms, control, points)
-        plan["plan_id"] = campaign.plan_id(plan)
-        return Frozen(plan, self.notes)
+        plan["types"] = types_of(self.drivers["shunt"].catalog if "shunt" in self.drivers else None, plan)
+        return Frozen(campaign.sealed(plan), self.notes)
 
     # -- arms --
 
@@ -386,7 +386,7 @@ class _Freezer:
             "commands": {n: portable(c) for n, c in e.drivers.items() if n in used},
             "drivers": {n: {"build_id": self.drivers[n].build_id,
                             "version": self.drivers[n].version}
-                        for n in used if not self.drivers[n].absent},
+                        for n in used if not self.drivers[n].absent and self.drivers[n].asked},
         }
 
 
@@ -403,6 +403,18 @@ def blocks(seed: int, repetitions: int, points: list[dict[str, Any]]) -> list[di
                           "repetition": repetition, "order": order,
                           "seed": block_seed(seed, point["id"], repetition)})
     return found
+
+
+def types_of(catalog: Catalog | None, plan: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The types with a unit, as plan.json keeps them: of the parameters of its workloads, and of every
+    setting under ""."""
+    if catalog is None:
+        return {}
+    found = {w: {k: catalog.kind_of_param(w, k) for k in catalog.params(w)}
+             for w in {p["workload"] for p in plan["points"]}}
+    found[""] = catalog.slot_kinds()
+    return {name: {k: v for k, v in own.items() if v in ("duration", "size")}
+            for name, own in sorted(found.items())}
 
 
 def block_seed(seed: int, point: str, repetition: int) -> str:

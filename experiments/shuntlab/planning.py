@@ -12,6 +12,7 @@ from typing import Any
 from . import campaign, drivers, opening, plan, selecting
 from .naming import lab
 from .toml_spec import load
+from .trust import Trust
 
 
 def register(subparsers: Any) -> None:
@@ -43,6 +44,8 @@ def add_planning_options(p: argparse.ArgumentParser) -> None:
                         "again (all must hold)")
     p.add_argument("--shunt", default="", metavar="PATH",
                    help="the shunt to run (default: $SHUNT_BIN, then build/release/shunt)")
+    p.add_argument("--trust", action="store_true",
+                   help="start the programs that the experiment brings as drivers without asking")
     p.add_argument("--cpus", default="", metavar="LIST",
                    help="confine every run to these CPUs: all, or a list like 0,2-3")
 
@@ -63,7 +66,8 @@ def preview(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 def command(args: argparse.Namespace) -> int:
     if not show_only(args):
-        folder, notes = opening.open_target(args.target, args.shunt, args.cpus, args.out, args.new)
+        folder, notes = opening.open_target(args.target, args.shunt, args.cpus, args.out, args.new,
+                                            Trust(args.trust))
         for line in notes:
             print(line, file=sys.stderr)
         print(opening.describe(campaign.load_plan(folder)))

@@ -18,7 +18,7 @@ from typing import Any, Iterable
 from . import records as rec
 from .campaign import Campaign
 from .files import read_json
-from .units import notation
+from .units import notation, type_of
 
 _QUANTILE = re.compile(r"(?P<series>[a-z][a-z0-9_.-]*)\.p(?P<percent>100|\d{1,2}(?:\.\d+)?)")
 
@@ -45,8 +45,13 @@ class Point:
 
     @property
     def label(self) -> str:
-        axes = " ".join(f"{k}={notation(k, v)}" for k, v in self.axes.items())
+        axes = " ".join(f"{k}={notation(v, self.type_of(k))}" for k, v in self.axes.items())
         return f"{self.name} {axes}".strip()
+
+    def type_of(self, name: str) -> str:
+        """"duration" or "size" of a parameter or setting that has a unit, else an empty text."""
+        types = self.campaign.plan.get("types", {})
+        return type_of(types, self.workload, name) or type_of(types, "", name.removeprefix("backend."))
 
     def values(self, arm: str, metric: str) -> dict[str, Value]:
         """{block: value} of one arm; a run without the metric is left out."""

@@ -17,17 +17,17 @@ from typing import Any, Iterator
 
 from . import expectations as claim
 from .analysis import Report, analyse
-from .campaign import Campaign, CampaignError, load_campaign
+from .campaign import Campaign, CampaignError, is_mended, load_campaign
 from .claims import finding_text
 from .compare import ratio_text
 from .disturbance import disturbed
+from .figure_kinds import PLOTS, named
 from .files import must_stay, replacing
 from .page import Raw, details, document, esc, svg, table, tag
 from .points import gather, manifest_of
 from .verdict_page import noise_part, verdicts_part
 from .verdicts import FASTER, SAME, SLOWER
 
-PLOTS = Path(__file__).resolve().parents[1] / "plots"
 _KIND = {claim.CONFIRMED: "good", claim.REFUTED: "bad"}
 
 
@@ -81,27 +81,23 @@ def claims_part(claims: list[claim.Claim]) -> Iterator[str]:
 
 def figures_part(campaigns: list[Campaign]) -> Iterator[str]:
     yield '<h2 id="figures">Figures</h2>'
+    if is_mended(campaigns[0].plan):
+        yield ('<p class="soft">The figures were changed after the plan was frozen. What is judged, and '
+               'how, was not.</p>')
     sys.path.insert(0, str(PLOTS))
     drawing = importlib.import_module("_figure")
     data = importlib.import_module("_data")
     with tempfile.TemporaryDirectory(prefix="shunt-report-") as folder:
-        for number, spec in enumerate(drawing.specs(campaigns[0])):
+        for number, spec in enumerate(named(campaigns[0].plan)):
             yield '<div class="card">'
             try:
-                module = importlib.import_module(_script(spec))
+                module = importlib.import_module(spec["kind"])
                 drawing.render(module, data.Context(campaigns, spec), Path(folder),
                                ("svg", "json", "csv"))
                 yield from _figure(Path(folder), spec["name"], f"f{number}-")
             except (data.FigureError, CampaignError) as e:
                 yield f'<p><b>{esc(spec["name"])}</b> is not drawn: {esc(e)}.</p>'
             yield "</div>"
-
-
-def _script(spec: dict[str, Any]) -> str:
-    kind = str(spec.get("kind", ""))
-    if not (PLOTS / f"{kind}.py").is_file() or kind.startswith("_") or not kind.isidentifier():
-        raise CampaignError(f"there is no figure kind {kind!r}")
-    return kind
 
 
 def _figure(folder: Path, name: str, prefix: str) -> Iterator[str]:

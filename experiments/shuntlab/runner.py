@@ -25,13 +25,10 @@ from .lost import lost_record, stamp_timeout
 from .locks import Busy, Lock
 from .naming import lab
 from .progress import Progress, kind_of
+from .trust import Refused
 
 DONE = ("ok", "skipped")
 FREE_BYTES_MIN = 4 << 20
-
-
-class Refused(Exception):
-    """The machine or the folder does not allow the runs to go on; the message says what to do."""
 
 
 class Changed(rec.RecordError):

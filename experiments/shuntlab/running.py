@@ -14,7 +14,8 @@ from . import campaign, drivers, journal, opening, planning, process, selecting
 from .locks import Busy, MachineLock, this_machine
 from .naming import lab
 from .progress import Progress
-from .runner import Options, Refused, Runner, Tally
+from .runner import Options, Runner, Tally
+from .trust import Refused, Trust
 
 
 def register(subparsers: Any) -> None:
@@ -50,7 +51,8 @@ def register(subparsers: Any) -> None:
 def command(args: argparse.Namespace) -> int:
     if args.dry_run or args.list:
         return _show(args)
-    folder, notes = opening.open_target(args.target, args.shunt, args.cpus, args.out, args.new)
+    trust = Trust(args.trust)
+    folder, notes = opening.open_target(args.target, args.shunt, args.cpus, args.out, args.new, trust)
     if (folder / "parts").is_dir():
         raise opening.UsageError(f"{folder} is a merged campaign: run its parts, then merge again")
     say = (lambda text: None) if args.quiet else (lambda text: print(text, file=sys.stderr))
@@ -58,7 +60,9 @@ def command(args: argparse.Namespace) -> int:
         say(line)
     the_plan = campaign.load_plan(folder)
     say(f"{opening.describe(the_plan)}\ncampaign: {opening.shown(folder)}")
-    found = drivers.find(set(the_plan["drivers"]), the_plan.get("commands", {}), args.shunt)
+    used = {arm for block in the_plan["blocks"] for arm in block["order"]}
+    wanted = {a["driver"] for a in the_plan["arms"] if a["name"] in used} | set(the_plan["drivers"])
+    found = drivers.find(wanted, the_plan["commands"], args.shunt, trust)
     _check_builds(folder, the_plan, found, args.accept_new_build)
     cpus = opening.resolve_cpus(opening.typed_cpus(args.cpus) or the_plan["cpus"])
     _check_cpus(folder, cpus)
@@ -68,7 +72,7 @@ def command(args: argparse.Namespace) -> int:
     with _machine_lock(args.concurrent), process.Stop() as stop:
         runner = Runner(folder, the_plan, found, options, Progress(quiet=args.quiet), stop)
         tally = runner.run({
-            "cpus": process.show_cpus(cpus), "affinity": process.show_cpus(process.allowed_cpus()),
+            "seal": the_plan["seal"], "cpus": process.show_cpus(cpus), "affinity": process.show_cpus(process.allowed_cpus()),
             "drivers": {n: d.build_id for n, d in found.items()}})
         return _conclude(args, folder, the_plan, runner, tally, stop.signal)
 

@@ -94,9 +94,18 @@ def _const(value, rule, node, root, where):
     return [] if value == rule else [f"{where}: {value!r:.40} is not {rule!r}"]
 
 
+@functools.cache
+def _compiled(rule: str) -> re.Pattern:
+    """A pattern of JSON Schema: there `$` is the very end, in Python also before a last line break."""
+    return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", rule))
+
+
+def _matches(rule: str, text: str) -> bool:
+    return bool(_compiled(rule).search(text))
+
+
 def _pattern(value, rule, node, root, where):
-    # Python's $ also matches before a last newline.
-    if isinstance(value, str) and not re.search(rule.replace("$", r"\Z"), value):
+    if isinstance(value, str) and not _matches(rule, value):
         return [f"{where}: {value!r:.40} does not match {rule}"]
     return []
 
@@ -145,7 +154,7 @@ def _properties(value, rule, node, root, where):
 def _extra_keys(value, node):
     known = node.get("properties", {})
     patterns = node.get("patternProperties", {})
-    return [k for k in value if k not in known and not any(re.search(p, k) for p in patterns)]
+    return [k for k in value if k not in known and not any(_matches(p, k) for p in patterns)]
 
 
 def _additional(value, rule, node, root, where):
@@ -158,7 +167,7 @@ def _additional(value, rule, node, root, where):
 def _pattern_properties(value, rule, node, root, where):
     if not isinstance(value, dict):
         return []
-    return [p for key in value for pattern, sub in rule.items() if re.search(pattern, key)
+    return [p for key in value for pattern, sub in rule.items() if _matches(pattern, key)
             for p in check(value[key], sub, root, _at(where, key))]
 
 

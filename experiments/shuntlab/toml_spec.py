@@ -9,16 +9,16 @@ that `lab new` writes; what becomes of it is plan.py's business.
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from pathlib import Path
 from typing import Any, Callable
 
 from . import units
-from .campaign import ARM_NAME
 from .experiment import (RANGE, Arm, Exclude, Experiment, SpecError, Workload, arm_name, nearest, place)
 from .files import FileRefused, read_bytes
 from .process import parse_cpus
+from .reading import (ARM_NAME, EXPERIMENT_NAME, NUMBER_MAX, TIMEOUT_MAX_S, Reader, flat, scalar,
+                      scalar_text)
 from .toml_lines import line_map, line_of
 
 
@@ -49,9 +49,6 @@ def _toml_message(file: Path, why: str) -> str:
     return f"{file}:{found[1]}:{found[2]}: not TOML: {why[:found.start()]}"
 
 
-ITERATIONS_MAX = 1_000_000      # as `shunt run` takes them
-NAME_MAX = 100                  # of what becomes part of a file's name
-
 _TOP = {"name", "title", "question", "expectation", "backends", "baseline", "control",
         "repetitions", "seed", "warmup", "iters", "timeout", "margin", "alpha", "cpus", "metrics",
         "cost",
@@ -60,90 +57,31 @@ _ARM = {"name", "backend", "driver", "why", "each", "optional"}
 _WORKLOAD = {"name", "label", "why", "params", "backend", "arms", "warmup", "iters", "timeout",
              "trace"}
 _EXCLUDE = {"arm", "workload", "where", "why"}
-_EXPECT = {"claim", "metric", "ratio", "workload", "where", "above", "below", "why"}
-_FIGURE = {"kind", "name", "title", "caption", "x", "y", "series", "facet", "where", "workload",
-           "arms", "logx", "logy", "why", "slo", "theory"}
 _FOREIGN = {"command", "why"}
 
 
-class _Reader:
-    """One pass over the parsed file; collects problems instead of stopping at the first."""
+class _Reader(Reader):
+    """One pass over the parsed file."""
 
     def __init__(self, file: Path, text: str, data: dict[str, Any]):
-        self.file, self.text, self.data = file, text, data
+        super().__init__(data)
+        self.file, self.text = file, text
         self.lines = line_map(text)
-        self.problems: list[str] = []
 
     def bad(self, path: tuple, what: str) -> None:
         self.problems.append(place(self.file, self.lines, path, what))
 
-    # -- primitives --
+    def why_unknown(self, key: str, keys: set[str], path: tuple) -> str:
+        if key in _TOP and path:
+            return "belongs to the whole experiment: write it above the first [table]"
+        return super().why_unknown(key, keys, path)
 
-    def plain(self, value: Any, path: tuple) -> None:
-        """A plan is JSON: it has no dates, and no numbers that are none."""
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                self.plain(inner, path + (key,))
-        elif isinstance(value, list):
-            for i, inner in enumerate(value):
-                self.plain(inner, path + (i,))
-        elif not isinstance(value, (str, int, float)):
-            self.bad(path, f"a date or a time ({value}): write it as a text, in quotes")
-        elif isinstance(value, float) and not math.isfinite(value):
-            self.bad(path, f"{value} is no number that can be compared")
-
-    def known(self, table: dict[str, Any], keys: set[str], path: tuple) -> None:
-        for key in table:
-            if key not in keys and key in _TOP and path:
-                self.bad(path + (key,), "belongs to the whole experiment: write it above the first "
-                                        "[table]")
-            elif key not in keys:
-                self.bad(path + (key,), f"unknown key{nearest(key, keys)}"
-                                        f" (known here: {', '.join(sorted(keys))})")
-
-    def get(self, table: dict[str, Any], path: tuple, key: str, kind: type | tuple, default: Any,
-            wanted: str, test: Callable[[Any], bool] = lambda v: True) -> Any:
-        if key not in table:
-            return default
-        value = table[key]
-        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-        if not right or not test(value):
-            self.bad(path + (key,), f"{value!r:.60} is not {wanted}")
-            return default
-        return value
-
-    def text_at(self, table, path, key, default="", required=False):
-        value = self.get(table, path, key, str, None, "a text", lambda v: bool(v.strip()))
-        if value is None and key not in table and required:
-            self.bad(path, f"{key!r} is missing")
-        return " ".join(value.split()) if value is not None else default
-
-    def tables(self, key: str) -> list[tuple[tuple, dict[str, Any]]]:
-        entries = self.data.get(key, [])
-        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-            self.bad((key,), f"write [[{key}]], one such table for each")
-            return []
-        return [((key, i), e) for i, e in enumerate(entries)]
-
-    def number_of(self, table, path, key, default, least, most=None):
-        wanted = f"a whole number of at least {least}" if most is None else \
-            f"a whole number from {least} to {most:,}"
-        return self.get(table, path, key, int, default, wanted,
-                        lambda v: v >= least and (most is None or v <= most))
+    # -- values --
 
     def seconds(self, table, path, default):
         value = self.get(table, path, "timeout", str, None, 'a duration such as "60s"',
-                         lambda v: units.duration_ns(v) is not None and units.duration_ns(v) > 0)
+                         lambda v: 0 < (units.duration_ns(v) or 0) <= TIMEOUT_MAX_S * 1e9)
         return default if value is None else units.duration_ns(value) / 1e9
-
-    def names(self, table, path, key, wanted="a list of names"):
-        value = table.get(key, [])
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
-            self.bad(path + (key,), f"{value!r:.60} is not {wanted}")
-            return []
-        return value
 
     def settings(self, table, path, key) -> tuple[dict[str, list[str]], list[str]]:
         """A table of values; a list is swept. ({name: values}, names of the swept ones)."""
@@ -153,25 +91,18 @@ class _Reader:
             return {}, []
         values: dict[str, list[str]] = {}
         swept = []
-        for name, given, where in _flat(group, path + (key,)):
+        for name, given, where in flat(group, path + (key,)):
+            self.key(name, where)
             many = given if isinstance(given, list) else [given]
             if not many:
                 self.bad(where, "an empty list leaves nothing to run")
-            elif all(_scalar(v) for v in many):
+            elif all(scalar(v) for v in many):
                 values[name] = [scalar_text(v) for v in many]
                 if isinstance(given, list) or RANGE.fullmatch(values[name][0]):
                     swept.append(name)
             else:
                 self.bad(where, "a value is a number or a text, or a list of them to sweep")
         return values, swept
-
-    def where(self, table, path) -> dict[str, str]:
-        group = table.get("where", {})
-        if not isinstance(group, dict):
-            self.bad(path + ("where",), "write a table: { tasks = 2 }")
-            return {}
-        return {name: scalar_text(v) for name, v, _ in _flat(group, path + ("where",))
-                if _scalar(v)}
 
     # -- the tables --
 
@@ -186,9 +117,10 @@ class _Reader:
                 self.bad(path, "'backend' is missing")
             each, _ = self.settings(t, path, "each")
             name = self.text_at(t, path, "name", arm_name(backend or driver))
-            if not each and not (ARM_NAME.fullmatch(name) and len(name) <= NAME_MAX):
-                self.bad(path + ("name",), f"{name!r:.60} is not letters, digits, _, + and -, at most "
-                                           f"{NAME_MAX}")
+            if not each:
+                self.named(name, path + ("name",), ARM_NAME, "letters, digits, _, + and -")
+            self.key(driver, path + ("driver",))
+            self.spec(backend, path + ("backend",))
             arms.append(Arm(name, backend or driver, driver, self.text_at(t, path, "why"), each,
                             path, self.get(t, path, "optional", bool, False, "true or false")))
         self.unique(arms)
@@ -211,11 +143,12 @@ class _Reader:
             self.known(t, _WORKLOAD, path)
             params, swept = self.settings(t, path, "params")
             backend, swept_backend = self.settings(t, path, "backend")
+            name = self.text_at(t, path, "name", "unnamed", required=True)
+            self.key(name, path + ("name",))
             found.append(Workload(
-                self.text_at(t, path, "name", "?", required=True), self.text_at(t, path, "label"),
-                self.text_at(t, path, "why"), params, swept, backend, swept_backend,
-                self.names(t, path, "arms"), self.number_of(t, path, "warmup", None, 0, ITERATIONS_MAX),
-                self.number_of(t, path, "iters", None, 1, ITERATIONS_MAX), self.seconds(t, path, None),
+                name, self.text_at(t, path, "label"), self.text_at(t, path, "why"), params, swept,
+                backend, swept_backend, self.names(t, path, "arms"), *self.iterations(t, path),
+                self.seconds(t, path, None),
                 self.get(t, path, "trace", bool, False, "true or false"), path))
         if not found and "workload" not in self.data:
             self.bad((), "no [[workload]] to run")
@@ -231,31 +164,16 @@ class _Reader:
         return found
 
     def expects(self) -> list[dict[str, Any]]:
-        found = []
-        for path, t in self.tables("expect"):
-            self.known(t, _EXPECT, path)
-            self.text_at(t, path, "claim", required=True)
-            self.text_at(t, path, "metric", required=True)
-            ratio = t.get("ratio")
-            if not isinstance(ratio, list) or len(ratio) != 2:
-                self.bad(path + ("ratio",), 'is ["arm above", "arm below"] the fraction line')
-            for bound in ("above", "below"):
-                self.get(t, path, bound, (int, float), None, "a number above 0", lambda v: v > 0)
-            if "above" not in t and "below" not in t:
-                self.bad(path, "needs 'above', 'below', or both")
-            found.append({**t, "where": self.where(t, path), "line": line_of(self.lines, path)})
-        return found
+        return self.as_written("expect", self.check_expect)
 
     def figures(self) -> list[dict[str, Any]]:
+        return self.as_written("figure", self.check_figure)
+
+    def as_written(self, key: str, check: Callable[[dict[str, Any], tuple], None]
+                   ) -> list[dict[str, Any]]:
         found = []
-        for path, t in self.tables("figure"):
-            self.known(t, _FIGURE, path)
-            self.text_at(t, path, "kind", required=True)
-            kinds = figure_kinds()
-            kind = t.get("kind")
-            if isinstance(kind, str) and kinds and kind not in kinds:
-                self.bad(path + ("kind",), f"no figure kind {kind!r}{nearest(kind, kinds)}"
-                                           f" (there are {', '.join(kinds)})")
+        for path, t in self.tables(key):
+            check(t, path)
             found.append({**t, "where": self.where(t, path), "line": line_of(self.lines, path)})
         return found
 
@@ -271,10 +189,9 @@ class _Reader:
                 continue
             self.known(t, _FOREIGN, ("driver", name))
             words = self.names(t, ("driver", name), "command", "a list: program, arguments")
+            self.check_command(name, words, ("driver", name))
             found[name] = [str((self.file.parent / w).resolve()) if w.startswith(("./", "../"))
                            else w for w in words]
-            if not words:
-                self.bad(("driver", name), "'command' is missing: [\"./program\", arguments]")
         return found
 
     def references(self, e: Experiment) -> None:
@@ -289,20 +206,15 @@ class _Reader:
                 if name not in plain:
                     self.bad(w.path + ("arms",), f"no arm {name!r}{nearest(name, plain)}")
         for i, t in enumerate(e.expect):
-            for side in t["ratio"] if isinstance(t.get("ratio"), list) else []:
-                name = side.get("arm") if isinstance(side, dict) else side
-                if name not in plain:
-                    self.bad(("expect", i, "ratio"),
-                             f"no arm {name!r}{nearest(str(name), plain)}")
+            self.check_sides(t, ("expect", i), plain)
 
     def experiment(self) -> Experiment:
         d = self.data
         self.known(d, _TOP, ())
         self.plain(d, ())
         name = self.text_at(d, (), "name", self.file.stem)
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or len(name) > NAME_MAX:
-            self.bad(("name",) if "name" in d else (),
-                     f"{name!r:.60} is not lower-case letters, digits, _ and -, at most {NAME_MAX}")
+        self.named(name, ("name",) if "name" in d else (), EXPERIMENT_NAME,
+                   "lower-case letters, digits, _ and -")
         arms = self.arms()
         plain = [a.name for a in arms if not a.each]
         e = Experiment(
@@ -311,16 +223,10 @@ class _Reader:
             self.text_at(d, (), "expectation", required=True), arms, self.workloads(),
             self.text_at(d, (), "baseline", plain[0] if plain else ""),
             self.get(d, (), "control", bool, True, "true or false"),
-            self.number_of(d, (), "repetitions", 20, 1), self.number_of(d, (), "seed", 1, 0),
-            self.number_of(d, (), "warmup", None, 0, ITERATIONS_MAX), self.number_of(d, (), "iters", None, 1, ITERATIONS_MAX),
-            self.seconds(d, (), 120.0),
-            self.get(d, (), "margin", (int, float), 0.02, "a number from 0 to below 1",
-                     lambda v: 0 <= v < 1),
-            self.get(d, (), "alpha", (int, float), 0.05, "a number above 0 and below 0.5",
-                     lambda v: 0 < v < 0.5),
+            self.repetitions(), self.number_of(d, (), "seed", 1, 0, NUMBER_MAX),
+            *self.iterations(d, ()), self.seconds(d, (), 120.0), self.margin(), self.alpha(),
             self.cpus(), self.names(d, (), "metrics"), self.excludes(arms), self.expects(),
-            self.figures(), self.drivers(), self.cost(),
-            self.get(d, (), "digits", int, None, "2 or 3", lambda v: v in (2, 3)))
+            self.figures(), self.drivers(), self.cost(), self.digits())
         self.references(e)
         if self.problems:
             raise SpecError(self.problems)
@@ -340,37 +246,9 @@ class _Reader:
             return str(value)
         if value == "all":
             return value
-        if isinstance(value, str) and re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", value):
+        if isinstance(value, str) and re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", value, re.ASCII):
             with contextlib.suppress(ValueError):
                 parse_cpus(value)
                 return f"list {value}"
         self.bad(("cpus",), f"{value!r} is not \"all\", a number of CPUs, or a list like \"0,2-3\"")
         return "all"
-
-
-def _flat(group: dict[str, Any], path: tuple) -> list[tuple[str, Any, tuple]]:
-    """Dotted keys of nested tables: stack.size = "64k" is TOML for {stack: {size: …}}."""
-    found = []
-    for key, value in group.items():
-        if isinstance(value, dict):
-            found += [(f"{key}.{name}", v, p) for name, v, p in _flat(value, path + (key,))]
-        else:
-            found.append((key, value, path + (key,)))
-    return found
-
-
-def _scalar(value: Any) -> bool:
-    return isinstance(value, (str, int, float)) and str(value).strip() != ""
-
-
-def scalar_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return str(value).strip()
-
-
-def figure_kinds() -> list[str]:
-    folder = Path(__file__).resolve().parents[1] / "plots"
-    if not folder.is_dir():
-        return []
-    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))

@@ -17,7 +17,7 @@ _DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[-+]?\d+)?", re.ASCII)
 
 
 def _scaled(text: str, table: dict[str, int]) -> int | None:
-    found = _NUMBER.fullmatch(text.strip())
+    found = _NUMBER.fullmatch(text.strip()) if len(text) <= 100 else None
     if not found or found[2] not in table:
         return None
     value = Fraction(found[1]) * table[found[2]]
@@ -51,24 +51,15 @@ def base(text: str, kind: str = "") -> str:
     return text
 
 
-# The parameters that are no counts, by the names they have in every driver and spec; a test compares
-# them with what `shunt describe` says.
-DURATIONS = frozenset((
-    "block", "busy_slice", "deadline", "grid", "hold", "mean", "nap", "outside", "pause", "period",
-    "quantum", "search", "slice", "spread", "stall", "tick", "timers.tick", "wait.cancel",
-    "wait.grid", "wait.slack", "wait.spin"))
-SIZES = frozenset(("stack.size",))
+def type_of(types: dict[str, dict[str, str]], workload: str, name: str) -> str:
+    """"duration" or "size" of a workload's parameter or, of no workload, of a setting, by a plan's
+    `types`; else an empty text."""
+    return types.get(workload, {}).get(name, "")
 
 
-def kind_of(name: str) -> str:
-    """What a parameter or a setting is: "duration", "size" or "count"."""
-    name = name.removeprefix("backend.")
-    return "duration" if name in DURATIONS else "size" if name in SIZES else "count"
-
-
-def unit_of(name: str) -> str:
+def unit_of(kind: str) -> str:
     """The base unit in which records hold a parameter or a setting; "" where it has none."""
-    return {"duration": "ns", "size": "bytes"}.get(kind_of(name), "")
+    return {"duration": "ns", "size": "bytes"}.get(kind, "")
 
 
 def plain(unit: str, value: int) -> tuple[str, int | float]:
@@ -83,13 +74,14 @@ def number(value: Any) -> Any:
     return float(value) if "." in value or "e" in value else int(value)
 
 
-def notation(name: str, value: str) -> str:
-    """A value in base units as one would type it, exactly: pause=20us, tasks=10k, stack.size=64k."""
-    if not value.isdigit() or value == "0":
+def notation(value: str, kind: str = "") -> str:
+    """A value in base units as one would type it, exactly: 20us for 20000 of a duration, 10k, 64k.
+    `kind` is the parameter's type where it has a unit: duration or size."""
+    if not value.isdecimal() or value == "0" or len(value) > 100:
         return value
-    table = {"duration": _DURATION, "size": dict(list(_SIZE.items())[:4]), "count": _COUNT}
+    table = {"duration": _DURATION, "size": dict(list(_SIZE.items())[:4])}.get(kind, _COUNT)
     number = int(value)
-    steps = sorted(table[kind_of(name)].items(), key=lambda step: -step[1])
+    steps = sorted(table.items(), key=lambda step: -step[1])
     return next(f"{number // scale}{unit}" for unit, scale in steps if number % scale == 0)
 
 

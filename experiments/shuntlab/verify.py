@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import campaign, machine
+from . import campaign, machine, sealing
 from .campaign import Problem
 from .lost import run_id
 from .naming import lab
@@ -26,11 +26,18 @@ def register(subparsers: Any) -> None:
     p.add_argument("campaign", metavar="CAMPAIGN", type=Path)
     p.add_argument("--quarantine", action="store_true",
                    help="move damaged records aside, so that `lab run` makes them again")
+    p.add_argument("--seal", action="store_true",
+                   help="seal a plan that was frozen before plans had seals, if it says what the "
+                        "experiment.toml beside it says")
+    p.add_argument("--shunt", default="", metavar="PATH",
+                   help="with --seal: the shunt that knows the types of the parameters")
     p.add_argument("--json", action="store_true", help="one JSON document instead of the text")
     p.set_defaults(run=command)
 
 
 def command(args: argparse.Namespace) -> int:
+    if args.seal:
+        print(sealing.seal_folder(args.campaign, args.shunt))
     loaded = campaign.load_campaign(args.campaign)
     parts = loaded.parts or [loaded]
     problems = [p for part in parts for p in check(part)]
@@ -63,7 +70,7 @@ def _print(args: argparse.Namespace, loaded: campaign.Campaign, problems: list[P
 
 def check(part: campaign.Campaign) -> list[Problem]:
     """Everything that is wrong in one plain campaign."""
-    problems = list(part.problems)
+    problems = [*part.problems, *sealing.other_rules(part)]
     seen: dict[str, str] = {}
     manifests: dict[str, str] = {}
     for record in part.records:

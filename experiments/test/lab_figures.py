@@ -37,7 +37,7 @@ import _table
 import figure_campaigns as made
 import load
 import numpy as np
-from shuntlab import objective, records
+from shuntlab import figure_kinds, objective, records
 from shuntlab.campaign import load_campaign
 
 
@@ -57,7 +57,7 @@ class Scratch(unittest.TestCase):
     def draw(self, campaign: str, name: str = "", formats=("csv", "tex", "json"), **spec):
         """Render one figure in this process: (rows of its CSV, its drawing's files)."""
         loaded = load_campaign(self.campaign(campaign))
-        known = _figure.specs(loaded)
+        known = figure_kinds.named(loaded.plan)
         chosen = next((s for s in known if s["name"] == name), {"name": "own"}) | spec
         out = self.root / "out"
         out.mkdir(exist_ok=True)
@@ -253,7 +253,7 @@ class Truth(Scratch):
     def frame(self, campaign: str, name: str, **spec) -> list[tuple[float, ...]]:
         """The ends of each panel's axes, as drawn."""
         loaded = load_campaign(self.campaign(campaign))
-        chosen = next((s for s in _figure.specs(loaded) if s["name"] == name), {"name": name}) | spec
+        chosen = next((s for s in figure_kinds.named(loaded.plan) if s["name"] == name), {"name": name}) | spec
         ctx, module = _data.Context([loaded], chosen), importlib.import_module(chosen["kind"])
         drawing = module.prepare(ctx)
         drawing.give_looks(ctx)
@@ -475,7 +475,7 @@ class Sight(Scratch):
 
     def drawn(self, campaign: str, name: str, width: float = _style.NARROW, **spec):
         loaded = load_campaign(self.campaign(campaign))
-        chosen = next((s for s in _figure.specs(loaded) if s["name"] == name), {"name": "own"}) | spec
+        chosen = next((s for s in figure_kinds.named(loaded.plan) if s["name"] == name), {"name": "own"}) | spec
         module = importlib.import_module(chosen["kind"])
         with matplotlib.rc_context(_style.rc()):
             ctx = _data.Context([loaded], chosen)
@@ -618,7 +618,7 @@ class Files(Scratch):
     def test_two_machines_in_one_figure(self):
         other = made.yields(self.root / "there", machine="Slower CPU", seed=5)
         loaded = [load_campaign(self.campaign("yields")), load_campaign(other)]
-        spec = next(s for s in _figure.specs(loaded[0]) if s["name"] == "switch")
+        spec = next(s for s in figure_kinds.named(loaded[0].plan) if s["name"] == "switch")
         out = self.root / "two"
         out.mkdir()
         _figure.render(importlib.import_module("lines"), _data.Context(loaded, spec), out,

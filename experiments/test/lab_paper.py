@@ -30,6 +30,7 @@ import _data
 import _figure
 import _signs
 import figure_campaigns as made
+from shuntlab import figure_kinds
 from shuntlab.campaign import load_campaign
 
 
@@ -79,7 +80,7 @@ class Paper(unittest.TestCase):
         names, kinds = [], set()
         for campaign, write in made.EVERY.items():
             loaded = load_campaign(write(out / campaign))
-            for spec in _figure.specs(loaded):
+            for spec in figure_kinds.named(loaded.plan):
                 _figure.render(importlib.import_module(spec["kind"]),
                                _data.Context([loaded], spec), out, ("pdf", "tex", "json"))
                 names.append(spec["name"])

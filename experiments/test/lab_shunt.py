@@ -28,8 +28,8 @@ if not (os.path.isfile(SHUNT) and os.access(SHUNT, os.X_OK)):
     print(f"skipped: no shunt at {SHUNT}")
     sys.exit(77)
 
-from shuntlab import campaign, machine, records, schema, units
-from shuntlab.catalog import read_catalog
+from shuntlab import campaign, machine, plan, records, schema, units
+from shuntlab.catalog import KINDS, read_catalog
 
 MINE = """
 question = "?"
@@ -97,25 +97,31 @@ class Experiments(Case):
             **self.environment(), "PYTHONIOENCODING": "ascii"})
         self.assertEqual((done.returncode, b"smoke: " in done.stdout), (0, True), done.stderr)
 
-    def test_units_are_those_that_the_parameters_have(self):
-        said = [json.loads(subprocess.run([SHUNT, *words, "--json"], capture_output=True, text=True,
-                                          check=True).stdout) for words in (["list"], ["describe", "spec"])]
-        tables = [said[1]["settings"]]
-        for plural, plugins in said[0].items():
-            for plugin in plugins:
-                found = subprocess.run([SHUNT, "describe", plugin["name"], "--json"], capture_output=True,
-                                       text=True, check=True)
-                tables += [one.get("parameters", []) for one in json.loads(found.stdout)["found"]]
-        for row in (row for table in tables for row in table):
-            kind = row["type"] if row["type"] in ("duration", "size") else "count"
-            self.assertEqual(units.kind_of(row["name"]), kind, row)
+    def test_a_plan_knows_the_types_of_every_plug_in(self):
+        """Whatever a workload or a mechanism calls a duration or a size has its unit on axes."""
+        catalog = read_catalog(SHUNT)
+        kinds = {plural: slot for slot, plural in KINDS.items()}
+        said = json.loads(subprocess.run([SHUNT, "list", "--json"], capture_output=True, check=True).stdout)
+        workloads = [w["name"] for w in said["workloads"]]
+        wanted: dict[str, dict[str, str]] = {"": {}}
+        for plural, kind in {"workloads": "workload", **kinds}.items():
+            for plugin in said[plural]:
+                found = subprocess.run([SHUNT, "describe", kind, plugin["name"], "--json"], capture_output=True,
+                                       check=True)
+                for row in json.loads(found.stdout)["found"][0].get("parameters", []):
+                    if row["type"] in ("duration", "size"):
+                        wanted.setdefault(plugin["name"] if kind == "workload" else "", {})[row["name"]] = row["type"]
+        wanted[""] |= {k: r["type"] for k, r in catalog.settings.items() if r["type"] in ("duration", "size")}
+        types = plan.types_of(catalog, {"points": [{"workload": w} for w in workloads]})
+        self.assertEqual({k: v for k, v in types.items() if v}, wanted)
+        self.assertGreater(len(wanted[""]), 6)
         self.assertEqual([units.notation(*pair) for pair in (
-            ("pause", "20000"), ("tasks", "10000"), ("backend.stack.size", "65536"), ("load", "0.75"),
-            ("policy", "fifo"), ("pause", "1500"), ("tasks", "0"))],
-            ["20us", "10k", "64k", "0.75", "fifo", "1500ns", "0"])
+            ("20000", "duration"), ("10000", ""), ("65536", "size"), ("0.75", ""), ("fifo", ""),
+            ("1500", "duration"), ("0", ""))], ["20us", "10k", "64k", "0.75", "fifo", "1500ns", "0"])
 
     def test_values_are_read_as_the_core_reads_them(self):
         """Every suffix, digits on one side of the point, zeros, and what is no whole number."""
+        catalog = read_catalog(SHUNT)
         numbers = ("64", "1.5", ".5", "2.", "0", "0.0", "-1", "1.0000000000000000000000000000001", "1e3", ".", "")
         suffixes = {"stack.size": "|k|K|kB|KB|kiB|KiB|M|MB|MiB|G|GB|GiB|B|kb|s",
                     "nap": "|ns|us|\u00b5s|ms|s|S|k", "search": "us", "interval": "|k|K|M|G|m|kB"}
@@ -124,7 +130,7 @@ class Experiments(Case):
                 done = subprocess.run([SHUNT, "describe", f"mn:workers=1,{key}={text}", "--json"],
                                       capture_output=True, text=True)
                 there = json.loads(done.stdout).get("composition", {}).get(key)
-                here = units.base(text, units.kind_of(key))
+                here = units.base(text, catalog.kind_of_slot(key))
                 if done.returncode == 0:
                     self.assertEqual(here, there, f"{key}={text}")
                 elif "out of range" not in done.stdout and "is negative" not in done.stdout:

@@ -87,7 +87,7 @@ def plan(name: str, arms: list[str], points: list[dict[str, Any]], repetitions: 
                            "seed": str(rng.getrandbits(32))})
     title = more.pop("title", name)
     question = more.pop("question", "Which arm is faster?")
-    whole = {"schema": camp.PLAN_SCHEMA, "created": "2026-11-22", "seed": str(seed),
+    whole = {"schema": camp.PLAN_SCHEMA, "plan_id": "", "created": "2026-11-22", "seed": str(seed),
              "experiment": {"name": name, "title": title, "question": question,
                             "expectation": "A generated one.", "file": f"{name}.toml",
                             "sha256": _hex(name, 64)},
@@ -98,9 +98,9 @@ def plan(name: str, arms: list[str], points: list[dict[str, Any]], repetitions: 
                        "backend": backends.get(n, arms[0] if n == control else n)}
                       for n in names],
              "metrics": more.pop("metrics", []), "expect": more.pop("expect", []),
-             "figures": more.pop("figures", []), "drivers": {}, **more}
-    whole["plan_id"] = camp.plan_id(whole)
-    return whole
+             "figures": more.pop("figures", []), "cpus": "all", "commands": {}, "drivers": {},
+             "types": {}, **more}
+    return camp.sealed(whole)
 
 
 def record(the_plan: dict[str, Any], block: dict[str, Any], arm: str, env: dict[str, Any],
