@@ -39,6 +39,7 @@ class Catalog:
         self.program, self.lists, self.settings = program, lists, settings or {}
         self._described: dict[tuple[str, str], dict[str, dict[str, Any]] | None] = {}
         self._judged: dict[str, str] = {}
+        self.costs: dict[str, str] = {}     # of each workload described: the metric of an operation
 
     def values_of(self, slot: str) -> list[str]:
         """What can run in a slot on this machine."""
@@ -105,6 +106,11 @@ class Catalog:
         """The names of a workload's parameters."""
         return list(self._params_of(workload) or {})
 
+    def cost_of(self, workload: str) -> str:
+        """The name of its metric of time an operation."""
+        self._params_of(workload)
+        return self.costs.get(workload, "")
+
     def kind_of_param(self, workload: str, key: str) -> str:
         return str(((self._params_of(workload) or {}).get(key) or {}).get("type", ""))
 
@@ -126,6 +132,7 @@ class Catalog:
             said = _ask_json([self.program, "describe", kind, name, "--json"])
             found = said.get("found") if isinstance(said, dict) else None
             self._described[kind, name] = _param_table(found[0], "parameters") if found else None
+            self.costs[name] = str(found[0].get("cost_metric", "")) if found else ""
         return self._described[kind, name]
 
 

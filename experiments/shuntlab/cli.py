@@ -57,6 +57,7 @@ from a question to a figure:
   lab run mine.toml               freeze the plan and run it; again: resume
   lab compare results/mine-…      the verdicts, in the terminal
   lab report results/mine-…       one HTML page with figures
+  lab figures --kinds             what kinds of figure there are
   make -f Makefile.plot figures CAMPAIGN=results/mine-…
                                   the figures for a paper
 

@@ -350,12 +350,22 @@ class _Freezer:
                 self.notes.append(self.e.at(("figure", index, place), f"no parameter {name!r} here{near}"))
 
     def note_too_few(self, points: list[dict[str, Any]], control: str) -> None:
-        """Repetitions with which the exact test, by Holm over the report, cannot tell anything."""
-        others = sum(len(set(p["arms"]) - {self.e.baseline, control}) for p in points)
-        least = math.ceil(1 - math.log2(self.e.alpha / max(1, others)))
+        """Repetitions with which the exact test, by Holm over the report, cannot tell anything. A metric
+        is a comparison of its own at every point of a workload that may have it."""
+        asked = sum(len(set(p["arms"]) - {self.e.baseline, control}) * self.metrics_of(p["workload"])
+                    for p in points)
+        least = math.ceil(1 - math.log2(self.e.alpha / max(1, asked)))
         if 1 < self.e.repetitions < least:
-            self.notes.append(f"note: {self.e.repetitions} repetitions give no verdict: "
-                              f"{others} comparisons need at least {least}")
+            self.notes.append(f"note: {self.e.repetitions} repetitions may give no verdict: up to "
+                              f"{asked} comparisons (arms x points x metrics) need at least {least}")
+
+    def metrics_of(self, workload: str) -> int:
+        """How many of the experiment's metrics it may have: the cost of another workload it has not."""
+        shunt = self.drivers.get("shunt")
+        costs = {w.name: shunt.catalog.cost_of(w.name) if shunt and shunt.catalog else ""
+                 for w in self.e.workloads}
+        others = set(costs.values()) - {costs[workload]}
+        return max(1, len(set(self.e.metrics) - others))
 
     # -- the plan --
 

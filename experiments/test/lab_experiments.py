@@ -266,9 +266,18 @@ class Plans(Case):
         self.assertEqual(set(firsts), {"asm", "asm-again", "ucontext"})
 
     def test_too_few_repetitions_for_a_verdict_are_said(self):
-        self.assertIn("2 comparisons need at least 7",
+        self.assertIn("up to 2 comparisons (arms x points x metrics) need at least 7",
                       " ".join(self.freeze(GOOD).notes))
         self.assertEqual(self.freeze(GOOD.replace("= 4", "= 7")).notes, [])
+
+    def test_every_metric_is_a_comparison(self):
+        many = 'metrics = ["ns_per_switch", "lateness.p99", "cpu_ns", "ns_per_timer"]\n' + GOOD.replace("= 4", "= 7")
+        CATALOG.costs = {"yield": "ns_per_switch", "timers": "ns_per_timer"}
+        self.addCleanup(CATALOG.costs.clear)
+        self.assertIn("up to 8 comparisons", " ".join(self.freeze(many).notes))
+        both = many + '[[workload]]\nname = "timers"\n'
+        self.assertIn("up to 9 comparisons", " ".join(self.freeze(both).notes),
+                      "neither workload has the other's cost")
 
     def test_axes_are_in_base_units(self):
         p = self.freeze(GOOD).plan
