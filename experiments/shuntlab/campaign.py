@@ -278,6 +278,11 @@ def _leave_out_other_inputs(campaign: Campaign) -> None:
                 f"one of {known['times'].get('started', '')}, or freeze a new campaign"))
 
 
+def status_with(campaigns: Iterable[Campaign], code: int) -> int:
+    """An exit status, or 5 where a damaged file was left out: what was said is then of the others."""
+    return 5 if any(c.problems for c in campaigns) else code
+
+
 def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]],
                   known: list[dict[str, Any]]) -> dict[str, Any]:
     """A record that is sound and is the one its file name, the plan and the journals speak of."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import objective
 from .analysis import Report, analyse, earlier
-from .campaign import Campaign, CampaignError, load_campaign
+from .campaign import Campaign, CampaignError, load_campaign, status_with
 from .compare import number, ratio_text, wrapped
 from .expectations import CONFIRMED, OPEN, REFUTED, UNTESTABLE, Claim, Finding
 
@@ -88,4 +88,4 @@ def command(args: argparse.Namespace) -> int:
         sys.stdout.write("\n")
     else:
         sys.stdout.write(table(report))
-    return 1 if any(c.answer == REFUTED for c in claims) else 0
+    return status_with([campaign], 1 if any(c.answer == REFUTED for c in claims) else 0)

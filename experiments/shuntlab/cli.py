@@ -3,8 +3,8 @@
 
 A module is imported only when its command is asked for: planning and running need nothing beyond
 the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a claim is refuted, 2
-usage, 3 some runs failed, 4 the environment refused, 5 data corrupt, 130 or 143 interrupted and
-resumable, 141 the reader of its output has left.
+usage, 3 some runs failed, 4 the environment refused, 5 data corrupt, 70 a fault of the lab itself, 130
+or 143 interrupted and resumable, 141 the reader of its output has left.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from typing import Any
 
 from .campaign import CampaignError, Damaged
@@ -68,8 +69,8 @@ with what comes with shunt:
 campaigns go to results/, or to the folder that $SHUNT_RESULTS names
 
 exit status: 0 ok, 1 a claim is refuted, 2 usage, 3 some runs failed, 4 the
-environment refused, 5 data corrupt, 130 or 143 interrupted (run again to
-resume)
+environment or the user refused, 5 data corrupt, 70 a fault of the lab itself,
+130 or 143 interrupted (run again to resume), 141 the reader has left
 """
 
 
@@ -155,6 +156,9 @@ def main(words: list[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 130
+    except Exception:
+        traceback.print_exc()       # Python's own status for it is 1, which means refuted
+        return 70
 
 
 def _main(words: list[str]) -> int:

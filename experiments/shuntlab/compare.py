@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .analysis import Report, analyse
-from .campaign import CampaignError, load_campaign
+from .campaign import CampaignError, load_campaign, status_with
 from .effects import Section, Summary
 from .points import in_brackets, plain, scale_for, series_of
 from .verdicts import Comparison, word_for
@@ -241,4 +241,4 @@ def command(args: argparse.Namespace) -> int:
         sys.stdout.write("\n")
     else:
         sys.stdout.write(table(report))
-    return 0
+    return status_with(report.campaigns, 0)

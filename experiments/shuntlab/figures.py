@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Iterator
 
-from .campaign import Campaign, CampaignError, load_campaign, load_plan
+from .campaign import CampaignError, load_campaign, load_plan, status_with
 from .experiment import nearest
 from .figure_kinds import COMMON, PLOTS, kinds, named
 from .files import must_stay
@@ -95,20 +95,15 @@ def _draw(folders: list[Path], specs: list[dict[str, Any]], out: Path, formats: 
         except (CampaignError, data.FigureError) as e:
             print(f"{spec['name']} ({spec['kind']}): {e}", file=sys.stderr)
             code = 3
-    return _damaged(campaigns) or code
+    for problem in (p for c in campaigns for p in c.problems):
+        print(f"left out: {problem}", file=sys.stderr)
+    return status_with(campaigns, code)
 
 
 def _plots(module: str) -> Any:
     if str(PLOTS) not in sys.path:
         sys.path.insert(0, str(PLOTS))
     return importlib.import_module(module)
-
-
-def _damaged(campaigns: list[Campaign]) -> int:
-    for c in campaigns:
-        for problem in c.problems:
-            print(f"left out: {problem}", file=sys.stderr)
-    return 5 if any(c.problems for c in campaigns) else 0
 
 
 def _nothing(out: Path) -> int:

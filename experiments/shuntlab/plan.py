@@ -354,7 +354,8 @@ class _Freezer:
         is a comparison of its own at every point of a workload that may have it."""
         asked = sum(len(set(p["arms"]) - {self.e.baseline, control}) * self.metrics_of(p["workload"])
                     for p in points)
-        least = math.ceil(1 - math.log2(self.e.alpha / max(1, asked)))
+        alpha = self.e.alpha / 2 if self.e.expect else self.e.alpha     # claims have the other half
+        least = math.ceil(1 - math.log2(alpha / max(1, asked)))
         if 1 < self.e.repetitions < least:
             self.notes.append(f"note: {self.e.repetitions} repetitions may give no verdict: up to "
                               f"{asked} comparisons (arms x points x metrics) need at least {least}")

@@ -17,7 +17,7 @@ from typing import Any, Iterator
 
 from . import expectations as claim
 from .analysis import Report, analyse
-from .campaign import Campaign, CampaignError, is_mended, load_campaign
+from .campaign import Campaign, CampaignError, is_mended, load_campaign, status_with
 from .claims import finding_text
 from .compare import ratio_text
 from .disturbance import disturbed
@@ -204,11 +204,12 @@ def register(subparsers: Any) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    page = build([load_campaign(c) for c in args.campaigns])
+    campaigns = [load_campaign(c) for c in args.campaigns]
+    page = build(campaigns)
     out = args.out or args.campaigns[0] / "report.html"
     if not args.out:
         must_stay(out, args.campaigns[0])
     with replacing(out) as draft:
         draft.write_text(page, encoding="utf-8")
     print(out)
-    return 0
+    return status_with(campaigns, 0)

@@ -26,7 +26,7 @@ def register(subparsers: Any) -> None:
                     "same command goes on. Failed runs are kept and not repeated (--retry does); "
                     "interrupted ones always are; skipped ones count as done.",
         epilog="exit status: 0 all is run, 3 some runs failed, 4 refused or other labs still have "
-               "blocks, 130 interrupted")
+               "blocks, 5 data corrupt, 130 interrupted")
     p.add_argument("target", metavar="EXPERIMENT",
                    help="a .toml file, the name of an experiment (see `lab list`), or a campaign")
     planning.add_planning_options(p)

@@ -56,7 +56,9 @@ class Exports(Lab):
     def test_ratios_have_one_unit_and_numbers_are_numbers(self):
         series = {"unit": "1/1000", "count": 1, "min": 1831, "max": 1831, "sum": 1831, "digits": 3,
                   "buckets": [[1831, 1]], "quantiles": {"p50": 1831}}
-        record = {"identity": {"params": {"load": "1.2", "mean": "50000", "input": "0x1f"}},
+        record = {"lab": {"types": {"openloop": {"mean": "duration"}}},
+                  "identity": {"workload": "openloop", "params": {"load": "1.2", "mean": "50000",
+                                                                  "input": "0x1f"}},
                   "metrics": {"slowdown_p50": {"value": 1.831, "unit": "1", "better": "lower"}},
                   "series": {"slowdown": series}, "counters": {}, "usage": {}, "iterations": [],
                   "checks": []}

@@ -351,6 +351,12 @@ class Figures(Lab):
 
 
 class Statuses(Lab):
+    def test_a_fault_of_the_lab_is_no_answer(self):
+        code = "import sys; from shuntlab import cli; cli._main = lambda words: 1 / 0; sys.exit(cli.main([]))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=LAB.parent, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 70)
+        self.assertIn("ZeroDivisionError", done.stderr)
+
     def test_corrupt_data_has_a_status_of_its_own(self):
         self.lab("run", self.experiment(n=1), "--out", self.out)
         more = (("compare",), ("claims",), ("report", "--out", self.root / "r.html")) \
@@ -363,6 +369,10 @@ class Statuses(Lab):
                 done = self.lab(words[0], self.out, *words[1:], code=5)
                 self.assertNotIn("Traceback", done.stderr)
                 self.assertIn(str(file), done.stderr)
+        file.write_text(json.dumps(whole))
+        campaign.record_files(self.out)[0].write_text("{")
+        for words in (("verify",), ("export",), *more):
+            self.lab(words[0], self.out, *words[1:], code=5)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ if not chromium.find():
     print("skipped: no chromium (Debian package chromium)")
     sys.exit(77)
 
-EVIL = '<script>console.error("ran")</script><img src=x onerror=alert(1)>"\'&--></style>\x07'
+TEXT = '<script>console.error("ran")</script><img src=x onerror=alert(1)>"\'&--></style>'
+EVIL = TEXT + "\x07"        # a plan holds no control characters; records and manifests may
 
 
 class Tags(HTMLParser):
@@ -70,11 +71,11 @@ def evil_campaign(folder: Path) -> Path:
     """Hostile text wherever a record or a plan can hold text."""
     plan = synthetic.plan(
         "evil", ["asm", "ucontext", "gone"], [{"workload": "yield", "axes": {"tasks": t}}
-                                              for t in ("2", EVIL)],
-        8, 1, metrics=["ns_per_switch"], title=EVIL, question=EVIL * 3,
-        figures=[{"kind": "lines", "x": "tasks", "title": EVIL, "name": EVIL},
-                 {"kind": EVIL}, {"kind": "_check"}, {"kind": "gantt", "name": "gantt"}],
-        expect=[{"claim": EVIL, "metric": "ns_per_switch", "ratio": ["ucontext", "asm"],
+                                              for t in ("2", TEXT)],
+        8, 1, metrics=["ns_per_switch"], title=TEXT, question=TEXT * 3,
+        figures=[{"kind": "lines", "x": "tasks", "title": TEXT, "name": TEXT},
+                 {"kind": "gantt", "name": "gantt"}],
+        expect=[{"claim": TEXT, "metric": "ns_per_switch", "ratio": ["ucontext", "asm"],
                  "above": 5, "where": {}, "line": 3}])
     inner = synthetic.ratio_model(5.9, {"ucontext": 48.0})
 
@@ -165,9 +166,8 @@ class Report(unittest.TestCase):
         self.assertNotIn("<script", text)
         self.assertNotIn("\x07", text)
         self.assertIn("&lt;script&gt;", text)
-        self.assertIn("is not drawn: there is no figure kind", text)
+        self.assertIn("is not drawn: no run of this campaign was traced", text)
         self.assertIn("was traced", text)
-        self.assertEqual(text.count("there is no figure kind"), 2)
 
     def test_two_machines(self):
         text = self.pages["two"].read_text(encoding="utf-8")
