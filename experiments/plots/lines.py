@@ -77,7 +77,7 @@ def curves(fig, drawing, width, parts) -> dict:
         _style.scale_axis(axis, "y", [c.median for c in cells], cells[0].unit, logy)
         _style.scale_axis(axis, "x", values, _data.unit_of(cells[0].point, x), logx)
         if len(values) <= 6 and all(v.is_integer() for v in values):
-            _style.exact_ticks(axis, "x", values, unit)
+            _style.exact_ticks(axis, "x", values, _data.unit_of(cells[0].point, x))
         if title:
             axis.set_title(_style.shown(title, 60))
     for axis in _axes.bottom(axes):
