@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import resource
-import runpy
 import shutil
 import signal
 import subprocess
@@ -72,10 +71,9 @@ def bases(folder: Path) -> list[Path]:
 def resealed(plan: Any) -> Any:
     """A plan whose hashes are right again: a stranger can compute them, too."""
     try:
-        campaign.seal(plan)
+        return campaign.sealed(plan)
     except Exception:   # noqa: BLE001  a plan that has no hash
-        pass
-    return plan
+        return plan
 
 
 def damage(chance: Random, folder: Path, outside: Path) -> str:
@@ -125,32 +123,8 @@ def commands(folder: Path, out: Path) -> list[tuple[int, list[str]]]:
            ["plan", str(folder / "experiment.toml"), "--dry-run"],
            ["run", str(folder / "experiment.toml"), "--dry-run"]]
     return [*((5, words) for words in lab), (20, ["report", it, "--out", str(out / "report.html")]),
-            (20, ["figures", it]), (20, ["figures", it]), (5, ["_list", it, "--make"])]
-
-
-def perform(words: list[str], out: Path) -> int:
-    """One command in this process; its exit status."""
-    if words[0] not in ("figures", "_list"):
-        return cli.main(words)
-    if words[0] == "_list":
-        return script(PLOTS / "_list.py", words[1:])
-    from _list import names_of, plan_of
-    try:
-        found = names_of(plan_of(Path(words[1])))
-    except campaign.CampaignError:
-        return 5
-    codes = [script(PLOTS / f"{f['kind']}.py", [words[1], "--figure", f["name"], "--out", str(out)])
-             for f in found[:2]]
-    return max(codes, default=0)
-
-
-def script(file: Path, words: list[str]) -> int:
-    sys.argv = [str(file), *words]
-    try:
-        runpy.run_path(str(file), run_name="__main__")
-    except SystemExit as e:
-        return e.code if isinstance(e.code, int) else 0 if e.code is None else 1
-    return 0
+            (20, ["figures", it, "--out", str(out)]), (20, ["figures", it, "--out", str(out)]),
+            (5, ["figures", it, "--list"])]
 
 
 class Watcher:
@@ -267,7 +241,7 @@ class Case:
             resource.setrlimit(resource.RLIMIT_AS, (grown + MEMORY_MORE,) * 2)
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
             sys.addaudithook(Watcher([self.folder, self.out], report))
-            code = perform(self.words, self.out)
+            code = cli.main(self.words)
             sys.stdout.flush()
         except SystemExit as e:
             code = e.code if isinstance(e.code, int) else 1

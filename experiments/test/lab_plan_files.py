@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import synthetic
 from lab_campaigns import FAKE, LAB, Lab
-from shuntlab import campaign, drivers, figure_kinds, journal, opening, plan, plan_file, schema, sealing
+from shuntlab import campaign, drivers, figure_kinds, journal, opening, plan, schema, sealing
 from shuntlab.campaign import Damaged
 
 MAKEFILE = LAB.parents[1] / "Makefile.plot"
@@ -81,7 +81,7 @@ class Checked(Folder):
     def test_what_is_not_what_it_should_be(self):
         for path, value, wanted in (
                 ("margin", "x", "margin: 'x' is not a number"), ("margin", 1, "margin: 1 is not"),
-                ("alpha", 5, "alpha: 5 is not"), ("alpha", float("nan"), "alpha: nan is no number"),
+                ("alpha", 5, "alpha: 5 is not"), ("alpha", float("nan"), "NaN is not a finite number"),
                 ("repetitions", 10 ** 9, "repetitions: "), ("timeout_s", 0, "timeout_s: 0 is not"),
                 ("timeout_s", 1e300, "timeout_s: 1e+300 is no number"),
                 ("expect", [{}], "expect[0]: 'claim' is missing"), ("figures", 5, "write [[figures]]"),
@@ -105,7 +105,7 @@ class Checked(Folder):
                 ("blocks.0.id", "b1/../x", "blocks[0].id"), ("blocks.0.point", [], "blocks[0].point"),
                 ("blocks.0.order", ["asm"], "is not the arms of its point"),
                 ("blocks.0.seed", "-1", "blocks[0].seed"), ("blocks.0.seed", 5, "blocks[0].seed"),
-                ("experiment.name", "../x", "experiment.name"), ("experiment.title", "\ud800", "control"),
+                ("experiment.name", "../x", "experiment.name"), ("experiment.title", "\ud800", "surrogate"), ("experiment.title", "\x1b", "control character"),
                 ("experiment.question", "x" * 20_000, "20,000 characters"), ("extra", 1, "extra: unknown key"),
                 ("types", {"yield": {"tasks": []}}, "types.yield.tasks"),
                 ("figures.0.kind", ";touch$IFS/tmp/x;#", "no figure kind"),
