@@ -102,4 +102,11 @@ probed_entry:
 probed_post:
 	.quad	0
 
+	.section .note.gnu.property, "a"
+	.p2align 3
+	.long	4, 16, 5	/* name size, descriptor size, NT_GNU_PROPERTY_TYPE_0 */
+	.asciz	"GNU"
+	.long	0xc0000002, 4	/* GNU_PROPERTY_X86_FEATURE_1_AND */
+	.long	1, 0		/* IBT */
+
 	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""If this passes, the programs of a build are hardened as core/cmake/flags.cmake says.
+
+    hardened.py READELF BUILD_FOLDER COMPILER PROGRAM…
+
+The mark of indirect branch tracking is looked for in every object of ours. A program has it when all
+that is linked into it has it: where the C library's start files lack it, as Debian 12's do, no program can.
+"""
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+READELF, BUILD, COMPILER, *PROGRAMS = sys.argv[1:]
+START_FILES = ("Scrt1.o", "crti.o", "crtn.o")
+
+
+def readelf(flags: str, file: str | Path) -> str:
+    return subprocess.run([READELF, "--wide", *flags.split(), str(file)], capture_output=True, text=True,
+                          check=True).stdout
+
+
+def feature(file: str | Path) -> str:
+    """The properties that a file promises to keep: "IBT, SHSTK", "BTI" …"""
+    found = re.findall(r"(?:x86|AArch64) feature: (.*)", readelf("--notes", file))
+    return ", ".join(found)
+
+
+def is_for(machine: str) -> bool:
+    return re.search(rf"Machine: .*{machine}", readelf("--file-header", PROGRAMS[0])) is not None
+
+
+def objects() -> list[Path]:
+    """What is linked into our programs, that has been built."""
+    commands = json.loads((Path(BUILD) / "compile_commands.json").read_text(encoding="utf-8"))
+    named = [entry["output"] for entry in commands]
+    return [Path(BUILD) / name for name in named
+            if "CMakeFiles/shunt" in name and (Path(BUILD) / name).is_file()]
+
+
+class Hardened(unittest.TestCase):
+    def test_every_program_is_bound_at_the_start_and_loaded_anywhere(self) -> None:
+        for program in PROGRAMS:
+            with self.subTest(program=program):
+                self.assertRegex(readelf("--file-header", program), r"Type: +DYN")
+                dynamic = readelf("--dynamic", program)
+                self.assertRegex(dynamic, r"FLAGS_1\).*NOW.*PIE")
+                self.assertNotRegex(dynamic, r"TEXTREL|RPATH|RUNPATH")
+                segments = readelf("--program-headers", program)
+                self.assertIn("GNU_RELRO", segments)
+                self.assertRegex(segments, r"GNU_STACK .* RW ")
+                self.assertNotRegex(segments, r" RWE ")
+
+    def test_every_program_checks_its_stack_and_its_buffers(self) -> None:
+        for program in PROGRAMS:
+            with self.subTest(program=program):
+                symbols = readelf("--symbols --dyn-syms", program)
+                self.assertIn("__stack_chk_fail", symbols)
+                self.assertRegex(symbols, r"__\w*printf_chk")
+
+    def test_every_object_marks_where_branches_may_go(self) -> None:
+        if not is_for("X86-64"):
+            self.skipTest("only x86-64 has indirect branch tracking")
+        self.assertGreater(len(objects()), 50)
+        without = [file.name for file in objects() if "IBT" not in feature(file)]
+        self.assertEqual(without, [])
+
+    def test_no_program_claims_what_the_switch_does_not_keep(self) -> None:
+        """Shadow stacks, which it does not exchange; BTI, under which it could not jump back."""
+        for program in PROGRAMS:
+            self.assertNotRegex(feature(program), "SHSTK|BTI", program)
+
+    def test_a_program_keeps_the_mark_where_the_library_has_it(self) -> None:
+        if not is_for("X86-64"):
+            self.skipTest("only x86-64 has indirect branch tracking")
+        for name in START_FILES:
+            file = subprocess.run([COMPILER, f"-print-file-name={name}"], capture_output=True, text=True,
+                                  check=True).stdout.strip()
+            if "IBT" not in feature(file):
+                self.skipTest(f"the C library's {name} has no mark")
+        for program in PROGRAMS:
+            self.assertIn("IBT", feature(program), program)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
