@@ -8,7 +8,8 @@
  * on any CPU, and there is no order among them but what they agree on.
  *
  * threads/wait.c is how a task waits, threads/life.c how its thread begins and ends, threads/active.c
- * how a deadlock is noticed, threads/limit.c how many threads the machine gives.
+ * how a deadlock is noticed, threads/overflow.c how a stack that is too small is, threads/limit.c how
+ * many threads the machine gives.
  *
  * What it does not do: traces (the kernel has better ones: perf sched), direct transfer.
  */
@@ -30,6 +31,7 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	if (threads->failure)
 		return shunt_fail(err, -EBUSY, "an earlier run of this scheduler failed");
 	threads->err = err;
+	shunt_fatal_handle(true);
 	int rc = shunt_threads_start(threads, NULL, shunt_root_main, &root, &shunt_root_attr,
 		SHUNT_THREADS_ROOT, false);
 	if (rc)
@@ -41,6 +43,7 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	threads->next_id = 1;
 	rc = rc ? rc : threads->failure;
 	pthread_mutex_unlock(&threads->lock);
+	shunt_fatal_handle(false);
 	if (!rc && result)
 		*result = root.result;
 	return rc;
@@ -101,8 +104,8 @@ static void count_cpus(struct threads *threads)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	threads->sched.worker_count = online > 0 ? (unsigned)online : 1;
-	if (sched_getaffinity(0, sizeof(threads->cpus), &threads->cpus) == 0) {
-		threads->sched.worker_count = (unsigned)CPU_COUNT(&threads->cpus);
+	if (shunt_cpus_allowed(&threads->cpus) == 0) {
+		threads->sched.worker_count = shunt_cpus_count(&threads->cpus);
 		threads->sched.caps |= SHUNT_PINS;
 	}
 }
@@ -112,6 +115,8 @@ static void threads_close(struct shunt_sched *sched)
 	struct threads *threads = (struct threads *)sched;
 	shunt_values_fini(&threads->values);
 	shunt_descriptors_fini(&threads->descriptors);
+	shunt_threads_free_signal_stacks(threads);
+	shunt_cpus_free(&threads->cpus);
 	pthread_attr_destroy(&threads->attr);
 	pthread_cond_destroy(&threads->changed);
 	pthread_mutex_destroy(&threads->lock);

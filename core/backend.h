@@ -186,8 +186,9 @@ struct shunt_root {
 shunt_task_fn shunt_root_main; /* its arg is the struct; returns NULL */
 extern const struct shunt_attr shunt_root_attr;
 
-/* A stack overflow is reported on standard error, then passed to this callback (on a signal stack;
- * NULL: none), then ends the process with status 3. For the command line, to write a record. */
+/* A stack overflow, or a thread that ends under its task (core/fatal.h), is reported on standard error,
+ * then passed to this callback (perhaps on a signal stack; NULL: none), then ends the process with
+ * status 3. For the command line, to write a record. */
 void shunt_on_stack_overflow(void (*callback)(const char *message));
 
 /* Prints "shunt: …" to standard error and aborts: a programming error, named. */

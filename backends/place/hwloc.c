@@ -24,6 +24,7 @@
 #include "backends/place/offer.h"
 #include "backends/place/quota.h"
 
+#include "core/cpus.h"
 #include "core/engine/slots.h"
 
 #include <errno.h>
@@ -33,10 +34,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#define MOST_CPUS 65536 /* more than any kernel is built for: the mask is never too small */
 
 struct plan {
 	hwloc_topology_t topology;
@@ -70,21 +68,44 @@ static void hide_errors(void)
 	setenv("HWLOC_HIDE_ERRORS", "2", 0);
 }
 
-/* The library asks for the CPUs that may be used until it is answered: forever, where the call is refused. */
-static bool affinity_refused(void)
+/* hwloc takes another machine from the environment (HWLOC_SYNTHETIC, HWLOC_XMLFILE …), or a part of this
+ * one, and no record would tell: place.topology is the way that does. */
+static void ignore_environment(void)
 {
-	static unsigned long mask[MOST_CPUS / (8 * sizeof(unsigned long))];
-	return syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask) < 0;
+	static const char ours[] = "HWLOC_HIDE_ERRORS=";
+	for (char **at = environ; *at;) {
+		char name[64];
+		size_t length = strcspn(*at, "=");
+		if (strncmp(*at, "HWLOC_", 6) || !strncmp(*at, ours, sizeof(ours) - 1) ||
+			length >= sizeof(name)) {
+			at++;
+			continue;
+		}
+		memcpy(name, *at, length);
+		name[length] = '\0';
+		unsetenv(name); /* moves the rest up */
+	}
+}
+
+/* The library asks for the CPUs that may be used until it is answered: forever, where the call is refused. */
+static int affinity_refused(void)
+{
+	struct shunt_cpus cpus;
+	int rc = shunt_cpus_allowed(&cpus);
+	shunt_cpus_free(&cpus);
+	return rc;
 }
 
 static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)
 {
-	if (affinity_refused())
+	int rc = affinity_refused();
+	if (rc)
 		return shunt_fail(err, -ENOTSUP,
 			"the CPUs of this process cannot be read: sched_getaffinity: %s; "
 			"place=none runs without",
-			strerror(errno));
+			strerror(-rc));
 	hide_errors();
+	ignore_environment();
 	if (hwloc_topology_init(topology))
 		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");
 	if (synthetic && describe(*topology, synthetic)) {

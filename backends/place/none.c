@@ -7,10 +7,10 @@
  */
 #include "backends/place/quota.h"
 
+#include "core/cpus.h"
 #include "core/engine/slots.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,11 +22,12 @@ static int none_open(void **plan, const struct shunt_values *values, unsigned *w
 	bool *oversubscribed, struct shunt_error *err)
 {
 	(void)values;
-	cpu_set_t set;
+	struct shunt_cpus cpus;
 	struct none *none = calloc(1, sizeof(*none));
 	if (!none)
 		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
-	none->allowed = sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+	none->allowed = shunt_cpus_allowed(&cpus) ? 1 : shunt_cpus_count(&cpus);
+	shunt_cpus_free(&cpus);
 	unsigned most = shunt_place_quota();
 	if (!*worker_count)
 		*worker_count = none->allowed < most ? none->allowed : most;

@@ -48,11 +48,15 @@ static void *thread_main(void *arg)
 	if (threads->slack_ns)
 		prctl(PR_SET_TIMERSLACK, (unsigned long)threads->slack_ns, 0, 0, 0);
 	shunt_ctx_set(&thread.ctx);
+	shunt_threads_watch(threads, self, &thread);
 	shunt_threads_sample_delay(threads, self);
 	if (setjmp(thread.out) == 0) {
 		task->result = task->fn(task->arg);
+		shunt_fatal_unwatch(&self->fatal); /* the end may make it another task's */
 		thread.count.ended++;
 		shunt_task_end(&thread.ctx, task);
+	} else {
+		shunt_fatal_unwatch(&self->fatal);
 	}
 	shunt_ctx_set(NULL);
 	thread_ends(threads, &thread);
@@ -67,6 +71,10 @@ static int admit(struct threads *threads, bool root, struct shunt_task **task, u
 	if (!rc) {
 		*task = shunt_descriptor_take(&threads->descriptors);
 		rc = *task ? 0 : -ENOMEM;
+	}
+	if (!rc && !shunt_threads_give_signal_stack(threads, shunt_thread_task_of(*task))) {
+		shunt_descriptor_give(&threads->descriptors, *task);
+		rc = -ENOMEM;
 	}
 	if (!rc) {
 		*id = root ? 0 : threads->next_id++;
@@ -98,8 +106,9 @@ int shunt_threads_set_attributes(const struct threads *threads, pthread_attr_t *
 static int cpu_of(const struct threads *threads, unsigned worker_index)
 {
 	int cpu = -1;
-	for (unsigned left = worker_index + 1; left; left -= CPU_ISSET(cpu, &threads->cpus) != 0)
-		cpu++;
+	do
+		cpu = shunt_cpus_next(&threads->cpus, cpu);
+	while (worker_index--);
 	return cpu;
 }
 
@@ -111,20 +120,21 @@ static int create_thread(struct threads *threads, struct shunt_task *task,
 {
 	pthread_t thread;
 	pthread_attr_t bound;
-	cpu_set_t cpus = threads->cpus;
+	struct shunt_cpus cpus;
 	unsigned worker = shunt_thread_task_of(task)->worker;
 	if (!worker && (from != SHUNT_THREADS_OUTSIDE || !(threads->sched.caps & SHUNT_PINS)))
 		return pthread_create(&thread, &threads->attr, thread_main, task);
-	if (worker) {
-		CPU_ZERO(&cpus);
-		CPU_SET(cpu_of(threads, worker - 1), &cpus);
-	}
+	if (shunt_cpus_copy(&cpus, &threads->cpus))
+		return ENOMEM;
+	if (worker)
+		shunt_cpus_keep_only(&cpus, cpu_of(threads, worker - 1));
 	pthread_attr_init(&bound);
 	int rc = shunt_threads_set_attributes(threads, &bound);
 	if (!rc)
-		rc = pthread_attr_setaffinity_np(&bound, sizeof(cpus), &cpus);
+		rc = pthread_attr_setaffinity_np(&bound, cpus.bytes, cpus.set);
 	if (!rc)
 		rc = pthread_create(&thread, &bound, thread_main, task);
+	shunt_cpus_free(&cpus);
 	pthread_attr_destroy(&bound);
 	return rc;
 }

@@ -4,10 +4,11 @@
 #define SHUNT_BACKENDS_THREADS_THREADS_H
 
 #include "core/backend.h"
+#include "core/cpus.h"
 #include "core/descriptors.h"
+#include "core/fatal.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 
 /* A task and the word that its thread sleeps on. */
@@ -15,8 +16,11 @@ struct thread_task {
 	struct shunt_task task;
 	_Atomic uint32_t posted; /* [thread:posted] 1: claimed, go on */
 	bool for_ever; /* its wait has no deadline; written before the commit, read after a claim */
-	int64_t ready_ns; /* for sched_delay; 0: not sampled */
-	unsigned worker;  /* as in its attributes */
+	int64_t ready_ns;            /* for sched_delay; 0: not sampled */
+	unsigned worker;             /* as in its attributes */
+	uintptr_t first_frame;       /* of its thread */
+	unsigned char *signal_stack; /* the descriptor's, for ever */
+	struct shunt_fatal fatal;
 };
 
 struct thread_counts {
@@ -34,7 +38,7 @@ struct threads {
 	struct shunt_sched sched;
 	struct shunt_values values;
 	pthread_attr_t attr;
-	cpu_set_t cpus; /* that this process may use */
+	struct shunt_cpus cpus; /* that this process may use */
 	int64_t slack_ns;
 	unsigned delay_every;
 	struct shunt_hist *delay;       /* NULL: off */
@@ -45,7 +49,8 @@ struct threads {
 	pthread_mutex_t lock;   /* guards what follows */
 	pthread_cond_t changed; /* task_count or holds fell to 0 */
 	struct shunt_descriptors descriptors;
-	struct shunt_ctx total; /* counts of threads that have ended */
+	struct shunt_threads_chunk *chunks; /* of signal stacks */
+	struct shunt_ctx total;             /* counts of threads that have ended */
 	struct thread_counts total_count;
 	uint64_t task_count, next_id;
 	int64_t holds;
@@ -101,6 +106,15 @@ enum shunt_threads_from { SHUNT_THREADS_ROOT, SHUNT_THREADS_TASK, SHUNT_THREADS_
  * until it runs. Any thread. */
 int shunt_threads_start(struct threads *threads, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr, enum shunt_threads_from from, bool sample);
+
+/* ---- threads/overflow.c: a task that runs off its stack, or ends its thread ---------------------- */
+
+/* Gives a descriptor the stack for its threads' signals, if it has none. False: no memory. Context: the
+ * lock is held. */
+bool shunt_threads_give_signal_stack(struct threads *threads, struct thread_task *self);
+void shunt_threads_free_signal_stacks(struct threads *threads);
+/* The calling thread, which begins at `frame`, is watched until shunt_fatal_unwatch. */
+void shunt_threads_watch(struct threads *threads, struct thread_task *self, const void *frame);
 
 /* ---- threads/limit.c --------------------------------------------------------------------------- */
 

@@ -17,6 +17,7 @@
 #include "core/backend.h"
 #include "core/engine/slots.h"
 #include "core/engine/stack.h"
+#include "core/fatal.h"
 #include "core/lock.h"
 #include "core/measure/clock.h"
 #include "core/rng.h"
@@ -129,9 +130,8 @@ struct shunt_worker {
 	struct shunt_trace_ring *trace;
 	unsigned sched_delay_countdown;
 	pthread_t thread;
+	struct shunt_fatal fatal;
 	void *signal_stack;
-	stack_t signal_stack_before;
-	struct shunt_worker *watched_before;
 	void *fiber;           /* ThreadSanitizer's fibre of the worker's own stack */
 	void *fake_stack;      /* AddressSanitizer's, while a task runs */
 	const void *stack_low; /* of the worker's own stack, for AddressSanitizer */

@@ -168,7 +168,7 @@ int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *reque
 	run->outcome.params = &run->values;
 	run->outcome.seed = request->seed;
 	run->outside_cpu = -1;
-	sched_getaffinity(0, sizeof(run->cpus_before), &run->cpus_before);
+	shunt_cpus_allowed(&run->cpus_before);
 	run->outcome.started_ns = shunt_run_realtime_ns();
 	run->outcome.sched_delay_every = request->sched_delay_every;
 	run->started_mono_ns = shunt_clock_monotonic_ns();
@@ -339,6 +339,7 @@ void shunt_run_free(struct shunt_run *run)
 
 	shunt_watch_stop(run);
 	shunt_outside_give_back(run);
+	shunt_cpus_free(&run->cpus_before);
 	shunt_iteration_reset(&run->now);
 	shunt_series_free(run);
 	shunt_history_free(run);

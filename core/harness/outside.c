@@ -15,7 +15,6 @@
 #include "core/harness/run.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -34,29 +33,22 @@ struct shunt_outside {
 /* Set in that thread: the process may use other CPUs besides. */
 static __thread bool may_spin;
 
-/* -1: the set is empty. */
-static int last_of(const cpu_set_t *set)
-{
-	int cpu = CPU_SETSIZE - 1;
-
-	while (cpu >= 0 && !CPU_ISSET(cpu, set))
-		cpu--;
-	return cpu;
-}
-
 /* Binds the calling thread to the CPU set apart, or to the last of the process; returns it, -1 if it
  * cannot be. The worker that started the thread may be bound itself, and has left it its own CPU. */
 static int bind(const struct shunt_run *run)
 {
-	int cpu = run->outside_cpu >= 0 ? run->outside_cpu : last_of(&run->cpus_before);
-	cpu_set_t one;
+	const struct shunt_cpus *cpus = &run->cpus_before;
+	int cpu = run->outside_cpu >= 0 ? run->outside_cpu : shunt_cpus_last(cpus);
+	struct shunt_cpus one;
 
-	may_spin = CPU_COUNT(&run->cpus_before) > 1;
-	if (cpu < 0)
+	may_spin = shunt_cpus_count(cpus) > 1;
+	if (cpu < 0 || shunt_cpus_copy(&one, cpus))
 		return -1;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	return sched_setaffinity(0, sizeof(one), &one) ? -1 : cpu;
+	shunt_cpus_keep_only(&one, cpu);
+	int rc = shunt_cpus_bind(&one);
+
+	shunt_cpus_free(&one);
+	return rc ? -1 : cpu;
 }
 
 /* ---- a CPU of its own -------------------------------------------------------------------------- */
@@ -67,7 +59,7 @@ void shunt_outside_wanted(struct shunt_run *run)
 }
 
 /* Does the scheduler open with as few workers as the calling thread has CPUs? */
-static bool scheduler_fits(const struct shunt_run *run, int cpus)
+static bool scheduler_fits(const struct shunt_run *run, unsigned cpus)
 {
 	const struct shunt_config config = {.seed = run->request->seed};
 	struct shunt_sched *sched;
@@ -75,7 +67,7 @@ static bool scheduler_fits(const struct shunt_run *run, int cpus)
 
 	if (shunt_spec_open(&sched, &run->spec, &config, &err))
 		return false;
-	bool fits = sched->worker_count <= (unsigned)cpus;
+	bool fits = sched->worker_count <= cpus;
 
 	shunt_close(sched);
 	return fits;
@@ -83,17 +75,18 @@ static bool scheduler_fits(const struct shunt_run *run, int cpus)
 
 bool shunt_outside_set_apart(struct shunt_run *run)
 {
-	cpu_set_t rest = run->cpus_before;
+	struct shunt_cpus rest;
+	int cpu = shunt_cpus_last(&run->cpus_before);
 
-	if (CPU_COUNT(&rest) < 2)
+	if (shunt_cpus_count(&run->cpus_before) < 2 || shunt_cpus_copy(&rest, &run->cpus_before))
 		return false;
-	int cpu = last_of(&rest);
-
-	CPU_CLR(cpu, &rest);
-	if (sched_setaffinity(0, sizeof(rest), &rest))
+	CPU_CLR_S(cpu, rest.bytes, rest.set);
+	if (shunt_cpus_bind(&rest) == 0)
+		run->outside_cpu = cpu;
+	shunt_cpus_free(&rest);
+	if (run->outside_cpu < 0)
 		return false;
-	run->outside_cpu = cpu;
-	if (scheduler_fits(run, CPU_COUNT(&rest)))
+	if (scheduler_fits(run, shunt_cpus_count(&run->cpus_before) - 1))
 		return true;
 	shunt_outside_give_back(run);
 	return false;
@@ -102,7 +95,7 @@ bool shunt_outside_set_apart(struct shunt_run *run)
 void shunt_outside_give_back(struct shunt_run *run)
 {
 	if (run->outside_cpu >= 0)
-		sched_setaffinity(0, sizeof(run->cpus_before), &run->cpus_before);
+		shunt_cpus_bind(&run->cpus_before);
 	run->outside_cpu = -1;
 }
 

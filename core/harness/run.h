@@ -9,11 +9,11 @@
 #ifndef SHUNT_CORE_HARNESS_RUN_H
 #define SHUNT_CORE_HARNESS_RUN_H
 
+#include "core/cpus.h"
 #include "core/harness.h"
 #include "core/spec.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 struct shunt_trace;
 struct shunt_watch;
@@ -81,7 +81,7 @@ struct shunt_run {
 	struct shunt_outside *outside; /* NULL: none runs */
 	bool outside_wanted;           /* there will be one */
 	int outside_cpu;               /* set apart for it; -1: none is */
-	cpu_set_t cpus_before;         /* of the process, until one was; empty: unknown */
+	struct shunt_cpus cpus_before; /* of the process, until one was; empty: unknown */
 	pthread_mutex_t lock;          /* guards outcome and where */
 	char where[64];                /* "warm-up iteration 1 of 1" */
 	struct shunt_outcome outcome;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Facts about the processors: model, caches, frequency control, mitigations, what may be used. */
+#include "core/cpus.h"
 #include "core/measure/environment_internal.h"
 #include "core/measure/json.h"
 #include "core/measure/proc.h"
 
 #include <dirent.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,34 +180,25 @@ static void gather_mitigations(struct shunt_env *env, const char *root)
 /* The CPUs this process may run on, as a list: "0-3,8". */
 static void gather_allowed(struct shunt_env *env)
 {
-	enum { CPUS = 8192 };
-	cpu_set_t *set = CPU_ALLOC(CPUS);
-	size_t bytes = CPU_ALLOC_SIZE(CPUS);
+	struct shunt_cpus cpus;
 	char *text = NULL;
 	size_t length = 0;
-	FILE *out = set ? open_memstream(&text, &length) : NULL;
+	FILE *out = shunt_cpus_allowed(&cpus) ? NULL : open_memstream(&text, &length);
 
-	if (!out || sched_getaffinity(0, bytes, set) < 0) {
+	if (!out)
 		shunt_env_absent(env, "cpu.allowed", "sched_getaffinity failed");
-	} else {
-		for (int cpu = 0; cpu < CPUS; cpu++) {
-			int last = cpu;
+	for (int cpu = -1; out && (cpu = shunt_cpus_next(&cpus, cpu)) >= 0;) {
+		int last = cpu;
 
-			if (!CPU_ISSET_S(cpu, bytes, set))
-				continue;
-			while (last + 1 < CPUS && CPU_ISSET_S(last + 1, bytes, set))
-				last++;
-			fprintf(out, last > cpu ? "%s%d-%d" : "%s%d", ftell(out) ? "," : "", cpu,
-				last);
-			cpu = last;
-		}
-		fflush(out);
-		shunt_env_fact(env, "cpu.allowed", text, "sched_getaffinity");
+		while (shunt_cpus_has(&cpus, last + 1))
+			last++;
+		fprintf(out, last > cpu ? "%s%d-%d" : "%s%d", ftell(out) ? "," : "", cpu, last);
+		cpu = last;
 	}
-	if (out)
-		fclose(out);
+	if (out && fclose(out) == 0)
+		shunt_env_fact(env, "cpu.allowed", text, "sched_getaffinity");
 	free(text);
-	CPU_FREE(set);
+	shunt_cpus_free(&cpus);
 }
 
 static void hypervisor_signature(json_t *found)

@@ -248,6 +248,29 @@ static void a_cpu_is_set_apart_where_one_can_be_spared(void **state)
 	shunt_run_free(made);
 }
 
+static size_t least_bytes; /* the kernel refuses a mask shorter than that */
+
+int __real_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set);
+int __wrap_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set);
+int __wrap_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set)
+{
+	errno = EINVAL;
+	return bytes < least_bytes ? -1 : __real_sched_getaffinity(pid, bytes, set);
+}
+
+static void also_where_the_kernel_knows_more_cpus_than_a_cpu_set_t(void **state)
+{
+	cpu_set_t before;
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	least_bytes = 2 * sizeof(cpu_set_t);
+	struct shunt_run *made = serve(specs_base());
+	least_bytes = 0;
+	assert_string_equal(fact(made, "outside.apart"), CPU_COUNT(&before) > 1 ? "yes" : "no");
+	assert_true(CPU_ISSET(atoi(fact(made, "outside.cpu")), &before));
+	shunt_run_free(made);
+}
+
 /* Also beside a worker that is bound to another CPU, and starts the thread. */
 static void else_it_is_on_the_last_one(void **state)
 {
@@ -390,6 +413,7 @@ int main(void)
 		cmocka_unit_test(there_is_one_at_a_time),
 		cmocka_unit_test(a_backend_that_takes_nothing_is_skipped),
 		cmocka_unit_test(a_cpu_is_set_apart_where_one_can_be_spared),
+		cmocka_unit_test(also_where_the_kernel_knows_more_cpus_than_a_cpu_set_t),
 		cmocka_unit_test(else_it_is_on_the_last_one),
 		cmocka_unit_test(tasks_leave_that_cpu_alone),
 	};

@@ -423,6 +423,21 @@ static void the_library_is_silent(void **state)
 	assert_string_equal(getenv("HWLOC_HIDE_ERRORS"), "0");
 }
 
+/* Another machine comes from place.topology alone, which the record tells. */
+static void the_environment_brings_no_other_machine(void **state)
+{
+	(void)state;
+	if (!have("core"))
+		skip();
+	struct facts before = plan("ucontext:workers=all,place=core");
+	setenv("HWLOC_SYNTHETIC", "pack:2 core:4 pu:2", 1);
+	setenv("HWLOC_XMLFILE", "/no/such/file", 1);
+	setenv("HWLOC_THISSYSTEM", "1", 1);
+	struct facts after = plan("ucontext:workers=all,place=core");
+	assert_null(getenv("HWLOC_SYNTHETIC"));
+	assert_string_equal(before.cpus, after.cpus);
+}
+
 static void one_allowed_cpu_gives_one_worker(void **state)
 {
 	(void)state;
@@ -462,6 +477,7 @@ int main(void)
 		cmocka_unit_test(refused_memory_is_an_error),
 		cmocka_unit_test(memory_can_be_local),
 		cmocka_unit_test(the_library_is_silent),
+		cmocka_unit_test(the_environment_brings_no_other_machine),
 		cmocka_unit_test(one_allowed_cpu_gives_one_worker),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

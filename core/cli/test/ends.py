@@ -17,14 +17,15 @@ class Ends(CommandTest):
         super().setUp()
         self.kept = self.folder / "record.json"
 
-    def ends(self, status: int, word: str, reason: str, *words: str) -> dict[str, Any]:
-        called = self.call("run", "ucontext", *words, "--record", self.kept, "--force", program=FAULTS)
+    def ends(self, status: int, word: str, reason: str, *words: str,
+             backend: str = "ucontext") -> dict[str, Any]:
+        called = self.call("run", backend, *words, "--record", self.kept, "--force", program=FAULTS)
         self.assertEqual(called.status, status, called.err)
         record = self.record(self.kept)
         self.assertEqual(record["status"], word)
         self.assertIn(reason, record["reason"])
         self.assertIn(reason, called.err)
-        self.assertIn(f"{words[0]} on ucontext: ", called.out)
+        self.assertIn(f"{words[0]} on {backend.partition(':')[0]}: ", called.out)
         self.assertIn("\nRecord    ", called.out)
         return record
 
@@ -63,9 +64,18 @@ class Ends(CommandTest):
     def test_stack_overflow_names_its_task(self) -> None:
         if "-fsanitize" in self.call("version", "--json").json()["flags"]:
             self.skipTest("a sanitizer keeps its own handler")
-        record = self.ends(3, "failed", "stack overflow in task", "overflow")
-        self.assertIn("digger", record["reason"])
-        self.assertIn("stack.size", record["reason"])
+        for backend in ("ucontext", "threads"):
+            record = self.ends(3, "failed", "stack overflow in task", "overflow", backend=backend)
+            self.assertIn("digger", record["reason"])
+            self.assertIn(f"{backend}:stack.size", record["reason"])
+
+    def test_the_end_of_a_thread_names_its_task(self) -> None:
+        if "-fsanitize" in self.call("version", "--json").json()["flags"]:
+            self.skipTest("a sanitizer does not survive the unwinding of a task's stack")
+        for backend in ("ucontext", "asm", "mn:workers=2", "threads"):
+            record = self.ends(3, "failed", "task 1 ('quitter') has ended the thread", "quitting",
+                               backend=backend)
+            self.assertIn("pthread_exit", record["reason"])
 
     def test_stack_overflow_is_recorded_where_nothing_can_be_said(self) -> None:
         if "-fsanitize" in self.call("version", "--json").json()["flags"]:

@@ -9,6 +9,7 @@
 #include "core/workload.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stddef.h>
 
 static void needs_little(const struct shunt_run *run, struct shunt_footprint *footprint)
@@ -95,6 +96,22 @@ static int excavate(struct shunt_run *run)
 	return shunt_join(task, NULL);
 }
 
+static void *quit(void *arg)
+{
+	(void)arg;
+	pthread_exit(NULL);
+}
+
+static int lose_a_thread(struct shunt_run *run)
+{
+	static const struct shunt_attr name = {.name = "quitter"};
+	struct shunt_handle task;
+
+	(void)run;
+	shunt_spawn(&task, quit, NULL, &name);
+	return shunt_join(task, NULL);
+}
+
 static int compute_for_ever(struct shunt_run *run)
 {
 	if (shunt_run_int(run, "warm") && shunt_run_warming_up(run))
@@ -148,6 +165,7 @@ static const struct shunt_workload
 	wrong = FAULT("wrong", none, 0, needs_little, nothing, off_by_one),
 	deadlock = FAULT("deadlock", none, SHUNT_CAN_BLOCK, needs_little, dine, right),
 	overflow = FAULT("overflow", none, SHUNT_CAN_BLOCK, needs_little, excavate, right),
+	quitting = FAULT("quitting", none, SHUNT_CAN_BLOCK, needs_little, lose_a_thread, right),
 	stuck = FAULT("stuck", stuck_params, 0, needs_little, compute_for_ever, right),
 	misused = FAULT("misused", none, 0, needs_little, misuse, right),
 	fallen = FAULT("fallen", none, 0, needs_little, fall, right),
@@ -160,6 +178,7 @@ const struct shunt_plugin __wrap_shunt_registry_workloads[] = {
 	{"wrong", &wrong, NULL},
 	{"deadlock", &deadlock, NULL},
 	{"overflow", &overflow, NULL},
+	{"quitting", &quitting, NULL},
 	{"stuck", &stuck, NULL},
 	{"misused", &misused, NULL},
 	{"fallen", &fallen, NULL},

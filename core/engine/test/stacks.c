@@ -221,10 +221,25 @@ static void *overflow(void *arg)
 	return (void *)(intptr_t)descend(1000000);
 }
 
+static void *quit(void *arg)
+{
+	shunt_yield();
+	pthread_exit(arg);
+}
+
+static void *spawn_a_quitter(void *arg)
+{
+	const struct shunt_attr attr = {.name = "quitter"};
+	struct shunt_handle task;
+	shunt_spawn(&task, quit, NULL, &attr);
+	shunt_join(task, NULL);
+	return arg;
+}
+
 /* One frame larger than the stack and its guard together, of which only the far end is touched. */
 static void *overflow_by_one_frame(void *arg)
 {
-	volatile char frame[84 * 1024];
+	volatile char frame[140 * 1024];
 	frame[0] = 1;
 	return frame[0] ? arg : NULL;
 }
@@ -374,18 +389,48 @@ static void an_overflow_names_the_task(void **state)
 	assert_non_null(strstr(text, "stack overflow in task 1 ('nnn"));
 	assert_int_equal(strlen(text), have);
 	assert_true(have < 512);
-#ifndef __riscv /* whose compiler probes no frame (core/cmake/flags.cmake) */
-	last_words_of("ucontext:stack.size=64k", overflow_by_one_frame, text, sizeof(text));
+	last_words_of("threads:stack.size=256k", overflow, text, sizeof(text));
 	assert_non_null(strstr(text, "stack overflow in task 0 ('root')"));
-#else
-	(void)overflow_by_one_frame;
-#endif
+	assert_non_null(strstr(text, "threads:stack.size=1024k"));
 	/* Also where the next task is the running one already. */
 	static const char *const specs[] = {"asm:stack.size=32k", "asm:stack.size=32k,mt=1",
 		"asm:stack.size=32k,policy=steal,workers=2", "ucontext:stack.size=32k"};
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
 		last_words_of(specs[i], overflow_beside_others, text, sizeof(text));
 		assert_non_null(strstr(text, "('digs')"));
+	}
+#endif
+}
+
+static void a_frame_larger_than_the_guard_meets_it(void **state)
+{
+	(void)state;
+#if defined(SHUNT_SANITIZED) || defined(__riscv) /* whose compiler probes no frame (flags.cmake) */
+	skip();
+#else
+	char text[4096];
+	static const char *const specs[] = {"ucontext:stack.size=64k", "asm:stack.size=64k",
+		"threads:stack.size=128k"};
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		last_words_of(specs[i], overflow_by_one_frame, text, sizeof(text));
+		assert_non_null(strstr(text, "stack overflow in task 0 ('root')"));
+	}
+#endif
+}
+
+static void the_end_of_a_thread_names_the_task(void **state)
+{
+	(void)state;
+#ifdef SHUNT_SANITIZED
+	skip(); /* they do not survive the unwinding of a task's stack */
+#else
+	char text[4096];
+	static const char *const specs[] = {"ucontext", "asm", "asm:workers=2,policy=steal",
+		"threads"};
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		last_words_of(specs[i], spawn_a_quitter, text, sizeof(text));
+		assert_non_null(strstr(text, "task 1 ('quitter') has ended the thread"));
+		assert_non_null(strstr(text, "pthread_exit"));
 	}
 #endif
 }
@@ -544,6 +589,8 @@ int main(void)
 		cmocka_unit_test(what_is_reserved_can_be_taken),
 		cmocka_unit_test(prefaulted_stacks_cost_no_fault),
 		cmocka_unit_test(an_overflow_names_the_task),
+		cmocka_unit_test(a_frame_larger_than_the_guard_meets_it),
+		cmocka_unit_test(the_end_of_a_thread_names_the_task),
 		cmocka_unit_test(a_stack_given_back_is_forgotten),
 		cmocka_unit_test(a_stack_outlives_any_number_of_tasks),
 		cmocka_unit_test(a_hundred_thousand_live),
