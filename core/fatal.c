@@ -135,11 +135,11 @@ void shunt_fatal_watch(struct shunt_fatal *fatal, void *signal_stack)
 		sigaltstack(&stack, &fatal->stack_before);
 }
 
-void shunt_fatal_unwatch(struct shunt_fatal *fatal)
+void shunt_fatal_unwatch(struct shunt_fatal *fatal, bool thread_ends)
 {
-	if (!SANITIZED && !fatal->stack_before.ss_sp)
+	if (!fatal->stack_before.ss_sp)
 		fatal->stack_before.ss_flags = SS_DISABLE;
-	if (!SANITIZED)
+	if (!SANITIZED && !thread_ends)
 		sigaltstack(&fatal->stack_before, NULL);
 	watched = fatal->outer;
 	pthread_setspecific(key, watched);

@@ -36,8 +36,8 @@ struct shunt_fatal {
 void shunt_fatal_handle(bool on);
 
 /* The calling thread is watched from now on, its faults on the signal stack given; and no more. The two
- * nest. Sanitizer builds keep their own handlers and stacks. Context: the thread itself. */
+ * nest. A thread that ends at once keeps the signal stack, which saves a system call. Sanitizer builds keep their own handlers and stacks. Context: the thread itself. */
 void shunt_fatal_watch(struct shunt_fatal *fatal, void *signal_stack);
-void shunt_fatal_unwatch(struct shunt_fatal *fatal);
+void shunt_fatal_unwatch(struct shunt_fatal *fatal, bool thread_ends);
 
 #endif

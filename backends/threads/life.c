@@ -52,11 +52,11 @@ static void *thread_main(void *arg)
 	shunt_threads_sample_delay(threads, self);
 	if (setjmp(thread.out) == 0) {
 		task->result = task->fn(task->arg);
-		shunt_fatal_unwatch(&self->fatal); /* the end may make it another task's */
+		shunt_fatal_unwatch(&self->fatal, true); /* the end may make it another task's */
 		thread.count.ended++;
 		shunt_task_end(&thread.ctx, task);
 	} else {
-		shunt_fatal_unwatch(&self->fatal);
+		shunt_fatal_unwatch(&self->fatal, true);
 	}
 	shunt_ctx_set(NULL);
 	thread_ends(threads, &thread);

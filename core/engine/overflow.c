@@ -62,7 +62,7 @@ int shunt_overflow_watch(struct shunt_worker *worker)
 void shunt_overflow_unwatch(struct shunt_worker *worker)
 {
 	shunt_fatal_handle(false);
-	shunt_fatal_unwatch(&worker->fatal);
+	shunt_fatal_unwatch(&worker->fatal, false);
 	free(worker->signal_stack);
 	worker->signal_stack = NULL;
 }
