@@ -11,20 +11,20 @@
 SHUNT_INLINE void fifo_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	(void)why;
-	shunt_queue_push(shunt_policy_state(worker), task);
+	shunt_queue_push(shunt_policy_state(worker, struct shunt_queue), task);
 }
 
 SHUNT_INLINE struct shunt_task *fifo_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
 	(void)why;
-	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker));
+	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker, struct shunt_queue));
 	return next ? next : current;
 }
 
 static bool fifo_has_ready(const struct shunt_worker *worker)
 {
-	return !shunt_queue_empty(shunt_policy_state_of(worker));
+	return !shunt_queue_empty(shunt_policy_state_of(worker, struct shunt_queue));
 }
 
 SHUNT_POLICY(fifo, .summary = "first in, first out: round robin, fair", .fifo = true);

@@ -12,22 +12,22 @@
 SHUNT_INLINE void lifo_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	if ((why & SHUNT_WHY_CAUSE) == SHUNT_WHY_YIELD)
-		shunt_queue_push(shunt_policy_state(worker), task);
+		shunt_queue_push(shunt_policy_state(worker, struct shunt_queue), task);
 	else
-		shunt_queue_push_front(shunt_policy_state(worker), task);
+		shunt_queue_push_front(shunt_policy_state(worker, struct shunt_queue), task);
 }
 
 SHUNT_INLINE struct shunt_task *lifo_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
 	(void)why;
-	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker));
+	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker, struct shunt_queue));
 	return next ? next : current;
 }
 
 static bool lifo_has_ready(const struct shunt_worker *worker)
 {
-	return !shunt_queue_empty(shunt_policy_state_of(worker));
+	return !shunt_queue_empty(shunt_policy_state_of(worker, struct shunt_queue));
 }
 
 SHUNT_POLICY(lifo, .summary = "newest first: depth-first, little memory, not fair");

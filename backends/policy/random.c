@@ -20,7 +20,7 @@ struct random_queue {
 static int random_init(struct shunt_worker *worker, const struct shunt_values *values)
 {
 	(void)values;
-	struct random_queue *queue = shunt_policy_state(worker);
+	struct random_queue *queue = shunt_policy_state(worker, struct random_queue);
 	queue->capacity = 256;
 	queue->task = malloc(queue->capacity * sizeof(*queue->task));
 	return queue->task ? 0 : -ENOMEM;
@@ -28,7 +28,7 @@ static int random_init(struct shunt_worker *worker, const struct shunt_values *v
 
 static void random_fini(struct shunt_worker *worker)
 {
-	struct random_queue *queue = shunt_policy_state(worker);
+	struct random_queue *queue = shunt_policy_state(worker, struct random_queue);
 	free(queue->task);
 }
 
@@ -51,7 +51,7 @@ static inline void set_count(struct random_queue *queue, size_t count)
 SHUNT_INLINE void random_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	(void)why;
-	struct random_queue *queue = shunt_policy_state(worker);
+	struct random_queue *queue = shunt_policy_state(worker, struct random_queue);
 	if (SHUNT_UNLIKELY(queue->count == queue->capacity))
 		grow(queue);
 	queue->task[queue->count] = task;
@@ -62,7 +62,7 @@ SHUNT_INLINE struct shunt_task *random_pick(struct shunt_worker *worker, struct 
 	unsigned why)
 {
 	(void)why;
-	struct random_queue *queue = shunt_policy_state(worker);
+	struct random_queue *queue = shunt_policy_state(worker, struct random_queue);
 	/* A yielding task is one of the candidates, its place the one past the last. */
 	size_t candidates = queue->count + (current != NULL);
 	if (!candidates)
@@ -78,7 +78,7 @@ SHUNT_INLINE struct shunt_task *random_pick(struct shunt_worker *worker, struct 
 
 static bool random_has_ready(const struct shunt_worker *worker)
 {
-	const struct random_queue *queue = shunt_policy_state_of(worker);
+	const struct random_queue *queue = shunt_policy_state_of(worker, struct random_queue);
 	/* Relaxed: the fences of the idle protocol order it [random:count]. */
 	return __atomic_load_n(&queue->count, __ATOMIC_RELAXED) != 0;
 }

@@ -44,8 +44,6 @@ struct steal_state {
 	uint64_t oldest_generation;
 };
 
-_Static_assert(sizeof(struct steal_state) <= SHUNT_POLICY_BYTES, "fits the worker");
-
 static const char *const victim_choices[] = {"random", "near", NULL};
 
 static const struct shunt_param steal_params[] = {
@@ -122,7 +120,7 @@ static struct other *order_new(const struct shunt_worker *worker)
 
 static int steal_init(struct shunt_worker *worker, const struct shunt_values *values)
 {
-	struct steal_state *state = shunt_policy_state(worker);
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	state->fair = state->countdown = (unsigned)shunt_value_int(values, "fair");
 	state->ready = deque_new(worker->fenced);
 	state->behind = deque_new(false);
@@ -138,7 +136,7 @@ static int steal_init(struct shunt_worker *worker, const struct shunt_values *va
 
 static void steal_fini(struct shunt_worker *worker)
 {
-	struct steal_state *state = shunt_policy_state(worker);
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	deque_free(state->ready);
 	deque_free(state->behind);
 	free(state->order);
@@ -171,7 +169,7 @@ SHUNT_INLINE struct shunt_task *slot_swap(struct steal_state *state, struct shun
 static __attribute__((noinline)) void enqueue_slot(struct shunt_worker *worker,
 	struct shunt_task *task, unsigned why)
 {
-	struct steal_state *state = shunt_policy_state(worker);
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	if (why == (SHUNT_WHY_NEW | SHUNT_FROM_LOCAL) || why == (SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL))
 		task = slot_swap(state, task, worker->others_may_take);
 	if (task)
@@ -180,7 +178,7 @@ static __attribute__((noinline)) void enqueue_slot(struct shunt_worker *worker,
 
 SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
-	struct steal_state *state = shunt_policy_state(worker);
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	unsigned cause = why & SHUNT_WHY_CAUSE;
 	if (SHUNT_UNLIKELY(state->slot_most)) {
 		enqueue_slot(worker, task, why);
@@ -210,7 +208,7 @@ SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct 
  * to sleep would see it in neither, and nobody would offer it again. */
 static __attribute__((noinline)) struct shunt_task *pick_slot(struct shunt_worker *worker)
 {
-	struct steal_state *state = shunt_policy_state(worker);
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	struct shunt_task *task;
 	bool fair = --state->until_fair == 0;
 	state->countdown = 1;
@@ -230,7 +228,7 @@ SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct s
 	unsigned why)
 {
 	(void)why;
-	struct steal_state *state = shunt_policy_state(worker);
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	struct shunt_task *task = NULL;
 	if (SHUNT_UNLIKELY(--state->countdown == 0)) {
 		state->countdown = state->fair;
@@ -246,7 +244,7 @@ SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct s
 
 static bool steal_has_ready(const struct shunt_worker *worker)
 {
-	const struct steal_state *state = shunt_policy_state_of(worker);
+	const struct steal_state *state = shunt_policy_state_of(worker, struct steal_state);
 	/* Relaxed: the fences of the idle protocol order it [steal:slot]. */
 	return shunt_deque_count(state->ready) || shunt_deque_count(state->behind) ||
 	       atomic_load_explicit(&state->slot, memory_order_relaxed);
@@ -256,7 +254,7 @@ static bool steal_has_ready(const struct shunt_worker *worker)
  * often. */
 static struct shunt_task *steal_behind(struct shunt_worker *thief, struct shunt_deque *behind)
 {
-	struct steal_state *state = shunt_policy_state(thief);
+	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
 	void *task[BATCH];
 	size_t count = shunt_deque_steal_half(behind, task, BATCH);
 	for (size_t i = 1; i < count; i++)
@@ -284,7 +282,7 @@ static bool gets_to_it(const struct shunt_worker *victim)
  * the victim. */
 static bool comes_often(struct shunt_worker *thief)
 {
-	struct steal_state *state = shunt_policy_state(thief);
+	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
 	int64_t now = shunt_now_ns(), since = now - state->stole_ns;
 	state->stole_ns = now;
 	return since < OFTEN_NS;
@@ -293,7 +291,7 @@ static bool comes_often(struct shunt_worker *thief)
 /* Is the victim's oldest ready task the one of the last look? */
 static bool has_waited(struct shunt_worker *thief, const struct steal_state *victim)
 {
-	struct steal_state *state = shunt_policy_state(thief);
+	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
 	struct shunt_task *oldest = shunt_deque_oldest(victim->ready);
 	uint64_t generation = oldest ? shunt_task_generation(oldest) : 0;
 	bool waited = oldest && oldest == state->oldest && generation == state->oldest_generation;
@@ -306,7 +304,7 @@ static bool has_waited(struct shunt_worker *thief, const struct steal_state *vic
  * waits behind. */
 static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_worker *victim)
 {
-	struct steal_state *state = shunt_policy_state(victim);
+	struct steal_state *state = shunt_policy_state(victim, struct steal_state);
 	struct shunt_task *task = NULL;
 	bool lost = false;
 	if (thief->thrift.wary && victim == thief->thrift.prey && !has_waited(thief, state))
@@ -331,7 +329,7 @@ static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_w
  * that are neighbours do not all begin at the same. */
 static struct shunt_worker *steal_victim(struct shunt_worker *thief, unsigned attempt)
 {
-	struct steal_state *state = shunt_policy_state(thief);
+	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
 	unsigned count = thief->env.worker_count;
 	if (attempt == 0)
 		state->turn = (unsigned)(shunt_rng_next(&thief->env.rng) >> 40);

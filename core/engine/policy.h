@@ -17,16 +17,17 @@ struct shunt_queue {
 	struct shunt_task *tail; /* valid only while head is not NULL */
 };
 
-/* The policy's part of a worker: zero at first. */
-static inline void *shunt_policy_state(struct shunt_worker *worker)
-{
-	return worker->policy;
-}
+#define SHUNT_POLICY_STATE(pointer, type)                                                          \
+	({                                                                                         \
+		_Static_assert(sizeof(type) <= SHUNT_POLICY_BYTES,                                 \
+			#type " is larger than SHUNT_POLICY_BYTES: allocate it in worker_init");   \
+		(pointer);                                                                         \
+	})
 
-static inline const void *shunt_policy_state_of(const struct shunt_worker *worker)
-{
-	return worker->policy;
-}
+/* The policy's part of a worker, a `type`: zero at first. One that does not fit does not compile. */
+#define shunt_policy_state(worker, type) SHUNT_POLICY_STATE((type *)(void *)(worker)->policy, type)
+#define shunt_policy_state_of(worker, type)                                                        \
+	SHUNT_POLICY_STATE((const type *)(const void *)(worker)->policy, type)
 
 static inline bool shunt_queue_empty(const void *state)
 {

@@ -190,7 +190,7 @@ enum shunt_why {
 	SHUNT_FROM_EXTERNAL = 0x20, /* a thread that is no worker */
 };
 
-/* Bytes a policy may keep in each worker (shunt_worker.policy), cache-line aligned. */
+/* Bytes a policy may keep in each worker (shunt_policy_state), cache-line aligned. */
 #define SHUNT_POLICY_BYTES 256
 
 /*

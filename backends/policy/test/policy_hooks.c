@@ -32,20 +32,20 @@ static struct {
 SHUNT_INLINE void bare_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
 	(void)why;
-	shunt_queue_push(shunt_policy_state(worker), task);
+	shunt_queue_push(shunt_policy_state(worker, struct shunt_queue), task);
 }
 
 SHUNT_INLINE struct shunt_task *bare_pick(struct shunt_worker *worker, struct shunt_task *current,
 	unsigned why)
 {
-	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker));
+	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker, struct shunt_queue));
 	(void)why;
 	return next ? next : current;
 }
 
 static bool bare_has_ready(const struct shunt_worker *worker)
 {
-	return !shunt_queue_empty(shunt_policy_state_of(worker));
+	return !shunt_queue_empty(shunt_policy_state_of(worker, struct shunt_queue));
 }
 
 SHUNT_POLICY(bare, .summary = "what is required");
@@ -69,13 +69,18 @@ static void spy_close(void *shared)
 	seen.closed++;
 }
 
+/* All that a policy may keep in a worker. */
+struct whole {
+	unsigned char byte[SHUNT_POLICY_BYTES];
+};
+
 static int spy_init(struct shunt_worker *worker, const struct shunt_values *values)
 {
-	const unsigned char *state = shunt_policy_state(worker);
+	const struct whole *state = shunt_policy_state(worker, struct whole);
 	(void)values;
 	assert_ptr_equal(worker->policy_shared, &spy_shared);
 	for (int i = 0; i < SHUNT_POLICY_BYTES; i++)
-		assert_int_equal(state[i], 0);
+		assert_int_equal(state->byte[i], 0);
 	seen.begun++;
 	return 0;
 }
@@ -134,7 +139,7 @@ struct loot {
 
 SHUNT_INLINE void robber_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
-	struct loot *loot = shunt_policy_state(worker);
+	struct loot *loot = shunt_policy_state(worker, struct loot);
 	(void)why;
 	shunt_spin_lock(&loot->lock, true);
 	shunt_queue_push(&loot->queue, task);
@@ -143,7 +148,7 @@ SHUNT_INLINE void robber_enqueue(struct shunt_worker *worker, struct shunt_task 
 
 static struct shunt_task *take(struct shunt_worker *from)
 {
-	struct loot *loot = shunt_policy_state(from);
+	struct loot *loot = shunt_policy_state(from, struct loot);
 	shunt_spin_lock(&loot->lock, true);
 	struct shunt_task *task = loot->queue.head;
 	if (task)
@@ -162,7 +167,7 @@ SHUNT_INLINE struct shunt_task *robber_pick(struct shunt_worker *worker, struct 
 
 static bool robber_has_ready(const struct shunt_worker *worker)
 {
-	const struct loot *loot = shunt_policy_state_of(worker);
+	const struct loot *loot = shunt_policy_state_of(worker, struct loot);
 	return !shunt_queue_empty(&loot->queue);
 }
 
