@@ -96,8 +96,8 @@ static _Noreturn void leave(struct null_sched *null, int64_t deadline_ns)
 	} else {
 		const struct shunt_task *task = null->ctx.current;
 		null->failure = shunt_fail(null->err, -ENOTSUP,
-			"task %llu%s%s would wait for a "
-			"deadline, and backend '%s' runs each task to its end",
+			"task %llu%s%s would wait for a deadline, but backend '%s' runs each task "
+			"to completion",
 			(unsigned long long)task->id, task->name ? " " : "",
 			task->name ? task->name : "", null->sched.backend->name);
 	}
@@ -153,8 +153,8 @@ static int null_open(struct shunt_sched **sched, const struct shunt_backend *bac
 		return rc;
 	shunt_values_fini(&values);
 	if (config->trace)
-		return shunt_fail(err, -ENOTSUP, "backend '%s' switches nothing: it has no trace",
-			backend->name);
+		return shunt_fail(err, -ENOTSUP,
+			"backend '%s' does not switch tasks, so it has no trace", backend->name);
 	struct null_sched *null = calloc(1, sizeof(*null));
 	if (!null)
 		return shunt_fail(err, -ENOMEM, "out of memory for the scheduler");
@@ -246,7 +246,7 @@ static void null_composition(const struct shunt_sched *sched,
 
 const struct shunt_backend shunt_backend_null = {
 	.name = "null",
-	.summary = "run to completion: what the harness itself costs; no task can wait",
+	.summary = "runs tasks to completion: the cost of the harness; tasks cannot wait",
 	.params = null_params,
 	/* probe: optional; it runs everywhere. wake, spawn, hold: required if EXTERNAL_WAKE.
 	 * facts, task_limit: optional; there is nothing to tell. */

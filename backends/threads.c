@@ -197,7 +197,7 @@ static void threads_composition(const struct shunt_sched *sched,
 
 const struct shunt_backend shunt_backend_threads = {
 	.name = "threads",
-	.summary = "each task a kernel thread: what one writes without a user-level scheduler",
+	.summary = "one kernel thread per task: what programs use without a user-level scheduler",
 	.params = threads_params,
 	.open = threads_open,
 	.run = threads_run,

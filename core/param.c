@@ -128,6 +128,13 @@ static void drop_text(const struct shunt_param *param, struct shunt_value *value
 	value->text = NULL;
 }
 
+/* Does the text leave a number, whose default is computed, to whoever computes it? */
+static bool is_auto(const struct shunt_param *param, const char *text)
+{
+	return param->type != SHUNT_PARAM_CHOICE && param->type != SHUNT_PARAM_TEXT &&
+	       strcmp(text, "auto") == 0 && strcmp(fallback_text(param), "auto") == 0;
+}
+
 static int bad(struct shunt_error *err, int code, const struct shunt_param *param,
 	const char *where, const char *text, const char *what)
 {
@@ -224,6 +231,8 @@ static int set_text(const struct shunt_param *param, struct shunt_value *value, 
 static int set_value(const struct shunt_param *param, struct shunt_value *value, const char *where,
 	const char *text, struct shunt_error *err)
 {
+	if (is_auto(param, text))
+		text = "0";
 	switch (param->type) {
 	case SHUNT_PARAM_COUNT:
 	case SHUNT_PARAM_DURATION:
@@ -294,7 +303,7 @@ static int no_such_key(struct shunt_error *err, const struct shunt_param *params
 
 	if (near)
 		return shunt_fail(err, -ENOENT,
-			"%s has no parameter '%s', did you mean '%s'? It takes %s", where, key,
+			"%s has no parameter '%s'; did you mean '%s'? It takes %s", where, key,
 			near, all);
 	return shunt_fail(err, -ENOENT, "%s has no parameter '%s': it takes %s", where, key, all);
 }
@@ -308,7 +317,7 @@ int shunt_values_set(struct shunt_values *values, const char *where, const char 
 		int rc = set_value(&values->params[i], &values->value[i], where, text, err);
 
 		if (rc == 0)
-			values->value[i].given = true;
+			values->value[i].given = !is_auto(&values->params[i], text);
 		return rc;
 	}
 	return no_such_key(err, values->params, where, key);

@@ -22,7 +22,9 @@ enum shunt_param_type {
 struct shunt_param {
 	const char *name;
 	enum shunt_param_type type;
-	const char *fallback;       /* the default, in the user's own notation ("64k", "100ms") */
+	/* The default, in the user's own notation ("64k", "100ms"); of a number also "auto": 0, and
+	 * whoever reads the value computes it. */
+	const char *fallback;
 	int64_t min, max;           /* base units; both 0: no limit but the type's own (>= 0) */
 	const char *const *choices; /* NULL-terminated; CHOICE only */
 	const char *help;           /* one line: what it does, and when one would change it */

@@ -40,9 +40,10 @@ int shunt_registry_find(const struct shunt_plugin **plugin, const struct shunt_p
 	const char *near = shunt_nearest(name, names, count);
 
 	if (near)
-		return shunt_fail(err, -ENOENT, "no %s '%.60s', did you mean '%s'? There are %s",
-			kind, name, near, all);
-	return shunt_fail(err, -ENOENT, "no %s '%.60s': there are %s", kind, name, all);
+		return shunt_fail(err, -ENOENT,
+			"unknown %s '%.60s'; did you mean '%s'? There are %s", kind, name, near,
+			all);
+	return shunt_fail(err, -ENOENT, "unknown %s '%.60s'; there are %s", kind, name, all);
 }
 
 static size_t count_char(const char *text, char c)
@@ -70,12 +71,12 @@ static int add_setting(struct shunt_spec *spec, char *item, struct shunt_error *
 
 	if (*item == '\0')
 		return shunt_fail(err, -EINVAL,
-			"spec of '%s': a setting is missing, expected KEY=VALUE[,KEY=VALUE...] "
+			"spec of '%s': a setting is missing; expected KEY=VALUE[,KEY=VALUE...] "
 			"after ':'",
 			owner);
 	if (!equals || equals == item)
 		return shunt_fail(err, -EINVAL,
-			"spec of '%s': '%.60s' is no setting, expected KEY=VALUE", owner, item);
+			"spec of '%s': '%.60s' is not a setting; expected KEY=VALUE", owner, item);
 	*equals = '\0';
 	if (equals[1] == '\0')
 		return shunt_fail(err, -EINVAL, "spec of '%s': %.60s= has no value", owner, item);

@@ -157,7 +157,7 @@ int shunt_arrivals_read(struct shunt_arrivals *arrivals, const char *path, size_
 			strerror(errno));
 	if (!S_ISREG(about.st_mode))
 		return shunt_fail(err, S_ISDIR(about.st_mode) ? -EISDIR : -EINVAL,
-			"input '%s' is no regular file", path);
+			"input '%s' is not a regular file", path);
 	trace.file = fopen(path, "re");
 	if (!trace.file)
 		return shunt_fail(err, -errno, "input '%s' cannot be read: %s", path,

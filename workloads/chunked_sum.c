@@ -276,7 +276,7 @@ static int imply_tutorial(struct shunt_run *run, struct shunt_error *err)
 		{"pause", "100ms"}, {"tail", "1"}, {"data", "index"}};
 	if (has_input(run))
 		return shunt_fail(err, -EINVAL,
-			"preset=tutorial brings its own numbers: no input with it");
+			"preset=tutorial has its own numbers: leave input out");
 	int rc = 0;
 	for (size_t i = 0; !rc && i < sizeof(implied) / sizeof(implied[0]); i++)
 		if (!shunt_run_given(run, implied[i][0]))
@@ -293,7 +293,7 @@ static int sum_resolve(struct shunt_run *run, struct shunt_error *err)
 		return rc;
 	if (has_input(run) && (shunt_run_given(run, "items") || shunt_run_given(run, "data")))
 		return shunt_fail(err, -EINVAL,
-			"input=FILE says which numbers and how many: no items or data with it");
+			"input=FILE gives the numbers and their count: leave items and data out");
 	if (has_input(run))
 		rc = shunt_run_imply(run, "data", "file", err);
 	else if (!strcmp(shunt_run_text(run, "data"), "file"))
@@ -304,8 +304,8 @@ static int sum_resolve(struct shunt_run *run, struct shunt_error *err)
 		return 0;
 	if (!(shunt_run_caps(run) & SHUNT_TIMED))
 		return shunt_fail(err, -ENOTSUP,
-			"pause > 0 needs tasks that sleep, and this backend's cannot; pause=0 runs "
-			"on it");
+			"pause > 0 needs tasks that sleep, which this backend does not have; use "
+			"pause=0");
 	return shunt_run_given(run, "sample") ? 0 : shunt_run_imply(run, "sample", "1", err);
 }
 
@@ -404,13 +404,12 @@ static const char *const kernels[] = {"scalar", "vector", NULL};
 
 static const struct shunt_param sum_params[] = {
 	{"items", SHUNT_PARAM_COUNT, "10M", 1, INT64_C(1) << 32, NULL,
-		"how many numbers (an input says itself); more than fit a cache show the memory, "
-		"fewer "
-		"the scheduler"},
+		"how many numbers (an input has its own count); more than fit the cache measure "
+		"memory, fewer the scheduler"},
 	{"tasks", SHUNT_PARAM_COUNT, "100", 1, 100000000, NULL,
 		"how many tasks share them; each adds up one contiguous slice"},
 	{"chunk", SHUNT_PARAM_COUNT, "100", 1, INT64_C(1) << 32, NULL,
-		"numbers added up between giving way: the grain"},
+		"numbers added between two yields or sleeps: the grain"},
 	{"pause", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
 		"sleep after each chunk; 0: yield"},
 	{"tail", SHUNT_PARAM_COUNT, "0", 0, 1, NULL,
@@ -429,25 +428,22 @@ static const struct shunt_param sum_params[] = {
 		"sum this file instead: int64 little-endian if it is named .bin or .i64, else "
 		"decimal numbers separated by white space"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"record the resume delay of one yield in so many (0: none); of every sleep unless "
+		"record the resume delay of one yield in N (0: none), and of every sleep unless "
 		"set"},
 	{"walk", SHUNT_PARAM_COUNT, "0", 0, 100000000, NULL,
-		"before each iteration add everything up in so many slices, a chunk of each in "
-		"turn: what a cache holds of more than fits depends on the last walk; 0: do not"},
+		"before each iteration, sum everything in N slices, one chunk of each in turn, so "
+		"that the cache always starts with the same data; 0: do not"},
 	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_chunked_sum = {
 	.name = "chunked_sum",
-	.summary = "tasks add up slices of an array and give way after each chunk",
-	.description =
-		"N tasks each add up their slice of an array chunk by chunk, and yield or sleep "
-		"after "
-		"each chunk. preset=tutorial is the classic first coroutine program (two tasks, "
-		"results "
-		"4950 and 14950); input=FILE adds up real numbers. With many small chunks it tells "
-		"what "
-		"a scheduler costs per chunk of real work, with a pause how late sleepers wake.",
+	.summary = "tasks add up slices of an array and yield or sleep after each chunk",
+	.description = "N tasks each add up their slice of an array chunk by chunk, and yield or "
+		       "sleep after each chunk. preset=tutorial is the classic first coroutine "
+		       "program (two tasks, results 4950 and 14950); input=FILE adds up real "
+		       "numbers. With many small chunks it measures the scheduler's cost per chunk "
+		       "of real work; with a pause, how late sleepers wake.",
 	.operation = "one chunk summed",
 	.cost_metric = "ns_per_chunk",
 	.params = sum_params,

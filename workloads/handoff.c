@@ -202,12 +202,12 @@ static void handoff_teardown(struct shunt_run *run)
 
 static const struct shunt_param handoff_params[] = {
 	{"tasks", SHUNT_PARAM_COUNT, "2", 2, 1000000, NULL, "tasks that take turns"},
-	{"transfers", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "turns in all"},
+	{"transfers", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "turns in total"},
 	{"mode", SHUNT_PARAM_CHOICE, "symmetric", 0, 0, mode_names,
 		"direct transfer to the next; back through a driver; or wake and park, through the "
 		"run queue"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one cycle in about so many turns (0: none)"},
+		"time one cycle in about N turns (0: none)"},
 	{.name = NULL},
 };
 
@@ -215,10 +215,8 @@ const struct shunt_workload shunt_workload_handoff = {
 	.name = "handoff",
 	.summary = "tasks hand control to each other by name",
 	.description = "Tasks take turns in a fixed order by symmetric transfer, through a driver "
-		       "as generators "
-		       "do, or by wake and park. It tells what it is worth that a task can name "
-		       "its successor: "
-		       "one swap instead of two, and no run queue.",
+		       "as generators do, or by wake and park. It measures the gain of naming the "
+		       "successor: one swap instead of two, and no run queue.",
 	.operation = "one turn handed over",
 	.cost_metric = "ns_per_transfer",
 	.needs = SHUNT_CAN_BLOCK,

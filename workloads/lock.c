@@ -178,18 +178,17 @@ static const struct shunt_param lock_params[] = {
 		"computing while it owns the mutex"},
 	{"outside", SHUNT_PARAM_DURATION, "0", 0, 1000000000, NULL, "computing between rounds"},
 	{"sample", SHUNT_PARAM_COUNT, "256", 0, INT64_C(1) << 40, NULL,
-		"time one acquisition in so many of each task (0: none)"},
+		"time one acquisition in N of each task (0: none)"},
 	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_lock = {
 	.name = "lock",
 	.summary = "tasks contend for a mutex: cost and fairness",
-	.description = "Every task takes the same mutex again and again, and by default yields "
-		       "while it owns "
-		       "it, so that every acquisition is contended. It tells what a contended "
-		       "hand-over costs, "
-		       "how long one waits, and whether all get their share.",
+	.description =
+		"Every task takes the same mutex again and again, and by default yields while it "
+		"owns it, so that every acquisition is contended. It measures the cost of a "
+		"contended hand-over, the waiting time, and whether all tasks get their share.",
 	.operation = "one acquisition",
 	.cost_metric = "ns_per_acquisition",
 	.needs = SHUNT_CAN_BLOCK,

@@ -176,8 +176,8 @@ static void openloop_verify(struct shunt_run *run)
 
 const struct shunt_workload shunt_workload_openloop = {
 	.name = "openloop",
-	.summary = "requests arrive by a table, whether or not the system keeps up: latency under "
-		   "load",
+	.summary = "requests arrive on a schedule, whether or not the system keeps up: latency "
+		   "under load",
 	.description =
 		"An open loop: requests arrive at times that a table from the seed gives, each "
 		"with "

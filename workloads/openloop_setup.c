@@ -175,50 +175,50 @@ void openloop_footprint(const struct shunt_run *run, struct shunt_footprint *foo
 
 const struct shunt_param openloop_params[] = {
 	{"requests", SHUNT_PARAM_COUNT, "10k", 1, 100000000, NULL,
-		"requests of one iteration; of a trace, the first so many (all of them unless "
-		"set)"},
+		"requests per iteration; of a trace, the first N (all unless set)"},
 	{"process", SHUNT_PARAM_CHOICE, "poisson", 0, 0, process_names,
-		"how they arrive: independently of each other, or at equal distances"},
+		"arrivals: independent of each other (poisson), or equally spaced (constant)"},
 	{"load", SHUNT_PARAM_REAL, "0.5", 0, 1024, NULL,
-		"offered work in processors: rate x mean; 2 workers can do no more than 2. With "
-		"input: the trace's gaps are all stretched or shrunk alike, to give it"},
-	{"rate", SHUNT_PARAM_COUNT, "0", 0, 1000000000, NULL, "arrivals a second, instead of load"},
+		"offered load in CPUs, rate x mean; 2 workers serve at most 2. With input: the "
+		"trace's gaps are scaled to it"},
+	{"rate", SHUNT_PARAM_COUNT, "0", 0, 1000000000, NULL,
+		"arrivals per second, instead of load"},
 	{"service", SHUNT_PARAM_CHOICE, "exponential", 0, 0, law_names,
 		"how service times are spread around the mean; bimodal: 50:50 in 1:100; extreme: "
 		"99.5:0.5 in 1:1000; mix: five classes as in TPC-C"},
 	{"mean", SHUNT_PARAM_DURATION, "10us", 1, SHUNT_SERVICE_MOST_NS, NULL,
-		"of the service time; bimodal is 1 and 100 us at 50500ns, extreme 0.5 and 500 us "
-		"at 2998ns, mix as published at 19068ns"},
+		"mean service time; bimodal is 1 and 100 us at 50500ns, extreme 0.5 and 500 us at "
+		"2998ns, mix as published at 19068ns"},
 	{"sigma", SHUNT_PARAM_REAL, "1", 0, 8, NULL,
 		"of service=lognormal: the deviation of the logarithm"},
 	{"slice", SHUNT_PARAM_DURATION, "0", 0, SHUNT_SERVICE_MOST_NS, NULL,
-		"work in pieces of this, after each of which a quantum may end; 0: in one piece"},
+		"length of the pieces of work, after each of which a quantum may end; 0: one "
+		"piece"},
 	{"block", SHUNT_PARAM_DURATION, "0", 0, SHUNT_SERVICE_MOST_NS, NULL,
-		"sleep so long in the middle of each request"},
-	{"deadline", SHUNT_PARAM_DURATION, "0", 0, SHUNT_SERVICE_MOST_NS, NULL,
-		"the response time asked for, which policies may know; 10 x mean unless set"},
+		"sleep this long in the middle of each request"},
+	{"deadline", SHUNT_PARAM_DURATION, "auto", 0, SHUNT_SERVICE_MOST_NS, NULL,
+		"response-time objective, which policies may use; auto: 10 x mean"},
 	{"injection", SHUNT_PARAM_CHOICE, "timer", 0, 0, injection_names,
 		"timer: a task of the scheduler, one a worker where requests are steered by hash; "
-		"outside: a thread beside it, on the last CPU, "
-		"which it has for itself where workers are fewer than CPUs"},
+		"outside: a thread beside it, on the last CPU, which it has to itself if there are "
+		"fewer workers than CPUs"},
 	{"steer", SHUNT_PARAM_CHOICE, "auto", 0, 0, steer_names,
 		"hash: to a worker by a hash of the request (d-FCFS); policy: wherever the policy "
-		"takes it; auto: hash where many workers keep the tasks put on them"},
+		"puts it; auto: hash where tasks stay on the worker they are put on"},
 	{"backlog", SHUNT_PARAM_COUNT, "10k", 1, 100000000, NULL,
-		"requests in the system at most; those that arrive beyond are dropped, and "
-		"counted"},
-	{"skip", SHUNT_PARAM_COUNT, "0", 0, 100000000, NULL,
-		"leave the first so many out of series and metrics; a tenth unless set"},
+		"most requests in the system at once; further arrivals are dropped and counted"},
+	{"skip", SHUNT_PARAM_COUNT, "auto", 0, 100000000, NULL,
+		"first requests to leave out of series and metrics; auto: a tenth"},
 	{"input", SHUNT_PARAM_TEXT, "", 0, 0, NULL,
-		"a trace instead of a law: a file of lines `arrival_ns service_ns [class]`; at its "
-		"own load unless load is set"},
+		"arrivals from a file of lines `arrival_ns service_ns [class]`, at its own load "
+		"unless load is set"},
 	{"series", SHUNT_PARAM_CHOICE, "all", 0, 0, keep_names,
 		"which latencies the record holds in full; means and quantiles are metrics in any "
 		"case"},
 	{"stall", SHUNT_PARAM_DURATION, "0", 0, SHUNT_SERVICE_MOST_NS, NULL,
-		"an injected fault: one request holds its worker so much longer"},
-	{"stall_at", SHUNT_PARAM_COUNT, "0", 0, 100000000, NULL,
-		"which request stalls; the middle one unless set"},
+		"an injected fault: one request holds its worker this much longer"},
+	{"stall_at", SHUNT_PARAM_COUNT, "auto", 0, 100000000, NULL,
+		"which request stalls; auto: the middle one"},
 	{.name = NULL},
 };
 

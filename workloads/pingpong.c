@@ -192,27 +192,24 @@ static void pingpong_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param pingpong_params[] = {
-	{"rounds", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
-		"how often the ball goes there and back"},
+	{"rounds", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL, "round trips of the ball"},
 	{"over", SHUNT_PARAM_CHOICE, "channel", 0, 0, baton_names,
 		"what carries the ball: a semaphore each, wake and park, or a channel of one each"},
 	{"across", SHUNT_PARAM_CHOICE, "any", 0, 0, across_names,
 		"1: the two on workers 0 and 1; 0: both on worker 0; any: where the scheduler puts "
 		"them"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one round in so many (0: none)"},
+		"time one round trip in N (0: none)"},
 	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_pingpong = {
 	.name = "pingpong",
-	.summary = "two tasks hand a ball to each other and back",
-	.description = "Two tasks pass a value to and fro over channels, semaphores or wake and "
-		       "park. It tells "
-		       "the cost of a blocking hand-over, and on many workers whether the pair is "
-		       "kept together "
-		       "or pays for a wake-up across cores at every ball.",
-	.operation = "one round: there and back",
+	.summary = "two tasks pass a ball back and forth",
+	.description = "Two tasks pass a value back and forth over channels, semaphores or wake "
+		       "and park. It measures the cost of a blocking hand-over; on many workers, "
+		       "whether the pair stays together or each pass wakes another core.",
+	.operation = "one round trip",
 	.cost_metric = "ns_per_round",
 	.needs = SHUNT_CAN_BLOCK,
 	.params = pingpong_params,

@@ -167,12 +167,12 @@ static const struct shunt_param ring_params[] = {
 	{"tasks", SHUNT_PARAM_COUNT, "1000", 2, 10000000, NULL,
 		"tasks in the ring; more stacks than fit the cache cost more per hop"},
 	{"hops", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
-		"how often the token is passed on in all"},
+		"hops of the token in total"},
 	{"over", SHUNT_PARAM_CHOICE, "semaphore", 0, 0, baton_names,
 		"what carries the token: a semaphore each, wake and park, or a channel of one "
 		"each"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one lap in about so many hops (0: none)"},
+		"time one lap in about N hops (0: none)"},
 	{.name = NULL},
 };
 
@@ -180,10 +180,8 @@ const struct shunt_workload shunt_workload_ring = {
 	.name = "ring",
 	.summary = "tasks in a ring pass a token",
 	.description = "A token goes round a ring of blocked tasks; each hop wakes the next task "
-		       "and blocks "
-		       "the last. It tells what one wake-up with one switch costs, with many "
-		       "stacks touched "
-		       "in turn and nothing to gain from a second worker.",
+		       "and blocks the last. It measures one wake-up plus one switch, with many "
+		       "stacks touched in turn; a second worker gains nothing.",
 	.operation = "one hop of the token",
 	.cost_metric = "ns_per_hop",
 	.needs = SHUNT_CAN_BLOCK,

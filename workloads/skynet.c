@@ -124,8 +124,7 @@ static int skynet_resolve(struct shunt_run *run, struct shunt_error *err)
 	if (power == leaves)
 		return 0;
 	return shunt_fail(err, -EINVAL,
-		"leaves=%llu is no power of width=%llu; the nearest are %llu "
-		"and %llu",
+		"leaves=%llu is not a power of width=%llu; the nearest are %llu and %llu",
 		(unsigned long long)leaves, (unsigned long long)width,
 		(unsigned long long)(power / width), (unsigned long long)power);
 }
@@ -161,20 +160,18 @@ static void skynet_teardown(struct shunt_run *run)
 static const struct shunt_param skynet_params[] = {
 	{"leaves", SHUNT_PARAM_COUNT, "100k", 1, 1000000000, NULL,
 		"leaves of the tree, a power of the width; 1M is the known test"},
-	{"width", SHUNT_PARAM_COUNT, "10", 2, 64, NULL, "children of each task that is no leaf"},
+	{"width", SHUNT_PARAM_COUNT, "10", 2, 64, NULL, "children of each inner task"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time the start of about one leaf in so many (0: none)"},
+		"time the start of about one leaf in N (0: none)"},
 	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_skynet = {
 	.name = "skynet",
 	.summary = "a tree of tasks adds up the numbers of its leaves",
-	.description = "Every task that is no leaf spawns `width` children and adds up their "
-		       "results. It tells "
-		       "how a policy treats a fan-out: depth first needs a handful of stacks, "
-		       "breadth first "
-		       "one for nearly every leaf.",
+	.description = "Every inner task spawns `width` children and adds up their results. It "
+		       "shows how a policy treats a fan-out: depth-first needs a handful of "
+		       "stacks, breadth-first one for nearly every leaf.",
 	.operation = "one leaf",
 	.cost_metric = "ns_per_leaf",
 	.params = skynet_params,

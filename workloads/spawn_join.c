@@ -148,11 +148,11 @@ static void spawn_join_teardown(struct shunt_run *run)
 
 static const struct shunt_param spawn_join_params[] = {
 	{"tasks", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL,
-		"tasks created, run and joined in all"},
+		"tasks created, run and joined in total"},
 	{"alive", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL,
 		"tasks alive at once: a batch is started, then joined"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time the start of one task in so many, at most one a batch (0: none)"},
+		"time the start of one task in N, at most one per batch (0: none)"},
 	{.name = NULL},
 };
 

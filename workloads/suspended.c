@@ -255,7 +255,7 @@ static const struct shunt_param suspended_params[] = {
 	{"period", SHUNT_PARAM_DURATION, "1s", 1, INT64_C(3600000000000), NULL,
 		"wait=sleep: how long each sleeps, again and again until all are alive"},
 	{"sample", SHUNT_PARAM_COUNT, "16", 0, INT64_C(1) << 40, NULL,
-		"time the wake of one task in so many (0: none)"},
+		"time the wake of one task in N (0: none)"},
 	{.name = NULL},
 };
 
@@ -263,10 +263,8 @@ const struct shunt_workload shunt_workload_suspended = {
 	.name = "suspended",
 	.summary = "a population of tasks, all alive and waiting at once",
 	.description = "Starts tasks until all are alive and waiting, reads the growth of resident "
-		       "memory, and "
-		       "ends them. It tells what a suspended task costs in memory, and what it "
-		       "costs to start "
-		       "and end as many as the machine can hold.",
+		       "memory, and ends them. It measures the memory of a suspended task, and the "
+		       "cost of starting and ending as many as the machine can hold.",
 	.operation = "one task started, suspended, woken and joined",
 	.cost_metric = "ns_per_task",
 	.needs = SHUNT_CAN_BLOCK,

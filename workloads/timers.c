@@ -311,8 +311,8 @@ static const struct shunt_param timers_params[] = {
 	{"mode", SHUNT_PARAM_CHOICE, "fixed", 0, 0, mode_names,
 		"fixed: every wait lasts `period`; random: uniform in period +- spread, from the "
 		"seed"},
-	{"spread", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
-		"of mode=random, which it implies; half the period unless set"},
+	{"spread", SHUNT_PARAM_DURATION, "auto", 0, INT64_C(3600000000000), NULL,
+		"of mode=random, which it implies; auto: half the period"},
 	{"cancel", SHUNT_PARAM_REAL, "0", 0, 1, NULL,
 		"the fraction of waits that are requests, whose timeout is cancelled by the "
 		"answer"},
@@ -321,7 +321,7 @@ static const struct shunt_param timers_params[] = {
 	{"busy_slice", SHUNT_PARAM_DURATION, "10us", 0, 1000000000, NULL,
 		"how long a busy task computes before it yields"},
 	{"sample", SHUNT_PARAM_COUNT, "1", 0, INT64_C(1) << 32, NULL,
-		"record the lateness of each task's every so many-th wait (0: none)"},
+		"record the lateness of every N-th wait of each task (0: none)"},
 	{"skip", SHUNT_PARAM_COUNT, "0", 0, INT64_C(1) << 32, NULL,
 		"leave the first waits of each task out of the series: they all start in one "
 		"burst"},
@@ -330,22 +330,15 @@ static const struct shunt_param timers_params[] = {
 
 const struct shunt_workload shunt_workload_timers = {
 	.name = "timers",
-	.summary = "tasks sleep; how late does each wake",
+	.summary = "tasks sleep: how late is each wake-up",
 	.description =
-		"Many tasks sleep again and again, for a fixed or a random time; the "
-		"lateness of every "
-		"wake is recorded, and none may come early. cancel=F turns a fraction of "
-		"the waits into "
-		"requests whose timeout is armed and cancelled, as in servers; busy=N keeps "
-		"the run "
-		"queue full meanwhile. To compare with a program that starts its sleepers "
-		"cold, "
-		"run --warmup 0: the start, with the first touch of every stack, then counts, "
-		"and "
-		"delays the first wakes; skip=2 leaves these out of the lateness, "
-		"--warmup 1 both, "
-		"and stack.prefault=N of the backend has the stacks made before the clock "
-		"starts.",
+		"Many tasks sleep again and again, for a fixed or a random time; the lateness of "
+		"every wake is recorded, and none may come early. cancel=F turns a fraction of the "
+		"waits into requests whose timeout is armed and cancelled, as in servers; busy=N "
+		"keeps the run queue full meanwhile. To compare with a program that starts its "
+		"sleepers cold, run --warmup 0: the first touch of every stack then counts and "
+		"delays the first wakes. skip=2 leaves those wakes out of the lateness; "
+		"stack.prefault=N of the backend makes the stacks before the clock starts.",
 	.operation = "one timed wait",
 	.cost_metric = "ns_per_wait",
 	.needs = SHUNT_CAN_BLOCK | SHUNT_TIMED,

@@ -390,20 +390,19 @@ static const struct shunt_param uts_params[] = {
 	{"depth", SHUNT_PARAM_COUNT, "0", 0, 30, NULL,
 		"cut a geometric tree at this depth instead of the published one (0)"},
 	{"grain", SHUNT_PARAM_COUNT, "10", 1, 1000000, NULL,
-		"nodes that a task expands itself for each that it makes a task; 1: a task a node"},
-	{"alive", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL, "tasks alive at once, at most"},
+		"nodes that a task expands itself per task it spawns; 1: one task per node"},
+	{"alive", SHUNT_PARAM_COUNT, "1000", 1, 100000000, NULL, "most tasks alive at once"},
 	{"sample", SHUNT_PARAM_COUNT, "256", 0, 1 << 24, NULL,
-		"time the subtree of one task in about so many (0: none)"},
+		"time the subtree of about one task in N (0: none)"},
 	{.name = NULL},
 };
 
 const struct shunt_workload shunt_workload_uts = {
 	.name = "uts",
 	.summary = "counts the nodes of a published unbalanced tree",
-	.description = "Tasks expand a tree whose shape only SHA-1 knows, and the count is checked "
-		       "against the "
-		       "published one. It tells how a scheduler balances work that cannot be "
-		       "divided in advance.",
+	.description = "Tasks expand a tree whose shape comes from SHA-1 hashes; its size is "
+		       "checked against the published one. It shows how a scheduler balances work "
+		       "that cannot be divided in advance.",
 	.operation = "one node",
 	.cost_metric = "ns_per_node",
 	.params = uts_params,

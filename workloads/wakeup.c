@@ -203,8 +203,7 @@ static void wakeup_teardown(struct shunt_run *run)
 }
 
 static const struct shunt_param wakeup_params[] = {
-	{"wakes", SHUNT_PARAM_COUNT, "5k", 1, INT64_C(1) << 32, NULL,
-		"how often the one wakes the other"},
+	{"wakes", SHUNT_PARAM_COUNT, "5k", 1, INT64_C(1) << 32, NULL, "number of wakes"},
 	{"pause", SHUNT_PARAM_DURATION, "100us", 0, INT64_C(10000000000), NULL,
 		"mean time before each wake, in which the other worker falls asleep; 0: none, a "
 		"hot "
@@ -214,11 +213,12 @@ static const struct shunt_param wakeup_params[] = {
 
 const struct shunt_workload shunt_workload_wakeup = {
 	.name = "wakeup",
-	.summary = "a task wakes one on another worker, which sleeps",
-	.description = "A task on worker 0 wakes a task on worker 1 after a random pause, in which "
-		       "that worker falls asleep. It tells what a wake-up across workers takes and "
-		       "what it burns, by futex, eventfd, a message between rings, or spinning: "
-		       "compare wait=futex, epoll, uring and spin with policy=fifo and workers=2.",
+	.summary = "a task wakes a task on another, sleeping worker",
+	.description =
+		"A task on worker 0 wakes a task on worker 1 after a random pause, in which that "
+		"worker falls asleep. It measures the latency of a wake-up across workers and its "
+		"CPU time, by futex, eventfd, a message between rings, or spinning: compare "
+		"wait=futex, epoll, uring and spin with policy=fifo and workers=2.",
 	.operation = "one wake",
 	.cost_metric = "ns_per_wake",
 	.needs = SHUNT_CAN_BLOCK | SHUNT_PARALLEL | SHUNT_PINS,

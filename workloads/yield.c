@@ -148,14 +148,15 @@ static void yield_teardown(struct shunt_run *run)
 static const struct shunt_param yield_params[] = {
 	{"tasks", SHUNT_PARAM_COUNT, "2", 1, 10000000, NULL,
 		"tasks that take turns; more stacks than fit the cache cost more per switch"},
-	{"switches", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "yields in all"},
+	{"switches", SHUNT_PARAM_COUNT, "1M", 1, INT64_C(1) << 40, NULL, "yields in total"},
 	{"sites", SHUNT_PARAM_COUNT, "1", 1, 2, NULL,
 		"2: odd tasks yield from another place in the program, which upsets return "
 		"prediction"},
 	{"depth", SHUNT_PARAM_COUNT, "0", 0, 4, NULL,
-		"C frames between the task's loop and the yield: each may pay after a switch"},
+		"C frames between the task's loop and the yield: each may mispredict its return "
+		"after a switch"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"time one yield in so many (0: none)"},
+		"time one yield in N (0: none)"},
 	{.name = NULL},
 };
 

@@ -111,8 +111,8 @@ static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_
 	if (synthetic && describe(*topology, synthetic)) {
 		hwloc_topology_destroy(*topology);
 		return shunt_fail(err, -EINVAL,
-			"place.topology=%s: hwloc does not understand it; "
-			"an example: pack:2 core:4 pu:2, or a file that ends in .xml",
+			"place.topology=%s: hwloc cannot parse it; expected a description such as "
+			"pack:2 core:4 pu:2, or a file name that ends in .xml",
 			synthetic);
 	}
 	if (hwloc_topology_load(*topology)) {
@@ -232,7 +232,7 @@ static int bind_memory(const struct plan *plan, hwloc_const_bitmap_t cpu, struct
 		    HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_STRICT))
 		return shunt_fail(err, -errno,
 			"the kernel refused to bind the worker's memory to its node (%s); "
-			"place.memory=first-touch runs without",
+			"place.memory=first-touch does not need it",
 			strerror(errno));
 	return 0;
 }
@@ -256,8 +256,8 @@ static int settle(struct plan *plan, unsigned worker_index, const char *text,
 	plan->bound[worker_index] = runs_there(plan, cpu);
 	if (!plan->bound[worker_index])
 		return shunt_fail(err, -EXDEV,
-			"bound to CPU %s, but the kernel runs the worker "
-			"elsewhere; place=none runs without",
+			"bound to CPU %s, but the kernel runs the worker elsewhere; place=none "
+			"does not bind",
 			text);
 	return bind_memory(plan, cpu, err);
 }
@@ -270,13 +270,13 @@ static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err
 	hwloc_bitmap_list_snprintf(text, sizeof(text), cpu);
 	if (plan->synthetic)
 		return shunt_fail(err, -ENOTSUP,
-			"place.topology is not this machine: such a plan can be looked at (shunt "
-			"describe SPEC), not run");
+			"place.topology describes another machine: `shunt describe SPEC` shows the "
+			"plan, but it cannot run here");
 	hwloc_get_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
 	if (hwloc_set_cpubind(plan->topology, cpu, HWLOC_CPUBIND_THREAD | HWLOC_CPUBIND_STRICT))
 		return shunt_fail(err, -errno,
-			"the kernel refused to bind the worker to CPU %s (%s); "
-			"place=none runs without",
+			"the kernel refused to bind the worker to CPU %s (%s); place=none does not "
+			"bind",
 			text, strerror(errno));
 	int rc = settle(plan, worker_index, text, err);
 	if (rc)
@@ -345,12 +345,12 @@ static void plan_facts(shunt_fact_fn *fact, void *sink)
 		.type = SHUNT_PARAM_CHOICE,                                                        \
 		.fallback = "first-touch",                                                         \
 		.choices = memory_names,                                                           \
-		.help = "first-touch: where the worker is that first writes to a page; local: "    \
-			"bound to the worker's node"},                                             \
+		.help = "first-touch: on the node of the worker that first writes a page; "        \
+			"local: bound to the worker's node"},                                      \
 	{                                                                                          \
 		.name = "topology", .type = SHUNT_PARAM_TEXT, .fallback = "none",                  \
-		.help = "plan on another machine, in hwloc's notation (pack:2 core:4 "             \
-			"pu:2) or FILE.xml; cannot run"                                            \
+		.help = "plan for another machine, in hwloc's notation (pack:2 core:4 "            \
+			"pu:2) or FILE.xml; such a plan cannot run"                                \
 	}
 
 static const struct shunt_param plan_params[] = {COMMON_PARAMS, {.name = NULL}};
@@ -387,5 +387,5 @@ static const struct shunt_param list_params[] = {
 
 PLACEMENT(compact, "neighbouring CPUs first, SMT siblings together", plan_params);
 PLACEMENT(scatter, "as far apart as the machine allows", plan_params);
-PLACEMENT(core, "one worker a core; SMT siblings only for workers beyond the cores", plan_params);
+PLACEMENT(core, "one worker per core; SMT siblings only when all cores are taken", plan_params);
 PLACEMENT(list, "the CPUs named: place=0+2+4-7", list_params, .numbers_are = "cpus");

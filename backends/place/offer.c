@@ -162,9 +162,8 @@ int shunt_offer_list(hwloc_topology_t topology, const struct shunt_values *value
 			int cpu = hwloc_bitmap_first(offer->cpu[i]);
 			shunt_bitmaps_free(offer->cpu, count);
 			return shunt_fail(err, -ERANGE,
-				"place=%s: CPU %d is not one that this process "
-				"may use (%s)",
-				text, cpu, allowed);
+				"place=%s: CPU %d is not allowed for this process (%s are)", text,
+				cpu, allowed);
 		}
 	return 0;
 }

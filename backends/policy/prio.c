@@ -98,5 +98,5 @@ static bool prio_preempts(struct shunt_worker *worker, const struct shunt_task *
 	return ready && __builtin_ctzll(ready) < current->key;
 }
 
-SHUNT_POLICY_KEYED(prio, .summary = "strict classes, first in, first out in each", .shared = true,
-	.open = prio_open, .close = prio_close, .preempts = prio_preempts);
+SHUNT_POLICY_KEYED(prio, .summary = "strict priority classes, first in, first out within each",
+	.shared = true, .open = prio_open, .close = prio_close, .preempts = prio_preempts);

@@ -83,5 +83,5 @@ static bool random_has_ready(const struct shunt_worker *worker)
 	return __atomic_load_n(&queue->count, __ATOMIC_RELAXED) != 0;
 }
 
-SHUNT_POLICY(random, .summary = "any ready task, by the seed: for torture",
+SHUNT_POLICY(random, .summary = "a random ready task, from the seed: for stress tests",
 	.worker_init = random_init, .worker_fini = random_fini);

@@ -52,19 +52,19 @@ static const struct shunt_param steal_params[] = {
 		.fallback = "61",
 		.min = 1,
 		.max = 1000000,
-		.help = "one pick in so many looks first at tasks that yielded; 1: always"},
+		.help = "one pick in N looks first at tasks that yielded; 1: always"},
 	{.name = "lifo_slot",
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "0",
 		.max = 1000000,
-		.help = "not depth-first but first in first out, with a slot for the newest, which "
-			"runs next, at most so many times in a row; 0: no slot"},
+		.help = "N: first in, first out, but the newest task runs next, at most N times in "
+			"a row; 0: depth-first"},
 	{.name = "victim",
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "random",
 		.choices = victim_choices,
-		.help = "whom an idle worker looks at first: random, or near, those that share a "
-			"core, a cache, a package with it, as the placement tells"},
+		.help = "which victims a thief tries first: random, or near: those that share a "
+			"core, a cache or a package with it"},
 	{.name = NULL},
 };
 
@@ -342,6 +342,6 @@ static struct shunt_worker *steal_victim(struct shunt_worker *thief, unsigned at
 	return thief->env.workers[state->order[rotated].index];
 }
 
-SHUNT_POLICY(steal, .summary = "depth-first on each worker; idle ones steal the oldest",
+SHUNT_POLICY(steal, .summary = "depth-first on each worker; idle workers steal the oldest task",
 	.params = steal_params, .steals = true, .worker_init = steal_init,
 	.worker_fini = steal_fini, .steal = steal_steal, .victim = steal_victim);

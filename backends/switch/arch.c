@@ -73,8 +73,8 @@ int shunt_switch_arch_probe(struct shunt_error *why)
 	if (!has_shadow_stack())
 		return 0;
 	return shunt_fail(why, -ENOTSUP,
-		"this process runs with a shadow stack, which the switches in assembly do not "
-		"exchange; start it without one (GLIBC_TUNABLES), or use switch=ucontext");
+		"this process has a shadow stack, which the assembly switches do not swap; start "
+		"it without one (GLIBC_TUNABLES), or use switch=ucontext");
 }
 
 int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_pair *pairs,
@@ -84,8 +84,9 @@ int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_pair *
 
 	if (!pairs[fp].swap)
 		return shunt_fail(err, -ENOTSUP,
-			"switch '%s': fp=%s is not for %s: use fp=full (keeps %s) or fp=none", name,
-			fp_choices[fp], shunt_switch_arch.cpu, shunt_switch_arch.words);
+			"switch '%s': fp=%s does not exist on %s; use fp=full (keeps %s) or "
+			"fp=none",
+			name, fp_choices[fp], shunt_switch_arch.cpu, shunt_switch_arch.words);
 	*ops = (struct shunt_switch_ops){
 		.swap = pairs[fp].swap,
 		.swap_post = pairs[fp].swap_post,

@@ -14,7 +14,7 @@ static int resolve(const struct shunt_values *values, struct shunt_switch_ops *o
 
 const struct shunt_switch shunt_switch_asm_ret = {
 	.name = "asm-ret",
-	.summary = "assembly, goes on by ret: what mispredicted returns cost",
+	.summary = "assembly, resumes with ret: what mispredicted returns cost",
 	.params = shunt_switch_arch_params,
 	.probe = shunt_switch_arch_probe,
 	.resolve = resolve,

@@ -15,7 +15,7 @@ static int resolve(const struct shunt_values *values, struct shunt_switch_ops *o
 
 const struct shunt_switch shunt_switch_asm = {
 	.name = "asm",
-	.summary = "assembly, goes on by jmp",
+	.summary = "assembly, resumes with jmp",
 	.params = shunt_switch_arch_params,
 	.probe = shunt_switch_arch_probe,
 	.resolve = resolve,

@@ -37,7 +37,7 @@ static const struct shunt_param context_params[] = {
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "full",
 		.choices = context_fp_choices,
-		.help = "FP control words kept per task; these switches know only full"},
+		.help = "FP control words kept per task; these switches always keep all"},
 	{.name = NULL},
 };
 

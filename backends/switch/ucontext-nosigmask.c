@@ -51,7 +51,7 @@ static int resolve(const struct shunt_values *values, struct shunt_switch_ops *o
 
 const struct shunt_switch shunt_switch_ucontext_nosigmask = {
 	.name = "ucontext-nosigmask",
-	.summary = "swapcontext without its system call: what the signal mask does not cost",
+	.summary = "swapcontext without its system call, which saves the signal mask",
 	.params = context_params,
 	.probe = shunt_switch_arch_probe,
 	.resolve = resolve,

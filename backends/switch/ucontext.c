@@ -58,7 +58,7 @@ static int resolve(const struct shunt_values *values, struct shunt_switch_ops *o
 
 const struct shunt_switch shunt_switch_ucontext = {
 	.name = "ucontext",
-	.summary = "the C library's swapcontext: one system call a switch, for the signal mask",
+	.summary = "the C library's swapcontext: one system call per switch, for the signal mask",
 	.params = context_params,
 	.resolve = resolve,
 };

@@ -42,7 +42,7 @@ static void cgroup_limit(struct limit *limit)
 	if (shunt_proc_beside("", path, "pids.current", text, sizeof(text)) > 0)
 		used = strtoull(text, NULL, 10);
 	tighten(limit, most, used, "the control group's pids.max",
-		"give the container or the service a higher one");
+		"raise it for the container or the service");
 }
 
 uint64_t shunt_threads_task_limit(const struct shunt_sched *sched, struct shunt_error *reason)
@@ -61,7 +61,7 @@ uint64_t shunt_threads_task_limit(const struct shunt_sched *sched, struct shunt_
 		tighten(&limit, most, used, "kernel.pid_max", "raise it: sysctl kernel.pid_max");
 	/* A thread's stack is two mappings, one of them its guard. */
 	if (shunt_proc_number("", "/proc/sys/vm/max_map_count", &most) == 0)
-		tighten(&limit, most / 2, 64, "vm.max_map_count, two mappings a thread",
+		tighten(&limit, most / 2, 64, "vm.max_map_count, two mappings per thread",
 			"raise it: sysctl vm.max_map_count");
 	cgroup_limit(&limit);
 	if (limit.tasks)

@@ -339,9 +339,8 @@ static size_t heap_count(const void *queue)
 
 const struct shunt_timers shunt_timers_heap = {
 	.name = "heap",
-	.summary =
-		"4-ary heap behind runs of timers that come in order: exact, O(1) for these, else "
-		"O(log n)",
+	.summary = "4-ary heap behind sorted runs: exact; O(1) for timers that come in order, else "
+		   "O(log n)",
 	.open = heap_open,
 	.close = heap_close,
 	.arm = heap_arm,

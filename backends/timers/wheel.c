@@ -68,8 +68,8 @@ static const struct shunt_param wheel_params[] = {
 		.fallback = "1024ns",
 		.min = 1,
 		.max = 1000000000,
-		.help = "order is kept down to this, a power of two ns (rounded up); lateness is "
-			"not affected"},
+		.help = "timers are ordered to this resolution, a power of two in ns (rounded up); "
+			"lateness is not affected"},
 	{.name = NULL},
 };
 

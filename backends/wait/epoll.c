@@ -55,8 +55,8 @@ static const struct shunt_param epoll_params[] = {
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "timerfd",
 		.choices = timer_choices,
-		.help = "what ends a sleep: a timerfd, or epoll_pwait2's timeout (Linux 5.11), "
-			"which takes one call less and is later by the slack"},
+		.help = "what ends a sleep: a timerfd, or epoll_pwait2's timeout (Linux 5.11): one "
+			"system call less, but late by the timer slack"},
 	{.name = NULL},
 };
 

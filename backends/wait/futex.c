@@ -129,7 +129,7 @@ static uint64_t futex_syscalls(const void *slot)
 
 const struct shunt_wait shunt_wait_futex = {
 	.name = "futex",
-	.summary = "sleeps on a futex until an absolute deadline; wakes only who sleeps",
+	.summary = "sleeps on a futex until an absolute deadline; only sleeping workers are woken",
 	.open = futex_open,
 	.close = futex_close,
 	.start = futex_start,

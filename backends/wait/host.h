@@ -60,8 +60,8 @@ static inline int shunt_wait_slack_set(int64_t slack_ns, int64_t *before_ns,
 		return 0;
 	if (slack_ns > 1 && shunt_wait_real_time())
 		return shunt_fail(err, -EOPNOTSUPP,
-			"wait.slack=%lldns cannot be had: threads of a real-time class have no "
-			"timer slack (leave it out, or run without chrt)",
+			"wait.slack=%lldns cannot be set: real-time threads have no timer slack; "
+			"leave it out, or run without chrt",
 			(long long)slack_ns);
 	before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
 	if (before < 0 || prctl(PR_SET_TIMERSLACK, slack_ns > 0 ? slack_ns : 1, 0, 0, 0) != 0) {

@@ -53,8 +53,8 @@ static int refusal(int code)
 static int call_refused(const char *call, int code, struct shunt_error *err)
 {
 	return shunt_fail(err, refusal(code), "%s: %s%s", call, strerror(-code),
-		under_seccomp() ? "; a seccomp filter may forbid it, as many containers have one: "
-				  "allow io_uring_setup, io_uring_enter and io_uring_register"
+		under_seccomp() ? "; a seccomp filter may forbid it, as in many containers: allow "
+				  "io_uring_setup, io_uring_enter and io_uring_register"
 				: "");
 }
 
@@ -67,7 +67,7 @@ int shunt_ring_refused(int code, struct shunt_error *err)
 		return shunt_fail(err, code,
 			"the kernel has no io_uring (before Linux 5.1, built without it, or an "
 			"emulator that lacks it)%s",
-			under_seccomp() ? "; or a seccomp filter says so" : "");
+			under_seccomp() ? ", or a seccomp filter refuses it" : "");
 	case -EPERM:
 	case -EACCES:
 		if (disabled > 0)
@@ -77,10 +77,9 @@ int shunt_ring_refused(int code, struct shunt_error *err)
 				"kernel.io_uring_disabled=0 allows it)",
 				disabled);
 		return shunt_fail(err, code, "io_uring is forbidden here%s",
-			under_seccomp()
-				? " by a seccomp filter, as many containers have one; allow "
-				  "io_uring_setup, io_uring_enter and io_uring_register"
-				: "");
+			under_seccomp() ? " by a seccomp filter, as in many containers; allow "
+					  "io_uring_setup, io_uring_enter and io_uring_register"
+					: "");
 	case -ENOMEM:
 		return shunt_fail(err, code,
 			"no memory for a ring: raise RLIMIT_MEMLOCK (ulimit -l) or the memory "
@@ -214,8 +213,7 @@ int shunt_ring_plan(struct shunt_ring_plan *plan, enum shunt_ring_setup setup, u
 		return code;
 	if ((plan->features & FEATURES_NEEDED) != FEATURES_NEEDED) {
 		code = shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring lacks features that are needed (has %#x, needs "
-			"%#x: "
+			"this kernel's io_uring lacks required features (has %#x, needs %#x: "
 			"NODROP, SUBMIT_STABLE, EXT_ARG); Linux 5.11 has them",
 			plan->features, (unsigned)FEATURES_NEEDED);
 		goto out;
@@ -241,7 +239,7 @@ int shunt_ring_plan_for_owners(struct shunt_ring_plan *plan, struct shunt_error 
 	code = shunt_ring_init(&ring, plan, &features);
 	if (code == -EINVAL)
 		return shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring sets up no ring to be enabled later (Linux 5.10); "
+			"this kernel's io_uring cannot create a disabled ring (needs Linux 5.10); "
 			"use enable=setup");
 	if (code != 0)
 		return shunt_ring_refused(code, err);

@@ -79,8 +79,8 @@ static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_confi
 	wait->fired = config->fired;
 	if (wait->wake == SHUNT_WAKE_MSGRING && !wait->plan.messages)
 		return shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring has no quiet messages between rings (Linux 5.18); "
-			"use wake=eventfd");
+			"this kernel's io_uring cannot send silent messages between rings (needs "
+			"Linux 5.18); use wake=eventfd");
 	code = bells_open(wait, err);
 	if (code == 0 && shunt_value_int(config->values, "enable") == SHUNT_ENABLE_OWNER)
 		code = rings_open(wait, err);

@@ -76,16 +76,16 @@ struct shunt_ring_slot {
 	{                                                                                          \
 		.name = "setup", .type = SHUNT_PARAM_CHOICE, .fallback = "auto",                   \
 		.choices = shunt_ring_setup_choices,                                               \
-		.help = "when completions are posted: as the owner asks (defer, which auto is "    \
-			"for uring), as it leaves the kernel for any reason (coop, which it is "   \
-			"for uring-each), by interrupting it (plain)"                              \
+		.help = "when completions are posted: when the owner asks (defer; auto for "       \
+			"uring), when it leaves the kernel (coop; auto for uring-each), or by "    \
+			"interrupting it (plain)"                                                  \
 	}
 #define SHUNT_RING_PARAM_ENABLE                                                                    \
 	{                                                                                          \
 		.name = "enable", .type = SHUNT_PARAM_CHOICE, .fallback = "setup",                 \
 		.choices = shunt_ring_enable_choices,                                              \
-		.help = "when a ring is enabled: as its worker sets it up, or set up disabled as " \
-			"the scheduler is made, by its worker (owner: R_DISABLED); no difference " \
+		.help = "when a ring is enabled: when its worker sets it up (setup), or created "  \
+			"disabled and enabled by its worker (owner: R_DISABLED); no difference "   \
 			"once it runs"                                                             \
 	}
 extern const char *const shunt_ring_wake_choices[];

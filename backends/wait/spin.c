@@ -33,7 +33,8 @@ static const struct shunt_param spin_params[] = {
 		.fallback = "1",
 		.min = 0,
 		.max = 10000,
-		.help = "pause instructions between two looks; more leave a sibling thread more"},
+		.help = "pause instructions between two polls; more leave an SMT sibling more of "
+			"the core"},
 	{.name = NULL},
 };
 
@@ -142,7 +143,7 @@ static uint64_t spin_syscalls(const void *slot)
 
 const struct shunt_wait shunt_wait_spin = {
 	.name = "spin",
-	.summary = "looks at a word and the clock until there is something to do; burns a CPU",
+	.summary = "polls a word and the clock until there is work; uses a whole CPU",
 	.params = spin_params,
 	.spins = true,
 	.open = spin_open,

@@ -44,7 +44,7 @@ static const struct shunt_param uring_params[] = {
 		.fallback = "32",
 		.min = 8,
 		.max = 32768,
-		.help = "places for submissions; completions have twice as many"},
+		.help = "submission queue entries; the completion queue has twice as many"},
 	{.name = NULL},
 };
 

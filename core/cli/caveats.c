@@ -55,7 +55,7 @@ static void about_the_interference(struct cli_run *run, const struct shunt_outco
 	/* More often than once in 20 ms: somebody else wants the processor. */
 	if (wall_ns > 0 && (double)usage->involuntary_switches > 1 + wall_ns / 2e7)
 		cli_add(&run->caveats,
-			"preempted %s times while measuring: other programs want the processor\n",
+			"preempted %s times while measuring: other programs compete for the CPU\n",
 			cli_grouped(usage->involuntary_switches, text, sizeof(text)));
 	if (usage->major_faults > 0)
 		cli_add(&run->caveats, "%" PRIu64 " page faults read from disk while measuring\n",
@@ -91,9 +91,8 @@ static void about_the_processor(struct cli_run *run, const struct shunt_outcome 
 		if (strcmp(outcome->counters[i].name, "worker_sleeps") == 0 &&
 			outcome->counters[i].value == 0 && cpu_ns < 0.9 * wall_ns)
 			cli_add(&run->caveats,
-				"others had the processor for %.0f %% of the time, which is in "
-				"wall "
-				"time, rate and cost\n",
+				"other programs had the CPU for %.0f %% of the time; wall time, "
+				"rate and cost include it\n",
 				100 * (1 - cpu_ns / wall_ns));
 }
 
@@ -112,11 +111,12 @@ static void about_the_iterations(struct cli_run *run, const struct shunt_outcome
 			cli_ns(metric->high, high, sizeof(high)));
 		/* Below a millisecond the clock's own cost begins to show. */
 		if (metric->value < 1e6)
-			cli_add(&run->caveats, "an iteration is short (%s): take more operations\n",
+			cli_add(&run->caveats, "iterations are short (%s): use more operations\n",
 				cli_ns(metric->value, low, sizeof(low)));
 	}
 	if (outcome->warmup_done == 0)
-		cli_add(&run->caveats, "no warm-up: the first touch of memory is in the numbers\n");
+		cli_add(&run->caveats,
+			"no warm-up: the numbers include the first touch of memory\n");
 }
 
 static void about_the_scheduler(struct cli_run *run, const struct shunt_outcome *outcome)
@@ -124,8 +124,7 @@ static void about_the_scheduler(struct cli_run *run, const struct shunt_outcome 
 	if (strcmp(fact(outcome, "stack.guard"), "none") == 0)
 		cli_add(&run->caveats, "stacks have no guard: an overflow corrupts memory\n");
 	if (strcmp(fact(outcome, "wait.spins"), "yes") == 0)
-		cli_add(&run->caveats,
-			"idle workers spin: low latency is paid for with processor time\n");
+		cli_add(&run->caveats, "idle workers spin: low latency costs CPU time\n");
 	if (strcmp(fact(outcome, "place.oversubscribed"), "yes") == 0)
 		cli_add(&run->caveats,
 			"more workers than the placement offers or a CPU quota allows: some share "
@@ -138,8 +137,8 @@ static void about_the_work(struct cli_run *run, const struct shunt_outcome *outc
 
 	if (dropped > 0)
 		cli_add(&run->caveats,
-			"%.0f arrivals of an iteration were dropped, the backlog being full: "
-			"latencies are those of the others\n",
+			"%.0f arrivals of an iteration were dropped because the backlog was full: "
+			"latencies exclude them\n",
 			dropped);
 	double service = metric(outcome, "service_ratio");
 
@@ -164,8 +163,8 @@ static void about_the_probes(struct cli_run *run, const struct shunt_outcome *ou
 
 	if (outcome->sched_delay_every)
 		cli_add(&run->caveats,
-			"the probe sched_delay was on: %s for one event in %u, and a test for "
-			"each\n",
+			"the probe sched_delay was on: it costs %s for one event in %u, and a test "
+			"for every event\n",
 			cli_ns(outcome->sched_delay_cost_ns, cost, sizeof(cost)),
 			outcome->sched_delay_every);
 	for (size_t i = 0; i < outcome->series_count; i++) {
@@ -182,7 +181,7 @@ static void about_the_probes(struct cli_run *run, const struct shunt_outcome *ou
 			"--trace-events\n",
 			outcome->trace_dropped);
 	if (run->request.narrate)
-		cli_add(&run->caveats, "narrated: printing is in the times\n");
+		cli_add(&run->caveats, "narrated: the times include printing\n");
 }
 
 void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)

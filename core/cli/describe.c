@@ -109,15 +109,14 @@ static void print_backend(const struct shunt_backend *backend)
 	if (settings) {
 		json_object_foreach(settings, key, value) cli_add(&text, "%s%s=%s",
 			text.len ? " " : "", key, json_string_value(value));
-		cli_wrap("Resolved", 12, text.s ? text.s : "nothing to compose");
+		cli_wrap("Resolved", 12, text.s ? text.s : "no settings");
 		cli_wrap("Can do", 12, shunt_caps_text(caps, words, sizeof(words)));
 	} else {
 		cli_wrap("Here", 12, why.text);
 	}
 	if (backend->preset) {
-		printf("\n%sSettings of every composition%s (and those of its parts: shunt "
-		       "describe "
-		       "spec)\n",
+		printf("\n%sSettings of every composition%s (`shunt describe spec` lists those of "
+		       "its parts)\n",
 			cli_bold(), cli_plain());
 		print_params("", shunt_compose_params);
 	}
@@ -139,7 +138,7 @@ static void print_workload(const struct shunt_workload *workload)
 	cli_wrap("Cost", 12, workload->cost_metric);
 	cli_wrap("Needs", 12,
 		workload->needs ? shunt_caps_text(workload->needs, words, sizeof(words))
-				: "nothing special of its backend");
+				: "nothing special");
 }
 
 /* ---- any plug-in ----------------------------------------------------------------------------- */
@@ -284,10 +283,10 @@ static int unknown_name(const struct cli_args *args, const char *name)
 
 	if (near)
 		return cli_error(args->json, CLI_USAGE,
-			"nothing is called '%.60s', did you mean '%s'? `shunt list` has every name",
+			"unknown name '%.60s'; did you mean '%s'? `shunt list` shows every name",
 			name, near);
 	return cli_error(args->json, CLI_USAGE,
-		"nothing is called '%.60s': `shunt list` has every name", name);
+		"unknown name '%.60s'; `shunt list` shows every name", name);
 }
 
 /* A name may belong to several kinds: a backend and the switch it is named for. */
@@ -332,13 +331,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 	if (rc == 0 && (args.word_count < 1 || args.word_count > 2))
 		rc = cli_error(args.json, CLI_USAGE,
-			"describe needs one name, as in `shunt "
-			"describe yield`; `shunt list` has every name");
+			"describe needs one name, as in `shunt describe yield`; `shunt list` shows "
+			"every name");
 	if (rc == 0 && args.word_count == 2) {
 		kind = cli_kind_find(args.word[0]);
 		if (!kind)
 			rc = cli_error(args.json, CLI_USAGE,
-				"no kind '%s'; `shunt list` has every kind", args.word[0]);
+				"unknown kind '%s'; `shunt list` shows every kind", args.word[0]);
 	}
 	if (rc == 0) {
 		const char *name = args.word[args.word_count - 1];

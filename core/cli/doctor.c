@@ -38,7 +38,7 @@ static void print_machine(const struct shunt_env *env)
 		snprintf(text, sizeof(text), "not known");
 	cli_wrap("  memory", 18, text);
 	shunt_clock_init(&clock, true, 0);
-	snprintf(text, sizeof(text), "%s, %s a reading%s%s", shunt_clock_name(&clock),
+	snprintf(text, sizeof(text), "%s, %s per reading%s%s", shunt_clock_name(&clock),
 		cli_ns(clock.read_cost_ns, cost, sizeof(cost)), clock.why[0] ? "; " : "",
 		clock.why);
 	cli_wrap("  probes' clock", 18, text);
@@ -93,8 +93,8 @@ static void print_findings(const struct cli_finding *findings, size_t count)
 		free(text.s);
 	}
 	printf("\n%s\n", noise ? "Numbers taken now will be noisy: see above."
-			       : "Nothing here forbids measuring. Disturbances are seen again, and "
-				 "told,\nin every run.");
+			       : "Nothing here prevents measuring. Every run checks again and "
+				 "reports what it\nfinds.");
 }
 
 static json_t *findings_json(const struct cli_finding *findings, size_t count)
@@ -142,7 +142,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	int rc = cli_args_parse(&args, command, argc, argv);
 
 	if (rc == 0 && args.word_count > 0)
-		rc = cli_error(args.json, CLI_USAGE, "doctor takes no '%s'", args.word[0]);
+		rc = cli_error(args.json, CLI_USAGE, "doctor takes no argument, but got '%s'",
+			args.word[0]);
 	if (rc == 0) {
 		env = cli_gather();
 		if (!env)
@@ -179,12 +180,10 @@ const struct cli_command cli_doctor = {
 	.name = "doctor",
 	.summary = "what this machine can run, what is missing, what disturbs measuring",
 	.usage = "[--json]",
-	.text = "Probes every part on this machine and says what cannot run and how to get it, and "
-		"how many workers there would be where. "
-		"Then "
-		"looks for what disturbs a measurement: clock rates that follow load or "
-		"temperature, "
-		"neighbours, other programs. What it marks as NOISE is what run --strict refuses.",
+	.text = "Probes every part on this machine: what cannot run, why, and what would help; how "
+		"many workers each placement gives. Then looks for what disturbs a measurement: "
+		"clock rates that follow load or temperature, a hypervisor, other programs. run "
+		"--strict refuses what it marks as NOISE.",
 	.options = options,
 	.run = run,
 };

@@ -56,7 +56,7 @@ const struct cli_kind cli_kinds[] = {
 		backend_summary, backend_params, backend_probe},
 	{"workload", "workloads", shunt_registry_workloads, "programs that are measured",
 		workload_summary, workload_params, NULL},
-	{"switch", "switches", shunt_registry_switches, "how a worker goes from task to task",
+	{"switch", "switches", shunt_registry_switches, "how a worker switches between tasks",
 		switch_summary, switch_params, switch_probe},
 	{"wait", "waits", shunt_registry_waits, "how a worker sleeps and is woken", wait_summary,
 		wait_params, wait_probe},

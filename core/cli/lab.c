@@ -54,9 +54,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	(void)command, (void)argc;
 	if (!find(path, sizeof(path)))
 		return cli_error(false, CLI_USAGE,
-			"the lab is not here: run shunt from its build folder or install it, or "
-			"name "
-			"it in $SHUNT_LAB");
+			"the lab was not found: run shunt from its build folder, install it, or "
+			"name the lab in $SHUNT_LAB");
 	/* The lab runs the shunt that it was called from. */
 	if (n > 0) {
 		self[n] = '\0';

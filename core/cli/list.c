@@ -83,9 +83,10 @@ static int unknown_kind(const struct cli_args *args)
 
 	if (near)
 		rc = cli_error(args->json, CLI_USAGE,
-			"no kind '%.60s', did you mean '%s'? There are %s", word, near, all.s);
+			"unknown kind '%.60s'; did you mean '%s'? There are %s", word, near, all.s);
 	else
-		rc = cli_error(args->json, CLI_USAGE, "no kind '%.60s': there are %s", word, all.s);
+		rc = cli_error(args->json, CLI_USAGE, "unknown kind '%.60s'; there are %s", word,
+			all.s);
 	free(all.s);
 	return rc;
 }
@@ -97,7 +98,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	int rc = cli_args_parse(&args, command, argc, argv);
 
 	if (rc == 0 && args.word_count > 1)
-		rc = cli_error(args.json, CLI_USAGE, "list takes one kind, not '%s' too",
+		rc = cli_error(args.json, CLI_USAGE, "list takes one kind; '%s' is one too many",
 			args.word[1]);
 	if (rc == 0 && args.word_count == 1) {
 		only = cli_kind_find(args.word[0]);

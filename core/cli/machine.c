@@ -113,7 +113,7 @@ static void look_at_build(struct findings *f, const struct shunt_env *env)
 	else if (strcmp(text, "no") == 0)
 		found(f, "source", "as committed", "%s", "");
 	else
-		found(f, "source", "no git clone", "the records cannot name the commit");
+		found(f, "source", "not a git clone", "the records cannot name the commit");
 }
 
 /* The firmware's vendor alone says nothing: real machines have one too. */
@@ -148,8 +148,8 @@ static void look_at_cpu(struct findings *f, const struct shunt_env *env)
 		found(f, "hypervisor", text, "%s", "");
 	else
 		found(f, "hypervisor", text,
-			"a virtual machine; its processors may be shared and its clock readings "
-			"are dearer, so compare by ratio within one session");
+			"a virtual machine may share its CPUs and read its clock slowly; compare "
+			"ratios within one session");
 	cli_fact(env, "cpu.governor", text, sizeof(text), "not known");
 	if (strcmp(text, "performance") == 0 || strcmp(text, "not known") == 0) {
 		found(f, "governor", text, "%s", "");
@@ -186,11 +186,10 @@ static void look_at_rings(struct findings *f, const struct shunt_env *env)
 
 	cli_fact(env, "kernel.io_uring_disabled", disabled, sizeof(disabled), "not known");
 	if (strcmp(disabled, "1") == 0 || strcmp(disabled, "2") == 0)
-		found(f, "io_uring", disabled,
-			"sysctl kernel.io_uring_disabled=0 allows it to everybody");
+		found(f, "io_uring", disabled, "sysctl kernel.io_uring_disabled=0 allows it");
 	else if (refused)
 		found(f, "io_uring", "refused",
-			"by a seccomp filter, or the kernel has none; see above");
+			"a seccomp filter forbids it, or the kernel lacks it; see above");
 	else
 		found(f, "io_uring", "allowed", "%s", "");
 }
@@ -203,9 +202,8 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 	cli_fact(env, "kernel.clocksource", text, sizeof(text), "not known");
 	found(f, "clock source", text, "%s",
 		strcmp(text, "hpet") == 0 || strcmp(text, "acpi_pm") == 0
-			? "reading the clock is a slow device access; look for why tsc was given "
-			  "up in "
-			  "dmesg"
+			? "reading this clock is a slow device access; dmesg says why the TSC was "
+			  "given up"
 			: "");
 	cli_fact(env, "kernel.thp", text, sizeof(text), "not known");
 	found(f, "huge pages", text, "%s",
@@ -218,10 +216,10 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 	cli_fact(env, "kernel.max_map_count", text, sizeof(text), "not known");
 	maps = atol(text);
 	found(f, "memory maps", text, "%s",
-		maps > 0 && maps < 262144 ? "bounds guarded stacks where the kernel has no "
-					    "MADV_GUARD_INSTALL; raise it "
-					    "with sysctl vm.max_map_count=1048576"
-					  : "");
+		maps > 0 && maps < 262144
+			? "limits guarded stacks where the kernel has no MADV_GUARD_INSTALL; raise "
+			  "it with sysctl vm.max_map_count=1048576"
+			: "");
 	cli_fact(env, "kernel.timer_slack_ns", text, sizeof(text), "not known");
 	if (strcmp(text, "not known") != 0)
 		strncat(text, " ns unless wait.slack sets it", sizeof(text) - strlen(text) - 1);

@@ -31,7 +31,7 @@ static int help(void)
 		snprintf(label, sizeof(label), "  %s", commands[i]->name);
 		cli_wrap(label, 12, commands[i]->summary);
 	}
-	cli_wrap("  help", 12, "this, or help on a command: shunt help run");
+	cli_wrap("  help", 12, "show this, or help on a command: shunt help run");
 	printf("\n%sFirst steps%s\n"
 	       "  shunt list                                    what there is\n"
 	       "  shunt run asm chunked_sum preset=tutorial --narrate\n"
@@ -61,9 +61,9 @@ static int unknown(const char *name)
 
 	if (near)
 		return cli_error(false, CLI_USAGE,
-			"no command '%.60s', did you mean '%s'? `shunt help` has all of them", name,
-			near);
-	return cli_error(false, CLI_USAGE, "no command '%.60s': `shunt help` has all of them",
+			"unknown command '%.60s'; did you mean '%s'? `shunt help` lists them all",
+			name, near);
+	return cli_error(false, CLI_USAGE, "unknown command '%.60s'; `shunt help` lists them all",
 		name);
 }
 

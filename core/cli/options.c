@@ -33,7 +33,7 @@ static int unknown_option(const struct cli_command *command, const char *name, b
 
 	if (near)
 		return cli_error(json, CLI_USAGE,
-			"%s has no option %.60s, did you mean %s? See `shunt %s --help`",
+			"%s has no option %.60s; did you mean %s? See `shunt %s --help`",
 			command->name, name, near, command->name);
 	return cli_error(json, CLI_USAGE, "%s has no option %.60s; see `shunt %s --help`",
 		command->name, name, command->name);

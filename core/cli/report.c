@@ -172,7 +172,7 @@ static void answer(const struct shunt_outcome *outcome)
 	if (outcome->check_failed)
 		snprintf(text, sizeof(text), "WRONG");
 	else
-		snprintf(text, sizeof(text), "right, in %s%zu iteration%s",
+		snprintf(text, sizeof(text), "correct in %s%zu iteration%s",
 			iterations > 1 ? "all " : "", iterations, iterations == 1 ? "" : "s");
 	cli_wrap("Answer", INDENT, text);
 	for (size_t i = 0; i < outcome->check_count; i++)
@@ -181,7 +181,7 @@ static void answer(const struct shunt_outcome *outcome)
 			shown++;
 		}
 	if (shown < outcome->check_count)
-		printf("%*sand %zu more, all right\n", INDENT, "", outcome->check_count - shown);
+		printf("%*sand %zu more, all correct\n", INDENT, "", outcome->check_count - shown);
 }
 
 /* ---- how fast -------------------------------------------------------------------------------- */
@@ -210,14 +210,14 @@ static void times(const struct shunt_outcome *outcome)
 	cli_nb(a), cli_nb(b), cli_nb(c), cli_nb(d);
 	if (outcome->iteration_count > 1)
 		snprintf(text, sizeof(text),
-			"%s wall, %s processor: medians of %zu (wall %s to %s)", a, b,
+			"%s wall, %s CPU: medians of %zu iterations (wall %s to %s)", a, b,
 			outcome->iteration_count, c, d);
 	else
-		snprintf(text, sizeof(text), "%s wall, %s processor, of one iteration", a, b);
+		snprintf(text, sizeof(text), "%s wall, %s CPU, of one iteration", a, b);
 	cli_wrap("Time", INDENT, text);
 	if (outcome->warmup_done == 0)
 		return;
-	snprintf(text, sizeof(text), "%s the first iteration, cold: %.2f times the median",
+	snprintf(text, sizeof(text), "%s wall of the first (cold) iteration, %.2f times the median",
 		cli_ns((double)outcome->cold_wall_ns, a, sizeof(a)),
 		(double)outcome->cold_wall_ns / wall->value);
 	cli_wrap("", INDENT, text);
@@ -264,7 +264,7 @@ static void speed(const struct shunt_outcome *outcome)
 	spoken(strncmp(cost_name, "ns_", 3) == 0 ? cost_name + 3 : cost_name, name, sizeof(name));
 	cli_ns(cost->value, number, sizeof(number));
 	if (outcome->iteration_count > 1)
-		snprintf(text, sizeof(text), "%s %s (%s at best)", number, name,
+		snprintf(text, sizeof(text), "%s %s (best %s)", number, name,
 			cli_ns(cost->low, best, sizeof(best)));
 	else
 		snprintf(text, sizeof(text), "%s %s", number, name);
@@ -361,7 +361,7 @@ static void latencies(const struct shunt_outcome *outcome)
 		printf(" %9s\n", sample(&outcome->series[i], hist->max, text, sizeof(text)));
 	}
 	if (unknown)
-		printf("  n/a: too few samples to bound it (p99 takes 368, p99.9 takes 3,688)\n");
+		printf("  n/a: too few samples (p99 needs 368, p99.9 needs 3,688)\n");
 }
 
 /* ---- what it cost ---------------------------------------------------------------------------- */
@@ -372,7 +372,7 @@ static void kernel(const struct shunt_outcome *outcome)
 	char a[32], b[32], c[32], d[32], text[256];
 
 	snprintf(text, sizeof(text),
-		"%s context switches (%s not wanted), %s page faults, %s resident at most",
+		"%s context switches (%s involuntary), %s page faults, peak resident memory %s",
 		cli_grouped(usage->voluntary_switches + usage->involuntary_switches, a, sizeof(a)),
 		cli_grouped(usage->involuntary_switches, b, sizeof(b)),
 		cli_grouped(usage->minor_faults + usage->major_faults, c, sizeof(c)),
@@ -391,8 +391,8 @@ static void trace(const struct cli_run *run, const struct shunt_outcome *outcome
 	cli_ns((double)outcome->trace_plain_wall_ns, c, sizeof(c));
 	cli_ns(outcome->trace_cost_ns, d, sizeof(d));
 	snprintf(text, sizeof(text),
-		"%s has %s events of one iteration more, which took %s; the same without tracing "
-		"%s (%.2f times). An event costs %s",
+		"%s holds %s events of one extra iteration. It took %s, and %s without tracing "
+		"(%.2f times). One event costs %s",
 		run->trace_path, a, cli_nb(b), cli_nb(c),
 		(double)outcome->trace_wall_ns / (double)outcome->trace_plain_wall_ns, cli_nb(d));
 	cli_wrap("Trace", INDENT, text);

@@ -39,7 +39,7 @@ static int take_params(struct cli_run *run)
 		if (!equals || equals == copy) {
 			free(copy);
 			return cli_error(run->args.json, CLI_USAGE,
-				"'%.80s' is no parameter: expected KEY=VALUE, as in tasks=1000",
+				"'%.80s' is not a parameter; expected KEY=VALUE, as in tasks=1000",
 				run->args.word[i]);
 		}
 		*equals = '\0';
@@ -66,8 +66,7 @@ static int take_words(struct cli_run *run)
 	if (run->args.word_count < 2)
 		return cli_error(run->args.json, CLI_USAGE,
 			"run needs a backend and a workload, as in `shunt run asm yield`; `shunt "
-			"list` "
-			"has their names");
+			"list` shows their names");
 	int rc = shunt_registry_find(&plugin, shunt_registry_workloads, "workload",
 		run->args.word[1], &err);
 
@@ -99,7 +98,8 @@ static int take_probe(struct cli_run *run)
 		return 0;
 	if (len != strlen(name) || strncmp(text, name, len) != 0)
 		return cli_error(run->args.json, CLI_USAGE,
-			"no probe '%.60s': there is sched_delay (or sched_delay=N, one event in N)",
+			"unknown probe '%.60s'; the only one is sched_delay (or sched_delay=N, one "
+			"event in N)",
 			text);
 	run->request.sched_delay_every = SCHED_DELAY_EVERY;
 	if (!text[len])
@@ -154,8 +154,8 @@ static int take_seed(struct cli_run *run)
 	if (isdigit((unsigned char)*text) && !*end && !errno)
 		return 0;
 	return cli_error(run->args.json, CLI_USAGE,
-		"--seed: '%.60s' is no seed: expected a whole number from 0 to %" PRIu64, text,
-		UINT64_MAX);
+		"--seed: '%.60s' is not a valid seed; expected a whole number from 0 to %" PRIu64,
+		text, UINT64_MAX);
 }
 
 static int take_options(struct cli_run *run)
@@ -207,7 +207,7 @@ static int look_at_machine(struct cli_run *run)
 	for (size_t i = 0; i < run->finding_count; i++)
 		if (run->findings[i].level == CLI_NOISE)
 			return cli_error(run->args.json, CLI_ENVIRONMENT,
-				"refused by --strict: %s %s: %s; `shunt doctor` has all of it",
+				"refused by --strict: %s %s: %s; `shunt doctor` shows everything",
 				run->findings[i].name, run->findings[i].value,
 				run->findings[i].advice);
 	return 0;
@@ -245,7 +245,7 @@ static int keep_record(struct cli_run *run, const struct shunt_record *record, c
 	if (!run->record_path)
 		return 0;
 	if (shunt_record_write(record, run->env, run->record_path, run->force, &err) != 0) {
-		fprintf(stderr, "shunt: the record cannot be kept: %s\n", err.text);
+		fprintf(stderr, "shunt: cannot keep the record: %s\n", err.text);
 		rescue(run, record);
 		return CLI_RUN_FAILED;
 	}
@@ -253,7 +253,7 @@ static int keep_record(struct cli_run *run, const struct shunt_record *record, c
 	struct stat there;
 
 	if (stat(run->record_path, &there) == 0 && S_ISREG(there.st_mode))
-		cli_add(&text, ", and the machine's in env/%.12s... beside it",
+		cli_add(&text, "; the machine's manifest is env/%.12s... beside it",
 			shunt_env_id(run->env));
 	*kept = text.s;
 	return 0;
@@ -292,7 +292,7 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 	cli_run_caveats(run, outcome);
 	record = cli_run_record(run, outcome, &err);
 	if (!record)
-		return cli_error(run->args.json, CLI_RUN_FAILED, "no record can be made: %s",
+		return cli_error(run->args.json, CLI_RUN_FAILED, "cannot make the record: %s",
 			err.text);
 	rc = keep_record(run, record, &kept);
 	hold_signals(false);
@@ -386,7 +386,7 @@ static const struct shunt_param options[] = {
 	{.name = "--seed",
 		.type = SHUNT_PARAM_TEXT,
 		.fallback = "1",
-		.help = "=N all inputs come from it: the same seed, the same work"},
+		.help = "=N source of all random input: the same seed gives the same work"},
 	{.name = "--warmup",
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "1",
@@ -400,7 +400,7 @@ static const struct shunt_param options[] = {
 		.help = "=N measured iterations; metrics are their medians (--narrate: 1)"},
 	{.name = "--record",
 		.type = SHUNT_PARAM_TEXT,
-		.help = "=FILE keep the record there, and the machine's manifest in env/ beside "
+		.help = "=FILE write the record there, and the machine's manifest to env/ beside "
 			"it"},
 	CLI_FLAG("--force", "replace a record that exists"),
 	{.name = "--digits",
@@ -408,8 +408,8 @@ static const struct shunt_param options[] = {
 		.fallback = "3",
 		.min = SHUNT_HIST_DIGITS_LEAST,
 		.max = SHUNT_HIST_DIGITS,
-		.help = "=N significant digits of latencies in the record, 2 or 3; with 2 it is "
-			"several times smaller, with the same quantiles and extremes"},
+		.help = "=N significant digits of latencies in the record, 2 or 3; 2 makes it "
+			"several times smaller and keeps quantiles and extremes"},
 	{.name = "--arm",
 		.type = SHUNT_PARAM_TEXT,
 		.help = "=NAME the column of the comparison this run belongs to"},
@@ -417,16 +417,18 @@ static const struct shunt_param options[] = {
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "0",
 		.help = "=K which repetition of its point this run is"},
-	{.name = "--block", .type = SHUNT_PARAM_TEXT, .help = "=ID the block of the plan it is in"},
+	{.name = "--block",
+		.type = SHUNT_PARAM_TEXT,
+		.help = "=ID the block of the plan this run belongs to"},
 	CLI_FLAG("--json", "print the record, one JSON document, instead of the report"),
-	CLI_FLAG("--narrate", "print the workload's own story, as it happens"),
+	CLI_FLAG("--narrate", "print what the tasks do, as it happens"),
 	{.name = "--timeout",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "0",
-		.help = "=TIME give up after so long, counted from the start; 0: never"},
+		.help = "=TIME end the run after this time, counted from the start; 0: never"},
 	{.name = "--trace",
 		.type = SHUNT_PARAM_TEXT,
-		.help = "=FILE trace one iteration more, for Perfetto and for shunt trace check"},
+		.help = "=FILE trace one extra iteration, for Perfetto and `shunt trace check`"},
 	{.name = "--trace-events",
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "262144",
@@ -447,23 +449,18 @@ const struct cli_command cli_run = {
 	.summary = "run one workload on one backend, check its answer, report",
 	.usage = "BACKEND[:KEY=VALUE,...] WORKLOAD [KEY=VALUE ...] [options]",
 	.text = "Runs the workload on the backend in this process: warm-up iterations, then "
-		"measured "
-		"ones, the answer checked after each. Prints a report; keeps a record if asked "
-		"to.\n\n"
-		"Exit status: 0 the run is good; 1 a wrong answer; 2 asked wrongly; 3 failed, "
-		"timed "
-		"out or skipped; 4 refused by --strict; 130, 143 interrupted. In every case but 2 "
-		"and "
-		"4 the record says what happened, unless the machine kept shunt from finding out "
-		"what it "
-		"should run.",
+		"measured ones. The answer is checked after each. Prints a report; --record keeps "
+		"a record.\n\nExit status: 0 the run is good; 1 a wrong answer; 2 usage error; 3 "
+		"failed, timed out or skipped; 4 refused by --strict; 130, 143 interrupted; 141 "
+		"the reader of standard output left. In every case but 2 and 4 the record says "
+		"what happened, unless the machine kept shunt from finding out what it should run.",
 	.examples =
 		"  shunt run asm yield                           the cost of a switch\n"
 		"  shunt run asm chunked_sum preset=tutorial --narrate\n"
 		"  shunt run ucontext yield tasks=100 switches=1M --record yield.json\n"
 		"  shunt run asm:wait=spin,stack.size=128k timers --timeout 30s\n"
 		"  shunt run asm ring --trace ring.json          then open it in ui.perfetto.dev\n"
-		"\n`shunt describe WORKLOAD` has parameters, `shunt describe spec` settings.\n",
+		"\n`shunt describe WORKLOAD` lists parameters, `shunt describe spec` settings.\n",
 	.options = options,
 	.run = run_command,
 };

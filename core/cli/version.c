@@ -17,7 +17,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 	(void)shunt_build_id(build_id);
 	if (rc == 0 && args.word_count > 0)
-		rc = cli_error(args.json, CLI_USAGE, "version takes no '%s'", args.word[0]);
+		rc = cli_error(args.json, CLI_USAGE, "version takes no argument, but got '%s'",
+			args.word[0]);
 	if (rc == 0 && args.json) {
 		json_t *document = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "version",
 			SHUNT_VERSION, "build_id", build_id, "compiler", SHUNT_COMPILER, "flags",

@@ -30,8 +30,8 @@ const struct shunt_param shunt_compose_params[] = {
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "auto",
 		.choices = mt_choices,
-		.help = "1: the hooks for many workers, also with one, to tell what their atomics "
-			"cost"},
+		.help = "1: use the hooks for many workers even with one, to measure what their "
+			"atomics cost"},
 	{.name = "dispatch",
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "inline",
@@ -43,13 +43,12 @@ const struct shunt_param shunt_compose_params[] = {
 		.fallback = "61",
 		.min = 1,
 		.max = 1000000,
-		.help = "picks between two looks at timers, the inbox and the wait slot, at most"},
+		.help = "most picks between two checks of the timers, the inbox and the wait slot"},
 	{.name = "tick",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ms",
 		.max = 1000000000,
-		.help = "while timers are armed, how often a busy worker is made to look; 0: "
-			"never"},
+		.help = "how often a busy worker checks its timers while any are armed; 0: never"},
 	{.name = "quantum",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "0",
@@ -60,37 +59,33 @@ const struct shunt_param shunt_compose_params[] = {
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ns",
 		.max = 1000000000,
-		.help = "timer slack of the workers' threads: how much later than asked the kernel "
-			"may end a sleep. Its own default is 50us for some ways to wait and "
-			"nothing for others, so that a comparison of them compares slack "
-			"unless all have the same; 0: leave alone"},
+		.help = "timer slack of the workers' threads: how late the kernel may end a sleep; "
+			"0: leave its default, which is 50us for some ways to wait and nothing for "
+			"others. Give all that you compare the same"},
 	{.name = "wait.spin",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "0",
 		.max = 1000000000,
-		.help = "how long an idle worker looks for work before it sleeps"},
+		.help = "how long an idle worker searches before it sleeps"},
 	{.name = "fence",
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "auto",
 		.choices = fence_choices,
-		.help = "many workers: full: a fence for each task made ready and taken; "
-			"asymmetric: "
-			"a system call instead when a worker goes to sleep or steals; auto: that "
-			"where the kernel can"},
+		.help = "with many workers: full: a fence for each task made ready and taken; "
+			"asymmetric: instead a system call when a worker goes to sleep or steals; "
+			"auto: asymmetric where the kernel can"},
 	{.name = "search",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "20us",
 		.max = 1000000000,
-		.help = "how long an idle thief looks for work before it sleeps, while another "
-			"worker "
+		.help = "how long an idle thief searches before it sleeps, while another worker "
 			"runs"},
 	{.name = "nap",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ms",
 		.max = 1000000000,
-		.help = "how long at most a worker whose steals did not pay looks at nobody's work "
-			"but its own, after which it tries again, or up to 7 times more sees "
-			"that nothing has changed; 0: never"},
+		.help = "longest nap of a thief whose steals did not pay, between two trials; it "
+			"skips up to 7 trials while nothing has changed; 0: never nap"},
 	{.name = "stack.size",
 		.type = SHUNT_PARAM_SIZE,
 		.fallback = "64k",
@@ -101,25 +96,25 @@ const struct shunt_param shunt_compose_params[] = {
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "auto",
 		.choices = guard_choices,
-		.help = "what faults below a stack: madvise (Linux 6.13), mprotect (two mappings "
+		.help = "guard below each stack: madvise (Linux 6.13), mprotect (two mappings "
 			"each), none"},
 	{.name = "stack.reclaim",
 		.type = SHUNT_PARAM_CHOICE,
 		.fallback = "keep",
 		.choices = reclaim_choices,
-		.help = "dontneed: give the pages of idle stacks back when the cache sheds them"},
+		.help = "dontneed: return the pages of idle stacks to the kernel when the cache "
+			"drops them"},
 	{.name = "stack.colours",
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "16",
 		.max = 64,
-		.help = "cache lines over which the tops of stacks are spread; 0: all alike"},
+		.help = "cache lines over which the tops of stacks are spread; 0: no spreading"},
 	{.name = "stack.prefault",
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "0",
 		.max = 100000000,
-		.help = "stacks guarded and touched before the run, which tasks otherwise do one "
-			"by "
-			"one as they first run; a page each"},
+		.help = "stacks to guard and touch before the run, one page each; else each task "
+			"does so when it first runs"},
 	{.name = NULL},
 };
 

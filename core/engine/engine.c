@@ -61,8 +61,7 @@ static int choose_fence(struct shunt_engine *engine, struct shunt_error *err)
 	engine->fenced = rc || !strcmp(fence, "full");
 	if (rc && !strcmp(fence, "asymmetric"))
 		return shunt_fail(err, rc,
-			"fence=asymmetric: the kernel refuses membarrier (%s); fence=full runs "
-			"without it",
+			"fence=asymmetric: the kernel refuses membarrier (%s); use fence=full",
 			strerror(-rc));
 	return 0;
 }
@@ -325,8 +324,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	int rc = engine->tick_ns ? shunt_ticker_start(engine) : 0;
 	if (rc)
 		shunt_halt_fail(engine, rc,
-			"the kernel refused the ticker's thread or timer (%s); "
-			"tick=0 runs without it",
+			"the kernel refused the ticker's thread or timer (%s); use tick=0",
 			strerror(-rc));
 	unsigned started = 1;
 	if (!rc && (rc = spawn_root(engine, &root)))

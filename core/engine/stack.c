@@ -375,7 +375,7 @@ int shunt_stack_prefault(struct shunt_stack_pool *pool, uint64_t count, struct s
 {
 	int rc = shunt_stack_reserve(pool, count);
 	if (rc)
-		return shunt_fail(err, rc, "stack.prefault: %llu stacks cannot be had: %s",
+		return shunt_fail(err, rc, "stack.prefault: cannot allocate %llu stacks: %s",
 			(unsigned long long)count, rc == -EAGAIN ? pool->limit_why : strerror(-rc));
 	for (uint64_t made = 0; made < count && !rc;) {
 		struct shunt_stack_cache cache = {.count = 0};

@@ -56,9 +56,8 @@ int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, str
 	int rc = begin(worker, to);
 	if (SHUNT_UNLIKELY(rc)) {
 		shunt_halt_fail(worker->engine, rc,
-			"out of memory for stacks: the guard or the "
-			"first page of one more could not be had (%s); use fewer tasks or a "
-			"smaller stack.size",
+			"out of memory for stacks: cannot set up the guard or the first page of "
+			"another one (%s); use fewer tasks or a smaller stack.size",
 			strerror(-rc));
 		to = &worker->loop;
 		worker->ctx.current = to;

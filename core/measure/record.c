@@ -68,7 +68,8 @@ bool shunt_record_name_fits(struct shunt_record *record, const char *name)
 			strchr("_.-", *at) != NULL;
 	if (!fits)
 		shunt_record_spoil(record, -EINVAL,
-			"'%s' is no name for a record: it wants small letters, digits, _ . and -",
+			"'%s' is not a valid name in a record; use lower-case letters, digits, _ . "
+			"and -",
 			name);
 	return fits;
 }

@@ -52,7 +52,7 @@ void shunt_scan_want(struct shunt_scan *in, char c)
 {
 	if (shunt_scan_take(in, c) || in->failed)
 		return;
-	shunt_scan_damaged(in, "'%c' should be here", c);
+	shunt_scan_damaged(in, "'%c' is expected here", c);
 }
 
 void shunt_scan_string(struct shunt_scan *in, const char **from, size_t *length)
@@ -87,7 +87,7 @@ uint64_t shunt_scan_number(struct shunt_scan *in, uint64_t most)
 	char *end;
 
 	if (!isdigit((unsigned char)shunt_scan_peek(in))) {
-		shunt_scan_damaged(in, "a number should be here");
+		shunt_scan_damaged(in, "a number is expected here");
 		return 0;
 	}
 	errno = 0;
@@ -127,7 +127,7 @@ void shunt_scan_pass(struct shunt_scan *in, int depth)
 		while (in->at < in->end && memchr("+-.0123456789eEtrufalsn", *in->at, 23))
 			in->at++;
 	} else {
-		shunt_scan_damaged(in, "a value should be here");
+		shunt_scan_damaged(in, "a value is expected here");
 	}
 }
 

@@ -66,8 +66,7 @@ static bool judge_enqueue(struct shunt_checker *check, const struct shunt_trace_
 		return wrong_state(check, task);
 	}
 	if (!fits)
-		return shunt_trace_wrong(check,
-			"the task is %s, which is no reason for this enqueue",
+		return shunt_trace_wrong(check, "the task is %s, which does not allow this enqueue",
 			shunt_trace_state_name(task->state));
 	if (event->arg == SHUNT_TRACE_ANY)
 		return true;

@@ -47,22 +47,22 @@ static void event(struct shunt_scan *in, struct shunt_trace_event *made)
 	if (shunt_scan_peek(in) == '"')
 		shunt_scan_word(in, text);
 	else
-		shunt_scan_damaged(in, "an event should be here");
+		shunt_scan_damaged(in, "an event is expected here");
 	if (in->failed)
 		return;
 	if (sscanf(text, "%" SCNu64 " %23s %" SCNu64 " %23s %23s%n", &made->time_ns, kind,
 		    &made->task, why, arg, &used) != 5 ||
 		text[used] || has_sign(text)) {
-		shunt_scan_damaged(in, "'%s' is no event: it should be TIME KIND TASK WHY ARG",
+		shunt_scan_damaged(in, "'%s' is not an event; expected TIME KIND TASK WHY ARG",
 			text);
 		return;
 	}
 	if (shunt_trace_kind_parse(kind, &kind_number) < 0) {
-		shunt_scan_damaged(in, "'%s' is no kind of event", kind);
+		shunt_scan_damaged(in, "'%s' is not a kind of event", kind);
 		return;
 	}
 	if (shunt_trace_why_parse(kind_number, why, &why_number) < 0) {
-		shunt_scan_damaged(in, "'%s' is no reason of a %s", why, kind);
+		shunt_scan_damaged(in, "'%s' is not a reason for a %s", why, kind);
 		return;
 	}
 	if (made->time_ns > TRACE_TIME_MAX) {
@@ -75,7 +75,7 @@ static void event(struct shunt_scan *in, struct shunt_trace_event *made)
 	errno = 0;
 	made->arg = strcmp(arg, "any") ? strtoull(arg, &end, 10) : SHUNT_TRACE_ANY;
 	if (strcmp(arg, "any") && (end == arg || *end || errno))
-		shunt_scan_damaged(in, "'%s' is no argument of an event", arg);
+		shunt_scan_damaged(in, "'%s' is not an argument of an event", arg);
 }
 
 /* How many strings the list at hand has, without moving on. */
@@ -121,7 +121,7 @@ static void events(struct shunt_scan *in, struct ring_head *head)
 	do {
 		if (head->ring->count == count) {
 			shunt_scan_peek(in);
-			shunt_scan_damaged(in, "an event should be here");
+			shunt_scan_damaged(in, "an event is expected here");
 			return;
 		}
 		event(in, &head->ring->event[head->ring->count++]);
@@ -143,7 +143,7 @@ static void ring_member(struct shunt_scan *in, void *arg, const char *key)
 		shunt_scan_word(in, text);
 		head->worker = SHUNT_TRACE_OUTSIDE;
 		if (strcmp(text, "outside") != 0)
-			shunt_scan_damaged(in, "'%s' is no worker", text);
+			shunt_scan_damaged(in, "'%s' is not a worker", text);
 	} else if (strcmp(key, "count") == 0) {
 		head->has_count = true;
 		head->count = shunt_scan_number(in, UINT64_MAX);
@@ -206,7 +206,7 @@ static void name_member(struct shunt_scan *in, void *trace, const char *key)
 		return;
 	json_t *text = json_loadb(start, (size_t)(in->at - start), JSON_DECODE_ANY, NULL);
 	if (!json_is_string(text))
-		shunt_scan_damaged(in, "this is no name");
+		shunt_scan_damaged(in, "this is not a name");
 	else if (shunt_trace_name(trace, task, json_string_value(text)) < 0)
 		in->failed = shunt_fail(in->err, -ENOMEM, "no memory for the trace %s", in->path);
 	json_decref(text);
@@ -313,10 +313,9 @@ int shunt_trace_load(const char *path, struct shunt_trace **trace, struct shunt_
 	in.end = text + length;
 	shunt_scan_object(&in, &loading, file_member);
 	if (shunt_scan_peek(&in) != '\0' || (!in.failed && in.at != in.end))
-		shunt_scan_damaged(&in, "nothing should follow the end");
+		shunt_scan_damaged(&in, "there is data after the end");
 	if (!loading.is_trace || !loading.has_rings)
-		shunt_scan_damaged(&in,
-			"this is no trace of shunt's (it has no \"shunt\" section)");
+		shunt_scan_damaged(&in, "this is not a shunt trace (it has no \"shunt\" section)");
 	free(text);
 	if (in.failed) {
 		shunt_trace_free(loading.trace);

@@ -23,6 +23,7 @@ static const struct shunt_param table[] = {
 		.fallback = "64k",
 		.min = 16384,
 		.max = 1 << 30},
+	{.name = "skip", .type = SHUNT_PARAM_COUNT, .fallback = "auto", .max = 100},
 	{.name = "rate", .type = SHUNT_PARAM_REAL, .fallback = "0.5", .min = 0, .max = 10},
 	{.name = "mode", .type = SHUNT_PARAM_CHOICE, .fallback = "symmetric", .choices = modes},
 	{.name = "input", .type = SHUNT_PARAM_TEXT, .fallback = ""},
@@ -64,6 +65,17 @@ static void refuse(int code, const char *key, const char *text, const char *mess
 {
 	assert_int_equal(set(key, text), code);
 	assert_string_equal(err.text, message);
+}
+
+/* "auto", where it is the default, is as good as not to be given. */
+static void computed(void **state)
+{
+	(void)state;
+	expect("skip", "7", 7);
+	assert_int_equal(set("skip", "auto"), 0);
+	assert_int_equal(shunt_value_int(&values, "skip"), 0);
+	assert_false(shunt_value(&values, "skip")->given);
+	assert_int_equal(set("count", "auto"), -EINVAL);
 }
 
 static void defaults(void **state)
@@ -170,11 +182,11 @@ static void messages(void **state)
 		"workload 'w': mode=symetric is not known (did you mean "
 		"symmetric?): expected symmetric or asymmetric");
 	refuse(-ENOENT, "taks", "1",
-		"workload 'w' has no parameter 'taks', did you mean 'tasks'? It "
-		"takes tasks, count, pause, slack, stack, rate, mode, input");
+		"workload 'w' has no parameter 'taks'; did you mean 'tasks'? It "
+		"takes tasks, count, pause, slack, stack, skip, rate, mode, input");
 	refuse(-ENOENT, "zzz", "1",
 		"workload 'w' has no parameter 'zzz': it takes tasks, count, "
-		"pause, slack, stack, rate, mode, input");
+		"pause, slack, stack, skip, rate, mode, input");
 	/* What was set before a refusal stays. */
 	assert_int_equal(shunt_value_int(&values, "tasks"), 2);
 }
@@ -291,6 +303,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(defaults, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(computed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(units, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reals_and_texts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(messages, set_up, tear_down),

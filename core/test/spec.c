@@ -121,10 +121,10 @@ static void names(void **state)
 {
 	(void)state;
 	refuses("compsed", -ENOENT,
-		"no backend 'compsed', did you mean 'composed'? There are composed, complete, "
+		"unknown backend 'compsed'; did you mean 'composed'? There are composed, complete, "
 		"ring");
-	refuses("zebra", -ENOENT, "no backend 'zebra': there are composed, complete, ring");
-	refuses("", -ENOENT, "no backend '': there are composed, complete, ring");
+	refuses("zebra", -ENOENT, "unknown backend 'zebra'; there are composed, complete, ring");
+	refuses("", -ENOENT, "unknown backend ''; there are composed, complete, ring");
 	refuses("ring:x=1", -ENOSYS,
 		"backend 'ring' is not built: libring not found (Debian package libring-dev)");
 }
@@ -133,15 +133,15 @@ static void forms(void **state)
 {
 	(void)state;
 	refuses("composed:", -EINVAL,
-		"spec of 'composed': a setting is missing, expected KEY=VALUE[,KEY=VALUE...] after "
+		"spec of 'composed': a setting is missing; expected KEY=VALUE[,KEY=VALUE...] after "
 		"':'");
 	refuses("composed:wait=d,", -EINVAL,
-		"spec of 'composed': a setting is missing, expected KEY=VALUE[,KEY=VALUE...] after "
+		"spec of 'composed': a setting is missing; expected KEY=VALUE[,KEY=VALUE...] after "
 		"':'");
 	refuses("composed:wait", -EINVAL,
-		"spec of 'composed': 'wait' is no setting, expected KEY=VALUE");
+		"spec of 'composed': 'wait' is not a setting; expected KEY=VALUE");
 	refuses("composed:=d", -EINVAL,
-		"spec of 'composed': '=d' is no setting, expected KEY=VALUE");
+		"spec of 'composed': '=d' is not a setting; expected KEY=VALUE");
 	refuses("composed:wait=", -EINVAL, "spec of 'composed': wait= has no value");
 	refuses("composed:wait=d,wait=e", -EINVAL, "spec of 'composed': wait is set twice");
 }
@@ -150,7 +150,7 @@ static void values(void **state)
 {
 	(void)state;
 	refuses("complete:thread=2", -ENOENT,
-		"backend 'complete' has no parameter 'thread', did you mean 'threads'? It takes "
+		"backend 'complete' has no parameter 'thread'; did you mean 'threads'? It takes "
 		"threads");
 	refuses("complete:threads=10", -ERANGE,
 		"backend 'complete': threads=10 is out of range: expected a count such as 1000, "

@@ -171,7 +171,7 @@ def _wrong_value(row: dict[str, Any], key: str, text: str) -> str:
     choices, kind = row.get("choices"), row.get("type", "")
     if choices and text not in choices:
         return f"{key} = {text!r}: expected {', '.join(choices)}{nearest(text, choices)}"
-    if kind not in _READERS:
+    if kind not in _READERS or text == row.get("default") == "auto":
         return ""
     number = _READERS[kind](text)
     if number is None:

@@ -16,21 +16,21 @@ QUICK = ("run", "ucontext", "yield", "switches=1k", "--iters", "1")
 
 class BadWords(CommandTest):
     def test_commands_and_options(self) -> None:
-        self.refused("no command 'rnu', did you mean 'run'? `shunt help` has all of them", "rnu")
-        self.refused("no command 'zebra': `shunt help` has all of them", "zebra")
-        self.refused("no command 'zebra': `shunt help` has all of them", "help", "zebra")
-        self.refused("run has no option --sed, did you mean --seed? See `shunt run --help`",
+        self.refused("unknown command 'rnu'; did you mean 'run'? `shunt help` lists them all", "rnu")
+        self.refused("unknown command 'zebra'; `shunt help` lists them all", "zebra")
+        self.refused("unknown command 'zebra'; `shunt help` lists them all", "help", "zebra")
+        self.refused("run has no option --sed; did you mean --seed? See `shunt run --help`",
                      "run", "asm", "yield", "--sed", "3")
         self.refused("run has no option --xyzzy; see `shunt run --help`", "run", "--xyzzy")
         self.refused(f"--iters needs a value: expected {COUNT}", "run", "asm", "yield", "--iters")
         for seed in ("-1", "x", "10k", "", "18446744073709551616"):
-            self.refused(f"--seed: '{seed}' is no seed: expected a whole number from 0 to 18446744073709551615",
+            self.refused(f"--seed: '{seed}' is not a valid seed; expected a whole number from 0 to 18446744073709551615",
                          "run", "asm", "yield", f"--seed={seed}")
         self.refused(f"run: --iters=0 is out of range: expected {COUNT}, 1 to 1M",
                      "run", "asm", "yield", "--iters", "0")
         self.refused("run: --timeout=5 has no unit (ns, us, ms or s): expected a duration such as "
                      "50us, 100ms or 2s, 0 or more", "run", "asm", "yield", "--timeout", "5")
-        self.refused("no probe 'delay': there is sched_delay (or sched_delay=N, one event in N)",
+        self.refused("unknown probe 'delay'; the only one is sched_delay (or sched_delay=N, one event in N)",
                      "run", "asm", "yield", "--probe", "delay")
         self.refused(f"run: --probe: sched_delay=0 is out of range: expected {COUNT}, 1 to 1G",
                      "run", "asm", "yield", "--probe", "sched_delay=0")
@@ -38,18 +38,18 @@ class BadWords(CommandTest):
     def test_names(self) -> None:
         called = self.call("run", "ucontxt", "yield")
         self.assertEqual(called.status, 2)
-        self.assertIn("no backend 'ucontxt', did you mean 'ucontext'? There are ", called.err)
+        self.assertIn("unknown backend 'ucontxt'; did you mean 'ucontext'? There are ", called.err)
         called = self.call("run", "ucontext", "yeild")
         self.assertEqual(called.status, 2)
-        self.assertIn("no workload 'yeild', did you mean 'yield'? There are ", called.err)
+        self.assertIn("unknown workload 'yeild'; did you mean 'yield'? There are ", called.err)
         self.refused("workload 'absent' is not built: libabsent not found (Debian package "
                      "libabsent-dev)", "run", "ucontext", "absent", status=3, program=FAULTS)
-        self.refused("nothing is called 'ucontxt', did you mean 'ucontext'? `shunt list` has every "
+        self.refused("unknown name 'ucontxt'; did you mean 'ucontext'? `shunt list` shows every "
                      "name", "describe", "ucontxt")
         called = self.call("list", "polices")
         self.assertEqual(called.status, 2)
-        self.assertIn("no kind 'polices', did you mean 'policies'? There are ", called.err)
-        self.refused("run needs a backend and a workload, as in `shunt run asm yield`; `shunt list` has "
+        self.assertIn("unknown kind 'polices'; did you mean 'policies'? There are ", called.err)
+        self.refused("run needs a backend and a workload, as in `shunt run asm yield`; `shunt list` shows "
                      "their names", "run", "ucontext")
 
     def test_settings(self) -> None:
@@ -67,7 +67,7 @@ class BadWords(CommandTest):
         refuses("ucontext:stack.size=64q", "has an unknown unit", "64k")
         refuses("ucontext:workers=0", "workers=0", "1 to 1024")
         refuses("ucontext:dispatch=inlin", "did you mean inline?", "inline or vtable")
-        refuses("ucontext:wait", "'wait' is no setting, expected KEY=VALUE")
+        refuses("ucontext:wait", "'wait' is not a setting; expected KEY=VALUE")
         refuses("ucontext:", "a setting is missing")
         refuses("ucontext:wait=futex,wait=spin", "wait is set twice")
 
@@ -75,14 +75,14 @@ class BadWords(CommandTest):
         def refuses(message: str, *words: str) -> None:
             self.refused(message, "run", "ucontext", *words)
 
-        refuses("workload 'yield' has no parameter 'taks', did you mean 'tasks'? It takes tasks, "
+        refuses("workload 'yield' has no parameter 'taks'; did you mean 'tasks'? It takes tasks, "
                 "switches, sites, depth, sample", "yield", "taks=2")
         refuses(f"workload 'yield': tasks=0 is out of range: expected {COUNT}, 1 to 10M",
                 "yield", "tasks=0")
         refuses(f"workload 'yield': tasks=-1 is negative: expected {COUNT}, 1 to 10M",
                 "yield", "tasks=-1")
         refuses(f"workload 'yield': tasks= is empty: expected {COUNT}, 1 to 10M", "yield", "tasks=")
-        refuses("'tasks' is no parameter: expected KEY=VALUE, as in tasks=1000", "yield", "tasks")
+        refuses("'tasks' is not a parameter; expected KEY=VALUE, as in tasks=1000", "yield", "tasks")
         refuses("the parameter tasks is given twice", "yield", "tasks=2", "tasks=3")
         for text, what in (("99999999999999999999", "is too large"), ("5ms", "has an unknown unit"),
                            ("1.5", "is not a whole number"), ("many", "is not a number")):

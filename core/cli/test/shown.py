@@ -259,8 +259,8 @@ class Shown(CommandTest):
     def test_trace(self) -> None:
         trace, damaged = self.folder / "trace.json", self.folder / "damaged.json"
         text = self.ok("run", "ucontext", "yield", "switches=1k", "--iters", "2", "--trace", str(trace))
-        self.assertRegex(" ".join(text.split()), r"events of one iteration more, which took \S+ \S+; the "
-                         r"same without tracing \S+ \S+ \(\S+ times\). An event costs ")
+        self.assertRegex(" ".join(text.split()), r"holds \S+ events of one extra iteration. It took \S+ \S+, "
+                         r"and \S+ \S+ without tracing \(\S+ times\). One event costs ")
         self.fits(text)
         checked = self.call("trace", "check", trace)
         self.assertEqual(checked.status, 0, checked.out)

@@ -585,7 +585,7 @@ static void asked_wrongly(void **state)
 	request.param_count = 1;
 	assert_int_equal(shunt_run_prepare(&run, &request, &err), -ENOENT);
 	assert_string_equal(err.text,
-		"workload 'castle' has no parameter 'sise', did you mean 'size'? It takes size, "
+		"workload 'castle' has no parameter 'sise'; did you mean 'size'? It takes size, "
 		"twice");
 	request.param_count = 0;
 	request.spec = "fakr";

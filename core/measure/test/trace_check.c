@@ -655,14 +655,14 @@ static void damaged_files_are_refused_with_their_place(void **state)
 	unreadable("\"1230 run_begin 2 - 0\",\n", "", "cut short");
 	unreadable("\"1230 run_begin 2 - 0\",\n", " ", "says that it has 52 events, and has 51");
 	unreadable("1230 run_begin", "1230 run_away", ":20:");
-	unreadable("1230 run_begin", "1230 run_away", "'run_away' is no kind of event");
+	unreadable("1230 run_begin", "1230 run_away", "'run_away' is not a kind of event");
 	unreadable("1200 run_end 1 yield 0", "1200 run_end 1 won 0",
-		"'won' is no reason of a run_end");
+		"'won' is not a reason for a run_end");
 	unreadable("1230 run_begin 2 - 0", "run_begin 2 - 0",
 		"it should be TIME KIND TASK WHY ARG");
-	unreadable("1230 run_begin 2 - 0", "-1230 run_begin 2 - 0", "is no event");
-	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - 0 9", "is no event");
-	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - x", "'x' is no argument");
+	unreadable("1230 run_begin 2 - 0", "-1230 run_begin 2 - 0", "is not an event");
+	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - 0 9", "is not an event");
+	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - x", "'x' is not an argument");
 	unreadable("shunt.trace/1", "shunt.trace/2", "not shunt.trace/1");
 	unreadable("\"shunt\":", "\"other\":", "no trace of shunt's");
 	unreadable("\"worker\":1", "\"worker\":0", "a second ring of the same worker");
@@ -673,7 +673,7 @@ static void damaged_files_are_refused_with_their_place(void **state)
 		"no argument");
 	unreadable("\"clock_error_ppb\":", "\"clock_error_ppb\":9999999999", "too large");
 	unreadable("\"traceEvents\":[", "\"traceEvents\":[]]", "should");
-	unreadable("{\"displayTimeUnit\"", "x", "'{' should be here");
+	unreadable("{\"displayTimeUnit\"", "x", "'{' is expected here");
 }
 
 static void other_layouts_are_read_too(void **state)
