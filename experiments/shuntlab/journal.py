@@ -54,7 +54,8 @@ class Session:
         self.out.close()
 
 
-# What readers of a line rely on, by its event; a line without it is passed over like a cut-off one.
+# What readers of a line rely on, by its event; a line of other types is passed over like a cut-off one, and
+# so is one about a run that lacks something.
 _EVENTS: dict[str, dict[str, tuple[type, ...]]] = {
     "start": {"boot": (str,), "cpus": (str,), "drivers": (dict,)},
     "run": {"file": (str,), "size": (int,), "mtime_ns": (int,), "sha256": (str,),
@@ -78,7 +79,9 @@ def lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _is_sound(line: Any) -> bool:
     wanted = _EVENTS.get(str(line.get("event"))) if isinstance(line, dict) else None
-    return wanted is not None and all(isinstance(line.get(k, t[0]()), t) for k, t in wanted.items()) \
+    if wanted is None or (line["event"] == "run" and not wanted.keys() <= line.keys()):
+        return False
+    return all(isinstance(line.get(k, t[0]()), t) for k, t in wanted.items()) \
         and 0 <= line.get("elapsed_s", 0) < 1e9
 
 
@@ -86,7 +89,7 @@ def accepted(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """{record file name: the journal lines about it}; a retried run has several."""
     found: dict[str, list[dict[str, Any]]] = {}
     for line in lines(folder):
-        if line["event"] == "run" and "file" in line:
+        if line["event"] == "run":
             found.setdefault(line["file"], []).append(line)
     return found
 
@@ -94,7 +97,7 @@ def accepted(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def is_as_accepted(file: Path, known: list[dict[str, Any]]) -> bool:
     """Whether size and time are those of the moment the record was accepted."""
     stat = file.stat()
-    return any((stat.st_size, stat.st_mtime_ns) == (line.get("size"), line.get("mtime_ns"))
+    return any((stat.st_size, stat.st_mtime_ns) == (line["size"], line["mtime_ns"])
                for line in known)
 
 
@@ -103,7 +106,7 @@ def why_not(data: bytes, sealed: bool, known: list[dict[str, Any]]) -> str:
     if not known:
         return "" if sealed else "it has no checksum, and no journal of this campaign knows it"
     digest = hashlib.sha256(data).hexdigest()
-    same = any(digest == line.get("sha256") for line in known)
+    same = any(digest == line["sha256"] for line in known)
     return "" if same else "changed since it was accepted (its checksum differs)"
 
 
