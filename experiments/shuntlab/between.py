@@ -18,7 +18,7 @@ from .verdicts import NO_VERDICT, Comparison, Rules, Verdict, judge_control
 SESSIONS = ("one machine in two sessions: the ratios are to each campaign's own baseline; what a "
             "session does to one arm alone still looks like a difference of the arm. To compare two "
             "builds, run both as drivers of one experiment")
-DRIFT = "two builds in two sessions: the code's change and the machine's cannot be told apart"
+DRIFT = "two builds in two sessions: no ratio separates the code's change from the machine's"
 
 
 def across(sections: list[Section], baseline: str, rules: Rules) -> list[Section]:

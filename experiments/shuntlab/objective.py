@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The highest load under which a latency keeps an objective: a number with its interval, an arm each.
+"""The highest load under which a latency keeps an objective: a number with its interval for each arm.
 
 A figure of kind `load` with an `slo` asks for it. It is read off between two measured loads, the lower
 of which keeps the objective with every one before; its interval resamples the processes, six at every
-load at least, for one value resampled is always itself: a load with fewer valid runs is a hole. Where
-less than two loads are left all count, and there is no interval. "> 0.9" says that the objective still
+load at least, because a bootstrap of fewer is too narrow: a load with fewer valid runs is left out. Where
+fewer than two loads remain all count, and there is no interval. "> 0.9" says that the objective still
 held at the highest load that counts, "< 0.2" that it did not at the lowest.
 """
 
@@ -21,13 +21,13 @@ import numpy as np
 from . import units
 from .campaign import Campaign
 from .points import Point, Value, arm_order, gather, machine_labels, matches, setting
-from .stats import LEAST      # runs at a load, without which it is a hole
+from .stats import LEAST      # runs at a load, without which it is left out
 
 RESAMPLES = 1000
 
 
 class ObjectiveError(Exception):
-    """An objective that is none of the metric's, or loads that are none."""
+    """An objective that does not fit the metric, or loads without an order."""
 
 
 @dataclasses.dataclass
@@ -52,9 +52,12 @@ def limit(text: str, unit: str) -> float | None:
         return None
     value = units.duration_ns(text) if unit == "ns" else None
     try:
-        return float(value if value is not None else text)
+        number = float(value if value is not None else text)
     except ValueError:
-        raise ObjectiveError(f"slo = {text!r} is no value of a metric in {unit or '1'}") from None
+        number = 0.0
+    if not number > 0:
+        raise ObjectiveError(f"slo = {text!r} is not a positive value of a metric in {unit or '1'}")
+    return number
 
 
 # ---- the number ---------------------------------------------------------------------------------
@@ -62,7 +65,8 @@ def limit(text: str, unit: str) -> float | None:
 def crossings(x: np.ndarray, y: np.ndarray, slo: float) -> np.ndarray:
     """The load at which each row of y first rises above slo; inf: never, -inf: from the start.
 
-    x ascends; y is (rows, len(x)). Between two points the logarithm of y is a straight line."""
+    x ascends; y is (rows, len(x)). Between two points the logarithm of y is a straight line; y itself
+    is where the lower one is zero and has no logarithm."""
     found = np.full(len(y), np.inf)
     for i, row in enumerate(y):
         over = np.flatnonzero(row > slo)
@@ -72,8 +76,8 @@ def crossings(x: np.ndarray, y: np.ndarray, slo: float) -> np.ndarray:
         if k == 0:
             found[i] = -np.inf
             continue
-        low, high = np.log(row[k - 1:k + 1])
-        found[i] = x[k - 1] + (np.log(slo) - low) / (high - low) * (x[k] - x[k - 1])
+        low, at, high = (np.log if row[k - 1] > 0 else np.array)([row[k - 1], slo, row[k]])
+        found[i] = x[k - 1] + (at - low) / (high - low) * (x[k] - x[k - 1])
     return found
 
 
@@ -162,7 +166,7 @@ def _by_load(points: list[Point], arm: str, metric: str, x: str) -> dict[float, 
         try:
             load = float(place)
         except ValueError:
-            raise ObjectiveError(f"{x} = {place} is no number to put in order") from None
+            raise ObjectiveError(f"{x} = {place} is not a number, so the loads have no order") from None
         if load in found:
             raise ObjectiveError(f"two points of {arm} have {x} = {place}: choose one with where")
         found[load] = runs
@@ -181,12 +185,12 @@ def table(campaign: Campaign) -> list[str]:
         try:
             arms = of_figure(campaign, spec)
         except ObjectiveError as e:
-            lines.append(f"  cannot be told: {e}")
+            lines.append(f"  not known: {e}")
             continue
         for k in arms:
             name = " ".join(w for w in (k.panel, k.arm) if w)
             runs = f"  (n >= {k.runs})" if k.loads else ""
-            lost = f"; {k.lost} without a number" if k.lost else ""
+            lost = f"; {k.lost} run{'s' * (k.lost > 1)} without a value" if k.lost else ""
             lines += textwrap.wrap(f"  {name:<24} {k.text}{runs}{lost}", 80,
                                    subsequent_indent=" " * 27)
             if not k.loads:

@@ -49,9 +49,9 @@ def head(report: Report, claims: list[claim.Claim]) -> Iterator[str]:
     done = sum(len(c.ok()) for c in report.campaigns)
     expected = sum(c.expected() for c in report.campaigns)
     words = [c.verdict.word for s in report.sections for c in s.comparisons if not c.is_control]
-    told = sum(w in (FASTER, SLOWER, SAME) for w in words)
+    decided = sum(w in (FASTER, SLOWER, SAME) for w in words)
     missed = sum(s.missed for s in report.sections)
-    boxes = [(f"{done} of {expected}", "runs with a result"), (f"{told} of {len(words)}",
+    boxes = [(f"{done} of {expected}", "runs with a result"), (f"{decided} of {len(words)}",
              "comparisons with a verdict"), (str(missed), "controls missed"),
              (first.plan.get("created", "")[:10], "plan " + first.plan.get("plan_id", "")[:8])]
     if claims:
@@ -102,18 +102,18 @@ def figures_part(campaigns: list[Campaign]) -> Iterator[str]:
 
 def _figure(folder: Path, name: str, prefix: str) -> Iterator[str]:
     import json
-    told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    text = told["caption"]
+    said = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    text = said["caption"]
     rows = (folder / f"{name}.csv").read_text(encoding="utf-8")
     yield "<figure>"
     for file, css in ((f"{name}.svg", "desk"), (f"{name}-narrow.svg", "phone")):
         yield svg((folder / file).read_text(encoding="utf-8"), css, f"{prefix}{css}-", text)
     yield f"<figcaption>{esc(text)}</figcaption></figure>"
-    if told["table"]:
-        head, cells = told["table"]
+    if said["table"]:
+        head, cells = said["table"]
         numbers = table(head, cells)
         # Of an objective the numbers are the answer.
-        yield numbers if told["kind"] == "load" else details("in numbers", numbers)
+        yield numbers if said["kind"] == "load" else details("in numbers", numbers)
     lines = rows.splitlines()
     shown = "\n".join(lines[:400]) + ("\n…" if len(lines) > 400 else "")
     yield details(f"what it drew: {len(lines) - 1} rows", f"<pre>{esc(shown)}</pre>")

@@ -324,9 +324,9 @@ class Truth(Scratch):
         campaign = load_campaign(self.campaign("loads"))
         figure = next(f for f in campaign.plan["figures"] if f.get("slo"))
         twice = {**figure, "x": "mean"}
-        for spec, words in (({**figure, "slo": "soon"}, "no value of a metric"),
+        for spec, words in (({**figure, "slo": "soon"}, "not a positive value of a metric"),
                             (twice, "two points of asm have mean = "),
-                            ({**figure, "x": "service"}, "service = exponential is no number")):
+                            ({**figure, "x": "service"}, "service = exponential is not a number")):
             campaign.plan["figures"] = [spec]
             with self.subTest(words):
                 self.assertIn(words, "\n".join(objective.table(campaign)))
@@ -345,7 +345,7 @@ class Truth(Scratch):
 
     def test_load_refuses_what_theory_cannot_say(self):
         for wrong, words in (({"theory": "ps"}, "no formula"), ({"theory": "fcfs-2"}, "no formula"),
-                             ({"theory": "lifo"}, "fcfs, ps"), ({"slo": "soon"}, "no value")):
+                             ({"theory": "lifo"}, "fcfs, ps"), ({"slo": "soon"}, "not a positive value"), ({"slo": "0"}, "not a positive value")):
             with self.subTest(wrong), self.assertRaisesRegex(_data.FigureError, words):
                 self.draw("loads", kind="load", name="wrong", y="response_p99_ns", **wrong)
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 try:
     import numpy as np
     import scipy.stats as sps
-    from shuntlab import stats, verdicts
+    from shuntlab import objective, stats, verdicts
 except ImportError as missing:
     print(f"skipped: {missing} (Debian packages python3-numpy, python3-scipy)")
     sys.exit(77)
@@ -178,6 +178,15 @@ class AgainstScipy(unittest.TestCase):
         e = stats.paired(np.zeros(8))
         self.assertEqual((float(e.p[0]), float(e.low[0]), float(e.high[0])), (1.0, 0.0, 0.0))
         self.assertEqual(stats.mann_whitney_p([1, 1, 1], [1, 1]), 1.0)
+
+
+class Crossings(unittest.TestCase):
+    def test_a_line_that_begins_at_zero(self):
+        """Zero has no logarithm: up to the next load the line is straight in the value itself."""
+        x = np.array([0.2, 0.4, 0.8])
+        found = objective.crossings(x, np.array([[0.0, 10.0, 20.0], [1.0, 1.0, 100.0]]), 5.0)
+        self.assertAlmostEqual(found[0], 0.3)
+        self.assertAlmostEqual(found[1], 0.4 + 0.4 * math.log(5) / math.log(100))
 
 
 class Intervals(unittest.TestCase):
