@@ -81,6 +81,7 @@ struct shunt_config {
 	struct shunt_trace *trace;      /* NULL: none. Chooses the probe variant of the hooks */
 	struct shunt_hist *sched_delay; /* NULL: off. ready -> running, sampled */
 	unsigned sched_delay_every;     /* one in so many */
+	bool look; /* opened to be looked at: nothing that takes memory is made beforehand */
 };
 
 typedef void shunt_counter_fn(void *sink, const char *name, uint64_t value);

@@ -7,6 +7,7 @@
  */
 #include "workloads/arrivals.h"
 
+#include "core/file.h"
 #include "core/param.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 struct trace_file {
 	const char *path;
@@ -150,18 +151,16 @@ int shunt_arrivals_read(struct shunt_arrivals *arrivals, const char *path, size_
 {
 	struct trace_file trace = {.path = path, .err = err};
 	struct shunt_arrivals read = {NULL, 0, 1};
-	struct stat about;
+	size_t bytes;
+	int fd = shunt_file_open(path, "input", UINT64_MAX, &bytes, err);
 
-	if (stat(path, &about))
-		return shunt_fail(err, -errno, "input '%s' cannot be read: %s", path,
-			strerror(errno));
-	if (!S_ISREG(about.st_mode))
-		return shunt_fail(err, S_ISDIR(about.st_mode) ? -EISDIR : -EINVAL,
-			"input '%s' is not a regular file", path);
-	trace.file = fopen(path, "re");
-	if (!trace.file)
-		return shunt_fail(err, -errno, "input '%s' cannot be read: %s", path,
-			strerror(errno));
+	if (fd < 0)
+		return fd;
+	trace.file = fdopen(fd, "r");
+	if (!trace.file) {
+		close(fd);
+		return shunt_fail(err, -ENOMEM, "input '%s': no memory to read it", path);
+	}
 	int rc = take_lines(&trace, &read, most);
 
 	fclose(trace.file);

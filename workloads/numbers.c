@@ -5,18 +5,16 @@
  */
 #include "workloads/numbers.h"
 
+#include "core/file.h"
 #include "core/param.h"
 #include "core/rng.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { SHOWN_BYTES = 24 };
 
@@ -209,59 +207,16 @@ static int check_total(const struct shunt_numbers *numbers, const struct file *f
 	return 0;
 }
 
-static int read_all(int fd, struct file *file)
-{
-	size_t done = 0;
-	while (done < file->bytes) {
-		ssize_t got = read(fd, file->byte + done, file->bytes - done);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return shunt_fail(file->err, -errno, "input '%s' cannot be read: %s",
-				file->path, strerror(errno));
-		if (got == 0)
-			return shunt_fail(file->err, -EIO,
-				"input '%s' became shorter while it was read", file->path);
-		done += (size_t)got;
-	}
-	return 0;
-}
-
-/* Checks that it is a file one can sum, and reads it. */
-static int load(int fd, struct file *file)
-{
-	struct stat st;
-	if (fstat(fd, &st))
-		return shunt_fail(file->err, -errno, "input '%s' cannot be read: %s", file->path,
-			strerror(errno));
-	if (S_ISDIR(st.st_mode))
-		return shunt_fail(file->err, -EISDIR,
-			"input '%s' is a folder; name a file of numbers", file->path);
-	if (!S_ISREG(st.st_mode))
-		return shunt_fail(file->err, -EINVAL, "input '%s' is not a regular file",
-			file->path);
-	if (st.st_size == 0)
-		return shunt_fail(file->err, -EINVAL, "input '%s' is empty: no number to sum",
-			file->path);
-	file->bytes = (size_t)st.st_size;
-	file->byte = malloc(file->bytes);
-	if (!file->byte)
-		return shunt_fail(file->err, -ENOMEM, "input '%s': no memory for its %zu bytes",
-			file->path, file->bytes);
-	return read_all(fd, file);
-}
-
 int shunt_numbers_from_file(struct shunt_numbers *numbers, const char *path,
 	struct shunt_error *err)
 {
 	struct file file = {.path = path, .err = err};
 	struct shunt_numbers read = {NULL, 0};
-	/* Non-blocking, so that a named pipe is refused instead of waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return shunt_fail(err, -errno, "input '%s' cannot be opened: %s", path,
-			strerror(errno));
-	int rc = load(fd, &file);
+	char *text = NULL;
+	int rc = shunt_file_read(path, "input", UINT64_MAX, &text, &file.bytes, err);
+	file.byte = (unsigned char *)text;
+	if (!rc && !file.bytes)
+		rc = shunt_fail(err, -EINVAL, "input '%s' is empty: no number to sum", path);
 	if (!rc)
 		rc = is_named_binary(&file) ? parse_binary(&read, &file) : parse_text(&read, &file);
 	if (!rc)
@@ -272,7 +227,6 @@ int shunt_numbers_from_file(struct shunt_numbers *numbers, const char *path,
 		shunt_numbers_free(&read);
 	else
 		*numbers = read;
-	free(file.byte);
-	close(fd);
+	free(text);
 	return rc;
 }

@@ -26,6 +26,7 @@
 
 #include "core/cpus.h"
 #include "core/engine/slots.h"
+#include "core/file.h"
 
 #include <errno.h>
 #include <hwloc.h>
@@ -55,10 +56,15 @@ static const char *const memory_names[] = {"first-touch", "local", NULL};
 /* Another machine than this one. */
 static int describe(hwloc_topology_t topology, const char *text)
 {
-	size_t length = strlen(text);
-	if (length > 4 && !strcmp(text + length - 4, ".xml"))
-		return hwloc_topology_set_xml(topology, text);
-	return hwloc_topology_set_synthetic(topology, text);
+	size_t length = strlen(text), bytes;
+	if (length <= 4 || strcmp(text + length - 4, ".xml"))
+		return hwloc_topology_set_synthetic(topology, text);
+	/* The library would wait for the writer of a named pipe. */
+	int fd = shunt_file_open(text, "place.topology", UINT64_MAX, &bytes, NULL);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return hwloc_topology_set_xml(topology, text);
 }
 
 /* What cannot be read of a machine is said by what we make of it, not by the library on standard

@@ -31,6 +31,9 @@ struct shunt_bench_result {
 typedef int shunt_bench_fn(const void *arg, uint64_t operations, struct shunt_bench_result *result,
 	struct shunt_error *err);
 
+/* First in main: cli_begin (core/cli/cli.h). */
+void shunt_bench_begin(void);
+
 /* Provided by the C++ side. name, arg: kept. */
 void shunt_bench_add(const char *name, shunt_bench_fn *fn, const void *arg);
 

@@ -262,6 +262,7 @@ static int run_all(bool recorded, benchmark::BenchmarkReporter *file)
 
 int main(int argc, char **argv)
 {
+	shunt_bench_begin();
 	// Initialize keeps pointers into argv[0]: give it a copy that lives as long as the process.
 	static std::string name = argv[0];
 	std::vector<char *> arguments(argv, argv + argc);

@@ -39,6 +39,11 @@ static int64_t realtime_ns(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
+void shunt_bench_begin(void)
+{
+	cli_begin();
+}
+
 int shunt_bench_record_into(const char *folder, bool redacted, int argc, char **argv, char *why,
 	size_t bytes)
 {

@@ -27,6 +27,7 @@ static void about_the_machine(struct cli_run *run)
 			if ((int)f->level != level ||
 				(level == CLI_NOTE && strcmp(f->name, "hypervisor") != 0 &&
 					strcmp(f->name, "boost") != 0 &&
+					strcmp(f->name, "CPU quota") != 0 &&
 					strcmp(f->name, "clock source") != 0 &&
 					strcmp(f->name, "source") != 0))
 				continue;

@@ -76,6 +76,9 @@ void cli_help(const struct cli_command *command); /* to standard output */
 #define CLI_COLUMNS 80
 #define CLI_NBSP    '\x1f' /* in wrapped text: a blank that does not break the line */
 
+/* First in main: opens standard descriptors that are closed, lest a file or the watcher get their
+ * numbers; a write beyond ulimit -f fails from then on, and does not kill. */
+void cli_begin(void);
 /* Says on standard error what is wrong; with `json` a document on standard output too. Returns
  * status. */
 int cli_error(bool json, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));

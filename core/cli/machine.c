@@ -226,6 +226,24 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 	found(f, "timer slack", text, "%s", "");
 }
 
+/* The group's quota, as the kernel writes it: "50000 100000", microseconds in a period, or "max ...". */
+static void look_at_quota(struct findings *f, const struct shunt_env *env)
+{
+	json_t *facts = json_object_get(shunt_env_json(env), "facts");
+	json_t *group = json_object_get(json_object_get(facts, "machine.cgroup"), "value");
+	const char *quota = json_string_value(json_object_get(group, "cpu.max"));
+
+	if (!quota)
+		quota = json_string_value(json_object_get(group, "cpu.cfs_quota_us"));
+	if (!quota || *quota < '0' || *quota > '9')
+		found(f, "CPU quota", "none", "%s", "");
+	else
+		found(f, "CPU quota", quota,
+			"the control group's: beyond it the kernel stops every thread for the rest "
+			"of the "
+			"period, also with one worker; measure without one");
+}
+
 static void look_at_load(struct findings *f)
 {
 	struct shunt_interference now;
@@ -251,6 +269,7 @@ size_t cli_findings(const struct shunt_env *env, struct cli_finding list[CLI_FIN
 	look_at_build(&findings, env);
 	look_at_cpu(&findings, env);
 	look_at_kernel(&findings, env);
+	look_at_quota(&findings, env);
 	look_at_load(&findings);
 	return findings.count;
 }

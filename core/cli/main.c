@@ -115,9 +115,9 @@ static bool reader_has_left(void)
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	/* A reader that leaves must not end a run whose record is not yet written. */
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* beyond ulimit -f a write fails: EFBIG */
 	int status = dispatch(argc, argv);
 
 	if (fflush(stdout) != 0 || ferror(stdout)) {

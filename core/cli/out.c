@@ -9,13 +9,30 @@
 #include "core/backend.h"
 #include "core/measure/json.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Read-only where it is written to, and the other way round: its use is the error that it was. */
+static void open_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+void cli_begin(void)
+{
+	open_standard();
+	signal(SIGXFSZ, SIG_IGN); /* beyond ulimit -f a write fails: EFBIG */
+}
 
 int cli_error(bool json, int status, const char *format, ...)
 {

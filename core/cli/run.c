@@ -287,6 +287,7 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 	int status = exit_status(outcome), rc;
 	struct shunt_error err;
 	struct shunt_record *record;
+	struct stat there;
 	char *kept = NULL;
 
 	cli_run_caveats(run, outcome);
@@ -294,6 +295,9 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 	if (!record)
 		return cli_error(run->args.json, CLI_RUN_FAILED, "cannot make the record: %s",
 			err.text);
+	/* A pipe is read when its reader likes: that wait can be ended. */
+	if (run->record_path && stat(run->record_path, &there) == 0 && !S_ISREG(there.st_mode))
+		hold_signals(false);
 	rc = keep_record(run, record, &kept);
 	hold_signals(false);
 	tell_what_ended_it(outcome);
@@ -401,7 +405,7 @@ static const struct shunt_param options[] = {
 	{.name = "--record",
 		.type = SHUNT_PARAM_TEXT,
 		.help = "=FILE write the record there, and the machine's manifest to env/ beside "
-			"it"},
+			"it; a pipe or a device such as /dev/stdout gets the record alone"},
 	CLI_FLAG("--force", "replace a record that exists"),
 	{.name = "--digits",
 		.type = SHUNT_PARAM_COUNT,

@@ -58,6 +58,10 @@ static int check_path(const struct cli_run *run, const char *what, const char *p
 		if (S_ISDIR(there.st_mode))
 			return cli_error(json, CLI_USAGE,
 				"the %s %s is a folder: name a file in it", what, path);
+		if (S_ISBLK(there.st_mode) || S_ISSOCK(there.st_mode))
+			return cli_error(json, CLI_USAGE,
+				"the %s %s is a %s, not a regular file: name a file", what, path,
+				S_ISBLK(there.st_mode) ? "disk" : "socket");
 		if (!S_ISREG(there.st_mode))
 			return access(path, W_OK) == 0 ? 0
 						       : cli_error(json, CLI_USAGE,

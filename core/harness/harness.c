@@ -86,7 +86,7 @@ static int find_backend(struct shunt_run *run, struct shunt_error *err)
 static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
 {
 	struct shunt_outcome *outcome = &run->outcome;
-	const struct shunt_config config = {.seed = run->request->seed};
+	const struct shunt_config config = {.seed = run->request->seed, .look = true};
 	struct pair_sink sink = {&outcome->composition, &outcome->composition_count};
 	int rc = shunt_run_open(run, &config, err);
 

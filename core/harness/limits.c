@@ -5,6 +5,7 @@
  */
 #include "core/harness/run.h"
 #include "core/measure/proc.h"
+#include "core/param_parse.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,20 +126,36 @@ uint64_t shunt_memory_available(const char **where)
 	return shunt_memory_left("", where);
 }
 
+/* Stacks that are made before the run, a touched page each: tasks get them first. */
+static uint64_t stacks_beforehand(const struct shunt_outcome *outcome)
+{
+	int64_t count = 0;
+
+	for (size_t i = 0; i < outcome->composition_count; i++)
+		if (strcmp(outcome->composition[i].key, "stack.prefault") == 0)
+			shunt_parse_integer(SHUNT_PARAM_COUNT, outcome->composition[i].value,
+				&count);
+	return (uint64_t)count;
+}
+
 static void check_memory(struct shunt_run *run)
 {
 	const struct shunt_footprint *need = &run->outcome.footprint;
 	const char *where;
 	uint64_t available = shunt_memory_available(&where);
-	unsigned __int128 bytes = (unsigned __int128)need->tasks * TASK_BYTES + need->bytes;
+	uint64_t stacks = stacks_beforehand(&run->outcome);
+
+	if (stacks < need->tasks)
+		stacks = need->tasks;
+	unsigned __int128 bytes = (unsigned __int128)stacks * TASK_BYTES + need->bytes;
 
 	if (available == 0 || bytes <= available)
 		return;
 	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
-		"needs at least %.1f GiB (%" PRIu64
-		" tasks, %.1f GiB of data), and %.1f GiB are %s",
-		(double)bytes / (1 << 30), need->tasks, (double)need->bytes / (1 << 30),
-		(double)available / (1 << 30), where);
+		"needs at least %.1f GiB (%" PRIu64 " %s, %.1f GiB of data), and %.1f GiB are %s",
+		(double)bytes / (1 << 30), stacks,
+		stacks > need->tasks ? "stacks by stack.prefault" : "tasks",
+		(double)need->bytes / (1 << 30), (double)available / (1 << 30), where);
 }
 
 void shunt_run_check_limits(struct shunt_run *run)

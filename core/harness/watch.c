@@ -252,6 +252,22 @@ static const char *open_all(struct shunt_watch *watch, bool signals)
 	return poll(&one, 1, 0) < 0 && errno != EINTR ? "poll" : NULL;
 }
 
+/* The thread takes no signal but those of a crash of its own: a storm of others would starve it. */
+static int start_thread(struct shunt_run *run)
+{
+	static const int of_crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+	sigset_t all, before;
+
+	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(of_crashes) / sizeof(of_crashes[0]); i++)
+		sigdelset(&all, of_crashes[i]);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	int rc = pthread_create(&run->watch->thread, NULL, watch_run, run);
+
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
 int shunt_watch_start(struct shunt_run *run, struct shunt_error *err)
 {
 	struct shunt_watch *watch = calloc(1, sizeof(*watch));
@@ -265,7 +281,7 @@ int shunt_watch_start(struct shunt_run *run, struct shunt_error *err)
 		watch->deadline_ns = run->started_mono_ns + run->request->timeout_ns;
 	run->watch = watch;
 	if (!refused) {
-		errno = pthread_create(&watch->thread, NULL, watch_run, run);
+		errno = start_thread(run);
 		refused = errno ? "pthread_create" : NULL;
 	}
 	if (refused) {

@@ -61,9 +61,18 @@ int shunt_store_fail(struct shunt_error *err, int code, const char *path, const 
 			"cannot write the %s %s: a part of the path is not a folder; choose "
 			"another path",
 			what, path);
+	case EINVAL:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: it is not a regular file, a pipe or a character "
+			"device; name a file",
+			what, path);
+	case EFBIG:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: %s; raise the limit on the size of files (ulimit "
+			"-f)",
+			what, path, strerror(-code));
 	case ENOSPC:
 	case EDQUOT:
-	case EFBIG:
 		return shunt_fail(err, code,
 			"cannot write the %s %s: %s; free some space, or choose another disk", what,
 			path, strerror(-code));
@@ -190,6 +199,12 @@ static int store_regular(const char *path, const void *bytes, size_t length, boo
 
 int shunt_store_open(const char *path)
 {
+	struct stat there;
+
+	if (stat(path, &there) < 0)
+		return -errno;
+	if (!S_ISCHR(there.st_mode) && !S_ISFIFO(there.st_mode))
+		return -EINVAL;
 	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)

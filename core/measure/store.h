@@ -18,7 +18,7 @@ struct shunt_error; /* core/param.h */
 /**
  * Writes the file.
  *
- * @path: its name. A device or a pipe (/dev/stdout, a FIFO) is written to directly, as
+ * @path: its name. A character device or a pipe (/dev/stdout, a FIFO) is written to directly, as
  * shunt_store_open opens it.
  * @what: what it is, for the message ("record").
  * @replace: take the place of a file that exists.
@@ -30,8 +30,8 @@ int shunt_store(const char *path, const char *what, const void *bytes, size_t le
 	struct shunt_error *err);
 
 /**
- * Opens a device or a pipe for writing. A FIFO that nobody reads is -ENXIO: to wait for its reader
- * would be without end. Returns the descriptor or a negative errno.
+ * Opens a character device or a pipe for writing. A FIFO that nobody reads is -ENXIO: to wait for its
+ * reader would be without end. A disk or a socket is -EINVAL. Returns the descriptor or a negative errno.
  */
 int shunt_store_open(const char *path);
 

@@ -5,6 +5,7 @@
  */
 #include "core/measure/trace_check.h"
 
+#include "core/file.h"
 #include "core/measure/scan.h"
 #include "core/measure/trace.h"
 #include "core/measure/trace_internal.h"
@@ -12,17 +13,14 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* What a file may say. Beyond it no run comes, and a reader would take hours or all memory. */
-#define TRACE_BYTES_MAX (INT64_C(4) << 30)
+#define TRACE_BYTES_MAX (UINT64_C(4) << 30)
 #define TRACE_TIME_MAX  (UINT64_C(1) << 62) /* 146 years */
 #define RINGS_MAX       4097                /* 4,096 workers, and outside */
 
@@ -258,57 +256,21 @@ static void file_member(struct shunt_scan *in, void *arg, const char *key)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static int read_whole(const char *path, char **text, size_t *length)
-{
-	struct stat info;
-	/* Non-blocking: a pipe is no trace, and would be waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &info) < 0)
-		rc = -errno;
-	else if (S_ISDIR(info.st_mode))
-		rc = -EISDIR;
-	else if (!S_ISREG(info.st_mode))
-		rc = -EBADMSG;
-	else if (info.st_size > TRACE_BYTES_MAX)
-		rc = -EFBIG;
-	char *made = rc == 0 ? malloc((size_t)info.st_size + 1) : NULL;
-	if (rc == 0 && !made)
-		rc = -ENOMEM;
-	for (*length = 0; rc == 0 && *length < (size_t)info.st_size;) {
-		ssize_t got = read(fd, made + *length, (size_t)info.st_size - *length);
-
-		if (got < 0 && errno != EINTR)
-			rc = -errno;
-		if (got == 0)
-			break;
-		*length += got > 0 ? (size_t)got : 0;
-	}
-	close(fd);
-	if (rc < 0) {
-		free(made);
-		return rc;
-	}
-	made[*length] = '\0'; /* strtoull stops there */
-	*text = made;
-	return 0;
-}
-
 int shunt_trace_load(const char *path, struct shunt_trace **trace, struct shunt_error *err)
 {
 	struct shunt_scan in = {.path = path, .err = err};
 	struct loading loading = {NULL, false, false};
 	char *text = NULL;
 	size_t length = 0;
-	int rc = read_whole(path, &text, &length);
+	int rc = shunt_file_read(path, "trace", TRACE_BYTES_MAX, &text, &length, err);
 
-	if (rc == 0)
-		rc = shunt_trace_new(&loading.trace, 1, NULL);
-	if (rc < 0)
-		return shunt_fail(err, rc, "cannot read the trace %s: %s", path,
-			rc == -EBADMSG ? "it is not a regular file" : strerror(-rc));
+	if (rc)
+		return rc == -EINVAL ? -EBADMSG : rc;
+	rc = shunt_trace_new(&loading.trace, 1, NULL);
+	if (rc) {
+		free(text);
+		return shunt_fail(err, rc, "no memory for the trace %s", path);
+	}
 	in.text = in.at = text;
 	in.end = text + length;
 	shunt_scan_object(&in, &loading, file_member);

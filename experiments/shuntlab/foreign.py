@@ -297,7 +297,8 @@ def _perform(workload, run: Run, record: dict[str, Any], options: dict[str, str]
     def stop(number: int, frame: object) -> None:
         raise Interrupted(signal.Signals(number).name)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        if signal.getsignal(number) != signal.SIG_IGN:      # what was ignored at the start stays ignored
+            signal.signal(number, stop)
     try:
         settle(settings)
         workload.setup(run)

@@ -59,7 +59,9 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         for number in (signal.SIGINT, signal.SIGTERM):
-            self.previous[number] = signal.signal(number, self._note)
+            # What was ignored at the start stays ignored: jobs in the background of a script.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self.previous[number] = signal.signal(number, self._note)
         self.wakeup = signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
         return self
 
@@ -113,6 +115,8 @@ def _prepare(cpus: list[int]) -> Callable[[], None]:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:      # the lab ended between fork and prctl
             os._exit(1)
+        for number in (signal.SIGINT, signal.SIGTERM):  # it is this process that asks it to end
+            signal.signal(number, signal.SIG_DFL)
         os.sched_setaffinity(0, cpus)
     return prepare
 

@@ -591,7 +591,7 @@ static void what_contradicts_itself_is_refused(void **state)
 		{"requests=10 skip=10", "skip"},
 		{"input=/no/such/file", "/no/such/file"},
 		{"input=/dev/null rate=1", "exclude"},
-		{"input=/dev/null load=1", "no regular file"},
+		{"input=/dev/null load=1", "not a regular file"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import socket
 import subprocess
 from pathlib import Path
 
@@ -208,6 +210,62 @@ class Paths(CommandTest):
         self.assertEqual(self.record(rescued[0])["status"], "ok")
 
 
+class NoRegularFile(CommandTest):
+    """What is no file keeps no run waiting, and is not replaced by one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pipe = self.folder / "pipe"
+        os.mkfifo(self.pipe)
+        self.socket = self.folder / "socket"
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(str(self.socket))
+
+    def test_read(self) -> None:
+        link = self.folder / "link"
+        link.symlink_to(self.pipe)
+        for path in (self.pipe, self.socket, link, Path("/dev/zero")):
+            for words in (("trace", "check", path), ("run", "ucontext", "chunked_sum", f"input={path}"),
+                          ("run", "ucontext", "openloop", f"input={path}", "load=1")):
+                called = self.call(*words)
+                self.assertIn(f"'{path}' is not a regular file", called.err)
+                self.assertIn(called.status, (2, 3, 5))
+
+    def test_written(self) -> None:
+        for option in ("--record", "--trace"):
+            called = self.call(*QUICK, option, self.pipe)
+            self.assertEqual(called.status, 3)
+            self.assertIn(f"{self.pipe}: nobody reads from it", called.err)
+            self.refused(f"the {option[2:]} {self.socket} is a socket, not a regular file: name a file", *QUICK,
+                         option, self.socket)
+            self.assertTrue(self.pipe.is_fifo() and self.socket.is_socket())
+
+    def test_a_link_to_a_device_stays(self) -> None:
+        link = self.folder / "null"
+        link.symlink_to("/dev/null")
+        self.assertEqual(self.call(*QUICK, "--record", link, "--force").status, 0)
+        self.assertTrue(link.is_symlink() and Path("/dev/null").is_char_device())
+
+    def test_a_limit_on_the_size_of_files_names_the_file(self) -> None:
+        kept = self.folder / "kept.json"
+        called = self.call(*QUICK, "--record", kept,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)))
+        self.assertEqual(called.status, 2)
+        self.assertIn(f"the record {kept} cannot be written: File too large", called.err)
+
+    def test_the_lab_without_a_python(self) -> None:
+        self.environment["SHUNT_PYTHON"] = "/no/such/python"
+        called = self.call("lab", "list")
+        self.assertEqual(called.status, 4)
+        self.assertIn("SHUNT_PYTHON=/no/such/python", called.err)
+
+    def test_stacks_that_do_not_fit(self) -> None:
+        called = self.call("run", "ucontext:stack.prefault=100M", "yield")
+        self.assertEqual(called.status, 3)
+        self.assertIn("100000000 stacks by stack.prefault", called.err)
+
+
 class StandardOutput(CommandTest):
     def test_full(self) -> None:
         with open("/dev/full", "w") as full:
@@ -222,6 +280,13 @@ class StandardOutput(CommandTest):
                               stderr=subprocess.PIPE, text=True, timeout=100)
         self.assertEqual(done.returncode, 3)
         self.assertIn("shunt: standard output: ", done.stderr)
+        self.assertEqual(self.record(kept)["status"], "ok")
+
+    def test_no_other_file_gets_a_closed_number(self) -> None:
+        kept = self.folder / "kept.json"
+        words = [SHUNT, "run", "ucontext", "chunked_sum", "preset=tutorial", "--narrate", "--record", str(kept)]
+        done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words], timeout=100)
+        self.assertEqual(done.returncode, 3)
         self.assertEqual(self.record(kept)["status"], "ok")
 
     def test_a_reader_that_left(self) -> None:

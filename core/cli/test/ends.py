@@ -144,6 +144,26 @@ class Ends(CommandTest):
             self.assertIn("stuck on ucontext: interrupted", out)
             self.assertIn(number.name, err)
 
+    def test_what_is_ignored_at_the_start_stays_ignored(self) -> None:
+        words = [FAULTS, "run", "ucontext", "stuck", "--narrate", "--timeout", "3s"]
+        with subprocess.Popen(["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh", *words], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment) as run:
+            assert run.stdout
+            self.assertEqual(run.stdout.readline(), "stuck\n")
+            run.send_signal(signal.SIGHUP)
+            run.send_signal(signal.SIGINT)
+            self.assertIn("not done after 3s", run.communicate(timeout=100)[1])
+        self.assertEqual(run.returncode, 3)
+
+    def test_a_wrong_clock_is_a_caveat(self) -> None:
+        self.environment["SHUNT_CLOCK_WRONG"] = "1"
+        called = self.call("run", "ucontext", "good", "--record", self.kept, program=FAULTS)
+        self.assertEqual(called.status, 0, called.err)
+        record = self.record(self.kept)
+        if record["clock"]["source"] == "monotonic":
+            self.skipTest("the counter is not used here")
+        self.assertIn("went wrong by 93 %", " ".join(record["caveats"]))
+
     def test_interrupted_with_json_is_one_document(self) -> None:
         code, out, _ = self.interrupt(signal.SIGINT, "--json")
         self.assertEqual(code, 130)

@@ -4,6 +4,7 @@
  *
  * The test program is `shunt` itself, linked with this list in the place of the real one (ld --wrap).
  */
+#include "core/measure/clock.h"
 #include "core/registry.h"
 #include "core/sched.h"
 #include "core/workload.h"
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 static void needs_little(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
@@ -171,6 +173,17 @@ static const struct shunt_workload
 	fallen = FAULT("fallen", none, 0, needs_little, fall, right),
 	lost = FAULT("lost", none, 0, needs_little, lose_the_ball, right),
 	huge = FAULT("huge", none, 0, needs_everything, nothing, right);
+
+/* A clock whose calibration went wrong, where SHUNT_CLOCK_WRONG is set. */
+void __real_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns);
+void __wrap_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns);
+
+void __wrap_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns)
+{
+	__real_shunt_clock_init(clock, counter, span_ns);
+	if (getenv("SHUNT_CLOCK_WRONG"))
+		clock->scale = clock->scale / 100 * 193;
+}
 
 extern const struct shunt_plugin __wrap_shunt_registry_workloads[];
 const struct shunt_plugin __wrap_shunt_registry_workloads[] = {

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from command import FAULTS, SHUNT, CommandTest, main

@@ -107,7 +107,12 @@ func perform(o options, w workload) int {
 	r := &run{values: read(o.workload, w.table(), o.given), seed: o.seed, kept: map[string]*series{},
 		facts: map[string]string{}}
 	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	for _, number := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		// What was ignored at the start stays ignored.
+		if !signal.Ignored(number) {
+			signal.Notify(stop, number)
+		}
+	}
 	done := make(chan string, 1)
 	go func() {
 		w.setup(r)
