@@ -42,8 +42,10 @@
 #include "core/engine/probe.h"
 #include "core/engine/service.h"
 #include "core/engine/thief.h"
+#include "core/engine/ticker.h"
 #include "core/engine/timer.h"
 #include "core/engine/verdict.h"
+#include "core/engine/visit.h"
 #include "core/engine/wake.h"
 
 #include <string.h>
@@ -267,6 +269,7 @@ static bool sleep_or_end(struct shunt_worker *worker)
 		retract(worker);
 	} else {
 		int64_t before = shunt_now_ns();
+		shunt_ticker_rest(engine);
 		worker->sleeps++;
 		set_watch(worker, deadline);
 		shunt_probe_sleep(worker, true);
@@ -351,6 +354,9 @@ struct shunt_task *shunt_idle_next(struct shunt_worker *worker)
 		else
 			work = spin(worker) || sleep_or_end(worker);
 	}
+	worker->awake_ns = worker->visit_ns;
+	if (task && worker->visit_ns)
+		shunt_visit_soon(worker);
 	if (task && worker->untold)
 		shunt_timer_tell_deadline(worker);
 	else if (task)

@@ -10,6 +10,7 @@
 #include "core/engine/inbox.h"
 #include "core/engine/switch.h"
 #include "core/engine/timer.h"
+#include "core/engine/visit.h"
 
 /* The run has failed: the running task is left where it stands. It might go on for ever, for what it
  * looks for may never come. */
@@ -29,21 +30,18 @@ void shunt_service(struct shunt_worker *worker)
 	struct shunt_engine *engine = worker->engine;
 	int before =
 		*worker->errno_at; /* the running task's: our system calls must not change it */
-	/* Relaxed: see worker.h on requests that this store overwrites. */
-	atomic_store_explicit(&worker->limit, worker->switches + engine->interval,
-		memory_order_relaxed);
+	int64_t now_ns = shunt_visit_plan(worker);
 	worker->slow_visits++;
 	shunt_inbox_drain(worker, worker);
 	if (engine->wait_slot->poll) {
 		engine->wait_slot->poll(worker->wait);
 		shunt_timer_flush_fired(worker);
 	}
-	/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */
-	int64_t deadline = atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
-	if (deadline != SHUNT_NEVER || engine->policy->tick) {
-		worker->env.now_ns = shunt_now_ns();
-		if (deadline <= worker->env.now_ns)
-			shunt_timer_expire(worker, worker, worker->env.now_ns);
+	if (now_ns) {
+		worker->env.now_ns = now_ns;
+		/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */
+		if (atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed) <= now_ns)
+			shunt_timer_expire(worker, worker, now_ns);
 	}
 	if (engine->policy->tick)
 		engine->policy->tick(worker);

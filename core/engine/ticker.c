@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ticker: keeps timers honest while tasks are busy.
+ * The ticker: keeps timers honest when tasks become slow.
  *
- * A worker looks at its timers every 61 switches; with tasks that run for milliseconds between two
- * switches that would be a second. So a thread of its own looks after the workers: a busy one whose
- * earliest deadline has passed takes the slow path at its next switch.
+ * A worker looks at its timers every few switches, so few that they take about a tick (visit.c): with
+ * tasks that run, or block in the kernel, for longer, at every switch. What it cannot know is that the
+ * next 61 switches take long where the last 61 did not. So a thread looks after the workers: one that
+ * is busy though its earliest deadline has passed takes the slow path at its next switch.
  *
- * What wakes the thread is not time but processor time: a timer on the CPU clock of the process, which
- * stands still while all tasks sleep, and which the kernel's own tick reads without an interrupt of
- * its own. Every fourth tick of it there is a look. Where that finds a worker with too few switches
- * since the last one to have looked for itself, the next looks come by the clock, a tick apart, until
- * it has. So a timer is late by at most four ticks of processor time (rounded up to the kernel's tick)
- * when tasks begin to compute, by one tick while they go on, and by the running task's slice.
+ * A worker that visits its slow path with timers armed starts it, by a timer in the kernel that wakes
+ * the thread some ticks later; the last worker to go to sleep stops that. The thread goes on by the
+ * clock while a worker is busy, a tick apart where one does not get to its slow path, and rests when
+ * none is. So a timer is late by at most so many ticks when tasks become slow, and by the running
+ * task's turn. A worker that wakes, runs tasks for some ten microseconds and sleeps again pays nothing;
+ * after longer the two system calls, some 3 us on a virtual machine, but no wake of the thread.
  *
  * The timer's signal goes to this thread alone, which has all signals blocked and takes this one by
  * sigtimedwait: there is no handler, and no other thread's system call ends with EINTR. Nobody else
@@ -19,7 +20,11 @@
  *
  * Rejected: a thread that wakes by the clock while a timer is armed and stops when all is idle. With
  * one task that sleeps 10 ms at a time, rousing it and putting it to sleep again was more than half of
- * all processor time; with a thousand timers of uring-each, its ticks were a sixth.
+ * all processor time; with a thousand timers of uring-each, its ticks were a sixth. One wake each time
+ * that a worker sleeps, because nobody stops the timer, cost as much as the worker's own: with 20 tasks
+ * that sleep 10 ms at a time half of all processor time. Rejected: a timer
+ * on the processor time of the process. It stands still while tasks block in the kernel, and as long as
+ * it runs the kernel answers questions about that time with sums that are up to 4 ms old.
  */
 #include "core/engine/ticker.h"
 
@@ -30,7 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COARSE_TICKS 4
+#define COARSE_TICKS 8
 #define SIGNAL       (SIGRTMAX - 4) /* qemu-user has no use of the last two */
 
 #ifndef sigev_notify_thread_id
@@ -44,28 +49,31 @@ struct shunt_ticker {
 	timer_t timer;
 	sem_t ready; /* the thread has its timer, or has not (rc) */
 	int rc;
-	_Atomic int on;   /* [ticker:on] the timer runs */
+	_Atomic int on;   /* [ticker:on] a mode */
 	_Atomic int stop; /* [ticker:stop] */
 };
 
-/* Has a worker made so few switches since the last look that it may not have looked for itself? */
-static bool switched_little(struct shunt_ticker *ticker, unsigned i)
+/* Has a worker not looked for itself since the last look? */
+static bool stands(struct shunt_ticker *ticker, unsigned i)
 {
-	/* Relaxed: a number, which says how many switches there were when it was set. */
+	/* Relaxed: a number, which every visit to the slow path changes. */
 	uint64_t limit =
 		atomic_load_explicit(&ticker->engine->workers[i]->limit, memory_order_relaxed);
-	uint64_t before = ticker->limits[i];
-	if (limit == 0) /* it was asked to look, and has not */
-		return true;
+	bool same = limit == ticker->limits[i] || limit == 0;
 	ticker->limits[i] = limit;
-	return before == 0 || limit - before < ticker->engine->interval;
+	return same;
 }
 
-/* Makes late workers look; true: one would be later still without. */
-static bool look(struct shunt_ticker *ticker)
+enum mode { OFF, STARTED, LOOKING }; /* nothing runs; the timer; the thread looks by the clock */
+
+enum state { RESTING, BUSY, LATE };
+
+/* Makes late workers look. */
+static enum state look(struct shunt_ticker *ticker)
 {
 	struct shunt_engine *engine = ticker->engine;
-	bool own = !engine->timers_slot, needed = false;
+	bool own = !engine->timers_slot;
+	enum state state = RESTING;
 	int64_t now = shunt_now_ns();
 	for (unsigned i = 0; i < engine->worker_count; i++) {
 		struct shunt_worker *worker = engine->workers[i];
@@ -73,22 +81,34 @@ static bool look(struct shunt_ticker *ticker)
 		int64_t deadline =
 			atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
 		bool idle = atomic_load_explicit(&worker->idle, memory_order_relaxed);
-		bool little = switched_little(ticker, i);
+		bool late = stands(ticker, i) && (own || deadline <= now);
 		if (idle || (deadline == SHUNT_NEVER && !own))
 			continue;
-		needed |= little;
+		if (state != LATE)
+			state = late ? LATE : BUSY;
 		if (own || deadline <= now)
 			/* Relaxed: the slow path needs nothing from us [worker:limit]. */
 			atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
 	}
-	return needed;
+	return state;
+}
+
+/* Looks again once workers see it off: one that has become busy meanwhile may have seen it on. */
+static enum state rest(struct shunt_ticker *ticker)
+{
+	/* Relaxed: ordered by the fence [ticker:on]. */
+	atomic_store_explicit(&ticker->on, OFF, memory_order_relaxed);
+	/* Forbids that workers are looked at before they see it off; one that is not seen busy yet sees it
+	 * off at its next visit. */
+	shunt_full_fence();
+	return look(ticker);
 }
 
 static int timer_new(struct shunt_ticker *ticker)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGNAL};
 	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-	return timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &ticker->timer) ? -errno : 0;
+	return timer_create(CLOCK_MONOTONIC, &event, &ticker->timer) ? -errno : 0;
 }
 
 static struct timespec timespec_of(int64_t time_ns)
@@ -100,8 +120,9 @@ static struct timespec timespec_of(int64_t time_ns)
 static void *ticker_main(void *arg)
 {
 	struct shunt_ticker *ticker = arg;
-	struct timespec tick = timespec_of(ticker->engine->tick_ns);
-	bool needed = false;
+	struct timespec waits[] = {[BUSY] = timespec_of(COARSE_TICKS * ticker->engine->tick_ns),
+		[LATE] = timespec_of(ticker->engine->tick_ns)};
+	enum state state = RESTING;
 	sigset_t signal;
 	sigemptyset(&signal);
 	sigaddset(&signal, SIGNAL);
@@ -110,11 +131,16 @@ static void *ticker_main(void *arg)
 	if (ticker->rc)
 		return NULL;
 	for (;;) {
-		sigtimedwait(&signal, NULL, needed ? &tick : NULL);
+		sigtimedwait(&signal, NULL, state == RESTING ? NULL : &waits[state]);
 		/* Acquire pairs with the release in shunt_ticker_stop [ticker:stop]. */
 		if (atomic_load_explicit(&ticker->stop, memory_order_acquire))
 			break;
-		needed = look(ticker);
+		state = look(ticker);
+		if (state == RESTING)
+			state = rest(ticker);
+		if (state != RESTING)
+			/* Relaxed: to start it as well does no harm [ticker:on]. */
+			atomic_store_explicit(&ticker->on, LOOKING, memory_order_relaxed);
 	}
 	timer_delete(ticker->timer);
 	return NULL;
@@ -123,13 +149,32 @@ static void *ticker_main(void *arg)
 void shunt_ticker_need(struct shunt_engine *engine)
 {
 	struct shunt_ticker *ticker = engine->ticker;
-	/* Relaxed: once on it stays on, and to switch it on twice does no harm [ticker:on]. */
+	/* Relaxed: to start it twice does no harm [ticker:on]. */
 	if (!ticker || atomic_load_explicit(&ticker->on, memory_order_relaxed))
 		return;
-	struct timespec every = timespec_of(COARSE_TICKS * engine->tick_ns);
-	struct itimerspec times = {.it_interval = every, .it_value = every};
-	timer_settime(ticker->timer, 0, &times, NULL);
-	atomic_store_explicit(&ticker->on, 1, memory_order_relaxed);
+	struct itimerspec once = {.it_value = timespec_of(COARSE_TICKS * engine->tick_ns)};
+	pthread_mutex_lock(&engine->idle_lock);
+	/* Relaxed: who stops it holds the lock, too [ticker:on]. */
+	atomic_store_explicit(&ticker->on, STARTED, memory_order_relaxed);
+	timer_settime(ticker->timer, 0, &once, NULL);
+	pthread_mutex_unlock(&engine->idle_lock);
+}
+
+void shunt_ticker_rest(struct shunt_engine *engine)
+{
+	static const struct itimerspec never;
+	struct shunt_ticker *ticker = engine->ticker;
+	int started = STARTED;
+	/* Relaxed: a hint [ticker:on]. */
+	if (!ticker || atomic_load_explicit(&ticker->on, memory_order_relaxed) != STARTED)
+		return;
+	pthread_mutex_lock(&engine->idle_lock);
+	/* Relaxed: who starts it holds the lock, too [ticker:on]. */
+	if (engine->idle_workers == engine->worker_count &&
+		atomic_compare_exchange_strong_explicit(&ticker->on, &started, OFF,
+			memory_order_relaxed, memory_order_relaxed))
+		timer_settime(ticker->timer, 0, &never, NULL);
+	pthread_mutex_unlock(&engine->idle_lock);
 }
 
 static void ticker_free(struct shunt_ticker *ticker)

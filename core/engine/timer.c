@@ -10,7 +10,7 @@
 
 #include "core/engine/probe.h"
 #include "core/engine/ready.h"
-#include "core/engine/ticker.h"
+#include "core/engine/visit.h"
 #include "core/engine/wake.h"
 
 /* Fired in one go: as many as run until the next look, so that what is fetched of them is still in the
@@ -75,7 +75,8 @@ int shunt_timer_arm(struct shunt_worker *worker, struct shunt_task *task, int64_
 	}
 	if (earliest && engine->worker_count > 1)
 		note_untold(worker);
-	shunt_ticker_need(engine);
+	if (!worker->visit_ns)
+		shunt_visit_soon(worker);
 	worker->timers_armed++;
 	if (engine->probing)
 		shunt_probe_timer(worker, task, SHUNT_PROBE_ARM, deadline_ns);

@@ -6,8 +6,8 @@
  *   - `current` is the running task, or &worker->loop while the worker's own stack runs.
  *   - A worker has no identity but this struct: nothing in the engine asks which thread it is on.
  *   - What another thread may touch is marked shared and tagged; all else is the owner's.
- *   - `limit` is the one test of the hot path. The owner sets it to switches + interval; anybody may
- *     set it to 0, which makes the next switch take the slow path. A request that the owner's own
+ *   - `limit` is the one test of the hot path. The owner sets it to switches + interval at most; anybody
+ *     may set it to 0, which makes the next switch take the slow path. A request that the owner's own
  *     store overwrites is at most `interval` switches late, never lost: the slow path looks at the
  *     inbox after that store.
  */
@@ -126,7 +126,9 @@ struct shunt_worker {
 		slice_ns; /* stamped switches: the last one, and the running task's first */
 	uint64_t quanta, preemptions; /* checkpoints that said so */
 	int failed;                   /* negative errno that ends the run */
-	int64_t last_slow_ns;
+	int64_t visit_ns; /* the last visit to the slow path; 0: no timer was armed then */
+	int64_t awake_ns; /* since when it is busy, where visit_ns is not 0 */
+	uint64_t visit_switches;
 	struct shunt_trace_ring *trace;
 	unsigned sched_delay_countdown;
 	pthread_t thread;

@@ -65,7 +65,7 @@ static inline uint64_t shunt_clock_thread_cpu_ns(void)
 /**
  * CPU time of all threads of the process, in nanoseconds: two system calls.
  *
- * Once a timer runs on this clock, as the engine's ticker does, the kernel answers from sums that it
+ * Once a timer runs on this clock, the kernel answers from sums that it
  * brings up to date at a thread's switches and timer interrupts, up to 4 ms late; asking for the calling
  * thread's time brings its part up to date. Other threads that run meanwhile may be so late, unless
  * shunt_clock_cpu_refresh() was called.

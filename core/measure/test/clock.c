@@ -116,7 +116,7 @@ static void cpu_time_grows_with_work(void **state)
 	assert_true(shunt_clock_cpu_ns() > before);
 }
 
-/* A timer on the process's CPU time, which the ticker has, must not make readings as coarse as the
+/* A timer on the process's CPU time must not make readings as coarse as the
  * kernel's interrupts: 100 us of work are none of them then, as a rule. */
 static void cpu_time_is_fine_beside_a_cpu_timer(void **state)
 {
