@@ -407,10 +407,13 @@ static void an_overflow_names_the_task(void **state)
 static void a_frame_larger_than_the_guard_meets_it(void **state)
 {
 	(void)state;
-#if defined(SHUNT_SANITIZED) || defined(__riscv) /* whose compiler probes no frame (flags.cmake) */
+#ifdef SHUNT_SANITIZED
 	skip();
 #else
 	char text[4096];
+#ifdef __riscv /* whose compiler probes no frame (flags.cmake) */
+	skip();
+#endif
 	static const char *const specs[] = {"ucontext:stack.size=64k", "asm:stack.size=64k",
 		"threads:stack.size=128k"};
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
