@@ -68,6 +68,7 @@ PLAN_SCHEMA = "shunt.plan/1"
 RECORD_NAME = re.compile(
     r"(?P<block>b\d{4,})\.(?P<arm>[A-Za-z0-9][A-Za-z0-9_+-]*)"
     r"(?:\.(?P<status>failed|timeout|skipped|interrupted))?\.json")
+INVALID = re.compile(rb'"reason"\s*:\s*"invalid: ')
 
 
 class CampaignError(Exception):
@@ -323,13 +324,20 @@ def record_files(folder: Path) -> list[Path]:
 
 
 def done_runs(folder: Path) -> dict[tuple[str, str], str]:
-    """{(block, arm): status} by one directory read; nothing is opened."""
+    """{(block, arm): state} by one directory read; only what was skipped is opened."""
     found: dict[tuple[str, str], str] = {}
     for file in record_files(folder):
         name = RECORD_NAME.fullmatch(file.name)
         if name:
-            found[name["block"], name["arm"]] = name["status"] or "ok"
+            found[name["block"], name["arm"]] = state_of(file, name["status"] or "ok")
     return found
+
+
+def state_of(file: Path, status: str) -> str:
+    """The status of a record; "invalid" for a skipped run that was made and could not be believed."""
+    if status != "skipped" or not file.is_file():
+        return status
+    return "invalid" if INVALID.search(file.read_bytes()) else status
 
 
 def record_name(block: str, arm: str, status: str) -> str:

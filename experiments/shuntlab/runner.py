@@ -207,8 +207,9 @@ class Runner:
     def status_now(self, block: str, arm: str) -> str | None:
         """As done_runs, but for one run, and now: another machine may have done it meanwhile."""
         for status in rec.STATUSES:
-            if (self.records / campaign.record_name(block, arm, status)).exists():
-                return status
+            file = self.records / campaign.record_name(block, arm, status)
+            if file.exists():
+                return campaign.state_of(file, status)
         return None
 
     def settle(self, block: dict[str, Any]) -> None:

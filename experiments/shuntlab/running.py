@@ -23,8 +23,8 @@ def register(subparsers: Any) -> None:
         "run", help="run what a campaign still lacks; a second run resumes",
         description="Run an experiment, or go on with a campaign. Each run is one process and "
                     "leaves one file; whatever ends the lab, nothing finished is lost and the "
-                    "same command goes on. Failed runs are kept and not repeated (--retry does); "
-                    "interrupted ones always are; skipped ones count as done.",
+                    "same command goes on. Failed and invalid runs are kept and not repeated "
+                    "(--retry does); interrupted ones always are; skipped ones count as done.",
         epilog="exit status: 0 all is run, 3 some runs failed, 4 refused or other labs still have "
                "blocks, 5 data corrupt, 130 interrupted")
     p.add_argument("target", metavar="EXPERIMENT",
@@ -32,7 +32,7 @@ def register(subparsers: Any) -> None:
     planning.add_planning_options(p)
     p.add_argument("--block", action="append", default=[], metavar="N",
                    help="only these blocks: 7, 7-12 (several machines may share a campaign's folder)")
-    p.add_argument("--retry", action="store_true", help="run failed and timed-out runs again")
+    p.add_argument("--retry", action="store_true", help="run failed, timed-out and invalid runs again")
     p.add_argument("--list", action="store_true", help="list the runs and their states; run nothing")
     p.add_argument("--accept-new-build", action="store_true",
                    help="go on although a driver was rebuilt since the plan was frozen")
@@ -130,7 +130,7 @@ def _show(args: argparse.Namespace) -> int:
         print()
         return 0
     print(opening.describe(the_plan))
-    again = ("failed", "timeout") if args.retry else ()
+    again = ("failed", "timeout", "invalid") if args.retry else ()
     ahead = [r for r in rows if r["state"] in ("to do", "interrupted", *again)]
     for row in rows if args.list else ahead[:20]:
         print(f"  {row['block']}  {row['arm']:<20} {row['point']}  {row['state']}")
@@ -193,8 +193,8 @@ def _print_outcome(folder: Path, the_plan: dict[str, Any], states: dict[str, int
         say(f"stopped; nothing finished is lost. Go on with: {lab('run', name)}")
     elif left:
         say(f"{left} runs are left: {lab('run', name)}")
-    elif states.get("failed", 0) + states.get("timeout", 0):
-        say("to run the failed ones again: " + lab("run", name, "--retry"))
+    elif any(states.get(state) for state in ("failed", "timeout", "invalid")):
+        say("to run the failed and invalid ones again: " + lab("run", name, "--retry"))
     if not left and states.get("ok"):
         say(f"next: {lab('compare', name)}\n      {lab('report', name)}")
         makefile = drivers.HERE.parent / "Makefile.plot"

@@ -15,7 +15,7 @@ from . import records as rec
 from .naming import lab
 from .experiment import nearest
 
-STATES = ("ok", "failed", "timeout", "skipped", "interrupted", "to do")
+STATES = ("ok", "failed", "timeout", "invalid", "skipped", "interrupted", "to do")
 
 
 def register(subparsers: Any) -> None:

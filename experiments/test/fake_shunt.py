@@ -4,7 +4,7 @@
 
 The numbers come from the seed, the backend's name and the repetition. What else a run does is in
 its backend's name: fail, crash, hang, deaf (hangs and ignores signals), cut (writes half a record),
-liar (writes another block's record), skip, mute (exits 0 and writes nothing), slow (0.3 s, or, if
+liar (writes another block's record), skip, lags (an invalid run), mute (exits 0 and writes nothing), slow (0.3 s, or, if
 three runs have been before it, until the file $FAKE_GATE is there). $FAKE_BUILD is its build_id, $FAKE_LOG a file that gets one line a run, and
 $FAKE_LOG.ready one when it is as deaf as it should be, or ready to be interrupted.
 """
@@ -186,6 +186,8 @@ def act(backend, record, path, before):
         time.sleep(600)
     if backend == "fail":
         not_ok(record, "failed", "check sum: expected 1, got 2")
+    if backend == "lags":
+        not_ok(record, "skipped", "invalid: the generator lagged")
     if backend == "skip":
         not_ok(record, "skipped", "this machine cannot")
     if backend == "liar":

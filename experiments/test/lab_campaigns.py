@@ -178,6 +178,19 @@ class Runs(Lab):
         self.assertEqual(len(list((self.out / "attempts").iterdir())), 2)
         self.assertEqual(len(self.names()), 6)
 
+    def test_invalid_runs_are_repeated_on_demand_like_failed_ones(self):
+        done = self.lab("run", self.experiment("asm lags", n=1), "--out", self.out)
+        self.assertEqual(len(self.runs()), 6)
+        self.assertIn("2 invalid", done.stderr)
+        self.assertIn("--retry", done.stderr)
+        self.lab("run", self.out)
+        self.assertEqual(len(self.runs()), 6)
+        self.assertIn("2 of 6 runs would be done",
+                      self.lab("run", self.out, "--retry", "--dry-run").stdout)
+        self.lab("run", self.out, "--retry")
+        self.assertEqual(len(self.runs()), 8)
+        self.assertEqual(len(list((self.out / "attempts").iterdir())), 2)
+
     def test_skipped_runs_count_as_done(self):
         self.lab("run", self.experiment("asm skip", n=1), "--out", self.out)
         self.lab("run", self.out, "--retry")
