@@ -23,10 +23,10 @@ static const struct shunt_param table[] = {
 		.fallback = "64k",
 		.min = 16384,
 		.max = 1 << 30},
-	{.name = "skip", .type = SHUNT_PARAM_COUNT, .fallback = "auto", .max = 100},
 	{.name = "rate", .type = SHUNT_PARAM_REAL, .fallback = "0.5", .min = 0, .max = 10},
 	{.name = "mode", .type = SHUNT_PARAM_CHOICE, .fallback = "symmetric", .choices = modes},
 	{.name = "input", .type = SHUNT_PARAM_TEXT, .fallback = ""},
+	{.name = "skip", .type = SHUNT_PARAM_COUNT, .fallback = "auto", .max = 100},
 	{.name = NULL},
 };
 
@@ -183,10 +183,10 @@ static void messages(void **state)
 		"symmetric?): expected symmetric or asymmetric");
 	refuse(-ENOENT, "taks", "1",
 		"workload 'w' has no parameter 'taks'; did you mean 'tasks'? It "
-		"takes tasks, count, pause, slack, stack, skip, rate, mode, input");
+		"takes tasks, count, pause, slack, stack, rate, mode, input, skip");
 	refuse(-ENOENT, "zzz", "1",
 		"workload 'w' has no parameter 'zzz': it takes tasks, count, "
-		"pause, slack, stack, skip, rate, mode, input");
+		"pause, slack, stack, rate, mode, input, skip");
 	/* What was set before a refusal stays. */
 	assert_int_equal(shunt_value_int(&values, "tasks"), 2);
 }

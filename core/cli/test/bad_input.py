@@ -202,7 +202,7 @@ class Paths(CommandTest):
     def test_a_full_disk_loses_nothing(self) -> None:
         called = self.call(*QUICK, "--record", "/dev/full")
         self.assertEqual(called.status, 3)
-        self.assertIn("the record cannot be kept: ", called.err)
+        self.assertIn("cannot keep the record: ", called.err)
         self.assertIn("No space left on device", called.err)
         rescued = list(self.folder.glob("shunt-*.json"))
         self.assertEqual(len(rescued), 1)

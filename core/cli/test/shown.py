@@ -115,7 +115,7 @@ class Shown(CommandTest):
 
     def test_slack_says_why(self) -> None:
         about = self.ok("describe", "spec").partition("  wait.slack=")[2].partition("\n  wait.spin=")[0]
-        self.assertIn("compares slack unless all have the same", " ".join(about.split()))
+        self.assertIn("Give all that you compare the same", " ".join(about.split()))
 
     def test_a_ring_that_is_refused_is_told_everywhere(self) -> None:
         """A filter as in many containers: named by list, describe, doctor and run, and nothing runs instead."""
@@ -164,7 +164,7 @@ class Shown(CommandTest):
         for label in ("Work", "Backend", "Answer", "Time", "Rate", "Cost", "Latency", "Counted", "Kernel",
                       "Record", "Repeat"):
             self.assertRegex(text, rf"(?m)^{label} ")
-        self.assertRegex(text, r"(?m)^Answer +right, in all 3 iterations\n +yields +10,000$")
+        self.assertRegex(text, r"(?m)^Answer +correct in all 3 iterations\n +yields +10,000$")
         self.assertIn("switches=10k", text)
 
     def test_the_report_in_the_readme(self) -> None:

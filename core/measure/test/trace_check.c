@@ -442,7 +442,7 @@ static void tasks_make_legal_transitions_only(void **state)
 	BREAKS(SET(0, 1400, why, SHUNT_TRACE_WAKE_PERMIT), 1430, "the task is parked");
 	BREAKS(SET(0, 1400, task, SLEEPER), 1400, "only its timer");
 	BREAKS(SET(0, 1630, why, SHUNT_TRACE_WAKE_WON), 1630, "the task is ended");
-	BREAKS(SET(0, 1220, why, WOKEN), 1220, "no reason for this enqueue");
+	BREAKS(SET(0, 1220, why, WOKEN), 1220, "does not allow this enqueue");
 	BREAKS(SET(0, 5310, task, CHILD), 5310, "the task is ended");
 	BREAKS(SET(0, 1220, arg, 7), 1220, "there is no worker 7");
 	BREAKS(SET(1, 1160, task, ROOT), 1160, "the task is running");
@@ -658,21 +658,20 @@ static void damaged_files_are_refused_with_their_place(void **state)
 	unreadable("1230 run_begin", "1230 run_away", "'run_away' is not a kind of event");
 	unreadable("1200 run_end 1 yield 0", "1200 run_end 1 won 0",
 		"'won' is not a reason for a run_end");
-	unreadable("1230 run_begin 2 - 0", "run_begin 2 - 0",
-		"it should be TIME KIND TASK WHY ARG");
+	unreadable("1230 run_begin 2 - 0", "run_begin 2 - 0", "expected TIME KIND TASK WHY ARG");
 	unreadable("1230 run_begin 2 - 0", "-1230 run_begin 2 - 0", "is not an event");
 	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - 0 9", "is not an event");
 	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - x", "'x' is not an argument");
 	unreadable("shunt.trace/1", "shunt.trace/2", "not shunt.trace/1");
-	unreadable("\"shunt\":", "\"other\":", "no trace of shunt's");
+	unreadable("\"shunt\":", "\"other\":", "not a shunt trace");
 	unreadable("\"worker\":1", "\"worker\":0", "a second ring of the same worker");
-	unreadable("\"worker\":1", "\"worker\":\"x\"", "no worker");
+	unreadable("\"worker\":1", "\"worker\":\"x\"", "not a worker");
 	unreadable("\"worker\":1", "\"worker\":4294967295", "too large; at most 4294967294");
 	unreadable("1230 run_begin", "99999999999999999999 run_begin", "is above");
 	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - 99999999999999999999",
-		"no argument");
+		"not an argument");
 	unreadable("\"clock_error_ppb\":", "\"clock_error_ppb\":9999999999", "too large");
-	unreadable("\"traceEvents\":[", "\"traceEvents\":[]]", "should");
+	unreadable("\"traceEvents\":[", "\"traceEvents\":[]]", "expected");
 	unreadable("{\"displayTimeUnit\"", "x", "'{' is expected here");
 }
 
