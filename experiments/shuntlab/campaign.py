@@ -4,6 +4,7 @@
     plan.json              the frozen plan (below); nothing but its figures ever changes
     experiment.toml        the experiment as it was when it was frozen
     records/               b0007.asm.json, b0007.mn.failed.json, ... and env/<env_id>.json
+    records.jsonl.xz       in a packed campaign, which is finished: the records, a line each
     attempts/              records that a retry replaced; nothing measured is ever deleted
     quarantine/            damaged files, moved aside with a .why.txt beside each
     sessions/              one JSON Lines journal per `lab run`: who, where, which CPUs, checksums
@@ -63,6 +64,7 @@ from . import journal, plan_file, records as rec
 from .drivers import shipped
 from .files import must_be_folder, own_folder, read_json, write_whole
 from .naming import lab
+from .packed import record_files, record_name  # noqa: F401 (record_name: for who asks here)
 
 PLAN_SCHEMA = "shunt.plan/1"
 RECORD_NAME = re.compile(
@@ -313,16 +315,6 @@ def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]],
     return record
 
 
-def record_files(folder: Path) -> list[Path]:
-    """The record files of a plain campaign, in a stable order."""
-    try:
-        names = os.listdir(folder / "records")
-    except FileNotFoundError:
-        return []
-    return [folder / "records" / n for n in sorted(names)
-            if not n.startswith(".") and n.endswith(".json")]
-
-
 def done_runs(folder: Path) -> dict[tuple[str, str], str]:
     """{(block, arm): state} by one directory read; only what was skipped is opened."""
     found: dict[tuple[str, str], str] = {}
@@ -335,13 +327,12 @@ def done_runs(folder: Path) -> dict[tuple[str, str], str]:
 
 def state_of(file: Path, status: str) -> str:
     """The status of a record; "invalid" for a skipped run that was made and could not be believed."""
-    if status != "skipped" or not file.is_file():
+    if status != "skipped":
         return status
-    return "invalid" if INVALID.search(file.read_bytes()) else status
-
-
-def record_name(block: str, arm: str, status: str) -> str:
-    return f"{block}.{arm}.json" if status == "ok" else f"{block}.{arm}.{status}.json"
+    try:
+        return "invalid" if INVALID.search(rec.read_record(file)) else status
+    except (OSError, rec.RecordError):
+        return status
 
 
 # ---- merged campaigns -------------------------------------------------------------------------

@@ -44,6 +44,7 @@ COMMANDS = (
     ("export", "export", "the records as CSV, JSON Lines or SQLite"),
     ("verify", "verify", "check every file of a campaign; nothing damaged is read as data"),
     ("merge", "merge", "put campaigns of several machines into one"),
+    ("pack", "packing", "keep a finished campaign's records in one compressed file"),
     ("index", "index", "write experiments/claims.md: each claim, its command, minutes and figure"),
 )
 

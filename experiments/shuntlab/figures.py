@@ -19,6 +19,7 @@ from .experiment import nearest
 from .figure_kinds import COMMON, PLOTS, kinds, named
 from .files import must_stay
 from .opening import UsageError
+from .packed import PACK
 
 ENDS = (".pdf", "-wide.pdf", ".png", ".csv", ".json", ".figure.tex", ".caption.tex", ".table.tex")
 
@@ -117,7 +118,7 @@ def _inputs(folders: list[Path]) -> Iterator[Path]:
     yield from Path(__file__).parent.glob("*.py")
     for folder in folders:
         for place in (folder, *folder.glob("parts/*")):
-            yield from (place / "plan.json", place / "records", place / "traces")
+            yield from (place / "plan.json", place / "records", place / PACK, place / "traces")
 
 
 def _fresh(spec: dict[str, Any], out: Path, inputs: list[Path]) -> bool:

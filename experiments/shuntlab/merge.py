@@ -9,15 +9,17 @@ folder) is taken once; two different records of one run are kept both, the later
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from . import campaign
 from .campaign import CampaignError
-from .files import copy, read_bytes
+from .files import copy, read_bytes, write_whole
 from .naming import lab
 from .opening import UsageError
+from .packed import read_record
 
 
 def register(subparsers: Any) -> None:
@@ -83,17 +85,25 @@ def _copy(part: Path, source: campaign.Campaign, record: dict[str, Any]) -> str:
                for status in ("ok", "failed", "timeout", "skipped", "interrupted")]
     there = next((e for e in earlier if e.exists()), None)
     if there is None:
-        copy(file, part / "records")
+        _put(file, part / "records" / file.name)
         return "taken"
-    if read_bytes(there) == read_bytes(file):
+    if read_bytes(there) == read_record(file):
         return "doubled"
     (part / "attempts").mkdir(exist_ok=True)
     if _better(record, there):
         campaign.set_aside(part, there)
-        copy(file, part / "records")
+        _put(file, part / "records" / file.name)
     else:
-        copy(file, part / "attempts", campaign.free_name(part / "attempts", file.name).name)
+        _put(file, campaign.free_name(part / "attempts", file.name))
     return "aside"
+
+
+def _put(file: Path, there: Path) -> None:
+    """A record, packed or not, as a file."""
+    if os.path.lexists(file):
+        copy(file, there.parent, there.name)
+    else:
+        write_whole(there, read_record(file))
 
 
 def _better(record: dict[str, Any], there: Path) -> bool:

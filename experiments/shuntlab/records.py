@@ -19,8 +19,8 @@ import re
 from pathlib import Path
 from typing import Any, Callable
 
-from . import schema
-from .files import FileRefused, parse_json, read_bytes
+from . import packed, schema
+from .files import FileRefused, parse_json
 
 SCHEMA = "shunt.run/1"
 METRIC_MAX = 1e30               # its square, and the sum of many, are still doubles
@@ -43,9 +43,9 @@ def load_record(path: Path | str) -> dict[str, Any]:
 
 
 def read_record(path: Path | str) -> bytes:
-    """The bytes of a record's file, which is a regular one of bounded size."""
+    """The bytes of a record, packed or in a file, which is a regular one of bounded size."""
     try:
-        return read_bytes(path)
+        return packed.read_record(path)
     except FileRefused as e:
         raise RecordError(path, e.strerror) from None
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import campaign, drivers, journal, opening, planning, process, selecting
+from . import campaign, drivers, journal, opening, packed, planning, process, selecting
 from .locks import Busy, MachineLock, this_machine
 from .naming import lab
 from .progress import Progress
@@ -55,6 +55,9 @@ def command(args: argparse.Namespace) -> int:
     folder, notes = opening.open_target(args.target, args.shunt, args.cpus, args.out, args.new, trust)
     if (folder / "parts").is_dir():
         raise opening.UsageError(f"{folder} is a merged campaign: run its parts, then merge again")
+    if packed.is_packed(folder):
+        raise opening.UsageError(f"{folder} is packed, so it is finished; `{lab('pack', '--undo', folder)}` makes "
+                                 "files of its records, and then runs can be added or made again")
     say = (lambda text: None) if args.quiet else (lambda text: print(text, file=sys.stderr))
     for line in notes:
         say(line)

@@ -17,6 +17,8 @@ from . import campaign, machine, sealing
 from .campaign import Problem
 from .lost import run_id
 from .naming import lab
+from .opening import UsageError
+from .packed import is_packed
 
 
 def register(subparsers: Any) -> None:
@@ -41,6 +43,9 @@ def command(args: argparse.Namespace) -> int:
     loaded = campaign.load_campaign(args.campaign)
     parts = loaded.parts or [loaded]
     problems = [p for part in parts for p in check(part)]
+    if args.quarantine and any(is_packed(part.path) for part in parts):
+        raise UsageError(f"{args.campaign}: packed; `{lab('pack', '--undo', args.campaign)}` first makes files of "
+                         "its records, which can be moved aside")
     if args.quarantine:
         for part in parts:
             records = {p.file: p for p in problems if p.file.parent == part.path / "records"}
