@@ -133,14 +133,14 @@ const struct cli_kind *cli_kind_find(const char *name);
 
 struct shunt_env;
 
-enum cli_level { CLI_FINE, CLI_NOTE, CLI_NOISE };
+enum cli_level { CLI_FINE, CLI_UNKNOWN, CLI_NOTE, CLI_NOISE };
 
 /* One thing about this machine or build that may disturb a measurement. */
 struct cli_finding {
 	const char *name;
 	enum cli_level level;
 	char value[96];
-	char advice[256]; /* empty when fine */
+	char advice[256]; /* empty when fine or unknown */
 };
 #define CLI_FINDINGS_MAX 24
 

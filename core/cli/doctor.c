@@ -75,8 +75,10 @@ static void print_kind(const struct cli_kind *kind)
 
 static void print_findings(const struct cli_finding *findings, size_t count)
 {
-	static const char *const words[] =
-		{[CLI_FINE] = "fine", [CLI_NOTE] = "note", [CLI_NOISE] = "NOISE"};
+	static const char *const words[] = {[CLI_FINE] = "fine",
+		[CLI_UNKNOWN] = "?",
+		[CLI_NOTE] = "note",
+		[CLI_NOISE] = "NOISE"};
 	size_t noise = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -99,8 +101,10 @@ static void print_findings(const struct cli_finding *findings, size_t count)
 
 static json_t *findings_json(const struct cli_finding *findings, size_t count)
 {
-	static const char *const words[] =
-		{[CLI_FINE] = "fine", [CLI_NOTE] = "note", [CLI_NOISE] = "noise"};
+	static const char *const words[] = {[CLI_FINE] = "fine",
+		[CLI_UNKNOWN] = "unknown",
+		[CLI_NOTE] = "note",
+		[CLI_NOISE] = "noise"};
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count; i++)

@@ -64,6 +64,9 @@ const char *cli_fact(const struct shunt_env *env, const char *name, char *text, 
 	return text;
 }
 
+/* What a fact is worth that this machine does not tell. */
+#define NOT_KNOWN "not known"
+
 /* ---- findings -------------------------------------------------------------------------------- */
 
 struct findings {
@@ -86,7 +89,7 @@ found(struct findings *findings, const char *name, const char *value, const char
 	vsnprintf(finding->advice, sizeof(finding->advice), advice, args);
 	va_end(args);
 	if (!finding->advice[0])
-		finding->level = CLI_FINE;
+		finding->level = strcmp(value, NOT_KNOWN) == 0 ? CLI_UNKNOWN : CLI_FINE;
 }
 
 static void is_noise(struct findings *findings)
@@ -150,22 +153,22 @@ static void look_at_cpu(struct findings *f, const struct shunt_env *env)
 		found(f, "hypervisor", text,
 			"a virtual machine may share its CPUs and read its clock slowly; compare "
 			"ratios within one session");
-	cli_fact(env, "cpu.governor", text, sizeof(text), "not known");
-	if (strcmp(text, "performance") == 0 || strcmp(text, "not known") == 0) {
+	cli_fact(env, "cpu.governor", text, sizeof(text), NOT_KNOWN);
+	if (strcmp(text, "performance") == 0 || strcmp(text, NOT_KNOWN) == 0) {
 		found(f, "governor", text, "%s", "");
 	} else {
 		found(f, "governor", text,
 			"the clock rate follows the load; cpupower frequency-set -g performance");
 		is_noise(f);
 	}
-	cli_fact(env, "cpu.boost", text, sizeof(text), "not known");
+	cli_fact(env, "cpu.boost", text, sizeof(text), NOT_KNOWN);
 	found(f, "boost", text, "%s",
 		strcmp(text, "1") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "on") == 0
 			? "the clock rate depends on temperature and neighbours; switch it off in "
 			  "the "
 			  "firmware or in /sys/devices/system/cpu"
 			: "");
-	cli_fact(env, "cpu.smt", text, sizeof(text), "not known");
+	cli_fact(env, "cpu.smt", text, sizeof(text), NOT_KNOWN);
 	found(f, "SMT", text, "%s",
 		strcmp(text, "1") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "on") == 0
 			? "two workers on one core share it; a placement can give each a core of "
@@ -184,7 +187,7 @@ static void look_at_rings(struct findings *f, const struct shunt_env *env)
 		       (errno == ENOSYS || errno == EPERM);
 	char disabled[32];
 
-	cli_fact(env, "kernel.io_uring_disabled", disabled, sizeof(disabled), "not known");
+	cli_fact(env, "kernel.io_uring_disabled", disabled, sizeof(disabled), NOT_KNOWN);
 	if (strcmp(disabled, "1") == 0 || strcmp(disabled, "2") == 0)
 		found(f, "io_uring", disabled, "sysctl kernel.io_uring_disabled=0 allows it");
 	else if (refused)
@@ -199,13 +202,13 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 	char text[96];
 	long maps;
 
-	cli_fact(env, "kernel.clocksource", text, sizeof(text), "not known");
+	cli_fact(env, "kernel.clocksource", text, sizeof(text), NOT_KNOWN);
 	found(f, "clock source", text, "%s",
 		strcmp(text, "hpet") == 0 || strcmp(text, "acpi_pm") == 0
 			? "reading this clock is a slow device access; dmesg says why the TSC was "
 			  "given up"
 			: "");
-	cli_fact(env, "kernel.thp", text, sizeof(text), "not known");
+	cli_fact(env, "kernel.thp", text, sizeof(text), NOT_KNOWN);
 	found(f, "huge pages", text, "%s",
 		strstr(text, "[always]")
 			? "transparent huge pages everywhere, so the first touch of "
@@ -213,15 +216,15 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 			  "are exempt"
 			: "");
 	look_at_rings(f, env);
-	cli_fact(env, "kernel.max_map_count", text, sizeof(text), "not known");
+	cli_fact(env, "kernel.max_map_count", text, sizeof(text), NOT_KNOWN);
 	maps = atol(text);
 	found(f, "memory maps", text, "%s",
 		maps > 0 && maps < 262144
 			? "limits guarded stacks where the kernel has no MADV_GUARD_INSTALL; raise "
 			  "it with sysctl vm.max_map_count=1048576"
 			: "");
-	cli_fact(env, "kernel.timer_slack_ns", text, sizeof(text), "not known");
-	if (strcmp(text, "not known") != 0)
+	cli_fact(env, "kernel.timer_slack_ns", text, sizeof(text), NOT_KNOWN);
+	if (strcmp(text, NOT_KNOWN) != 0)
 		strncat(text, " ns unless wait.slack sets it", sizeof(text) - strlen(text) - 1);
 	found(f, "timer slack", text, "%s", "");
 }

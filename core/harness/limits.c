@@ -46,22 +46,47 @@ const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)
 	return text;
 }
 
-/* The names of the backends that, as their presets are, have all of `needs`. */
-static const char *backends_with(unsigned needs, char *text, size_t bytes)
+static bool has(const char *spec, unsigned needs)
+{
+	struct shunt_sched *sched;
+
+	if (shunt_open(&sched, spec, NULL, NULL) != 0)
+		return false;
+	bool able = (sched->caps & needs) == needs;
+	shunt_close(sched);
+	return able;
+}
+
+/* The shortest spec of a backend that has all of `needs`: as its preset is, or with another policy, or
+ * with that and two workers. */
+static bool find_spec(const struct shunt_plugin *plugin, unsigned needs, char *spec, size_t bytes)
+{
+	const struct shunt_backend *backend = plugin->object;
+	static const char *const workers[] = {"", ",workers=2"};
+
+	snprintf(spec, bytes, "%s", plugin->name);
+	if (!backend || has(spec, needs))
+		return backend;
+	for (size_t w = 0; backend->preset && w < 2; w++)
+		for (const struct shunt_plugin *p = shunt_registry_policies; p->name; p++) {
+			snprintf(spec, bytes, "%s:policy=%s%s", plugin->name, p->name, workers[w]);
+			if (p->object && has(spec, needs))
+				return true;
+		}
+	return false;
+}
+
+/* A spec of each backend that has all of `needs`. */
+static const char *specs_with(unsigned needs, char *text, size_t bytes)
 {
 	size_t used = 0;
+	char spec[128];
 
 	text[0] = '\0';
-	for (const struct shunt_plugin *plugin = shunt_registry_backends; plugin->name; plugin++) {
-		struct shunt_sched *sched;
-
-		if (!plugin->object || shunt_open(&sched, plugin->name, NULL, NULL) != 0)
-			continue;
-		if ((sched->caps & needs) == needs && used < bytes)
+	for (const struct shunt_plugin *plugin = shunt_registry_backends; plugin->name; plugin++)
+		if (find_spec(plugin, needs, spec, sizeof(spec)) && used < bytes)
 			used += (size_t)snprintf(text + used, bytes - used, "%s%s",
-				used ? ", " : "", plugin->name);
-		shunt_close(sched);
-	}
+				used ? ", " : "", spec);
 	return text;
 }
 
@@ -73,7 +98,7 @@ void shunt_run_check_needs(struct shunt_run *run)
 	if (!missing)
 		return;
 	shunt_caps_text(missing, words, sizeof(words));
-	backends_with(run->workload->needs, able, sizeof(able));
+	specs_with(run->workload->needs, able, sizeof(able));
 	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
 		"workload '%s' needs %s, which backend '%s' does not have; %s%s",
 		run->workload->name, words, run->outcome.backend_name,
