@@ -8,7 +8,11 @@
     series = "arm"
     facet = "service"           # a panel a distribution
     slo = "100us"               # optional: the objective, in y's unit; a line, and a table of numbers
-    theory = ["fcfs", "ps"]     # optional: what queueing theory says of a mean, or of M/M/1's quantiles
+    theory = ["fcfs", "ps"]     # optional: what queueing theory says of a mean, or of M/M/1's quantiles;
+                                # "exact": what the runs' own arrivals give first come, first served
+
+Theory is of the steady state, from which a run of some thousand requests is far; "exact" is of the same
+arrivals and services as measured, without a scheduler: the median of `exact_<y>` over the runs.
 
 The highest load under the objective is shuntlab/objective.py's; `lab claims` prints it too.
 """
@@ -29,6 +33,7 @@ from shuntlab import objective, theory
 
 SYSTEMS = {"fcfs": "M/{}/{} FCFS", "ps": "M/G/{1} PS"}     # of sharing only the mean service matters
 KINDS = {"exponential": "M", "fixed": "D"}                  # any other service is general: G
+EXACT = "exact"
 CUT = 1.6       # times the highest median: what an interval may ask of a linear axis
 
 KEYS = {
@@ -37,7 +42,8 @@ KEYS = {
     "series": ("name", "a line for each: `arm` (default), a parameter, a slot"),
     "facet": ("name", "a panel for each: a parameter, a slot"),
     "slo": ("objective", "a value of y: draws a line, and a table of the highest loads below it"),
-    "theory": ("systems", "queueing theory's mean, or M/M/1's quantiles: fcfs, ps, fcfs-2, or a list"),
+    "theory": ("systems", "fcfs, fcfs-2, ps: queueing theory's mean, or M/M/1's quantiles; exact: FCFS of "
+                          "the runs' own arrivals; or a list"),
     "logy": ("flag", "default: as the values need"),
 }
 
@@ -72,15 +78,43 @@ def theory_lines(ctx: _data.Context, metric: str, own: list[_data.Cell]) -> dict
     record = next(iter(own[0].point.runs[own[0].arm].values()))
     params = record["identity"]["params"]
     for word in [wanted] if isinstance(wanted, str) else wanted:
+        if word == EXACT:
+            drawn |= exact_lines(metric, own)
+            continue
         system, _, count = str(word).partition("-")
         if system not in SYSTEMS or not (count or "1").isdigit():
-            raise _data.FigureError(f"theory = {word!r}: fcfs, ps, or fcfs-2 for two workers")
+            raise _data.FigureError(f"theory = {word!r}: exact, fcfs, ps, or fcfs-2 for two workers")
         servers = int(count or 1)
         most = min(max(c.number for c in own), 0.98 * servers)
         loads = np.linspace(min(c.number for c in own), most, 60)
         drawn[SYSTEMS[system].format(KINDS.get(params["service"], "G"), servers)] = [
             loads, [expected(system, servers, metric, float(v), params) for v in loads]]
     return drawn
+
+
+def exact_lines(metric: str, own: list[_data.Cell]) -> dict[str, list]:
+    """Name -> (loads, medians over the runs), a line for each number of servers in a panel.
+
+    The arms of a block have the same arrivals, and so one value."""
+    found: dict[str, dict[float, dict[str, float]]] = {}
+    for cell in own:
+        for block, record in cell.point.runs[cell.arm].items():
+            value = record["metrics"].get(f"{EXACT}_{metric}")
+            if value is not None:
+                at = found.setdefault(_servers(record["facts"]), {}).setdefault(cell.number, {})
+                at[block] = float(value["value"])
+    if not found:
+        raise _data.FigureError(
+            f"theory = {EXACT!r}: no run has the metric {EXACT}_{metric}. Records of openloop have it "
+            "of means and quantiles where requests are served first come, first served")
+    return {name: [sorted(at), [float(np.median(list(at[x].values()))) for x in sorted(at)]]
+            for name, at in sorted(found.items())}
+
+
+def _servers(facts: dict[str, str]) -> str:
+    servers, queues = (facts.get(f"exact.{k}", "1") for k in ("servers", "queues"))
+    apart = "" if queues == "1" else ", a queue each"
+    return f"exact FCFS, {servers} worker{'s' * (servers != '1')}{apart}"
 
 
 # ---- the figure ---------------------------------------------------------------------------------
@@ -118,8 +152,7 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
     if slo:
         said.append(f"The horizontal line is the objective, {_style.tick(slo, found[0].unit)}; "
                     "the ticks on it mark the highest load that keeps it, with its interval")
-    if any(drawn for _, _, drawn in panels):
-        said.append("Thin grey lines are queueing theory's, without any overhead")
+    said += _said_of({name for _, _, drawn in panels for name in drawn})
     log, frame = frame_of(found, slo, ctx)
     if any(c.high > frame[1] or c.low < frame[0] for c in found):
         said.append("Intervals that leave the frame go on")
@@ -132,6 +165,14 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
         list(dict.fromkeys(c.series for c in found)), [c.n for c in found], _figure.bars_of(found),
         len(panels), {"panels": panels, "places": places, "x": x, "metric": metric, "slo": slo,
                       "most": most, "unit": found[0].unit, "log": log, "frame": frame})
+
+
+def _said_of(names: set[str]) -> list[str]:
+    exact = {name for name in names if name.startswith(EXACT)}
+    said = ["Thin grey lines named exact are of the same arrivals, served first come, first served "
+            "without a scheduler: medians over the runs"] * bool(exact)
+    lines = "The other thin grey lines" if exact else "Thin grey lines"
+    return said + [f"{lines} are queueing theory's, without any overhead"] * bool(names - exact)
 
 
 def frame_of(found: list[_data.Cell], slo: float | None,

@@ -20,6 +20,7 @@ from typing import Iterable
 from . import stats
 from .between import SESSIONS, across
 from .campaign import Campaign, CampaignError
+from .disturbance import taken
 from .effects import Section, section
 from .expectations import Claim, claim_of
 from .experiment import nearest
@@ -140,7 +141,7 @@ def _take_notes(report: Report) -> None:
         if campaign.problems:
             notes.append(f"{campaign.path}: {len(campaign.problems)} damaged files left out; "
                          "`lab verify` names them")
-    notes += earlier(report.campaigns)
+    notes += cautions(report)
     notes += _unknown_metrics(report.campaigns[0])
     most = max((c.pairs for s in report.sections for c in s.comparisons), default=0)
     if 0 < most < report.rules.least:
@@ -157,6 +158,11 @@ def _take_notes(report: Report) -> None:
         notes.append("several machines: compare them by the ratios, never by the medians")
     if report.one_machine:
         notes.append(SESSIONS)
+
+
+def cautions(report: Report) -> list[str]:
+    """What a reader of any verdict must know, be it of arms or of claims."""
+    return taken(report.campaigns, report.baseline) + earlier(report.campaigns)
 
 
 def earlier(campaigns: list[Campaign]) -> list[str]:

@@ -345,9 +345,7 @@ def _load_merged(folder: Path) -> Campaign:
     parts = [load_campaign(p) for p in found]
     if not parts:
         raise CampaignError(f"{folder / 'parts'}: holds no campaign")
-    names = {p.name for p in parts}
-    if len(names) > 1:
-        raise CampaignError(f"{folder}: parts of different experiments: {', '.join(sorted(names))}")
+    must_agree(parts)
     merged = Campaign(folder, _merged_plan(parts), [], [], parts)
     for index, part in enumerate(parts):
         for record in part.records:
@@ -356,6 +354,44 @@ def _load_merged(folder: Path) -> Campaign:
         merged.problems += part.problems
     _leave_out_other_inputs(merged)
     return merged
+
+
+def must_agree(parts: list[Campaign]) -> None:
+    """Refuse parts that are not of one experiment: names that mean two things, other rules of judging.
+
+    What a machine decides may differ: its points, its arms, how many workers `all` are."""
+    names = {p.name for p in parts}
+    if len(names) > 1:
+        raise CampaignError(f"different experiments cannot be merged: {', '.join(sorted(names))}")
+    said: dict[str, tuple[Campaign, Any]] = {}
+    for part in parts:
+        for what, value in _meaning(part.plan):
+            first, known = said.setdefault(what, (part, value))
+            if known != value:
+                raise CampaignError(
+                    f"{first.path} and {part.path} cannot be merged: {what} is {_brief(known)} in the "
+                    f"first and {_brief(value)} in the second. Merge campaigns of one experiment file")
+
+
+def _meaning(plan: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What has to be equal in all parts, each with its name in a message."""
+    for arm in plan["arms"]:
+        yield f"arm {arm['name']!r}", [arm["driver"], arm["backend"]]
+    for point in plan["points"]:
+        # An input lies elsewhere on another machine; its contents are compared run by run.
+        params = {k: Path(v).name if k == "input" else v for k, v in point["params"].items()}
+        yield f"point {point['id']!r}", [point["workload"], params]
+    for key in ("baseline", "control", "margin", "alpha", "metrics"):
+        yield key, plan.get(key)
+    expect = plan.get("expect", [])
+    yield "the number of expectations", len(expect)
+    for i, e in enumerate(expect, 1):
+        yield f"expectation {i}", {k: v for k, v in e.items() if k != "line"}
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 300 else text[:299] + "…"
 
 
 def _merged_plan(parts: list[Campaign]) -> dict[str, Any]:

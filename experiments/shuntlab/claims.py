@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import objective
-from .analysis import Report, analyse, earlier
+from .analysis import Report, analyse, cautions
 from .campaign import Campaign, CampaignError, load_campaign, status_with
 from .compare import number, ratio_text, wrapped
 from .expectations import CONFIRMED, OPEN, REFUTED, UNTESTABLE, Claim, Finding
@@ -40,7 +40,7 @@ def table(report: Report) -> str:
         out += wrapped(f"Intervals have level {100 * (1 - report.rules.alpha):g} %; answers are by "
                        f"Holm-adjusted p-values over {report.rules.family} comparisons, those of "
                        "`lab compare` among them.")
-    for note in earlier(report.campaigns):
+    for note in cautions(report):
         out += wrapped(note)
     return "\n".join(out) + "\n"
 
@@ -51,7 +51,8 @@ def finding_text(f: Finding) -> str:
                                  f"{f.runs} runs would settle it" if f.runs else "") if t)
 
 
-def claims_json(campaign: Campaign, claims: list[Claim]) -> dict[str, Any]:
+def claims_json(report: Report) -> dict[str, Any]:
+    campaign, claims = report.campaigns[0], report.claims
     return {"schema": "shunt.claims/1", "experiment": campaign.name, "claims": [
         {"claim": c.text, "predicate": c.predicate, "line": c.expect.get("line"),
          "answer": c.answer, "reason": c.reason,
@@ -62,7 +63,7 @@ def claims_json(campaign: Campaign, claims: list[Claim]) -> dict[str, Any]:
                        "p_holds": number(f.comparison.p_holm),
                        "p_fails": number(f.comparison.p_same), "runs": f.runs, "reason": f.reason}
                       for f in c.findings]} for c in claims],
-            "objectives": objective.document(campaign)}
+            "objectives": objective.document(campaign), "notes": cautions(report)}
 
 
 def register(subparsers: Any) -> None:
@@ -84,7 +85,7 @@ def command(args: argparse.Namespace) -> int:
     report = analyse([campaign])
     claims = report.claims
     if args.json:
-        json.dump(claims_json(campaign, claims), sys.stdout, indent=1, allow_nan=False)
+        json.dump(claims_json(report), sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")
     else:
         sys.stdout.write(table(report))

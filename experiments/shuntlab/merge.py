@@ -37,9 +37,7 @@ def command(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.out} exists; give a new folder")
     loaded = [campaign.load_campaign(c) for c in args.campaigns]
     sources = [part for c in loaded for part in c.parts or [c]]
-    names = {s.name for s in sources}
-    if len(names) > 1:
-        raise CampaignError(f"different experiments cannot be merged: {', '.join(sorted(names))}")
+    campaign.must_agree(sources)
     taken = doubled = aside = 0
     for source in sources:
         for problem in source.problems:

@@ -85,7 +85,7 @@ def _number(text: str) -> float:
 
 
 def _is_system(value: Any) -> bool:
-    found = re.fullmatch(r"(?:fcfs|ps)(?:-([1-9]\d{0,3}))?", value) if isinstance(value, str) else None
+    found = re.fullmatch(r"exact|(?:fcfs|ps)(?:-([1-9]\d{0,3}))?", value) if isinstance(value, str) else None
     return bool(found) and int(found[1] or 1) <= SERVERS_MAX
 
 
@@ -95,7 +95,7 @@ SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "names": (lambda v: _is_list(v, _is_label), "a name or a list of names"),
     "flag": (lambda v: isinstance(v, bool), "true or false"),
     "objective": (_is_objective, 'a value above 0, such as 50 or "100us"'),
-    "systems": (lambda v: _is_list(v, _is_system), 'fcfs, ps, or "fcfs-2" for two workers, or a list'),
+    "systems": (lambda v: _is_list(v, _is_system), 'exact, fcfs, ps, or "fcfs-2" for two workers, or a list'),
     "table": (lambda v: isinstance(v, dict), "a table: { tasks = 2 }"),
 }
 

@@ -328,6 +328,11 @@ def pool(many: list[dict[str, Any]]) -> dict[str, Any]:
 
 # ---- small conveniences for every reader ------------------------------------------------------
 
+def kind_of_reason(reason: str) -> str:
+    """What two reasons have in common that differ in a measured number alone; an exit status is none."""
+    return re.sub(r"(exit status \d+)|\d+(?:[.,]\d+)*", lambda found: found[1] or "#", reason)
+
+
 def metric(record: dict[str, Any], name: str) -> float | None:
     """The value of a metric, or None where the run did not report it. Never a zero for absence."""
     entry = record["metrics"].get(name)

@@ -50,7 +50,7 @@ class Tally:
     """What happened to the runs that this session looked at."""
     done_before: int = 0
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
-    reasons: dict[str, tuple[int, str, str]] = dataclasses.field(default_factory=dict)
+    reasons: dict[str, tuple[int, str, str, str]] = dataclasses.field(default_factory=dict)
     quarantined: list[str] = dataclasses.field(default_factory=list)
     busy: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -58,8 +58,9 @@ class Tally:
         self.counts[status] = self.counts.get(status, 0) + 1
         if status != "ok":
             text = f"{status}: {reason}"
-            times, first_block, first_arm = self.reasons.get(text, (0, block, arm))
-            self.reasons[text] = (times + 1, first_block, first_arm)
+            kind = rec.kind_of_reason(text)
+            times, *first = self.reasons.get(kind, (0, text, block, arm))
+            self.reasons[kind] = (times + 1, *first)
 
 
 class Runner:

@@ -188,8 +188,8 @@ def _print_outcome(folder: Path, the_plan: dict[str, Any], states: dict[str, int
     if left and tally.busy:
         say(f"others were at work on {len(tally.busy)} blocks: {', '.join(set(tally.busy.values()))}")
     say(", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "nothing selected")
-    failed = {t: r for t, r in tally.reasons.items() if not t.startswith(("skipped", "interrupted"))}
-    for text, (times, block, arm) in list(failed.items())[:8]:
+    failed = [r for kind, r in tally.reasons.items() if not kind.startswith(("skipped", "interrupted"))]
+    for times, text, block, arm in failed[:8]:
         say(f"  {times} × {text}")
         say("      alone: " + lab("status", name, "--command", f"{block}.{arm}"))
     if signal_number:

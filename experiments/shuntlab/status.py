@@ -76,7 +76,9 @@ def _state_of(folder: Path) -> dict[str, Any]:
 
 
 def _reasons(folder: Path) -> list[dict[str, Any]]:
-    """Why runs are not ok, the most frequent first; damaged files are `verify`'s business."""
+    """Why runs are not ok, the most frequent first; damaged files are `verify`'s business.
+
+    Reasons that differ in a number alone are one, told as the first run has it."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for file in campaign.record_files(folder):
         name = campaign.RECORD_NAME.fullmatch(file.name)
@@ -86,7 +88,7 @@ def _reasons(folder: Path) -> list[dict[str, Any]]:
             reason = rec.load_record(file)["reason"]
         except (OSError, rec.RecordError):
             reason = "its record cannot be read"
-        key = (name["status"], name["arm"], reason)
+        key = (name["status"], name["arm"], rec.kind_of_reason(reason))
         row = found.setdefault(key, {"status": key[0], "arm": key[1], "reason": reason, "runs": 0,
                                      "first": f"{name['block']}.{name['arm']}"})
         row["runs"] += 1

@@ -16,6 +16,7 @@ from .disturbance import steal_ticks
 from .effects import Section
 from .page import Raw, details, esc, table, tag
 from .points import Point, gather, in_brackets, scale_for, series_of
+from .records import kind_of_reason
 from .verdicts import Comparison
 
 OWN_QUANTILE = ("A quantile in this part is each run's own, and the median of the runs is given. A "
@@ -148,17 +149,19 @@ def _interference(point: Point, arm: str) -> tuple[str, str]:
 
 
 def _lost(campaigns: list[Campaign]) -> Iterator[str]:
-    reasons: dict[tuple[str, str, str, str], Any] = {}
+    reasons: dict[tuple[str, str, str, str], tuple[Any, str]] = {}      # runs, the first one's reason
     for c in campaigns:
         for p in gather(c):
             for r in p.lost:
-                key = (p.label, r["arm"], r["status"], r["reason"])
-                reasons[key] = reasons.get(key, 0) + 1
+                key = (p.label, r["arm"], r["status"], kind_of_reason(r["reason"]))
+                runs, first = reasons.get(key, (0, r["reason"]))
+                reasons[key] = (runs + 1, first)
         for p in c.plan["points"]:
             for e in p.get("excluded", []):
-                reasons[p["id"], e.get("arm", ""), "excluded", e.get("why", "")] = "-"
+                why = e.get("why", "")
+                reasons[p["id"], e.get("arm", ""), "excluded", why] = ("-", why)
     if reasons:
         yield "<h3>Runs without a result</h3>"
         yield '<div class="card">' + table(
             ["point", "arm", "status", "runs", "why"],
-            [[*k[:3], n, k[3]] for k, n in reasons.items()], {4: "wide"}) + "</div>"
+            [[*k[:3], n, first] for k, (n, first) in reasons.items()], {4: "wide"}) + "</div>"

@@ -27,7 +27,7 @@ except ImportError:
     print("skipped: Python 3.11 or later is needed (tomllib)")
     sys.exit(77)
 
-from shuntlab import campaign, journal, locks, process, records
+from shuntlab import campaign, journal, locks, process, records, runner
 
 HEAD = 'question = "?"\nexpectation = "!"\nrepetitions = {n}\ntimeout = "{t}"\nbackends = [{b}]\n'
 TAIL = '[[workload]]\nname = "yield"\n[workload.params]\ntasks = [2, 100]\n'
@@ -195,6 +195,20 @@ class Runs(Lab):
         self.lab("run", self.experiment("asm skip", n=1), "--out", self.out)
         self.lab("run", self.out, "--retry")
         self.assertEqual(len(self.runs()), 6)
+
+    def test_reasons_that_differ_in_a_number_are_one(self):
+        self.lab("run", self.experiment("asm small", n=2), "--out", self.out)
+        rows = json.loads(self.lab("status", self.out, "--json").stdout)["campaigns"][0]["reasons"]
+        self.assertEqual([(r["arm"], r["status"], r["runs"]) for r in rows], [("small", "skipped", 4)])
+        self.assertRegex(rows[0]["reason"], r"^needs at least 8 GiB, \d+\.5 are free$")
+        text = self.lab("status", self.out).stdout
+        self.assertIn(f"4 × small skipped: {rows[0]['reason']} (first: b0001.small)", text)
+        tally = runner.Tally()
+        for reason in ("expected 1, got 2", "expected 4, got 2,048", "exit status 11", "exit status 12"):
+            tally.note("failed", reason, "b0001", "asm")
+        self.assertEqual([(times, text) for times, text, *_ in tally.reasons.values()],
+                         [(2, "failed: expected 1, got 2"), (1, "failed: exit status 11"),
+                          (1, "failed: exit status 12")])
 
     def test_timeout(self):
         for arm in ("hang", "deaf"):
@@ -811,6 +825,16 @@ class Merging(Lab):
         done = self.lab("merge", self.root / "one", self.root / "two", "--out", self.root / "m",
                         code=2)
         self.assertIn("demo, other", done.stderr)
+
+    def test_one_name_of_two_meanings(self):
+        self.lab("run", self.experiment(), "--out", self.root / "one")
+        file = self.experiment()
+        file.write_text(file.read_text().replace("repetitions", "margin = 0.05\nrepetitions", 1))
+        self.lab("run", file, "--out", self.root / "two")
+        done = self.lab("merge", self.root / "one", self.root / "two", "--out", self.root / "m",
+                        code=2)
+        self.assertIn("margin is 0.02 in the first and 0.05 in the second", done.stderr)
+        self.assertFalse((self.root / "m").exists())
 
 
 class Digits(Lab):

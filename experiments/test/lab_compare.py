@@ -24,7 +24,7 @@ except ImportError as missing:
     sys.exit(77)
 
 import synthetic
-from shuntlab import compare, points, verdicts
+from shuntlab import claims, compare, points, verdicts
 from shuntlab.analysis import analyse, correlated
 from shuntlab.campaign import CampaignError, load_campaign
 from shuntlab.effects import Ratios, compare_unpaired
@@ -182,7 +182,7 @@ class Verdicts(Scratch):
 
     def test_a_ratio_beyond_any_number_is_no_traceback(self):
         self.assertEqual(self.zeros(1e10, [5e-324] * 12).verdict.word, "faster")
-        self.assertEqual(self.zeros(1e-300, [1e300] * 12).verdict.word, "slower")
+        self.assertEqual(self.zeros(5e-324, [1e30] * 12).verdict.word, "slower")
         self.assertIn("too large", self.table)
 
     def test_quantile_of_a_series(self):
@@ -282,6 +282,38 @@ class Family(Scratch):
         self.assertIn("serial correlation of the differences: found in none of 8", text)
 
 
+class Cautions(Scratch):
+    """What took the processor from the runs is said beside the verdicts, with counts."""
+
+    def disturbed(self, name: str, late: int, switches: dict[str, int]):
+        """`late` runs have a service of 1.1; an arm has so many preemptions in its 1 ms."""
+        left = iter([1.1] * late + [1.09] * 1000)
+        inner = synthetic.ratio_model(5.9, RATIOS)
+
+        def model(arm, point, rng, shared):
+            made = inner(arm, point, rng, shared)
+            made["metrics"]["service_ratio"] = (next(left), "1", "none")
+            return made | {"usage": {"involuntary_switches": switches.get(arm, 1)}}
+        campaign = self.campaign(name, 12, model, [{"workload": "openloop"}])
+        table = " ".join(compare.table(analyse([campaign])).split())
+        self.assertEqual(table.count("measured service"), bool(late))
+        self.assertIn(" ".join(claims.table(analyse([campaign])).split())[-60:], table)
+        return table
+
+    def test_runs_whose_service_took_longer(self):
+        self.assertIn("12 of 60 runs: the measured service was 1.1 × the table's or more (the host took "
+                      "the processor", self.disturbed("late", 12, {}))
+        self.assertNotIn("host took", self.disturbed("fine", 0, {}))
+
+    def test_arms_that_were_preempted_far_more_or_less_than_the_baseline(self):
+        text = self.disturbed("more", 0, {"ucontext": 8, "asm-ret": 2})
+        self.assertIn("involuntary context switches in 2 of 4 comparisons: 2 × the baseline's or more, or "
+                      "that much fewer (ucontext at openloop: 8000 a second, asm 1000)", text)
+        self.assertIn("in 4 of 4 comparisons", self.disturbed("fewer", 0, {"asm": 3}))
+        for even in ({}, dict.fromkeys(["asm", *RATIOS, "asm-again"], 0)):
+            self.assertNotIn("involuntary", self.disturbed(f"even{len(even)}", 1, even))
+
+
 class Campaigns(Scratch):
     def test_two_machines_are_compared_by_ratio_only(self):
         """The second machine is 3 times slower in everything, and its ucontext 1.5 times more."""
@@ -367,6 +399,42 @@ class Campaigns(Scratch):
         self.assertEqual([c.ratio for s in report.across for c in s.comparisons],
                          [c.ratio for s in apart.across for c in s.comparisons])
         self.assertIn("== Slow, 4 CPUs", compare.table(report))
+
+    def merged(self, *plans: dict) -> CampaignError | None:
+        """The refusal of parts with these plans; None where they are read."""
+        whole = self.root / f"whole{len(list(self.root.iterdir()))}"
+        for i, plan in enumerate(plans):
+            synthetic.write(whole / "parts" / f"part{i}", plan, synthetic.ratio_model(5.9, {}),
+                            machine=f"CPU {i}")
+        try:
+            load_campaign(whole)
+        except CampaignError as e:
+            return e
+        return None
+
+    def test_parts_that_mean_two_things_by_one_name_are_refused(self):
+        claim = {"claim": "x", "metric": "ns_per_switch", "line": 1, "where": {}, "above": 2,
+                 "ratio": ["ucontext", "asm"]}
+
+        def plan(arms=ARMS[:2], params=None, workload="yield", **more):
+            point = {"workload": workload, "label": "l", "axes": {"tasks": "2"}, "params": params or {"tasks": "2"}}
+            return synthetic.plan("d", arms, [point], 2, 1, **{"expect": [claim]} | more)
+        moved = {"expect": [claim | {"line": 9}]}
+        self.assertIsNone(self.merged(plan(), plan(**moved), plan(arms=ARMS[:3])))
+        here, there = ({"tasks": "2", "input": f"/{place}/trace.txt"} for place in ("a", "b"))
+        self.assertIsNone(self.merged(plan(params=here), plan(params=there)))
+        for other, words in (
+                ({"backends": {"ucontext": "asm:wait=spin"}},
+                 """arm 'ucontext' is ["shunt", "ucontext"] in the first and ["shunt", "asm:wait=spin"]"""),
+                ({"params": {"tasks": "3"}}, """point 'p000' is ["yield", {"tasks": "2"}] in the first"""),
+                ({"workload": "ring"}, "point 'p000' is"), ({"margin": 0.05}, "margin is 0.02 in the"),
+                ({"alpha": 0.1}, "alpha is 0.05 in the"), ({"metrics": ["x"]}, "metrics is [] in the"),
+                ({"expect": []}, "the number of expectations is 1"), ({"control": ""}, "control is"),
+                ({"expect": [claim | {"above": 3}]}, "expectation 1 is")):
+            with self.subTest(other):
+                text = str(self.merged(plan(), plan(**other)))
+                self.assertIn(words, text)
+                self.assertRegex(text, "part0 and .*part1 cannot be merged")
 
     def test_machines_with_one_name_are_told_apart(self):
         a = self.campaign("a")

@@ -343,9 +343,30 @@ class Truth(Scratch):
                                delta=1)
         self.assertTrue(all(r["highest"] == "" for r in rows))
 
+    def test_load_beside_what_its_own_arrivals_give(self):
+        """A line for each number of workers, of the runs that know it, named in legend and caption."""
+        rows, base = self.draw("loads", "exact")
+        lines = {name: [(float(r["load"]), round(float(r["median"]))) for r in rows if r["series"] == name]
+                 for name in ("exact FCFS, 1 worker", "exact FCFS, 2 workers")}
+        for share, line in zip((1, 2), lines.values()):
+            self.assertEqual(line, [(at, round(0.9 * made.MEAN_NS / (1 - at / share)))
+                                    for at in made.LOADS])
+        said = json.loads(base.with_suffix(".json").read_text())["caption"]
+        self.assertIn("named exact are of the same arrivals", said)
+        self.assertIn("The other thin grey lines are queueing theory's", said)
+        self.draw("loads", "exact", theory="exact")
+        said = json.loads(base.with_suffix(".json").read_text())["caption"]
+        self.assertNotIn("queueing theory", said)
+
+    def test_exact_needs_its_metric(self):
+        for spec, words in (({"y": "response_p99_ns"}, "no run has the metric exact_response_p99_ns"),
+                            ({"arms": "threads"}, "no run has the metric exact_response_mean_ns")):
+            with self.subTest(spec), self.assertRaisesRegex(_data.FigureError, words):
+                self.draw("loads", "exact", **{"theory": "exact"} | spec)
+
     def test_load_refuses_what_theory_cannot_say(self):
         for wrong, words in (({"theory": "ps"}, "no formula"), ({"theory": "fcfs-2"}, "no formula"),
-                             ({"theory": "lifo"}, "fcfs, ps"), ({"slo": "soon"}, "not a positive value"), ({"slo": "0"}, "not a positive value")):
+                             ({"theory": "lifo"}, "exact, fcfs, ps"), ({"slo": "soon"}, "not a positive value"), ({"slo": "0"}, "not a positive value")):
             with self.subTest(wrong), self.assertRaisesRegex(_data.FigureError, words):
                 self.draw("loads", kind="load", name="wrong", y="response_p99_ns", **wrong)
 

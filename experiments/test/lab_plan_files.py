@@ -29,7 +29,7 @@ MAKEFILE = LAB.parents[1] / "Makefile.plot"
 EXPECT = {"claim": "c", "metric": "m", "ratio": ["mn", {"arm": "asm", "tasks": 2}], "above": 1,
           "where": {"tasks": ">= 2"}, "line": 7}
 FIGURES = [{"kind": "lines", "x": "tasks", "arms": "m*", "logy": True, "where": {}, "line": 3},
-           {"kind": "load", "slo": "100us", "theory": ["fcfs", "ps-2"]}]
+           {"kind": "load", "slo": "100us", "theory": ["exact", "fcfs", "ps-2"]}]
 
 
 def good() -> dict:
@@ -115,7 +115,7 @@ class Checked(Folder):
                 ("figures.0.sereis", "arm", "kind lines has no key 'sereis'; did you mean 'series'?"),
                 ("figures.0.slo", "1us", "kind lines has no key 'slo'"),
                 ("figures.1.slo", "-1us", "figures[1].slo"), ("figures.1.theory", "fcfs-0", "figures[1].theory"),
-                ("figures.1.theory", "ps-99999999", "figures[1].theory"), ("figures.0.where", 5, "where")):
+                ("figures.1.theory", "ps-99999999", "figures[1].theory"), ("figures.1.theory", "exact-2", "figures[1].theory"), ("figures.0.where", 5, "where")):
             with self.subTest(f"{path} = {value!r:.40}"):
                 self.refused(put(good(), path, value), wanted)
 
