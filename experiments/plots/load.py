@@ -153,7 +153,9 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
         said.append(f"The horizontal line is the objective, {_style.tick(slo, found[0].unit)}; "
                     "the ticks on it mark the highest load that keeps it, with its interval")
     said += _said_of({name for _, _, drawn in panels for name in drawn})
-    log, frame = frame_of(found, slo, ctx)
+    seen = [slo] * bool(slo) + [v for _, _, drawn in panels for name, (_, values) in drawn.items()
+                                if name.startswith(EXACT) for v in values]
+    log, frame = frame_of(found, seen, ctx)
     if any(c.high > frame[1] or c.low < frame[0] for c in found):
         said.append("Intervals that leave the frame go on")
     places, moved = _axes.set_apart([
@@ -175,11 +177,11 @@ def _said_of(names: set[str]) -> list[str]:
     return said + [f"{lines} are queueing theory's, without any overhead"] * bool(names - exact)
 
 
-def frame_of(found: list[_data.Cell], slo: float | None,
+def frame_of(found: list[_data.Cell], seen: list[float],
              ctx: _data.Context) -> tuple[bool, tuple[float, float]]:
     """Whether y is logarithmic, and its ends: a few runs must not press all others to the ground, and
-    the objective is in sight."""
-    medians, high = [c.median for c in found] + ([slo] if slo else []), max(c.high for c in found)
+    what must be `seen` is in sight: the objective, and what is exact."""
+    medians, high = [c.median for c in found] + seen, max(c.high for c in found)
     if ctx.spec.get("logy", _style.wants_log(medians)):
         low = min(c.low for c in found)
         return True, (min(min(medians), max(low, min(medians) / 10)) / 1.3, max(max(medians), min(high, 10 * max(medians))) * 1.3)

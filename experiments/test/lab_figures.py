@@ -349,7 +349,7 @@ class Truth(Scratch):
         lines = {name: [(float(r["load"]), round(float(r["median"]))) for r in rows if r["series"] == name]
                  for name in ("exact FCFS, 1 worker", "exact FCFS, 2 workers")}
         for share, line in zip((1, 2), lines.values()):
-            self.assertEqual(line, [(at, round(0.9 * made.MEAN_NS / (1 - at / share)))
+            self.assertEqual(line, [(at, round(0.5 * made.MEAN_NS / (1 - at / share)))
                                     for at in made.LOADS])
         said = json.loads(base.with_suffix(".json").read_text())["caption"]
         self.assertIn("named exact are of the same arrivals", said)
@@ -357,6 +357,13 @@ class Truth(Scratch):
         self.draw("loads", "exact", theory="exact")
         said = json.loads(base.with_suffix(".json").read_text())["caption"]
         self.assertNotIn("queueing theory", said)
+
+    def test_what_is_exact_is_inside_the_frame(self):
+        least = 0.5 * made.MEAN_NS / (1 - made.LOADS[0])
+        for spec, above in (({"theory": "exact"}, False), ({"theory": "fcfs"}, True)):
+            ctx = _data.Context([load_campaign(self.campaign("loads"))],
+                                {"y": "response_mean_ns", "arms": "asm", "logy": True} | spec)
+            self.assertEqual(load.prepare(ctx).data["frame"][0] > least, above, spec)
 
     def test_exact_needs_its_metric(self):
         for spec, words in (({"y": "response_p99_ns"}, "no run has the metric exact_response_p99_ns"),
