@@ -95,7 +95,7 @@ int shunt_transfer(struct shunt_handle handle);
 
 /*
  * Should the caller give way here, by shunt_yield? True when it has used up its quantum since it was
- * last resumed (`quantum` of the composition) and another task is ready, or when the policy has a
+ * last resumed (the setting's or the policy's) and another task is ready, or when the policy has a
  * more urgent one; false for ever on backends that the kernel preempts. Collects what came from
  * outside and the timers that are due. One load where there is no quantum and nothing to collect.
  * Context: task; does not switch.

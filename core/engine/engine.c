@@ -192,7 +192,8 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->interval = (unsigned)shunt_value_int(&engine->own, "interval");
 	engine->dispatch = shunt_value_text(&engine->own, "dispatch");
 	engine->quantum_ns = shunt_value_int(&engine->own, "quantum");
-	engine->stamped = engine->quantum_ns || engine->policy->needs_time;
+	engine->stamped = engine->quantum_ns || engine->policy->needs_time ||
+			  engine->policy->quantum;
 	if (engine->stamped)
 		shunt_clock_init(&engine->clock, true, 0);
 	engine->hooks = shunt_hooks_choose(engine->policy, !strcmp(engine->dispatch, "inline"),

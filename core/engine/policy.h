@@ -12,6 +12,8 @@
 
 #include "core/engine/hooks.h"
 
+#include <string.h>
+
 struct shunt_queue {
 	struct shunt_task *head; /* shared for reading [queue:head] */
 	struct shunt_task *tail; /* valid only while head is not NULL */
@@ -28,6 +30,28 @@ struct shunt_queue {
 #define shunt_policy_state(worker, type) SHUNT_POLICY_STATE((type *)(void *)(worker)->policy, type)
 #define shunt_policy_state_of(worker, type)                                                        \
 	SHUNT_POLICY_STATE((const type *)(const void *)(worker)->policy, type)
+
+_Static_assert(sizeof(((struct shunt_task *)NULL)->key) == SHUNT_POLICY_TASK_BYTES,
+	"the key is all that a policy has of a task");
+
+#define SHUNT_POLICY_TASK_FITS(type)                                                               \
+	_Static_assert(sizeof(type) <= SHUNT_POLICY_TASK_BYTES,                                    \
+		#type " is larger than SHUNT_POLICY_TASK_BYTES: keep less in each task")
+
+/* The policy's part of a task, a `type`, in place of its key. Both copy: a pointer of another type into
+ * the key would break the language's aliasing rules. */
+#define shunt_policy_task(task, type)                                                              \
+	({                                                                                         \
+		SHUNT_POLICY_TASK_FITS(type);                                                      \
+		type part_;                                                                        \
+		memcpy(&part_, &(task)->key, sizeof(part_));                                       \
+		part_;                                                                             \
+	})
+#define shunt_policy_set_task(task, part)                                                          \
+	({                                                                                         \
+		SHUNT_POLICY_TASK_FITS(__typeof__(part));                                          \
+		memcpy(&(task)->key, &(part), sizeof(part));                                       \
+	})
 
 static inline bool shunt_queue_empty(const void *state)
 {

@@ -33,12 +33,24 @@ void shunt_slice_end(struct shunt_worker *worker)
 		policy->stopping(worker, worker->ctx.current);
 }
 
+/* The shorter one of the policy's and the setting's; 0 is none. */
+static int64_t quantum_of(struct shunt_worker *worker, const struct shunt_task *task)
+{
+	const struct shunt_engine *engine = worker->engine;
+	int64_t set_ns = engine->quantum_ns;
+	if (!engine->policy->quantum)
+		return set_ns;
+	int64_t own_ns = engine->policy->quantum(worker, task);
+	return !own_ns || (set_ns && set_ns < own_ns) ? set_ns : own_ns;
+}
+
 void shunt_slice_begin(struct shunt_worker *worker, struct shunt_task *next)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
 	worker->slice_ns = worker->stamp_ns;
 	if (policy->running)
 		policy->running(worker, next);
+	worker->quantum_ns = quantum_of(worker, next);
 }
 
 void shunt_slice_start(struct shunt_worker *worker, struct shunt_task *next)
@@ -88,16 +100,15 @@ static bool others_ready(struct shunt_worker *worker, int64_t now_ns)
 bool shunt_slice_checkpoint_stamped(struct shunt_ctx *ctx)
 {
 	struct shunt_worker *worker = shunt_worker_of(ctx);
-	struct shunt_engine *engine = worker->engine;
 	if (SHUNT_UNLIKELY(asked_to_look(worker))) {
 		shunt_slice_end(worker);
 		if (look(worker))
 			return true;
 	}
-	if (!engine->quantum_ns)
+	if (!worker->quantum_ns)
 		return false;
-	int64_t now = (int64_t)shunt_clock_ns(&engine->clock);
-	if (now - worker->slice_ns < engine->quantum_ns || !others_ready(worker, now))
+	int64_t now = (int64_t)shunt_clock_ns(&worker->engine->clock);
+	if (now - worker->slice_ns < worker->quantum_ns || !others_ready(worker, now))
 		return false;
 	worker->quanta++;
 	return true;

@@ -193,6 +193,9 @@ enum shunt_why {
 /* Bytes a policy may keep in each worker (shunt_policy_state), cache-line aligned. */
 #define SHUNT_POLICY_BYTES 256
 
+/* Bytes a policy may keep in each task (shunt_policy_task): the place of the task's key. */
+#define SHUNT_POLICY_TASK_BYTES 8
+
 /*
  * A policy reads nothing but its own state, worker->env and, while it is opened, how far workers are
  * apart (shunt_policy_distance). Each hook runs on the worker's thread
@@ -218,7 +221,8 @@ struct shunt_policy {
 	void (*worker_fini)(struct shunt_worker *worker);
 
 	/* Optional (SHUNT_POLICY_KEYED): what task->key is at the spawn, from any thread; attr may be
-	 * NULL. The policy alone changes it afterwards. NULL: the key is the last task's. */
+	 * NULL. The policy alone changes it afterwards, as a number or as the bytes of
+	 * shunt_policy_task, which are zero for a key of 0. NULL: the key is the last task's. */
 	int64_t (*key)(const struct shunt_attr *attr);
 	/* Optional: so many tasks may live from now on, before any of the new ones does. The time to
 	 * make room in what is open()ed. 0, or -ENOMEM: their spawn is refused. One call at a time;
@@ -251,6 +255,10 @@ struct shunt_policy {
 	 * call. For one that yields, stopping comes before pick, and is for it to charge the task. */
 	void (*running)(struct shunt_worker *worker, struct shunt_task *task);
 	void (*stopping)(struct shunt_worker *worker, struct shunt_task *task);
+	/* Optional: how long the task may run before shunt_checkpoint asks it to give way to any other
+	 * that is ready; > 0, or 0: no limit. Asked once a slice, after running(); every switch is
+	 * stamped for it. The setting `quantum` holds too where it is shorter. NULL: it alone holds. */
+	int64_t (*quantum)(struct shunt_worker *worker, const struct shunt_task *task);
 	/* Optional: is a task ready that should run instead of `current`? Asked by shunt_checkpoint
 	 * when something may have become ready. NULL: never, before its quantum is over. */
 	bool (*preempts)(struct shunt_worker *worker, const struct shunt_task *current);

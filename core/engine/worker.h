@@ -124,6 +124,7 @@ struct shunt_worker {
 	uint64_t naps;
 	int64_t stamp_ns,
 		slice_ns; /* stamped switches: the last one, and the running task's first */
+	int64_t quantum_ns;           /* of the running task's slice; 0: none */
 	uint64_t quanta, preemptions; /* checkpoints that said so */
 	int failed;                   /* negative errno that ends the run */
 	int64_t visit_ns; /* the last visit to the slow path; 0: no timer was armed then */
@@ -172,7 +173,7 @@ struct shunt_engine {
 	bool oversubscribed;
 	int64_t tick_ns, spin_ns, slack_ns, search_ns, nap_most_ns;
 	bool fenced;              /* fence=full: no asymmetric fence (barrier.h) */
-	int64_t quantum_ns;       /* 0: none */
+	int64_t quantum_ns;       /* the setting; 0: none */
 	bool stamped;             /* every switch is: a quantum, or the policy needs the time */
 	struct shunt_clock clock; /* of the stamps; made only if there are any */
 	unsigned interval;

@@ -59,6 +59,7 @@ TORTURE_DEQUE = "core/engine/test/torture_deque.c"
 KEYED = "core/engine/keyed.h"
 EDF = "backends/policy/edf.c"
 SRPT = "backends/policy/srpt.c"
+MLFQ = "backends/policy/mlfq.c"
 SLICE = "core/engine/slice.c"
 REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
@@ -331,6 +332,18 @@ MUTANTS = [
     Mutant("the end of a quantum does not look at timers", SLICE,
            "if (deadline <= now_ns || asked_to_look(worker))", "(void)deadline, (void)now_ns;\n\tif (asked_to_look(worker))",
            "quantum", ""),
+    Mutant("the policy's quantum is not asked for", SLICE,
+           "if (!engine->policy->quantum)", "if (true)",
+           "policy_mlfq", ""),
+    Mutant("mlfq: a task is never demoted", MLFQ,
+           "part.level + 1u < mlfq->levels && used_ns >=", "false && used_ns >=",
+           "policy_mlfq", ""),
+    Mutant("mlfq: a boost never happens", MLFQ,
+           "if (now_ns >= mlfq->boost_at_ns) {", "if (false && now_ns) {",
+           "policy_mlfq", ""),
+    Mutant("mlfq: a boost forgets those who are not ready", MLFQ,
+           "(uint16_t)(mlfq->boosts + 1)", "mlfq->boosts",
+           "policy_mlfq", ""),
     # ---- the open loop, whose tests must notice what would make its latencies look better
     Mutant("open loop: a response counts from the first run", REPORT,
            "request->ended_ns - intended_ns;", "request->ended_ns - request->started_ns;",
