@@ -178,8 +178,8 @@ def manifest_of(record: dict[str, Any]) -> dict[str, Any] | None:
         found = read_json(file)
     except (OSError, ValueError):
         return None
-    facts = found.get("facts") if isinstance(found, dict) else None
-    sound = isinstance(facts, dict) and all(isinstance(f, dict) for f in facts.values())
+    groups = [found.get("facts"), found.get("volatile", {})] if isinstance(found, dict) else [None]
+    sound = all(isinstance(g, dict) and all(isinstance(f, dict) for f in g.values()) for g in groups)
     return found if sound else None
 
 

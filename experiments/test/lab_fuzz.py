@@ -240,7 +240,7 @@ class Case:
             grown = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             resource.setrlimit(resource.RLIMIT_AS, (grown + MEMORY_MORE,) * 2)
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-            sys.addaudithook(Watcher([self.folder, self.out], report))
+            sys.addaudithook(Watcher([self.folder, self.out, Path(tempfile.gettempdir())], report))
             code = cli.main(self.words)
             sys.stdout.flush()
         except SystemExit as e:
@@ -324,6 +324,7 @@ def main() -> int:
         os.environ |= {"SHUNT_BIN": SHUNT, "MPLCONFIGDIR": f"{root}/matplotlib", "HOME": root,
                        "SHUNT_RESULTS": f"{root}/results", "TMPDIR": f"{root}/tmp"}
         Path(root, "tmp").mkdir()
+        tempfile.tempdir = f"{root}/tmp"
         import matplotlib.font_manager  # noqa: F401  its cache is written now, not in a case
         import matplotlib.backends.backend_pdf  # noqa: F401
         return fuzz(args, Path(root))
