@@ -380,7 +380,7 @@ class Skynet:
         while power < run["leaves"]:
             power *= run["width"]
         if power != run["leaves"]:
-            raise Usage(f"leaves={run['leaves']} is no power of width={run['width']}")
+            raise Usage(f"leaves={run['leaves']} is not a power of width={run['width']}")
         if run["leaves"] > 1_000_000:
             raise Skip("more than a million coroutines at once need more memory than asyncio "
                        "leaves on most machines")

@@ -39,7 +39,7 @@ def program(name: str) -> Path | None:
 def choose_way(workload: str) -> str:
     chosen["way"] = chosen["way"] or WAYS[workload][0]
     if chosen["way"] not in WAYS[workload]:
-        raise Failure(f"way={chosen['way']} is no floor of {workload}; it has "
+        raise Failure(f"way={chosen['way']} is not a floor of {workload}; it has "
                       f"{', '.join(WAYS[workload])}")
     return chosen["way"]
 

@@ -184,7 +184,7 @@ def _wrong_value(row: dict[str, Any], key: str, text: str) -> str:
 
 
 def _refusal(command: list[str]) -> str:
-    """What a program says that ends with 2, asked wrongly; any other end is no refusal."""
+    """What a program says that ends with 2, a usage error; any other end is not a refusal."""
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=20)
         return str(json.loads(done.stdout)["error"]["message"]) if done.returncode == 2 else ""

@@ -96,7 +96,7 @@ def resolve_cpus(request: str) -> list[int]:
     try:
         wanted = process.parse_cpus(request.removeprefix("list "))
     except ValueError:
-        raise UsageError(f"{request.removeprefix('list ')!r} is no list of CPUs; write 0,2-3") from None
+        raise UsageError(f"{request.removeprefix('list ')!r} is not a list of CPUs; write 0,2-3") from None
     missing = sorted(set(wanted) - set(allowed))
     if missing:
         raise UsageError(f"CPU {process.show_cpus(missing)} is asked for; this process may use "

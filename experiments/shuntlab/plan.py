@@ -232,7 +232,7 @@ class _Freezer:
             if ".." in text:
                 expanded = expand_range(text, self.cpu_count)
                 if expanded is None:
-                    self.bad(w.path + path, f"{text!r} is no range; ranges are \"pow2..all\", "
+                    self.bad(w.path + path, f"{text!r} is not a range; ranges are \"pow2..all\", "
                                             "\"pow10..100k\" and \"1..8\"")
                 elif len(expanded) > RUNS_MAX:
                     self.bad(w.path + path, f"{text!r} is more than {RUNS_MAX:,} values")

@@ -132,7 +132,7 @@ class Reader:
                 self.bad(path, f"{value!r:.60} holds a control character")
         elif isinstance(value, (int, float)):
             if not math.isfinite(value) or abs(value) > NUMBER_MAX:
-                self.bad(path, f"{value!r:.40} is no number that can be compared")
+                self.bad(path, f"{value!r:.40} is not a number from -{NUMBER_MAX:g} to {NUMBER_MAX:g}")
         elif value is not None:
             self.bad(path, f"a date or a time ({value}): write it as a text, in quotes")
 

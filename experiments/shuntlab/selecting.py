@@ -76,7 +76,7 @@ def parse_blocks(texts: list[str], plan: dict[str, Any]) -> set[str] | None:
     for part in ",".join(texts).split(","):
         match = re.fullmatch(r"b?(\d+)(?:-b?(\d+))?", part.strip())
         if not match:
-            raise UsageError(f"--block {part!r} is no block; write 7, b0007 or 7-12")
+            raise UsageError(f"--block {part!r} is not a block; write 7, b0007 or 7-12")
         first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= first <= last <= len(names):
             raise UsageError(f"--block {part}: the plan has the blocks 1 to {len(names)}")

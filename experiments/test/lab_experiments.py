@@ -123,7 +123,7 @@ class Mistakes(Case):
         self.refused(GOOD + '\n[[figure]]\nkind = "lines"\ncaption = 2026-11-23\n',
                      "caption: a date or a time (2026-11-23): write it as a text")
         self.refused(GOOD + '\n[[figure]]\nkind = "lines"\nslo = [1.0, inf]\n',
-                     "slo", "inf is no number")
+                     "slo", "inf is not a number")
 
     def test_a_mark_of_the_editor(self):
         self.assertEqual(self.load("\ufeff" + GOOD).question, "How?")

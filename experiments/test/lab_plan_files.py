@@ -83,7 +83,7 @@ class Checked(Folder):
                 ("margin", "x", "margin: 'x' is not a number"), ("margin", 1, "margin: 1 is not"),
                 ("alpha", 5, "alpha: 5 is not"), ("alpha", float("nan"), "NaN is not a finite number"),
                 ("repetitions", 10 ** 9, "repetitions: "), ("timeout_s", 0, "timeout_s: 0 is not"),
-                ("timeout_s", 1e300, "timeout_s: 1e+300 is no number"),
+                ("timeout_s", 1e300, "timeout_s: 1e+300 is not a number from"),
                 ("expect", [{}], "expect[0]: 'claim' is missing"), ("figures", 5, "write [[figures]]"),
                 ("expect.0.ratio", ["mn", "am"], "expect[0].ratio: no arm 'am'; did you mean 'asm'?"),
                 ("expect.0.ratio", [["mn"], {"arm": []}], "is not an arm"),

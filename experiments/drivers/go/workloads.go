@@ -500,7 +500,7 @@ func (w *skynet) setup(r *run) {
 		power *= w.width
 	}
 	if power != r.whole["leaves"] {
-		usage("leaves=%d is no power of width=%d", r.whole["leaves"], w.width)
+		usage("leaves=%d is not a power of width=%d", r.whole["leaves"], w.width)
 	}
 	w.timed = r.whole["sample"] > 0
 	if w.perSample = r.whole["sample"] / w.width; w.perSample < 1 {
