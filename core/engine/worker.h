@@ -123,8 +123,8 @@ struct shunt_worker {
 	unsigned visits_age;   /* visits of the slow path since it was last of use */
 	uint64_t naps;
 	int64_t stamp_ns,
-		slice_ns; /* stamped switches: the last one, and the running task's first */
-	int64_t quantum_ns;           /* of the running task's slice; 0: none */
+		slice_ns;   /* stamped switches: the last one, and the running task's first */
+	int64_t quantum_ns; /* of the running task's slice; 0: none */
 	uint64_t quanta, preemptions; /* checkpoints that said so */
 	int failed;                   /* negative errno that ends the run */
 	int64_t visit_ns; /* the last visit to the slow path; 0: no timer was armed then */

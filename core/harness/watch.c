@@ -35,7 +35,7 @@ struct shunt_watch {
 	int alive[2]; /* a pipe: the end for reading, and the other, whose closing is the event */
 	sigset_t set, before;
 	uint64_t deadline_ns; /* 0: none */
-	_Atomic int dying;    /* [watch:dying] last_words is taken, and written before the closing */
+	_Atomic int dying; /* [watch:dying] last_words is taken, and written before the closing */
 	char last_words[512];
 };
 

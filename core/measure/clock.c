@@ -162,8 +162,8 @@ static bool calibrate_once(struct shunt_clock *clock, uint64_t span_ns)
 	uint64_t ticks = last.ticks - first.ticks, ns = last.ns - first.ns;
 
 	if (rc) {
-		give_up(clock, "the calibration's sleep was refused: clock_nanosleep: ",
-			strerror(rc));
+		give_up(clock,
+			"the calibration's sleep was refused: clock_nanosleep: ", strerror(rc));
 		return true;
 	}
 	if (ns < span_ns || last.ticks <= first.ticks || ticks < ns / 100000u) {

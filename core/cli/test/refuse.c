@@ -21,30 +21,78 @@ struct named {
 	unsigned number;
 };
 
-#define CALL(NAME) {#NAME, SYS_##NAME}
+#define CALL(NAME)                                                                                 \
+	{                                                                                          \
+#NAME, SYS_##NAME                                                                  \
+	}
 static const struct named calls[] = {
 	/* time */
-	CALL(clock_gettime), CALL(clock_nanosleep), CALL(nanosleep), CALL(timer_create),
-	CALL(timer_settime), CALL(timer_delete), CALL(timerfd_create), CALL(timerfd_settime),
+	CALL(clock_gettime),
+	CALL(clock_nanosleep),
+	CALL(nanosleep),
+	CALL(timer_create),
+	CALL(timer_settime),
+	CALL(timer_delete),
+	CALL(timerfd_create),
+	CALL(timerfd_settime),
 	/* waiting */
-	CALL(futex), CALL(ppoll), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_pwait),
-	CALL(epoll_pwait2), CALL(eventfd2), CALL(pipe2), CALL(signalfd4), CALL(io_uring_setup),
-	CALL(io_uring_enter), CALL(io_uring_register),
+	CALL(futex),
+	CALL(ppoll),
+	CALL(epoll_create1),
+	CALL(epoll_ctl),
+	CALL(epoll_pwait),
+	CALL(epoll_pwait2),
+	CALL(eventfd2),
+	CALL(pipe2),
+	CALL(signalfd4),
+	CALL(io_uring_setup),
+	CALL(io_uring_enter),
+	CALL(io_uring_register),
 #ifdef SYS_poll
-	CALL(poll), CALL(epoll_wait),
+	CALL(poll),
+	CALL(epoll_wait),
 #endif
 	/* CPUs and threads */
-	CALL(sched_getaffinity), CALL(sched_setaffinity), CALL(sched_yield), CALL(membarrier),
-	CALL(clone3), CALL(clone), CALL(getcpu), CALL(sched_getscheduler), CALL(prctl),
+	CALL(sched_getaffinity),
+	CALL(sched_setaffinity),
+	CALL(sched_yield),
+	CALL(membarrier),
+	CALL(clone3),
+	CALL(clone),
+	CALL(getcpu),
+	CALL(sched_getscheduler),
+	CALL(prctl),
 	/* signals */
-	CALL(rt_sigprocmask), CALL(rt_sigaction), CALL(sigaltstack), CALL(tgkill),
+	CALL(rt_sigprocmask),
+	CALL(rt_sigaction),
+	CALL(sigaltstack),
+	CALL(tgkill),
 	/* memory */
-	CALL(madvise), CALL(mprotect), CALL(munmap), CALL(mremap), CALL(brk),
+	CALL(madvise),
+	CALL(mprotect),
+	CALL(munmap),
+	CALL(mremap),
+	CALL(brk),
 	/* files and the machine */
-	CALL(openat), CALL(read), CALL(write), CALL(close), CALL(getdents64), CALL(readlinkat),
-	CALL(fsync), CALL(fallocate), CALL(renameat2), CALL(getrandom), CALL(getrusage),
-	CALL(prlimit64), CALL(sysinfo), CALL(uname), CALL(getpid), CALL(gettid), CALL(ioctl),
-	CALL(fcntl), CALL(dup),
+	CALL(openat),
+	CALL(read),
+	CALL(write),
+	CALL(close),
+	CALL(getdents64),
+	CALL(readlinkat),
+	CALL(fsync),
+	CALL(fallocate),
+	CALL(renameat2),
+	CALL(getrandom),
+	CALL(getrusage),
+	CALL(prlimit64),
+	CALL(sysinfo),
+	CALL(uname),
+	CALL(getpid),
+	CALL(gettid),
+	CALL(ioctl),
+	CALL(fcntl),
+	CALL(dup),
 };
 static const struct named errors[] = {{"EPERM", EPERM}, {"ENOSYS", ENOSYS}, {"EINVAL", EINVAL}};
 #define COUNT(LIST) (sizeof(LIST) / sizeof((LIST)[0]))
