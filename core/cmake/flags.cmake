@@ -42,7 +42,7 @@ if(NOT SHUNT_SANITIZE)
 endif()
 list(APPEND SHUNT_C_FLAGS ${SHUNT_HARDENING})
 list(APPEND SHUNT_CXX_FLAGS ${SHUNT_HARDENING})
-list(APPEND SHUNT_LINK_FLAGS -pie -Wl,-z,relro,-z,now)
+list(APPEND SHUNT_LINK_FLAGS $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie> -Wl,-z,relro,-z,now)
 
 # clang 14 keeps the full name of an assembly file in its line table, whatever the prefix map says.
 set(SHUNT_ASM_FLAGS -g)

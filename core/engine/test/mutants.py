@@ -107,7 +107,7 @@ MUTANTS = [
            "torture_resume", "asm:workers=2,policy=shared", (SHARED,)),
     Mutant("a task that blocks can be resumed before its registers are saved", "core/engine/hooks.h",
            "return shunt_switch(worker, current, next, many ? shunt_life_commit : NULL);",
-           "if (many)\n\t\tshunt_post_commit(current);\n"
+           "if (many)\n\t\tshunt_life_commit(current);\n"
            "\treturn shunt_switch(worker, current, next, NULL);",
            "torture_resume", "asm:workers=4,policy=steal,interval=1", (STEAL,)),
     Mutant("a task that picked itself switches to itself", "core/engine/hooks.h",
