@@ -94,12 +94,12 @@ MUTANTS = [
     Mutant("commit forgets a claim made before it", TASK,
            ": state == SHUNT_TASK_BLOCKING ? SHUNT_TASK_BLOCKED : SHUNT_TASK_RUNNABLE;",
            ": SHUNT_TASK_BLOCKED;",
-           "torture_timeout", "asm:workers=2,policy=shared", ("core/engine/switch.c",)),
+           "torture_timeout", "asm:workers=2,policy=shared", ("core/engine/life.c",)),
     Mutant("commit takes a timer's claim for a waker's", TASK,
            "task->value = state == SHUNT_TASK_LATE ? (uintptr_t)(intptr_t)-ETIMEDOUT : 0;\n"
            "\t\treturn true;",
            "task->value = 0;\n\t\treturn true;",
-           "torture_timeout", "asm:workers=4,policy=steal,interval=1", ("core/engine/switch.c",)),
+           "torture_timeout", "asm:workers=4,policy=steal,interval=1", ("core/engine/life.c",)),
     # ---- leaving a stack
     Mutant("a task that yields is queued before its registers are saved", "core/engine/hooks.h",
            "shunt_switch(worker, current, next, post);\n\t} else {",
@@ -395,8 +395,6 @@ MUTANTS = [
     Mutant("of two runs the one that is due later comes first", HEAP,
            "heap->run[i].front_ns < *due_ns", "heap->run[i].front_ns != SHUNT_NEVER",
            "timers_conformance", "asm"),
-    Mutant("the ticker asks nobody to look", "core/engine/ticker.c",
-           "if (own || deadline <= now)", "if (false)", "ticker", "asm"),
 ]
 
 
