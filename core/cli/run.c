@@ -372,17 +372,25 @@ static void release(struct cli_run *run)
 
 static int run_command(const struct cli_command *command, int argc, char **argv)
 {
-	/* The words as they were typed, the program's name among them. */
-	struct cli_run run = {.argc = argc + 1, .argv = argv - 1};
-	int rc = cli_args_parse(&run.args, command, argc, argv);
+	/* Not on the stack: a task that ends the main thread takes the frames of main() with it, and
+	 * the watcher still has the record to write. */
+	struct cli_run *run = calloc(1, sizeof(*run));
+	int rc;
 
+	if (!run)
+		return cli_error(false, CLI_RUN_FAILED, "out of memory");
+	/* The words as they were typed, the program's name among them. */
+	run->argc = argc + 1;
+	run->argv = argv - 1;
+	rc = cli_args_parse(&run->args, command, argc, argv);
 	if (rc == 0)
-		rc = take_words(&run);
+		rc = take_words(run);
 	if (rc == 0)
-		rc = take_options(&run);
+		rc = take_options(run);
 	if (rc == 0)
-		rc = perform(&run);
-	release(&run);
+		rc = perform(run);
+	release(run);
+	free(run);
 	return rc;
 }
 

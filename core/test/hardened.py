@@ -32,6 +32,20 @@ def feature(file: str | Path) -> str:
     return ", ".join(found)
 
 
+def text_relocations(program: str) -> list[str]:
+    """Those that the loader writes into a segment that is not writable.
+
+    The flag TEXTREL alone proves none on RISC-V: ld before 2.41 sets it, and leaves empty relocations, for
+    every thread-local variable of a position-independent program (binutils PR 22263).
+    """
+    fixed = [(int(start, 16), int(start, 16) + int(size, 16)) for start, size in re.findall(
+        r"LOAD +\S+ (0x\w+) \S+ \S+ (0x\w+) R(?: E|  ) ", readelf("--program-headers", program))]
+    assert fixed, program
+    return [line for line in readelf("--relocs", program).splitlines()
+            if (found := re.match(r"([0-9a-f]{12,}) +\w+ R_(?!\w+_NONE)", line))
+            and any(start <= int(found[1], 16) < end for start, end in fixed)]
+
+
 def is_for(machine: str) -> bool:
     return re.search(rf"Machine: .*{machine}", readelf("--file-header", PROGRAMS[0])) is not None
 
@@ -53,7 +67,10 @@ class Hardened(unittest.TestCase):
                 self.assertRegex(readelf("--file-header", program), r"Type: +DYN")
                 dynamic = readelf("--dynamic", program)
                 self.assertRegex(dynamic, r"FLAGS_1\).*NOW.*PIE")
-                self.assertNotRegex(dynamic, r"TEXTREL|RPATH|RUNPATH")
+                self.assertNotRegex(dynamic, r"RPATH|RUNPATH")
+                if not is_for("RISC-V"):
+                    self.assertNotIn("TEXTREL", dynamic)
+                self.assertEqual(text_relocations(program), [])
                 segments = readelf("--program-headers", program)
                 self.assertIn("GNU_RELRO", segments)
                 self.assertRegex(segments, r"GNU_STACK .* RW ")

@@ -70,9 +70,9 @@ with what comes with shunt:
 campaigns go to results/, or to the folder that $SHUNT_RESULTS names
 
 exit status: 0 ok, 1 a claim is refuted, 2 usage, 3 some runs failed, 4 the
-environment or the user refused, or $SHUNT_PYTHON names no program, 5 data corrupt,
-70 a fault of the lab itself, 130 or 143 interrupted (run again to resume), 141
-the reader has left
+environment or the user refused, or $SHUNT_PYTHON names no program, 5 data
+corrupt, 70 a fault of the lab itself, 130 or 143 interrupted (run again to
+resume), 141 the reader has left
 """
 
 

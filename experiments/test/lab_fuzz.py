@@ -284,7 +284,7 @@ class Case:
         return found + [f"make starts {line:.300}" for line in started]
 
 
-OURS = ("make", "sh", "dash", "bash", "python3", Path(sys.executable).name)
+OURS = ("make", "sh", "dash", "bash", "lab", "env", "python3", Path(sys.executable).name)
 
 
 def fuzz(args: argparse.Namespace, root: Path) -> int:
