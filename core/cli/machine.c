@@ -119,26 +119,37 @@ static void look_at_build(struct findings *f, const struct shunt_env *env)
 		found(f, "source", "not a git clone", "the records cannot name the commit");
 }
 
+/* Twelve characters of cpuid, as hypervisors fill them. */
+static const char *const hypervisors[][2] = {{"KVMKVMKVM", "KVM"}, {"Microsoft Hv", "Hyper-V"},
+	{"VMwareVMware", "VMware"}, {"XenVMMXenVMM", "Xen"}, {"TCGTCGTCGTCG", "QEMU"},
+	{"bhyve bhyve", "bhyve"}, {"VBoxVBoxVBox", "VirtualBox"}, {"lrpepyh vr", "Parallels"},
+	{"ACRNACRNACRN", "ACRN"}};
+
 /* The firmware's vendor alone says nothing: real machines have one too. */
 static const char *hypervisor(const struct shunt_env *env, char *text, size_t bytes)
 {
 	static const char *const telling[] = {"signature", "type", "compatible"};
 	json_t *facts = json_object_get(shunt_env_json(env), "facts");
 	json_t *value = json_object_get(json_object_get(facts, "machine.hypervisor"), "value");
-	static const char *const known[][2] = {{"KVMKVMKVM", "KVM"}, {"Microsoft Hv", "Hyper-V"},
-		{"VMwareVMware", "VMware"}, {"XenVMMXenVMM", "Xen"}, {"TCGTCGTCGTCG", "QEMU"}};
-	const char *found = "none";
 
-	for (size_t i = sizeof(telling) / sizeof(telling[0]); i-- > 0;) {
+	snprintf(text, bytes, "none");
+	for (size_t i = 0; i < sizeof(telling) / sizeof(telling[0]); i++) {
 		const char *word = json_string_value(json_object_get(value, telling[i]));
+		size_t length;
 
-		if (word && *word)
-			found = word;
+		if (!word)
+			continue;
+		word += strspn(word, " ");
+		for (length = strlen(word); length && word[length - 1] == ' ';)
+			length--;
+		if (!length)
+			continue;
+		snprintf(text, bytes, "%.*s", (int)length, word);
+		break;
 	}
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (strcmp(found, known[i][0]) == 0)
-			found = known[i][1];
-	snprintf(text, bytes, "%s", found);
+	for (size_t i = 0; i < sizeof(hypervisors) / sizeof(hypervisors[0]); i++)
+		if (strcmp(text, hypervisors[i][0]) == 0)
+			snprintf(text, bytes, "%s", hypervisors[i][1]);
 	return text;
 }
 

@@ -109,7 +109,8 @@ static long read_upwards(const char *root, const char *mount, char *group, const
 		if (length >= 0) {
 			found = length;
 			snprintf(source, SHUNT_PROC_PATH_BYTES, "%s", path);
-			if (strncmp(text, "max", 3) != 0)
+			/* The old hierarchy says -1. */
+			if (strncmp(text, "max", 3) != 0 && strcmp(text, "-1") != 0)
 				return length;
 		}
 		char *slash = strrchr(group, '/');
