@@ -164,6 +164,18 @@ class Ends(CommandTest):
             self.skipTest("the counter is not used here")
         self.assertIn("went wrong by 93 %", " ".join(record["caveats"]))
 
+    def test_service_that_took_longer_than_asked_for_is_a_caveat(self) -> None:
+        self.environment["SHUNT_WORK_SLOW"] = "1"
+        called = self.call("run", "ucontext", "openloop", "requests=100", "mean=50us", "load=0.2", "--iters", "1",
+                           "--record", self.kept, program=FAULTS)
+        self.assertEqual(called.status, 0, called.err)
+        record = self.record(self.kept)
+        ratio = record["metrics"]["service_ratio"]["value"]
+        self.assertGreaterEqual(ratio, 1.45)
+        said = f"requests took {ratio:.2f} times the service asked for"
+        self.assertIn(said, " ".join(record["caveats"]))
+        self.assertIn(said, " ".join(called.out.split()))
+
     def test_interrupted_with_json_is_one_document(self) -> None:
         code, out, _ = self.interrupt(signal.SIGINT, "--json")
         self.assertEqual(code, 130)

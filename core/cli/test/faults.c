@@ -185,6 +185,17 @@ void __wrap_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t s
 		clock->scale = clock->scale / 100 * 193;
 }
 
+/* Work takes half as long again as asked for, where SHUNT_WORK_SLOW is set. */
+void __real_shunt_work_ns(int64_t duration_ns);
+void __wrap_shunt_work_ns(int64_t duration_ns);
+
+void __wrap_shunt_work_ns(int64_t duration_ns)
+{
+	__real_shunt_work_ns(
+		getenv("SHUNT_WORK_SLOW") ? duration_ns + duration_ns / 2 : duration_ns);
+}
+
+extern const struct shunt_workload shunt_workload_openloop;
 extern const struct shunt_plugin __wrap_shunt_registry_workloads[];
 const struct shunt_plugin __wrap_shunt_registry_workloads[] = {
 	{"good", &good, NULL},
@@ -197,6 +208,7 @@ const struct shunt_plugin __wrap_shunt_registry_workloads[] = {
 	{"fallen", &fallen, NULL},
 	{"lost", &lost, NULL},
 	{"huge", &huge, NULL},
+	{"openloop", &shunt_workload_openloop, NULL},
 	{"absent", NULL, "not built: libabsent not found (Debian package libabsent-dev)"},
 	{NULL, NULL, NULL},
 };
