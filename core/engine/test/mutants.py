@@ -395,6 +395,8 @@ MUTANTS = [
     Mutant("of two runs the one that is due later comes first", HEAP,
            "heap->run[i].front_ns < *due_ns", "heap->run[i].front_ns != SHUNT_NEVER",
            "timers_conformance", "asm"),
+    Mutant("the ticker asks nobody to look", "core/engine/ticker.c",
+           "if (own || deadline <= now)", "if (false)", "ticker", ""),
 ]
 
 
