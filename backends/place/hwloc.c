@@ -108,7 +108,7 @@ static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_
 	if (rc)
 		return shunt_fail(err, -ENOTSUP,
 			"the CPUs of this process cannot be read: sched_getaffinity: %s; "
-			"place=none runs without",
+			"place=none with a number of workers runs without",
 			strerror(-rc));
 	hide_errors();
 	ignore_environment();

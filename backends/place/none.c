@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct none {
 	unsigned allowed;
@@ -26,12 +27,20 @@ static int none_open(void **plan, const struct shunt_values *values, unsigned *w
 	struct none *none = calloc(1, sizeof(*none));
 	if (!none)
 		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
-	none->allowed = shunt_cpus_allowed(&cpus) ? 1 : shunt_cpus_count(&cpus);
+	int rc = shunt_cpus_allowed(&cpus);
+	none->allowed = shunt_cpus_count(&cpus);
 	shunt_cpus_free(&cpus);
+	if (rc && !*worker_count) {
+		free(none);
+		return shunt_fail(err, -ENOTSUP,
+			"the CPUs of this process cannot be read: sched_getaffinity: %s; give the "
+			"number of workers, for example workers=2",
+			strerror(-rc));
+	}
 	unsigned most = shunt_place_quota();
 	if (!*worker_count)
 		*worker_count = none->allowed < most ? none->allowed : most;
-	*oversubscribed = *worker_count > none->allowed || *worker_count > most;
+	*oversubscribed = (none->allowed && *worker_count > none->allowed) || *worker_count > most;
 	*plan = none;
 	return 0;
 }
@@ -56,7 +65,10 @@ static void none_describe(void *plan, unsigned worker_index, char *text, size_t 
 {
 	const struct none *none = plan;
 	(void)worker_index;
-	snprintf(text, bytes, "any of %u allowed", none->allowed);
+	if (none->allowed)
+		snprintf(text, bytes, "any of %u allowed", none->allowed);
+	else
+		snprintf(text, bytes, "any");
 }
 
 const struct shunt_place shunt_place_none = {

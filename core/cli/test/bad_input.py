@@ -10,7 +10,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from command import FAULTS, SHUNT, CommandTest, main
+from command import FAULTS, SHUNT, SOURCE, CommandTest, main
 
 COUNT = "a count such as 1000, 10k or 1M"
 QUICK = ("run", "ucontext", "yield", "switches=1k", "--iters", "1")
@@ -255,7 +255,7 @@ class NoRegularFile(CommandTest):
         self.assertIn(f"the record {kept} cannot be written: File too large", called.err)
 
     def test_the_lab_without_a_python(self) -> None:
-        self.environment["SHUNT_PYTHON"] = "/no/such/python"
+        self.environment |= {"SHUNT_PYTHON": "/no/such/python", "SHUNT_LAB": str(SOURCE / "experiments" / "lab")}
         called = self.call("lab", "list")
         self.assertEqual(called.status, 4)
         self.assertIn("SHUNT_PYTHON=/no/such/python", called.err)

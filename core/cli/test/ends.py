@@ -72,7 +72,7 @@ class Ends(CommandTest):
     def test_the_end_of_a_thread_names_its_task(self) -> None:
         if "-fsanitize" in self.call("version", "--json").json()["flags"]:
             self.skipTest("a sanitizer does not survive the unwinding of a task's stack")
-        for backend in ("ucontext", "asm", "mn:workers=2", "threads"):
+        for backend in ("ucontext", "asm", "asm:workers=2,policy=steal", "threads"):
             record = self.ends(3, "failed", "task 1 ('quitter') has ended the thread", "quitting",
                                backend=backend)
             self.assertIn("pthread_exit", record["reason"])
