@@ -131,7 +131,7 @@ class Reader:
             elif _CONTROL.search(value):
                 self.bad(path, f"{value!r:.60} holds a control character")
         elif isinstance(value, (int, float)):
-            if not math.isfinite(value) or abs(value) > NUMBER_MAX:
+            if not abs(value) <= NUMBER_MAX:    # nor NaN; an integer may be beyond every float
                 self.bad(path, f"{value!r:.40} is not a number from -{NUMBER_MAX:g} to {NUMBER_MAX:g}")
         elif value is not None:
             self.bad(path, f"a date or a time ({value}): write it as a text, in quotes")

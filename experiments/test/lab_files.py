@@ -258,7 +258,7 @@ class Numbers(Case):
         self.assertIn("bucket 7168", self.rewritten(lambda r: r.update(series={"s": series})))
 
 
-STRANGE = (None, True, -1, 0, 10 ** 30, 1e29, "x", "", "\x1b[2J", [], {}, [[]], [{}], {"a": 1}, {"": {}})
+STRANGE = (None, True, -1, 0, 10 ** 30, 10 ** 400, 1e29, "x", "", "\x1b[2J", [], {}, [[]], [{}], {"a": 1}, {"": {}})
 
 
 def paths_of(value, path=()):

@@ -153,8 +153,8 @@ class Checked(Folder):
         self.assertTrue(schema.check({"evil\n": 1}, node, {}))
 
 
-ODD = (None, True, 0, -1, 5, 1e308, 2 ** 70, "", "x", "\n", "-x", "../..", "9" * 200, [], [[]], [5], {}, {"x": 1},
-       "\ud800", "asm", "b0000")
+ODD = (None, True, 0, -1, 5, 1e308, 2 ** 70, 10 ** 400, "", "x", "\n", "-x", "../..", "9" * 200, [], [[]], [5], {},
+       {"x": 1}, "\ud800", "asm", "b0000")
 
 
 def mutated(value, chance: random.Random):
