@@ -12,6 +12,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -184,18 +185,23 @@ class Links(Case):
                     os.system(f"rm -rf '{left}'")
 
     def test_no_file_leads_elsewhere(self):
-        folder, victim = self.fresh(), self.root / "victim"
+        victim, absent = self.root / "victim", self.root / "not yet"
         victim.write_text("precious")
-        (folder / "locks").mkdir(exist_ok=True)
-        for place in (folder / "locks" / "b0001.lock", folder / "records" / ".b0001.asm.json"):
-            for target in (victim, self.root / "not yet"):
-                place.unlink(missing_ok=True)
-                place.symlink_to(target)
-                self.lab("run", folder, "--concurrent", "--quiet")
-        place.unlink(missing_ok=True)
-        (folder / "locks" / "b0001.lock").unlink()
-        code, said = self.lab("run", folder, "--concurrent")
-        self.assertEqual((code, victim.read_text(), (self.root / "not yet").exists()), (0, "precious", False), said)
+        for name in ("locks/b0001.lock", "records/.b0001.asm.json"):
+            for target in (victim, absent):
+                with self.subTest(name, target=target.name):
+                    folder = self.fresh()
+                    (folder / "locks").mkdir(exist_ok=True)
+                    (folder / name).symlink_to(target)
+                    code, said = self.lab("run", folder, "--concurrent", "--quiet")
+                    if name.startswith("locks"):
+                        self.assertEqual(code, 5, said)
+                        self.assertIn(f"{folder / name}: not a regular file: it is a symbolic link", said)
+                        (folder / name).unlink()
+                        code, said = self.lab("run", folder, "--concurrent", "--quiet")
+                    self.assertEqual((code, victim.read_text(), absent.exists()), (0, "precious", False), said)
+                    shutil.rmtree(folder)
+        folder = self.fresh()
         (folder / "report.html").symlink_to(victim)
         with self.assertRaisesRegex(files.FileRefused, "symbolic link"):
             files.must_stay(folder / "report.html", folder)
