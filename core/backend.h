@@ -80,7 +80,7 @@ struct shunt_config {
 	uint64_t tasks_max;             /* expected peak of live tasks, 0 unknown */
 	struct shunt_trace *trace;      /* NULL: none. Chooses the probe variant of the hooks */
 	struct shunt_hist *sched_delay; /* NULL: off. ready -> running, sampled */
-	unsigned sched_delay_every;     /* one in so many */
+	unsigned sched_delay_every;     /* one in this many */
 	bool look; /* opened to be looked at: nothing that takes memory is made beforehand */
 };
 

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define CPUS_MOST (1 << 20) /* no kernel has so many */
+#define CPUS_MOST (1 << 20) /* more than any kernel supports */
 
 int shunt_cpus_allowed(struct shunt_cpus *cpus)
 {

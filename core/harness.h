@@ -42,7 +42,7 @@ struct shunt_request {
 	uint64_t clock_span_ns;      /* of the clock's calibration; 0: its default, 10 ms */
 
 	bool narrate;               /* in the first measured iteration */
-	unsigned sched_delay_every; /* probe: sample one in so many; 0: off */
+	unsigned sched_delay_every; /* probe: sample one in this many; 0: off */
 	/* Takes the trace of one iteration more, made after the others; NULL: none is made. 0 or a
 	 * negative errno, with err, which fails the run. */
 	int (*keep_trace)(void *arg, const struct shunt_trace *trace, struct shunt_error *err);

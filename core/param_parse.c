@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers with units, to and from text.
+ * Text to numbers with units, and back.
  *
  * A number is read exactly: its digits become an integer and a power of ten, are multiplied by the
  * unit, and what is then not a whole number of base units is refused rather than rounded ("1.5k" is

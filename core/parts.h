@@ -2,7 +2,7 @@
 /*
  * The parts of a switch, each by itself: what a workload may measure of the engine's inside.
  *
- * A cost that is told as the difference of two whole switches explains itself away: such differences
+ * A cost taken as the difference of two whole switches explains nothing: such differences
  * add up to the whole whatever they mean. A part measured here never had the whole around it, so
  * that what the parts leave over of a whole is a finding. A processor does several things at once:
  * the parts may come to more than the whole.

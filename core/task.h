@@ -50,7 +50,7 @@ enum shunt_task_state {
 #define SHUNT_WORD_EPOCH      (UINT64_MAX << 32)
 #define SHUNT_WORD_TICKET     (SHUNT_WORD_EPOCH | SHUNT_WORD_GENERATION)
 #define SHUNT_GENERATION_ONE  UINT64_C(0x20)
-/* Of a descriptor's first task. 0 is none's: a ticket is never 0, and {task, 0} no handle. */
+/* Of a descriptor's first task. No task has 0: a ticket is never 0, and {task, 0} is not a handle. */
 #define SHUNT_GENERATION_FIRST SHUNT_GENERATION_ONE
 #define SHUNT_EPOCH_ONE        (UINT64_C(1) << 32)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Synthetic work: a chain of dependent multiplications, so many a nanosecond.
+ * Synthetic work: a chain of dependent multiplications, a calibrated number in a nanosecond.
  *
  * The chain touches no memory and cannot be vectorised or shortened, so a task that works competes
  * for nothing but the processor. How many rounds a nanosecond takes is measured once, as the best

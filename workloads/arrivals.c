@@ -136,7 +136,7 @@ int shunt_arrivals_stretch(struct shunt_arrivals *arrivals, double load)
 	return 0;
 }
 
-/* ---- what is told of a table ----------------------------------------------------------------- */
+/* ---- facts of a table ------------------------------------------------------------------------ */
 
 static uint64_t hash_word(uint64_t hash, uint64_t word)
 {

@@ -192,7 +192,7 @@ static int plan_open(shunt_offer_fn *fn, void **state, const struct shunt_values
 		return rc;
 	}
 	struct shunt_offer offer;
-	/* As far apart as so many can be, where a quota leaves fewer than there are CPUs. */
+	/* A quota may allow fewer workers than there are CPUs: those are spread over all CPUs. */
 	unsigned most = shunt_place_quota();
 	unsigned want = *worker_count || most == UINT_MAX ? *worker_count : most;
 	rc = here ? restrict_to_allowed(plan->topology, err) : 0;

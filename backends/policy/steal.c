@@ -278,8 +278,8 @@ static bool gets_to_it(const struct shunt_worker *victim)
 	return false;
 }
 
-/* A thief that comes often stays attached, until it sleeps: to attach is dear for it, its presence for
- * the victim. */
+/* A thief that comes often stays attached until it sleeps: attaching costs the thief a lot, its presence
+ * costs the victim. */
 static bool comes_often(struct shunt_worker *thief)
 {
 	struct steal_state *state = shunt_policy_state(thief, struct steal_state);

@@ -147,7 +147,8 @@ static size_t run_for(const struct heap *heap, int64_t deadline_ns)
 	return best;
 }
 
-/* Which has the entry that is due first, and when: a run, or RUNS for the heap, also if there is none. */
+/* Which queue has the entry that is due first, and when: a run, or RUNS for the heap. RUNS too if all are
+ * empty. */
 static size_t first_of(const struct heap *heap, int64_t *due_ns)
 {
 	size_t first = RUNS;

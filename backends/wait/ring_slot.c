@@ -283,7 +283,7 @@ void shunt_ring_slot_wake(void *target, void *from)
 	write_event(self->bell);
 }
 
-/* ---- what is told ---------------------------------------------------------------------------- */
+/* ---- facts ---------------------------------------------------------------------------------- */
 
 void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink)
 {

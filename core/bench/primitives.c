@@ -289,7 +289,8 @@ static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *
 	return false;
 }
 
-/* A primitive comes in lumps of at most so many operations; fewer than were asked for are an error. */
+/* A primitive makes its operations in batches, so it may make more than were asked for; fewer are an
+ * error. */
 static int conclude(const struct timing *timing, struct shunt_bench_result *result,
 	struct shunt_error *err)
 {

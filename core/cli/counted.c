@@ -20,7 +20,7 @@ static int by_value(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
-enum { EACH_MOST = 8 }; /* workers that are told one by one */
+enum { EACH_MOST = 8 }; /* workers that get a line each */
 
 /* One count of all workers: each, or of many the least, the middle and the most. */
 static void spread_of(const struct shunt_outcome *outcome, const char *name, struct cli_text *text)

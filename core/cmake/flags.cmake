@@ -19,7 +19,7 @@ set(SHUNT_LINK_FLAGS -Wl,--build-id=sha1)
 # target identification, under which a jump to a return address is a fault (switch/arch/aarch64.S).
 #   cf-protection=branch      every target of an indirect branch is marked (IBT), in assembly by hand
 #   stack-clash-protection    a frame larger than a stack's guard meets the guard all the same (not on
-#                             riscv64, where gcc 12 has it not)
+#                             riscv64: gcc 12 lacks it there)
 # What it costs is beyond what can be measured, so no file is left out. Processor time of one operation,
 # least of 7 alternate runs, with over without: yield 0.995, spawn_join 0.997, ring 0.976 (`shunt run asm
 # yield switches=10M` …).
@@ -35,7 +35,7 @@ if(NOT SHUNT_SANITIZE)
     endif()
   endforeach()
   if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    # gcc takes a guard of 64 KiB for granted there; ours is a page, which may be of 4.
+    # gcc assumes a guard of 64 KiB there; ours is one page, which may have 4 KiB.
     list(APPEND SHUNT_HARDENING --param=stack-clash-protection-guard-size=12)
   endif()
   list(APPEND SHUNT_HARDENING -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An asymmetric fence: free for the side that passes it all the time, dear for the side that seldom
+ * An asymmetric fence: free for the side that passes it often, expensive for the side that seldom
  * does.
  *
- * Two sides that each write and then read what the other writes need a full fence between the two,
- * each: else both may read the old. With membarrier(2) the rare side has the kernel put one into every
- * running thread of the process; of the frequent side nothing more is asked than that the compiler
- * keeps the order. Whatever a thread of that side wrote before it is then seen by the rare side, and
- * whatever it reads after it sees what the rare side wrote; and its own fence is always somewhere
- * between two of its instructions, so one of the two holds. (Dice, Huang, Yang: Asymmetric Dekker
+ * Two sides each write, and then read what the other one writes. Each needs a full fence in between,
+ * or both may read the old value. With membarrier(2) the rare side makes the kernel run a fence on every
+ * running thread of the process. The frequent side only needs the compiler to keep the order. The rare
+ * side then sees whatever a thread of the frequent side wrote before that fence, and whatever the thread
+ * reads after it sees what the rare side wrote. That fence is always somewhere between two of the thread's
+ * instructions, so one of the two holds. (Dice, Huang, Yang: Asymmetric Dekker
  * Synchronization, 2001; membarrier(2), PRIVATE_EXPEDITED, Linux 4.14.)
  *
  * Where the kernel refuses, and with fence=full, both sides use a fence of the processor's. Measured

@@ -4,7 +4,7 @@
  *
  * Chase and Lev, Dynamic Circular Work-Stealing Deque (SPAA 2005), with the orders of Lê, Pop, Cohen
  * and Zappa Nardelli (PPoPP 2013), written with sequentially consistent accesses in place of their
- * fences: on x86 the one dear instruction is the same (an exchange instead of a fence), and
+ * fences: on x86 the one expensive instruction stays (an exchange instead of a fence), and
  * ThreadSanitizer, which models no fences, can follow. The published resize is mended as CDSChecker's
  * authors found necessary: a thief reads the buffer after top, and old buffers live as long as the
  * deque.
@@ -17,7 +17,7 @@
  *   4. A thief reads the element before its compare-and-swap: if that succeeds, top had not moved,
  *      so the slot had not been reused.
  *
- * Without thieves the owner's take() needs none of this, and mostly there are none. So a thief first
+ * Without thieves the owner's take() needs none of this, and mostly it has no thief. So a thief first
  * attaches: it counts itself in `thieves` and then has a fence put into the owner (barrier.h). take()
  * announces bottom - 1 and then reads `thieves`, in program order.
  *   5. It found 0: the announcement was made before the fence of any thief that attaches later, which

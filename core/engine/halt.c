@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a run: every worker is told to stop, and the first error is what run returns.
+ * The end of a run: all workers are stopped, and run returns the first error.
  */
 #include "core/engine/halt.h"
 

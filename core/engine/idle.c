@@ -116,7 +116,7 @@ static void announce(struct shunt_worker *worker)
 	engine->idle_workers++;
 	/* Relaxed: ordered before the rechecks by the fence below. */
 	atomic_store_explicit(&engine->idle_count, engine->idle_workers, memory_order_relaxed);
-	/* Release pairs with the acquire in shunt_wake_poke [worker:idle]: who wakes finds the wait slot
+	/* Release pairs with the acquire in shunt_wake_poke [worker:idle]: a waker finds the wait slot
 	 * as this worker made it, also a thread outside, which passed no gate. */
 	atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_release);
 	pthread_mutex_unlock(&engine->idle_lock);
@@ -210,10 +210,10 @@ static void leave_to_others(struct shunt_worker *worker)
 }
 
 /*
- * Sleeps though others may have work: to steal has not paid lately (thief.c). No announcement, because
- * nobody is to wake it for work that others have, of which it tells a sleeper first; what is this worker's alone ends a nap as it ends a
- * sleep. Of the last to go idle and one that goes to nap at that time at least one sees the other, and
- * the nap ends or is none.
+ * Sleeps though others may have work, because stealing has not paid lately (thief.c). A nap is not
+ * announced: nobody shall wake this worker for the work of others, and it tells a sleeper of that work
+ * first. This worker's own work ends a nap as it ends a sleep. When the last other worker goes idle at the
+ * same time, at least one of the two sees the other: the nap ends, or does not begin.
  */
 static void nap(struct shunt_worker *worker)
 {
@@ -303,9 +303,9 @@ static bool is_watched(const struct shunt_worker *worker, int64_t deadline_ns)
 	return false;
 }
 
-/* Is something left, as this worker goes to work, that a sleeper could see to and may not know of? With two
- * workers that is no deadline: the other one runs, or it read all of them before it slept, and of those
- * armed here since it is told (untold). Context: pass_on, after its fence. */
+/* Does this worker, as it goes to work, leave something that a sleeper could do and may not know of? With
+ * two workers that is never a deadline: the other one runs, or it read all deadlines before it slept, and
+ * those armed here since are reported to it (untold). Context: pass_on, after its fence. */
 static bool anything_left(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slow path: what a busy worker does every so many switches, or when it was poked: its inbox, its
+ * The slow path: what a busy worker looks at every few switches, or when it was poked: its inbox, its
  * wait slot, its timers, the policy's tick.
  */
 #include "core/engine/service.h"

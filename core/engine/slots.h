@@ -224,8 +224,8 @@ struct shunt_policy {
 	 * NULL. The policy alone changes it afterwards, as a number or as the bytes of
 	 * shunt_policy_task, which are zero for a key of 0. NULL: the key is the last task's. */
 	int64_t (*key)(const struct shunt_attr *attr);
-	/* Optional: so many tasks may live from now on, before any of the new ones does. The time to
-	 * make room in what is open()ed. 0, or -ENOMEM: their spawn is refused. One call at a time;
+	/* Optional: up to `tasks` tasks may live from now on; called before the first new one lives. The
+	 * time to make room in what open() made. 0, or -ENOMEM: their spawn is refused. One call at a time;
 	 * the other hooks may run meanwhile. */
 	int (*reserve)(void *shared, uint64_t tasks);
 

@@ -42,7 +42,7 @@
 #define CACHE_HALF                                                                                 \
 	128u /* stacks a worker sets aside, and gives back to the pool when it has as many more */
 #define CACHE_BATCH 8
-#define MADE_SHARE  16 /* made ahead: at most one for so many that there are */
+#define MADE_SHARE  16 /* made ahead: at most one for this many that exist */
 
 _Static_assert(2 * CACHE_HALF <= SHUNT_STACK_SLACK, "reserved stacks can be had");
 _Static_assert(SHUNT_STACK_BATCH <= CACHE_HALF && CACHE_BATCH <= CACHE_HALF, "what is taken fits");

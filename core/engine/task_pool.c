@@ -91,7 +91,7 @@ int shunt_task_pool_refill(struct shunt_worker *worker)
 	}
 	if (worker->free_tasks)
 		return 0;
-	/* At most so many: one that has lost some to spawns from outside is shorter. */
+	/* An upper bound: a list that lost some to spawns from outside is shorter. */
 	worker->free_count = SLAB_TASKS;
 	worker->free_tasks = worker->free_full;
 	worker->free_full = NULL;

@@ -8,11 +8,11 @@
  * is busy though its earliest deadline has passed takes the slow path at its next switch.
  *
  * A worker that visits its slow path with timers armed starts it, by a timer in the kernel that wakes
- * the thread some ticks later; the last worker to go to sleep stops that. The thread goes on by the
- * clock while a worker is busy, a tick apart where one does not get to its slow path, and rests when
- * none is. So a timer is late by at most so many ticks when tasks become slow, and by the running
- * task's turn. A worker that wakes, runs tasks for some ten microseconds and sleeps again pays nothing;
- * after longer the two system calls, some 3 us on a virtual machine, but no wake of the thread.
+ * the thread 8 ticks later; the last worker to go to sleep stops that timer. The thread then looks every
+ * 8 ticks while a worker is busy, every tick while one does not get to its slow path, and rests when all
+ * are idle. So when tasks become slow, a timer is late by at most 8 ticks and the running task's turn. A
+ * worker that wakes, runs tasks for some ten microseconds and sleeps again pays nothing. One that runs
+ * for longer pays two system calls, some 3 us on a virtual machine, but no wake of the thread.
  *
  * The timer's signal goes to this thread alone, which has all signals blocked and takes this one by
  * sigtimedwait: there is no handler, and no other thread's system call ends with EINTR. Nobody else
@@ -22,9 +22,9 @@
  * one task that sleeps 10 ms at a time, rousing it and putting it to sleep again was more than half of
  * all processor time; with a thousand timers of uring-each, its ticks were a sixth. One wake each time
  * that a worker sleeps, because nobody stops the timer, cost as much as the worker's own: with 20 tasks
- * that sleep 10 ms at a time half of all processor time. Rejected: a timer
- * on the processor time of the process. It stands still while tasks block in the kernel, and as long as
- * it runs the kernel answers questions about that time with sums that are up to 4 ms old.
+ * that sleep 10 ms at a time, half of all processor time. Rejected: a timer on the processor time of the
+ * process. It stands still while tasks block in the kernel, and while it runs the kernel reports processor
+ * times that are up to 4 ms old.
  */
 #include "core/engine/ticker.h"
 

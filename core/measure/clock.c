@@ -26,11 +26,12 @@
 
 #define SPAN_DEFAULT_NS 10000000u
 #define POINT_TRIES     32
-#define SLEEP_TRIES     1000000 /* so many signals in one span; they end sooner, by the deadline */
-#define SPAN_TRIES      4
-#define COST_BATCHES    15
-#define COST_READS      256
-#define REFRESH_MOST    1024
+#define SLEEP_TRIES                                                                                \
+	1000000 /* sleeps in one span, each ended by a signal; the deadline comes sooner */
+#define SPAN_TRIES   4
+#define COST_BATCHES 15
+#define COST_READS   256
+#define REFRESH_MOST 1024
 
 struct point {
 	uint64_t ticks, ns, width_ns;

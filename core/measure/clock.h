@@ -148,7 +148,7 @@ static inline uint64_t shunt_clock_ordered_ns(const struct shunt_clock *clock)
 	return shunt_clock_convert(clock, shunt_clock_ticks_ordered());
 }
 
-/* A calibration whose error may be larger is not used; a drift that is larger is told with the results. */
+/* A calibration whose error may be larger is not used; a larger drift is reported with the results. */
 #define SHUNT_CLOCK_ERROR_PPM 1000
 
 /**

@@ -115,7 +115,7 @@ static int set_machine_class(struct shunt_env *env)
 	return rc;
 }
 
-/* The hash that names a manifest. -EBADMSG if the document is none. */
+/* The hash that names a manifest. -EBADMSG if the document is not a manifest. */
 static int hash_manifest(json_t *document, char hex[SHUNT_SHA256_BYTES])
 {
 	json_t *facts = json_object_get(document, "facts");

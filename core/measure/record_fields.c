@@ -39,7 +39,7 @@ static json_t *quantiles_json(const struct shunt_hist *hist)
 	return made;
 }
 
-/* One bucket, and in *at where the next one begins; false: there is none. */
+/* The bucket at *at, which moves to the next one; false: no bucket is left. */
 static bool merged_bucket(const struct shunt_hist *hist, unsigned digits, unsigned *at,
 	unsigned *index, uint64_t *count)
 {

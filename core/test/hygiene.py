@@ -13,7 +13,7 @@ One rule a call: `hygiene.py RULE [ROOT]`, RULE being one of
   rooms    the files of core depend on each other without a circle (rooms.py)
   docs     what is registered is named in backends/README.md, workloads in README.md
 
-It reads the text alone and parses no C: comments are told from code, strings from names, no more.
+It reads the text alone and parses no C: it tells comments from code and strings from names, no more.
 """
 from __future__ import annotations
 

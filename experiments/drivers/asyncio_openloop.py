@@ -133,7 +133,7 @@ class OpenLoop:
         if not self.left:
             self.done.set()
 
-    # ---- what is told
+    # ---- results
 
     def verify(self, run):
         n, ids = len(self.requests), range(1, len(self.requests) + 1)

@@ -22,7 +22,7 @@ def across_of(count: int, width: float) -> int:
 
 
 def grid(fig: Figure, count: int, width: float) -> list[Any]:
-    """Axes for so many panels of the same scales: side by side where there is room, else below each other."""
+    """Axes for `count` panels of the same scales: side by side where there is room, else below each other."""
     across = across_of(count, width)
     down = -(-count // across)
     if down > 1:

@@ -154,7 +154,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         return _main(words)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)     # what is still buffered is not wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)     # drops what is still buffered
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 130

@@ -3,8 +3,8 @@
 
 A lock is a file with an flock on it, and the owner's name in a file beside it. The kernel releases
 an flock with its process, however that ends, so that on one machine no lock is ever stale. Between
-machines an flock may not be seen (some network file systems keep it local): there the owner file,
-which is only made where there is none, decides, and its owner refreshes it. One of another machine that
+machines an flock may not be seen (some network file systems keep it local): there the owner file
+decides. It is made only where none exists, and its owner refreshes it. One of another machine that
 has been silent for STALE_S is taken for dead, and so is one dated ahead: the file server's clock dates
 both files, and no owner refreshes before now.
 
@@ -178,7 +178,7 @@ class MachineLock:
         """Take the lock or raise Busy; never waits."""
         try:
             self.socket.bind(self.NAME)
-            self.socket.listen(1)       # who asks is told our process by the kernel
+            self.socket.listen(1)       # the kernel tells whoever connects our process
             return self
         except OSError as e:
             who = self._holder()

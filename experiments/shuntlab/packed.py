@@ -53,7 +53,7 @@ def compressed(records: list[bytes]) -> bytes:
 
 
 def _line(text: bytes) -> bytes:
-    """A record's text as one line: as it is, or as a JSON string where it is none."""
+    """A record's text as one line: as it is, or as a JSON string where it has several lines."""
     whole = text.endswith(b"\n") and text.count(b"\n") == 1
     return text if whole else json.dumps(text.decode("utf-8"), ensure_ascii=False).encode() + b"\n"
 

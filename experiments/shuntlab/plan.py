@@ -170,7 +170,7 @@ class _Freezer:
                 self.bad(w.path + ("backend", *slot.split(".")), fault_text)
 
     def check_values(self, w: Workload, lists: list[list[str]]) -> None:
-        """A value out of range is told now, and not by every run of its point."""
+        """A value out of range is refused now, and not by every run of its point."""
         catalog = self.drivers["shunt"].catalog if "shunt" in self.drivers else None
         for key, values in zip(w.params, lists) if catalog else ():
             faults = filter(None, (catalog.check_value(w.name, key, v) for v in values))

@@ -239,7 +239,7 @@ _FACTORS = {"k": "thousands", "M": "millions", "G": "billions"}
 
 
 def plain(number: float, digits: int = 4) -> str:
-    """A number with so many significant digits and no exponent where that is readable."""
+    """A number with that many significant digits and no exponent where that is readable."""
     if number == 0:
         return "0"
     text = f"{number:.{digits}g}"

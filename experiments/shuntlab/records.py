@@ -329,7 +329,7 @@ def pool(many: list[dict[str, Any]]) -> dict[str, Any]:
 # ---- small conveniences for every reader ------------------------------------------------------
 
 def kind_of_reason(reason: str) -> str:
-    """What two reasons have in common that differ in a measured number alone; an exit status is none."""
+    """What two reasons have in common that differ in a measured number alone, which an exit status is not."""
     return re.sub(r"(exit status \d+)|\d+(?:[.,]\d+)*", lambda found: found[1] or "#", reason)
 
 

@@ -185,9 +185,9 @@ def _upper_spread(spread: float, pairs: int) -> float:
 
 
 def runs_needed(spread: float, pairs: int, distance: float, rules: Rules) -> int:
-    """Pairs with which a true effect `distance` away from an edge is told from it.
+    """Pairs that separate a true effect `distance` away from an edge from that edge.
 
-    Told with the probability rules.power, at the Bonferroni share of alpha."""
+    They do with the probability rules.power, at the Bonferroni share of alpha."""
     if pairs < 2 or not distance > 0:
         return 0
     z = sps.norm.ppf(1 - rules.alpha * rules.share / 2) + sps.norm.ppf(rules.power)

@@ -286,7 +286,7 @@ class Cautions(Scratch):
     """What took the processor from the runs is said beside the verdicts, with counts."""
 
     def disturbed(self, name: str, late: int, switches: dict[str, int]):
-        """`late` runs have a service of 1.1; an arm has so many preemptions in its 1 ms."""
+        """`late` runs have a service of 1.1; `switches` are the preemptions of each arm in 1 ms."""
         left = iter([1.1] * late + [1.09] * 1000)
         inner = synthetic.ratio_model(5.9, RATIOS)
 

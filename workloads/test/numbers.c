@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, a seed makes the documented numbers for ever, and a bad file is told, never summed. */
+/* If this passes, a seed always makes the documented numbers, and a bad file is refused, never summed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -14,7 +14,7 @@
 
 enum { TABLES = 400, REQUESTS = 3000, SKIP = 1000 };
 
-/* The mean of TABLES independent tables may be off by so many of its standard errors, which are
+/* The mean of TABLES independent tables may be off by this many standard errors, which are
  * taken from the spread of the tables themselves. Seeds are fixed: it cannot flicker. */
 #define ERRORS_MOST 3.3
 

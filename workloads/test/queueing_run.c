@@ -44,7 +44,7 @@ static const struct system systems[] = {
 
 /* ---- what the run should have given --------------------------------------------------------------- */
 
-/* When a server became free for request i: so many of its predecessors, less one, were left. */
+/* When a server became free for request i: all but servers - 1 of its predecessors had left. */
 static double free_for(size_t i, unsigned servers)
 {
 	double latest[2] = {0, 0};

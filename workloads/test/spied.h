@@ -13,9 +13,9 @@
 
 enum { REQUESTS = 1500, SKIP = 150, MEAN_NS = 500000 };
 
-/* What a run says of the theory: nothing where the machine disturbed it too much. What is told against the
- * theory by a run that was disturbed a little may be a coincidence; three times without one run for it is
- * none. */
+/* What a run says of the theory: nothing where the machine disturbed it too much. A run that was
+ * disturbed a little may contradict the theory by coincidence; three such runs without one that agrees are
+ * no coincidence. */
 enum verdict { UNKNOWN, RIGHT, WRONG };
 
 enum { UNKNOWN_MOST = 1, WRONG_MOST = 2 };

@@ -206,7 +206,7 @@ static void a_quota_bounds_all(void **state)
 	with_quota(nested, "0 1", "yes");
 	with_quota(old, "0 1 2", "yes");
 	with_quota(none, "0 1 2 3 4 5 6 7", "no");
-	/* As many as the quota allows are as far apart as so many can be. */
+	/* The workers that the quota allows are spread over all CPUs. */
 	fakes = nested;
 	assert_string_equal(plan("ucontext:workers=all,place=scatter," SMT).cpus, "0 4");
 	/* Without hwloc's help it counts too. */

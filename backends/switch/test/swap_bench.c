@@ -4,7 +4,7 @@
  *
  *	taskset -c 1 shunt-swap-bench [REPETITIONS]
  *
- * Two contexts swap to and fro. sites=1: both from the same call, so that even a mispredicting
+ * Two contexts take turns. sites=1: both swap from the same call, so that even a mispredicted
  * return finds the address it expects; sites=2: each from a call of its own, as tasks do. via=post
  * is swap_post with a function that does nothing. All rows are measured in turn, REPETITIONS times
  * (11), and each row says the median, the least and the most. The figure includes the loop around

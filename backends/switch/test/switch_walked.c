@@ -2,7 +2,7 @@
 /*
  * What switch_walk.py walks through with a debugger: `switch_walked SWITCH FP swap|post`.
  *
- * Two contexts, each at the end of a chain of calls that a backtrace must show, swap to and fro
+ * Two contexts, each at the end of a chain of calls that a backtrace must show, take turns
  * with every callee-saved register holding a pattern, and with different rounding modes, so that
  * the swap takes its longest way.
  */

@@ -13,7 +13,7 @@ match the pattern of --frameless may not touch the stack pointer on any way from
 instruction to such a jump of their own. At least N functions must match (1): a pattern that has gone stale is
 not a pass.
 
-x86-64, aarch64 and riscv64. Switch tables, which jump indirectly too, are told by their jump
+x86-64, aarch64 and riscv64. Switch tables, which jump indirectly too, are recognised by their jump
 through a register that no load from a structure filled. Exit status: 0, 1 with what is wrong, 2.
 """
 import argparse

@@ -60,7 +60,7 @@ static struct {
 	unsigned features_hidden;
 	unsigned operations_hidden; /* from this one on; 0: none */
 	bool no_absolute_wait, no_registered_ring;
-	unsigned interrupted; /* so many waits, by signals */
+	unsigned interrupted; /* the number of waits that signals end */
 	const char *disabled; /* what the sysctl reads as; NULL: the truth */
 } lack;
 

@@ -32,8 +32,9 @@ static void sleep_ms(int64_t ms)
 }
 
 /*
- * A ball goes to and fro between two workers that sleep without a deadline; a third thread, no
- * worker, wakes both at random. A wake lost ends the game, and the referee sees that it stands.
+ * A ball goes back and forth between two workers that sleep without a deadline; a third thread, no
+ * worker, wakes both at random. A lost wake-up ends the game, and the referee sees that the ball no
+ * longer moves.
  */
 struct court {
 	struct harness *h;

@@ -33,7 +33,7 @@ static int begin(void **state)
 	return 0;
 }
 
-/* One nap, in which the victim makes so many switches; how long it was to be. */
+/* Takes one nap, in which the victim makes `switches` switches. Returns how long it was meant to be. */
 static int64_t nap(uint64_t switches)
 {
 	int64_t slept_ns = shunt_thief_nap_begin(&thief);

@@ -131,7 +131,7 @@ static void *root(void *arg)
 	return arg;
 }
 
-/* With the n-th request refused. False: there are not so many. */
+/* Opens it with the n-th request refused. False: fewer than n were made. */
 static bool try_one(const char *spec, long n)
 {
 	struct shunt_error err = {""};

@@ -6,7 +6,7 @@
  * The thread has the policy make room for more tasks, while the only worker picks and enqueues and takes
  * no lock for it. And a mark that a late wake has left on a descriptor, still in the inbox of the worker
  * where its last task was at home, meets the next one on its way to another worker. When a run has failed
- * the thread is told, and what it is doing at the time meets no worker that has gone.
+ * the thread learns of it, and what it is doing at the time meets no worker that has gone.
  */
 #include "core/engine/test/engine_torture.h"
 

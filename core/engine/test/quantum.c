@@ -15,7 +15,7 @@
 
 #define MS          INT64_C(1000000)
 #define QUANTUM_NS  (5 * MS)
-#define PATIENCE_NS (20000 * MS) /* a machine so busy that it takes longer is none */
+#define PATIENCE_NS (20000 * MS) /* no machine is so busy that it takes longer */
 
 static void sum_quanta(void *sink, const char *name, uint64_t value)
 {

@@ -385,7 +385,7 @@ static void an_overflow_names_the_task(void **state)
 	assert_non_null(strstr(text, "stack overflow in task 0 ('root')"));
 	assert_non_null(strstr(text, "32768 bytes"));
 	assert_non_null(strstr(text, "stack.size=128k"));
-	/* A name that does not fit is cut short, and nothing beyond it is told. */
+	/* A name that does not fit is cut short, and nothing beyond it is printed. */
 	size_t have = last_words_of("ucontext:stack.size=32k", overflow_under_a_long_name, text,
 		sizeof(text));
 	assert_non_null(strstr(text, "stack overflow in task 1 ('nnn"));

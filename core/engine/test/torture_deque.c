@@ -89,7 +89,7 @@ static uint64_t fight(struct arena *arena, struct shunt_rng *rng)
 {
 	uint64_t pushed = 0, own = 0;
 	while (pushed < ELEMENTS) {
-		/* Mostly few: the last element is where owner and thieves meet. Or so many that it grows. */
+		/* Mostly few, as owner and thieves meet at the last element; sometimes enough to make it grow. */
 		uint64_t most = shunt_rng_below(rng, 64) ? 3 : 2000;
 		for (uint64_t burst = shunt_rng_below(rng, most); burst && pushed < ELEMENTS;
 			burst--) {

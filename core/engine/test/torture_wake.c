@@ -80,7 +80,7 @@ static void *answer(void *arg)
 	return NULL;
 }
 
-/* Calls the answering task from a thread that is none of the workers. */
+/* Calls the answering task from a thread that is not a worker. */
 static void *call(void *arg)
 {
 	struct player *player = arg;

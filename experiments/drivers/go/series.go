@@ -98,7 +98,7 @@ func (s *series) record(task int64, value int64) {
 	h.Unlock()
 }
 
-// document is the series as a record holds it, to so many digits; nil when it is empty.
+// document is the series as a record holds it, with that many digits; nil when it is empty.
 func (s *series) document(digits int) map[string]interface{} {
 	all := shard{buckets: map[uint32]uint64{}, least: math.MaxUint64}
 	for i := range s.shard {
