@@ -70,4 +70,9 @@ function(shunt_test name)
   set(env SHUNT_BIN=${PROJECT_BINARY_DIR}/shunt SHUNT_SOURCE=${PROJECT_SOURCE_DIR} ${ARG_ENV})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} COST ${ARG_COST}
       SKIP_RETURN_CODE 77 ENVIRONMENT "${env}")
+  if(SHUNT_PYTHON)
+    # A script that a test starts takes the Python of the test.
+    cmake_path(GET SHUNT_PYTHON PARENT_PATH folder)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT_MODIFICATION "PATH=path_list_prepend:${folder}")
+  endif()
 endfunction()

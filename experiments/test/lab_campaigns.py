@@ -884,4 +884,5 @@ class Locks(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # a job in the background may begin with it ignored
     unittest.main()

@@ -298,4 +298,5 @@ class Runs(Case):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # a job in the background may begin with it ignored
     unittest.main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,4 +69,6 @@ class CommandTest(unittest.TestCase):
 def main() -> None:
     if not schema.run_schema():
         sys.exit("no schema: is SHUNT_SOURCE the source tree?")
+    for number in (signal.SIGINT, signal.SIGHUP):  # a job in the background may begin with these ignored
+        signal.signal(number, signal.SIG_DFL)
     unittest.main(verbosity=0)

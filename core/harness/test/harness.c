@@ -730,6 +730,9 @@ int main(void)
 		TEST(the_clock_is_set_back_meanwhile),
 		TEST(a_timeout_that_is_not_reached),
 	};
+	/* Of a job in the background these may be ignored, and a run leaves them so. */
+	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
