@@ -9,9 +9,12 @@
 
 #include "core/measure/clock.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 static void monotonic_on_request(void **state)
 {
@@ -46,6 +49,47 @@ static void counter_says_why_or_is_calibrated(void **state)
 	assert_true(clock.calibration_span_ns >= 10000000u);
 	assert_true(clock.calibration_error_ppm > 0);
 	assert_true(clock.read_cost_ns > 0 && clock.monotonic_cost_ns > 0);
+}
+
+/* In place of the library's: it fails with `sleep_error` always, as under a filter or a storm of signals. */
+static int sleep_error, sleeps;
+
+int clock_nanosleep(clockid_t id, int flags, const struct timespec *time, struct timespec *left)
+{
+	sleeps++;
+	if (sleep_error)
+		return sleep_error;
+	return syscall(SYS_clock_nanosleep, id, flags, time, left) ? errno : 0;
+}
+
+static void a_calibration_that_never_sleeps_ends(void **state)
+{
+	struct shunt_clock clock;
+
+	(void)state;
+	sleep_error = EINTR;
+	alarm(60);
+	shunt_clock_init(&clock, true, 0);
+	alarm(0);
+	sleep_error = 0;
+	assert_true(
+		clock.source == SHUNT_CLOCK_MONOTONIC || clock.calibration_span_ns >= 10000000u);
+}
+
+static void a_sleep_that_is_refused_is_named_and_not_tried_again(void **state)
+{
+	struct shunt_clock clock;
+
+	(void)state;
+	sleep_error = EPERM;
+	sleeps = 0;
+	shunt_clock_init(&clock, true, 0);
+	sleep_error = 0;
+	assert_int_equal(clock.source, SHUNT_CLOCK_MONOTONIC);
+	if (!sleeps) /* no counter to calibrate */
+		skip();
+	assert_int_equal(sleeps, 1);
+	assert_non_null(strstr(clock.why, "clock_nanosleep: Operation not permitted"));
 }
 
 /* How far a reading is outside the two readings of CLOCK_MONOTONIC around it. */
@@ -187,6 +231,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(monotonic_on_request),
 		cmocka_unit_test(counter_says_why_or_is_calibrated),
+		cmocka_unit_test(a_calibration_that_never_sleeps_ends),
+		cmocka_unit_test(a_sleep_that_is_refused_is_named_and_not_tried_again),
 		cmocka_unit_test(the_two_clocks_agree_within_the_claim),
 		cmocka_unit_test(it_never_runs_backwards),
 		cmocka_unit_test(conversion_is_linear_and_does_not_overflow),
