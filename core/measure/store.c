@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TEMPORARY_TRIES 32
+#define TEMPORARY_TRIES    32
+#define READER_PATIENCE_MS 10000
 
 /* The folder of a path, and the name in it. */
 static void split(const char *path, char folder[PATH_MAX], const char **name)
@@ -56,6 +58,11 @@ int shunt_store_fail(struct shunt_error *err, int code, const char *path, const 
 			"cannot write the %s %s: nobody reads from it; start its reader first, or "
 			"choose another path",
 			what, path);
+	case ETIMEDOUT:
+		return shunt_fail(err, code,
+			"cannot write the %s %s: its reader has read nothing for %d s; end it, or "
+			"choose another path",
+			what, path, READER_PATIENCE_MS / 1000);
 	case ENOTDIR:
 		return shunt_fail(err, code,
 			"cannot write the %s %s: a part of the path is not a folder; choose "
@@ -89,13 +96,27 @@ int shunt_store_fail(struct shunt_error *err, int code, const char *path, const 
 	}
 }
 
+/* Waits until a pipe or a device takes more: 0, or -ETIMEDOUT where its reader reads no longer. */
+static int await_reader(int fd)
+{
+	struct pollfd one = {.fd = fd, .events = POLLOUT};
+	int ready = poll(&one, 1, READER_PATIENCE_MS);
+
+	if (ready < 0 && errno != EINTR)
+		return -errno;
+	return ready == 0 ? -ETIMEDOUT : 0;
+}
+
 static int write_all(int fd, const char *bytes, size_t length)
 {
 	while (length) {
 		ssize_t wrote = write(fd, bytes, length);
+		int rc = wrote < 0 && errno != EINTR ? -errno : 0;
 
-		if (wrote < 0 && errno != EINTR)
-			return -errno;
+		if (rc == -EAGAIN)
+			rc = await_reader(fd);
+		if (rc)
+			return rc;
 		if (wrote > 0) {
 			bytes += wrote;
 			length -= (size_t)wrote;
@@ -197,7 +218,8 @@ static int store_regular(const char *path, const void *bytes, size_t length, boo
 	return flush_folder(folder);
 }
 
-int shunt_store_open(const char *path)
+/* Opens a character device or a pipe; a write to it does not wait. The descriptor, or a negative errno. */
+static int open_device(const char *path)
 {
 	struct stat there;
 
@@ -207,9 +229,15 @@ int shunt_store_open(const char *path)
 		return -EINVAL;
 	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	if (fd < 0)
-		return -errno;
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+int shunt_store_open(const char *path)
+{
+	int fd = open_device(path);
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	return fd;
 }
 
@@ -233,7 +261,7 @@ static int store(const char *path, const void *bytes, size_t length, bool replac
 		return -EISDIR;
 	if (S_ISREG(there.st_mode))
 		return replace ? store_regular(path, bytes, length, true) : -EEXIST;
-	int fd = shunt_store_open(path);
+	int fd = open_device(path);
 	return fd < 0 ? fd : fill(fd, bytes, length);
 }
 

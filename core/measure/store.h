@@ -18,8 +18,8 @@ struct shunt_error; /* core/param.h */
 /**
  * Writes the file.
  *
- * @path: its name. A character device or a pipe (/dev/stdout, a FIFO) is written to directly, as
- * shunt_store_open opens it.
+ * @path: its name. A character device or a pipe (/dev/stdout, a FIFO) is written to directly. One whose
+ * reader reads nothing for 10 s is given up: -ETIMEDOUT.
  * @what: what it is, for the message ("record").
  * @replace: take the place of a file that exists.
  * Returns 0 or a negative errno, with the path, the cause and a remedy in err: -EEXIST if it
@@ -30,7 +30,7 @@ int shunt_store(const char *path, const char *what, const void *bytes, size_t le
 	struct shunt_error *err);
 
 /**
- * Opens a character device or a pipe for writing. A FIFO that nobody reads is -ENXIO: to wait for its
+ * Opens a character device or a pipe for a writer that has a limit in time of its own. A FIFO that nobody reads is -ENXIO: to wait for its
  * reader would be without end. A disk or a socket is -EINVAL. Returns the descriptor or a negative errno.
  */
 int shunt_store_open(const char *path);

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +290,58 @@ static void a_pipe_that_nobody_reads_is_not_waited_for(void **state)
 	assert_non_null(strstr(err.text, "nobody reads from it"));
 }
 
+/* In place of the library's: where `hurried`, nobody has patience for as long as was asked. */
+static bool hurried;
+
+int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	struct timespec wait = {timeout_ms / 1000, 0};
+
+	assert_in_range(timeout_ms, 1000, 60000);
+	if (hurried)
+		wait = (struct timespec){0, 20000000};
+	return ppoll(fds, count, &wait, NULL);
+}
+
+static void a_pipe_whose_reader_has_stopped_is_given_up(void **state)
+{
+	static char much[1 << 20];
+
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	int reader = open(path, O_RDONLY | O_NONBLOCK);
+	hurried = true;
+	int rc = shunt_store(path, "record", much, sizeof(much), true, &err);
+	hurried = false;
+	assert_int_equal(rc, -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "its reader has read nothing for 10 s"));
+	close(reader);
+}
+
+/* More than the pipe holds: the writer waits whenever it is full. */
+static void a_pipe_whose_reader_goes_on_gets_all(void **state)
+{
+	static char much[1 << 20], got[65536];
+	size_t length = 0;
+	ssize_t more;
+
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	int reader = open(path, O_RDONLY | O_NONBLOCK);
+	if (fork() == 0)
+		_exit(shunt_store(path, "record", much, sizeof(much), true, &err) ? 1 : 0);
+	fcntl(reader, F_SETFL, 0);
+	alarm(60);
+	while (length < sizeof(much) && (more = read(reader, got, sizeof(got))) >= 0)
+		length += (size_t)more;
+	alarm(0);
+	int status = -1;
+	wait(&status);
+	assert_int_equal(status, 0);
+	assert_int_equal(length, sizeof(much));
+	close(reader);
+}
+
 static void a_pipe_gets_it_directly(void **state)
 {
 	char got[8] = "";
@@ -344,6 +397,8 @@ int main(void)
 		EACH(a_refused_rename_or_link_loses_nothing),
 		EACH(an_interrupted_flush_is_tried_again),
 		EACH(a_pipe_that_nobody_reads_is_not_waited_for),
+		EACH(a_pipe_whose_reader_has_stopped_is_given_up),
+		EACH(a_pipe_whose_reader_goes_on_gets_all),
 		EACH(a_pipe_gets_it_directly),
 		EACH(one_of_many_writers_wins),
 	};
