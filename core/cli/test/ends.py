@@ -155,6 +155,17 @@ class Ends(CommandTest):
             self.assertIn("not done after 3s", run.communicate(timeout=100)[1])
         self.assertEqual(run.returncode, 3)
 
+    def test_a_machine_that_does_not_answer_ends_by_timeout_and_signal(self) -> None:
+        self.environment["SHUNT_GATHER_STUCK"] = "1"
+        words = ("run", "ucontext", "good")
+        called = self.call(*words, "--timeout", "100ms", program=FAULTS)
+        self.assertEqual(called.status, 3)
+        self.assertIn("not done after 100ms, in the preparation", called.err)
+        with subprocess.Popen([FAULTS, *words], stderr=subprocess.PIPE, env=self.environment) as run:
+            time.sleep(0.5)
+            run.send_signal(signal.SIGTERM)
+            self.assertIn(b"SIGTERM, in the preparation", run.communicate(timeout=100)[1])
+
     def test_a_wrong_clock_is_a_caveat(self) -> None:
         self.environment["SHUNT_CLOCK_WRONG"] = "1"
         called = self.call("run", "ucontext", "good", "--record", self.kept, program=FAULTS)

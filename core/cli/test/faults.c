@@ -5,12 +5,14 @@
  * The test program is `shunt` itself, linked with this list in the place of the real one (ld --wrap).
  */
 #include "core/measure/clock.h"
+#include "core/measure/environment.h"
 #include "core/registry.h"
 #include "core/sched.h"
 #include "core/workload.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -183,6 +185,17 @@ void __wrap_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t s
 	__real_shunt_clock_init(clock, counter, span_ns);
 	if (getenv("SHUNT_CLOCK_WRONG"))
 		clock->scale = clock->scale / 100 * 193;
+}
+
+/* A machine that does not tell what it is, where SHUNT_GATHER_STUCK is set. */
+void __real_shunt_env_gather(struct shunt_env *env, const char *root);
+void __wrap_shunt_env_gather(struct shunt_env *env, const char *root);
+
+void __wrap_shunt_env_gather(struct shunt_env *env, const char *root)
+{
+	while (getenv("SHUNT_GATHER_STUCK"))
+		sched_yield();
+	__real_shunt_env_gather(env, root);
 }
 
 /* Work takes half as long again as asked for, where SHUNT_WORK_SLOW is set. */
