@@ -162,7 +162,16 @@ def _take_notes(report: Report) -> None:
 
 def cautions(report: Report) -> list[str]:
     """What a reader of any verdict must know, be it of arms or of claims."""
-    return taken(report.campaigns, report.baseline) + earlier(report.campaigns)
+    return other_rules(report) + taken(report.campaigns, report.baseline) + earlier(report.campaigns)
+
+
+def other_rules(report: Report) -> list[str]:
+    """Campaigns that were frozen with another margin or alpha than the one they are judged with here."""
+    used = rules_of(report.campaigns[0])
+    said = [(c.path, rules_of(c)) for c in report.campaigns[1:]]
+    return [f"{path} was frozen with margin {own.margin:g} and alpha {own.alpha:g}; all is judged here "
+            f"with margin {used.margin:g} and alpha {used.alpha:g}, those of {report.campaigns[0].path}"
+            for path, own in said if (own.margin, own.alpha) != (used.margin, used.alpha)]
 
 
 def earlier(campaigns: list[Campaign]) -> list[str]:

@@ -2,8 +2,9 @@
 """From what the user typed to a campaign folder: find the experiment, freeze it, or resume.
 
 A target is a campaign folder, a TOML file, or the name of an experiment that comes with shunt. An
-experiment whose unfinished campaign has the same plan is resumed; a changed one gets a new folder,
-and its old campaign stays as it is.
+experiment that has a campaign with the same plan, of whatever day, goes on with it: an unfinished one is
+resumed, and one that the same builds have finished is named. A changed experiment, or another build, gets
+a new folder, and the old campaign stays as it is.
 """
 
 from __future__ import annotations
@@ -113,17 +114,17 @@ def create(e: Experiment, frozen: plan.Frozen, out: str) -> tuple[Path, str]:
     unfinished = [p for p in same if not is_finished(p)]
     if unfinished:
         return unfinished[-1], "resuming"
+    complete = [p for p in same if campaign.load_plan(p)["drivers"] == frozen.plan["drivers"]]
+    if complete:
+        return complete[-1], "complete"
     today = root / f"{e.name}-{time.strftime('%Y-%m-%d')}"
-    if today in same:
-        return today, "complete"
     folder, number = today, 1
     while folder.exists() and not is_half_made(folder):
         number += 1
         folder = root / f"{e.name}-{time.strftime('%Y-%m-%d')}-{number}"
-        if folder in same:
-            return folder, "complete"
-    said = "new" if number == 1 else f"the experiment changed since {shown(today)} was frozen; " \
-                                     "that campaign stays as it is, and this is a new one"
+    said = f"another build made {shown(same[-1])}; this is a new campaign" if same else \
+        "new" if number == 1 else f"the experiment changed since {shown(today)} was frozen; " \
+                                  "that campaign stays as it is, and this is a new one"
     write(folder, e, frozen)
     return folder, said
 
@@ -206,7 +207,9 @@ def open_target(target: str, shunt: str, cpus: str, out: str, new: bool, trust: 
     lines = list(frozen.notes)
     if said in ("resuming", "complete"):
         lines += take_figures(folder, e, frozen)
-    if said not in ("new", "complete"):
+    if said == "complete":
+        lines.append(f"{shown(folder)} has every run of this plan already; --new makes them again")
+    elif said != "new":
         lines.append(said)
     return folder, lines
 

@@ -603,6 +603,19 @@ class Faults(Lab):
         for words in (("run", self.out), ("status", self.out), ("verify", self.out)):
             self.assertIn("changed after it was frozen", self.lab(*words, code=5).stderr)
 
+    def test_a_finished_campaign_of_an_earlier_day_is_found(self):
+        file, results = self.experiment(), self.root / "results"
+        self.lab("run", file, SHUNT_RESULTS=results)
+        self.out, = results.iterdir()
+        self.out = self.out.rename(results / "demo-2020-01-02")
+        before = self.snapshot()
+        done = self.lab("run", file, SHUNT_RESULTS=results)
+        self.assertIn("demo-2020-01-02 has every run of this plan already; --new makes them again", done.stderr)
+        self.assertEqual(([p.name for p in results.iterdir()], self.snapshot()), (["demo-2020-01-02"], before))
+        done = self.lab("run", file, SHUNT_RESULTS=results, FAKE_BUILD="beef" * 5)
+        self.assertRegex(done.stderr, "another build made .*demo-2020-01-02; this is a new campaign")
+        self.assertEqual(len(list(results.iterdir())), 2)
+
     def test_changed_binary(self):
         file = self.experiment()
         self.lab("run", file, "--out", self.out, "--filter", "arm=asm")

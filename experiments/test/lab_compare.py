@@ -315,6 +315,15 @@ class Cautions(Scratch):
 
 
 class Campaigns(Scratch):
+    def test_other_rules_of_judging_are_said(self):
+        one, two = self.campaign("one"), self.campaign("two")
+        self.assertFalse([n for n in analyse([one, two]).notes if "frozen with margin" in n])
+        two.plan["margin"] = 0.05
+        report = analyse([one, two])
+        said = f"{two.path} was frozen with margin 0.05 and alpha 0.05; all is judged here with margin 0.02"
+        self.assertTrue([n for n in report.notes if n.startswith(said)], report.notes)
+        self.assertIn("was frozen with margin", " ".join(claims.table(report).split()))
+
     def test_two_machines_are_compared_by_ratio_only(self):
         """The second machine is 3 times slower in everything, and its ucontext 1.5 times more."""
         here = self.campaign("here")

@@ -105,8 +105,11 @@ class Refused(CommandTest):
         self.assertIn("futex: Invalid argument", run(("futex", "EINVAL"), SHUNT, "run", "threads", *WORK)[1])
 
     def test_a_ring_that_is_refused_is_no_mistake_of_the_user(self) -> None:
-        for call in ("io_uring_setup", "io_uring_register", "eventfd2"):
-            self.assertEqual(run((call, "EINVAL"), SHUNT, "run", "uring", *WORK)[0], 3, call)
+        for call, said in (("io_uring_setup", "io_uring"), ("io_uring_register", "io_uring"),
+                           ("eventfd2", "eventfd: Invalid argument")):
+            status, err = run((call, "EINVAL"), SHUNT, "run", "uring", *WORK)
+            self.assertEqual(status, 3, call)
+            self.assertIn(said, err)
 
 
 class RefusedAll(Refused):
