@@ -8,12 +8,14 @@
 It draws one traced run of each arm, the first there is: traces/<block>.<arm>.json in the campaign,
 in the Trace Event Format that `shunt run --trace` writes. Tasks that take turns in one colour are
 concurrent, tasks that overlap in two colours are parallel. A trace is one run, not a statistic.
+
+Of a long trace the beginning is drawn, as the caption then says; the CSV and the table are of all of it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,10 @@ import _figure
 import _style
 from matplotlib.patches import Patch
 from shuntlab.files import read_json
+from shuntlab.points import plain
 
 MAX_ROWS = 40
+MAX_SLICES = 4000       # drawn in a panel: more are a grey block and a file of many megabytes
 TIME_MAX = 2.0 ** 62    # ns, as the C code reads them
 # Neighbours differ in lightness too; with more workers than colours they come again.
 _WORKERS = (_style.BLUE, _style.ORANGE, _style.BLACK, _style.SKY, _style.RED, _style.PURPLE,
@@ -119,17 +123,40 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
             for t in lines for s in t.slices]
     workers = sorted({w for t in lines for w in t.workers}, key=natural)
     ran = {t.panel: busy(t) for t in lines}
+    end = drawn_until(lines)
     table = (["backend", "tasks", "workers", "runs", "wall [ms]", "largest overlap"],
              [[t.panel, str(len(t.tasks)), str(len(t.workers)), str(len(t.slices)),
                f"{t.end / 1e6:.1f}", str(ran[t.panel])] for t in lines])
     return _figure.Drawing(
         columns, rows, table,
         ["One traced run of each backend: a row for each task, a colour for the worker that ran it; a run "
-         "shorter than the line is drawn as a tick"],
-        workers, [], "Bars are runs of a task, not intervals: a trace is one run", 1, {"lines": lines},
+         "shorter than the line is drawn as a tick", *left_out(lines, end)],
+        workers, [], "Bars are runs of a task, not intervals: a trace is one run", 1,
+        {"lines": [until(t, end) for t in lines]},
         looks={w: _style.Look(_WORKERS[i % len(_WORKERS)], "", "-")
                for i, w in enumerate(workers)},
         height=0.45 + sum(0.3 + 0.16 * min(rows_of(t), MAX_ROWS) for t in lines))
+
+
+def drawn_until(lines: list[Timeline]) -> float:
+    """Where the drawing ends, the same in every panel: no panel has more than MAX_SLICES before it."""
+    starts = [sorted(s.start for s in t.slices) for t in lines]
+    ends = [max(1.0, s[MAX_SLICES]) for s in starts if len(s) > MAX_SLICES]
+    return min([max(t.end for t in lines), *ends])
+
+
+def until(t: Timeline, end: float) -> Timeline:
+    """The part before `end`."""
+    slices = [replace(s, length=min(s.length, end - s.start)) for s in t.slices if s.start < end]
+    return replace(t, slices=slices, end=min(t.end, end))
+
+
+def left_out(lines: list[Timeline], end: float) -> list[str]:
+    """The sentence on what is not drawn, if anything."""
+    whole = max(t.end for t in lines)
+    count = sum(s.start >= end for t in lines for s in t.slices)
+    return [f"The first {plain(end / 1e6)} ms of {plain(whole / 1e6)} ms are drawn, without {count:,} later runs"
+            ] if count else []
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -166,15 +193,18 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
     end = max(t.end for t in lines)
     for axis, t in zip(axes, lines):
         names = t.tasks if len(t.tasks) <= MAX_ROWS else t.workers
+        bars: dict[tuple[int, str], list[Slice]] = {}
         for s in t.slices:
             row = names.index(s.task if names is t.tasks else s.worker)
-            colour = drawing.looks[s.worker].colour
-            axis.barh(row, s.length, left=s.start, height=0.66, color=colour, linewidth=0)
-            if s.length < end / 400:
-                axis.plot([s.start] * 2, [row - 0.33, row + 0.33], color=colour, linewidth=0.8,
-                          solid_capstyle="butt")
+            bars.setdefault((row, drawing.looks[s.worker].colour), []).append(s)
+        for (row, colour), own in bars.items():
+            axis.broken_barh([(s.start, s.length) for s in own], (row - 0.33, 0.66), color=colour, linewidth=0)
+            axis.vlines([s.start for s in own if s.length < end / 400], row - 0.33, row + 0.33, color=colour,
+                        linewidth=0.8)
         for row, name in enumerate(names if names is t.tasks else []):
             own = [s for s in t.slices if s.task == name]
+            if not own:     # it begins later than the drawing ends
+                continue
             axis.plot([own[0].start, max(s.start + s.length for s in own)], [row, row],
                       color="#BBBBBB", linewidth=0.6, zorder=0)
         axis.set_yticks(range(len(names)), [_style.shown(n, 20) for n in names])

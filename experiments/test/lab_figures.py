@@ -16,6 +16,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 PLOTS = ROOT / "experiments" / "plots"
@@ -413,6 +414,21 @@ class Truth(Scratch):
         table = base.with_suffix(".table.tex").read_text()
         self.assertRegex(table, r"asm & 2 & 1 & 6 & 200\.1 & 1 ")     # concurrency
         self.assertRegex(table, r"mn & 2 & 2 & 6 & 200\.1 & 2 ")      # parallelism
+
+    def test_of_a_long_trace_the_beginning_is_drawn(self):
+        import gantt
+        slices = [gantt.Slice(f"task {i % 3}", "worker 0", 1e6 * i, 5e5) for i in range(3 * gantt.MAX_SLICES)]
+        short = gantt.Timeline("mn", "mn", slices[:9], 9e6, ["task 0"], ["worker 0"])
+        long = gantt.Timeline("asm", "asm", slices, 1e6 * len(slices), ["task 0"], ["worker 0"])
+        end = gantt.drawn_until([short, long])
+        self.assertEqual([len(gantt.until(t, end).slices) for t in (short, long)], [9, gantt.MAX_SLICES])
+        self.assertEqual(gantt.left_out([short, long], end),
+                         ["The first 4000 ms of 12000 ms are drawn, without 8,000 later runs"])
+        self.assertEqual((gantt.drawn_until([short]), gantt.left_out([short], 9e6)), (9e6, []))
+        with mock.patch.object(gantt, "MAX_SLICES", 4):
+            rows, base = self.draw("tutorial", "gantt")
+        self.assertEqual(len(rows), 2 * 6)
+        self.assertRegex(base.with_suffix(".caption.tex").read_text(), r"without \d+ later\s+runs")
 
     def test_gantt_without_a_trace(self):
         with self.assertRaisesRegex(_data.FigureError, "no run of this campaign was traced"):
