@@ -5,6 +5,8 @@
  */
 #include "core/cli/run.h"
 
+#include "core/measure/store.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -15,17 +17,6 @@
 
 /* What a record takes at most on most file systems, to notice a full disk before the run. */
 #define ROOM_BYTES (256 * 1024)
-
-/* Is there the folder that `path` would be in? A kernel's own, like /proc, says ENOENT too where
- * nobody may make a file. */
-static bool has_folder(const char *path)
-{
-	char copy[4096];
-	struct stat there;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	return stat(dirname(copy), &there) == 0;
-}
 
 /* Tries to make a file beside `path` and to give it room. 0 or a negative errno. */
 static int try_beside(const char *path)
@@ -51,10 +42,11 @@ static int try_beside(const char *path)
 static int check_path(const struct cli_run *run, const char *what, const char *path, bool replace)
 {
 	bool json = run->args.json;
+	struct shunt_error err;
 	struct stat there;
-	int rc;
+	int rc = stat(path, &there);
 
-	if (stat(path, &there) == 0) {
+	if (rc == 0) {
 		if (S_ISDIR(there.st_mode))
 			return cli_error(json, CLI_USAGE,
 				"the %s %s is a folder: name a file in it", what, path);
@@ -62,24 +54,19 @@ static int check_path(const struct cli_run *run, const char *what, const char *p
 			return cli_error(json, CLI_USAGE,
 				"the %s %s is a %s, not a regular file: name a file", what, path,
 				S_ISBLK(there.st_mode) ? "disk" : "socket");
-		if (!S_ISREG(there.st_mode))
-			return access(path, W_OK) == 0 ? 0
-						       : cli_error(json, CLI_USAGE,
-								 "the %s %s cannot be written: %s",
-								 what, path, strerror(errno));
-		if (!replace)
+		if (S_ISREG(there.st_mode) && !replace)
 			return cli_error(json, CLI_USAGE,
 				"the %s %s exists already: name another file%s", what, path,
 				strcmp(what, "record") == 0 ? ", or replace it with --force" : "");
 	}
-	rc = try_beside(path);
-	if (rc == -ENOENT)
-		return cli_error(json, CLI_USAGE, "the %s %s cannot be written: its folder %s",
-			what, path, has_folder(path) ? "takes no new files" : "does not exist");
-	if (rc)
-		return cli_error(json, CLI_USAGE, "the %s %s cannot be written: %s", what, path,
-			strerror(-rc));
-	return 0;
+	if (rc == 0 && !S_ISREG(there.st_mode))
+		rc = access(path, W_OK) ? -errno : 0;
+	else
+		rc = try_beside(path);
+	if (rc == 0)
+		return 0;
+	shunt_store_fail(&err, rc, path, what);
+	return cli_error(json, CLI_USAGE, "%s", err.text);
 }
 
 int cli_run_check_paths(const struct cli_run *run)

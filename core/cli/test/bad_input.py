@@ -155,10 +155,11 @@ class InputFiles(CommandTest):
 
 class Paths(CommandTest):
     def test_a_record_that_cannot_be_kept(self) -> None:
-        self.refused("the record /nonexistent/x.json cannot be written: its folder does not exist",
+        self.refused("cannot write the record /nonexistent/x.json: there is no folder /nonexistent; make it with: "
+                     "mkdir -p /nonexistent",
                      *QUICK, "--record", "/nonexistent/x.json")
         if os.geteuid() == 0:   # others may not write there anyway
-            self.refused("the record /proc/x.json cannot be written: its folder takes no new files",
+            self.refused("cannot write the record /proc/x.json: the folder /proc takes no new files; choose another",
                          *QUICK, "--record", "/proc/x.json")
         self.refused(f"the record {self.folder} is a folder: name a file in it",
                      *QUICK, "--record", self.folder)
@@ -177,7 +178,8 @@ class Paths(CommandTest):
         there.write_text("precious")
         self.refused(f"the trace {there} exists already: name another file", *QUICK, "--trace", there)
         self.assertEqual(there.read_text(), "precious")
-        self.refused("the trace /nonexistent/t.json cannot be written: its folder does not exist",
+        self.refused("cannot write the trace /nonexistent/t.json: there is no folder /nonexistent; make it with: "
+                     "mkdir -p /nonexistent",
                      *QUICK, "--trace", "/nonexistent/t.json")
 
     def test_a_read_only_folder(self) -> None:
@@ -187,7 +189,7 @@ class Paths(CommandTest):
         self.addCleanup(self.folder.chmod, 0o700)
         called = self.call(*QUICK, "--record", self.folder / "x.json")
         self.assertEqual(called.status, 2)
-        self.assertIn("cannot be written: Permission denied", called.err)
+        self.assertIn(": Permission denied; choose a folder that you may write to", called.err)
 
     def test_a_limit_on_files_is_told(self) -> None:
         for option, blocks in (("--record", 1), ("--trace", 1), ("--trace", 600)):
@@ -252,7 +254,8 @@ class NoRegularFile(CommandTest):
         called = self.call(*QUICK, "--record", kept,
                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)))
         self.assertEqual(called.status, 2)
-        self.assertIn(f"the record {kept} cannot be written: File too large", called.err)
+        self.assertIn(f"cannot write the record {kept}: File too large; raise the limit on the size of files (ulimit -f)",
+                      called.err)
 
     def test_the_lab_without_a_python(self) -> None:
         self.environment |= {"SHUNT_PYTHON": "/no/such/python", "SHUNT_LAB": str(SOURCE / "experiments" / "lab")}
