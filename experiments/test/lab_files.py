@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -25,7 +26,8 @@ from unittest import mock
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import synthetic
-from shuntlab import campaign, cli, export, files, journal, locks, machine, points, records, verify
+from shuntlab import (campaign, cli, export, files, journal, locks, machine, packed, points, reading,
+                      records, verify)
 
 HANG_S = 300        # the machine may be busy; a hang is for ever
 SUB_FOLDERS = ("locks", "quarantine", "attempts", "sessions", "traces", "records")
@@ -444,6 +446,24 @@ class Owners(Case):
                 with self.assertRaisesRegex(locks.Busy, f"process {os.getpid()}"):
                     locks.MachineLock().take()
             locks.MachineLock().take().__exit__()
+
+
+class Page(unittest.TestCase):
+    """THREATS.md says what the code does: its bounds are the constants, its functions and tests are there."""
+
+    def test_its_bounds_and_names(self):
+        page = " ".join((HERE.parent / "THREATS.md").read_text(encoding="utf-8").split())
+        loader = (HERE.parents[1] / "core" / "measure" / "trace_load.c").read_text(encoding="utf-8")
+        rings = int(re.search(r"RINGS_MAX\s+(\d+)", loader)[1])
+        gib = int(re.search(r"TRACE_BYTES_MAX \(UINT64_C\((\d+)\) << 30\)", loader)[1])
+        for said in (f"regular files of at most {files.BYTES_MAX >> 20} MiB, a schema",
+                     f"at most {files.BYTES_MAX >> 20} MiB packed and {packed.BYTES_MAX >> 30} GiB unpacked",
+                     f"at most {gib} GiB in C and {files.BYTES_MAX >> 20} MiB in Python; at most {rings:,} rings",
+                     f"a document at most {files.VALUES_MAX // 10 ** 6} million values",
+                     f"a bucket an index below {records.INDEX_MAX + 1:,}", f"a plan of {reading.RUNS_MAX:,} runs"):
+            self.assertIn(said, page)
+        for name in re.findall(r"`([a-z]+_[a-z]+)`", page[page.index("A new file that the lab reads"):]):
+            self.assertTrue(hasattr(files, name) or list(HERE.parents[1].glob(f"*/**/test/{name}.*")), name)
 
 
 if __name__ == "__main__":
