@@ -28,7 +28,7 @@ static inline void shunt_full_fence(void)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* forbids what is said above */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* forbids the order described above */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif

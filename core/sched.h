@@ -54,7 +54,7 @@ struct shunt_attr {
  * Starts a task that will run fn(arg). *handle (may be NULL: then it is detached at once) must be
  * joined or detached. attr may be NULL.
  * 0; -ENOMEM, -EAGAIN: no memory, or a limit of the machine reached (nothing was started);
- * -ECANCELED: the run is ending; -EINVAL: attr names a worker that there is not; -ENOTSUP: it names
+ * -ECANCELED: the run is ending; -EINVAL: attr names a worker that does not exist; -ENOTSUP: it names
  * one, and this backend does not pin tasks.
  * Context: task; does not switch (but `null` runs fn at once).
  */

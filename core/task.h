@@ -71,7 +71,7 @@ const char *shunt_wait_name(enum shunt_wait_what what);
 
 /*
  * The joiner: the task that joins, with TIMED added if it may give up; or one of the others beside the
- * generation that it is said of, so that an old handle's joiner finds another value. DETACHED also
+ * generation that it belongs to, so that an old handle's joiner finds another value. DETACHED also
  * stands for a task that somebody has taken. A descriptor's address leaves these bits free. NONE and
  * ENDED may name a host, a worker's index plus one above the generation: whose word it is (join.c).
  */

@@ -53,7 +53,7 @@ static void give_way(struct request *request)
 	request->served_ns -= served_clock(loop, shunt_now_ns());
 }
 
-/* Works for so long, giving way where a quantum ends. */
+/* Works for `work_ns`, giving way where a quantum ends. */
 static void serve(struct request *request, int64_t work_ns)
 {
 	struct openloop *loop = request->loop;

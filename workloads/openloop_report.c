@@ -38,7 +38,7 @@ enum { LAG, INJECTION, QUEUEING, SERVICE, RESPONSE, SLOWDOWN, PLAIN_GAUGES };
 /* More than this part of the response's p99 must not be the lag of a generator outside. */
 #define LAG_PART 0.1
 
-/* A quantity. A class that there is not has no buckets. */
+/* A quantity. A class that the table lacks has no buckets. */
 struct gauge {
 	struct shunt_series *series; /* of the run; NULL: not kept */
 	struct shunt_hist hist;      /* of the iteration */

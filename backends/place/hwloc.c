@@ -10,8 +10,8 @@
  * Only CPUs that this process may use count: the topology is first restricted to the affinity mask
  * (taskset, cpuset cgroups). A cgroup's CPU quota is no set of CPUs but bounds workers=all. A binding
  * is strict and verified by where the kernel says the thread last ran; one that it refuses is an
- * error, never an approximation, and how it was verified is recorded. More workers than CPUs go round
- * again, and it is said.
+ * error, never an approximation, and how it was verified is recorded. Where there are more
+ * workers than CPUs, some share a CPU, and the run has a caveat.
  *
  * Memory is by first touch: a page is where the worker is that first writes to it, unless that node
  * is full. memory=local binds each worker's allocations to its node, strictly, and fails where the

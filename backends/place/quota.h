@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The CPU quota of a control group: so much processor time, on whichever CPUs.
+ * The CPU quota of a control group: an amount of processor time, on any CPUs.
  *
- * It is no set of CPUs, so no worker is bound by it; but more workers than it pays for only wait for
- * each other, so it bounds workers=all and more of them are said to be too many.
+ * It is not a set of CPUs, so it binds no worker. But workers beyond the quota only wait for each other.
+ * So it bounds workers=all, and a run with more workers has a caveat.
  */
 #ifndef SHUNT_BACKENDS_PLACE_QUOTA_H
 #define SHUNT_BACKENDS_PLACE_QUOTA_H

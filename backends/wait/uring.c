@@ -145,7 +145,7 @@ static int uring_commit(void *slot, int64_t deadline_ns)
 	struct uring_slot *self = slot;
 	int code = 0;
 
-	reap(self); /* before SLEEPING is said, so that no news of a wake can be among it */
+	reap(self); /* before SLEEPING is announced, so that no wake-up can be among the results */
 	if (shunt_wait_word_sleep(&self->base.bell->word))
 		code = sleep_until(self, deadline_ns);
 	shunt_wait_word_awake(&self->base.bell->word);

@@ -3,8 +3,8 @@
  * What about this machine and build may disturb a measurement, and what to do about it.
  *
  * It judges the facts of the manifest, so that the report of a run, `shunt doctor` and --strict say
- * the same of the same machine. A note is to be known; noise is to be removed before numbers are
- * published, and is what --strict refuses.
+ * the same of the same machine. A reader must know a note. Noise must be removed before numbers are
+ * published, and --strict refuses it.
  */
 #include "core/cli/cli.h"
 

@@ -2,7 +2,7 @@
 # The libraries shunt can use: found or not, and what is lost without each.
 #
 # shunt_library(name PKG pkg-config-module DEB package LOSES text) sets SHUNT_HAVE_<name> and, when
-# found, the target shunt::<name>. A missing library is never an error here: it is said, once, in
+# found, the target shunt::<name>. A missing library is never an error here: it is reported once, in
 # the summary at the end of configure, and by `shunt list` for the plug-ins that need it.
 
 find_package(PkgConfig QUIET)

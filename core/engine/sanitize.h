@@ -74,8 +74,8 @@ __attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanit
 }
 #endif /* sanitized */
 
-/* Where its header is to be had (Debian package valgrind). A few instructions that do nothing outside
- * of Valgrind. */
+/* Where its header is installed (Debian package valgrind): a few instructions that do nothing outside
+ * Valgrind. */
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 #else

@@ -12,8 +12,8 @@
 #include "core/engine/timer.h"
 #include "core/engine/visit.h"
 
-/* The run has failed: the running task is left where it stands. It might go on for ever, for what it
- * looks for may never come. */
+/* The run has failed: the running task is left in the middle of its function. It might otherwise
+ * wait for ever for something that no longer comes. */
 static __attribute__((noinline, cold)) void leave_task(struct shunt_worker *worker)
 {
 	struct shunt_task *task = worker->ctx.current;

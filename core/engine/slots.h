@@ -281,7 +281,7 @@ struct shunt_place {
 	const char *numbers_are;
 	int (*probe)(struct shunt_error *why); /* Optional */
 	/* Plans worker_count workers (0: as many as this placement offers; *worker_count is set).
-	 * More workers than it offers is allowed and said through `oversubscribed`. */
+	 * More workers than it offers are allowed, and reported by `oversubscribed`. */
 	int (*open)(void **plan, const struct shunt_values *values, unsigned *worker_count,
 		bool *oversubscribed, struct shunt_error *err);
 	void (*close)(void *plan);

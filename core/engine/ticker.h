@@ -13,7 +13,7 @@ void shunt_ticker_stop(struct shunt_engine *engine);
  * ticker looks after it, if there is one. Any worker. */
 void shunt_ticker_need(struct shunt_engine *engine);
 
-/* A worker that is on the idle list goes to sleep: if it is the last, nobody is to be looked after. */
+/* A worker that is on the idle list goes to sleep: if it is the last, the ticker may rest. */
 void shunt_ticker_rest(struct shunt_engine *engine);
 
 #endif

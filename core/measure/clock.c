@@ -154,7 +154,7 @@ static void give_up(struct shunt_clock *clock, const char *why, const char *more
 	snprintf(clock->why, sizeof(clock->why), "%s%s", why, more);
 }
 
-/* Over one span; true: the rate is known as well as it is to be. */
+/* Over one span; true: the rate is known well enough. */
 static bool calibrate_once(struct shunt_clock *clock, uint64_t span_ns)
 {
 	struct point first = take_point();

@@ -147,7 +147,7 @@ static int fill(int fd, const void *bytes, size_t length)
 	return rc;
 }
 
-/* Opens a new file in the folder under a name of nobody else's. Returns the descriptor. */
+/* Opens a new file in the folder under a name that nobody else has. Returns the descriptor. */
 static int open_temporary(const char *folder, const char *name, char temporary[PATH_MAX])
 {
 	for (int attempt = 0; attempt < TEMPORARY_TRIES; attempt++) {

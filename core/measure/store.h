@@ -30,8 +30,9 @@ int shunt_store(const char *path, const char *what, const void *bytes, size_t le
 	struct shunt_error *err);
 
 /**
- * Opens a character device or a pipe for a writer that has a limit in time of its own. A FIFO that nobody reads is -ENXIO: to wait for its
- * reader would be without end. A disk or a socket is -EINVAL. Returns the descriptor or a negative errno.
+ * Opens a character device or a pipe, for a writer that has a time limit of its own. A FIFO that nobody
+ * reads is -ENXIO: the wait for its reader might never end. A disk or a socket is -EINVAL. Returns the
+ * descriptor or a negative errno.
  */
 int shunt_store_open(const char *path);
 

@@ -116,7 +116,7 @@ class Context:
         return f"{len(lost)} of {every} runs are left out ({', '.join(why)})"
 
     def commits(self) -> list[str]:
-        """The commits that the runs were built from; of a tree that was not committed it is said."""
+        """The commits that the runs were built from, marked where the tree had changes."""
         builds = {}
         for c in self.campaigns:
             for r in c.ok():

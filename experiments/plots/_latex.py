@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Floats for a paper of two columns: figures and booktabs tables with their captions.
 
-Nothing is wider than the column, or the two columns, it stands in; \\resizebox only ever makes smaller.
+Nothing is wider than its column or two columns: \\resizebox only shrinks.
 """
 
 from __future__ import annotations

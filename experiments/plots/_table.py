@@ -36,7 +36,7 @@ def entry(cell: _data.Cell) -> Entry:
 
 
 def written(e: Entry, scale: float = 0.0) -> str:
-    """5.91 [5.84, 6.02] with a given scale, which its unit stands elsewhere for; else with its own unit."""
+    """5.91 [5.84, 6.02] with a given scale, whose unit is elsewhere; else with its own unit."""
     if e.text:
         return e.text
     own, unit = scale_for(base(e.median, e.unit), plain_unit(e.unit))

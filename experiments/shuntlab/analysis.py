@@ -2,8 +2,8 @@
 """The report of a campaign, or of several: every hypothesis they test, with one correction.
 
 Every arm is compared with the baseline at every point, within blocks. The A/A arm is the baseline
-a second time: what it shows is what the machine makes of no difference at all, and where it shows
-one no verdict is given. Machines are kept apart; between them only ratios are compared.
+a second time: there is nothing to find in it but the machine, and where it differs no verdict is
+given. Machines are kept apart; between them only ratios are compared.
 
 The family of Holm's adjustment is every comparison of the plan's metrics, those of its forest figures,
 those asked for by name, and every claim at every point. So the table, the forest, the claims and the

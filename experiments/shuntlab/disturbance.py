@@ -10,10 +10,10 @@ from typing import Any, Iterable
 from .campaign import Campaign
 from .points import Point, fact, gather, manifest_of
 
-STEAL_SHARE = 0.01      # of the time of a campaign's runs, above which it is said
+STEAL_SHARE = 0.01      # of the time of a campaign's runs: above it there is a caution
 SERVICE_RATIO = 1.1     # measured by the table's: at and above it a run's record has a caveat, too
 PREEMPTED = 50          # involuntary switches a second: above it a run's record has a caveat, too
-PREEMPTED_TIMES = 2     # an arm's rate by the baseline's, or the reverse, from which it is said
+PREEMPTED_TIMES = 2     # an arm's rate by the baseline's, or the reverse: from it on there is a caution
 
 
 def reason_class(record: dict[str, Any]) -> str:

@@ -337,7 +337,7 @@ class _Freezer:
             self.note_axes(i, t, keys)
 
     def note_axes(self, index: int, figure: dict[str, Any], keys: list[str]) -> None:
-        """An axis may also be what a record alone tells; where a name of ours is near, it is said."""
+        """An axis may also come from the records alone, so an unknown one is a note, with the nearest name."""
         catalog = self.drivers["shunt"].catalog if "shunt" in self.drivers else None
         known = {"arm", "backend", "machine", "workload", *keys}
         if catalog:

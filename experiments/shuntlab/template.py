@@ -29,7 +29,7 @@ expectation = "ucontext makes a system call a switch, so it is several times slo
 backends = ["asm", "ucontext"]
 
 # The arm that the others are compared with. It runs twice in every block (the second time as
-# "asm-again"): what differs between the two is what this machine makes of no difference.
+# "asm-again"): a difference between the two comes from the machine alone.
 baseline = "asm"
 
 # How often every point is repeated, each time in a fresh process, all arms of a repetition one

@@ -182,7 +182,7 @@ static void expire_at(struct model *m, int64_t now_ns)
 		armed->fired = false;
 	}
 	m->live_count -= due;
-	/* Progress: the next bound lies ahead, or a worker would go round without end. */
+	/* Progress: the next bound lies ahead, or a worker would loop for ever. */
 	assert_true(m->ops->earliest(m->queue) > now_ns);
 }
 

@@ -548,8 +548,8 @@ static void an_error_that_stays_ends_the_sleep(void **state)
 	subject_fini(&s);
 }
 
-/* A message goes to a ring that is no more: the kernel refuses, and the eventfd does it instead, though
- * the sender does nothing more, as it has much else to do; or it hears of it late. */
+/* A message goes to a ring that is closed already: the kernel refuses, and the eventfd wakes the sleeper
+ * instead. The sender need not act, or it learns of the refusal late. */
 struct sleeper {
 	struct harness *h;
 	void *slot;

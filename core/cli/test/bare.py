@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""If this passes, a machine that tells nothing of itself (no /proc, no /sys) can be measured on: what is
-not known is absent from the record, and said to be so."""
+"""If this passes, a machine that says nothing about itself (no /proc, no /sys) can run measurements. What
+is not known is absent from the record, with the reason."""
 from __future__ import annotations
 
 import shutil

@@ -22,7 +22,7 @@
 #define SLICE_NS   (5 * MS)
 #define SLICES_OFF 61 /* without a tick: the engine's interval */
 #define FAR                                                                                        \
-	50 /* switches to the next visit: after so many slow turns a timer is late beyond doubt */
+	50 /* switches to the next visit; after that many slow turns a timer is late beyond doubt */
 #define SLEEPS     40
 #define TURNS_LATE 3
 #define ATTEMPTS   12 /* of which one must do: a busy machine may keep any thread waiting for long */
