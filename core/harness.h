@@ -15,7 +15,7 @@
  *   - series hold the samples of the measured iterations alone;
  *   - counters are the growth in the last measured iteration, so that they can be compared with
  *     what one iteration should do; those that end in `_peak` or `_live` are levels, not growth;
- *   - usage is over all measured iterations, their checks included.
+ *   - usage is over all measured iterations, their checks included; of a program, over its life.
  */
 #ifndef SHUNT_CORE_HARNESS_H
 #define SHUNT_CORE_HARNESS_H
@@ -33,6 +33,9 @@ struct shunt_trace; /* core/measure/trace.h */
 
 struct shunt_request {
 	const char *spec; /* "asm:wait=uring" */
+	/* What the spec names, if it is in no registry: a program whose results the workload's hooks pass
+	 * on. Its child processes are then what is accounted for. NULL: the registry has it. */
+	const struct shunt_backend *backend;
 	const struct shunt_workload *workload;
 	const struct shunt_setting *params; /* of the workload */
 	size_t param_count;
@@ -101,6 +104,7 @@ struct shunt_outcome {
 	/* What was run. */
 	const struct shunt_backend *backend; /* NULL: this build does not have it */
 	char backend_name[64];
+	char build_id[SHUNT_BUILD_ID_BYTES]; /* of a request's own backend; empty: not told */
 	const struct shunt_workload *workload;
 	const struct shunt_values *params;
 	bool has_input; /* it read a file, and what it read has this hash */
@@ -157,6 +161,14 @@ void shunt_run_execute(struct shunt_run *run);
 
 const struct shunt_outcome *shunt_run_outcome(const struct shunt_run *run);
 void shunt_run_free(struct shunt_run *run);
+
+/*
+ * For the hooks of a request whose backend is a program: what only that program knows. The build-id is of
+ * the form that the record's schema has; the times are of the iteration in progress.
+ */
+void shunt_run_told_build(struct shunt_run *run, const char *build_id);
+void shunt_run_told_setting(struct shunt_run *run, const char *key, const char *value);
+void shunt_run_told_times(struct shunt_run *run, uint64_t wall_ns, uint64_t cpu_ns);
 
 /* The words for capabilities: "can block, timed"; returns text. */
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes);

@@ -103,23 +103,31 @@ static int add_settings(struct shunt_spec *spec, char *text, struct shunt_error 
 	return rc;
 }
 
-int shunt_spec_parse(struct shunt_spec *spec, const char *text, struct shunt_error *err)
+static int find_backend(struct shunt_spec *spec, struct shunt_error *err)
 {
 	const struct shunt_plugin *plugin;
+	int rc = shunt_registry_find(&plugin, shunt_registry_backends, "backend", spec->text, err);
+
+	if (rc == 0)
+		spec->backend = plugin->object;
+	return rc;
+}
+
+int shunt_spec_parse_for(struct shunt_spec *spec, const struct shunt_backend *backend,
+	const char *text, struct shunt_error *err)
+{
 	char *settings;
 	int rc;
 
-	*spec = (struct shunt_spec){0};
-	spec->text = strdup(text);
+	*spec = (struct shunt_spec){.backend = backend, .text = strdup(text)};
 	if (!spec->text)
 		return shunt_fail(err, -ENOMEM, "out of memory for the spec");
 	settings = strchr(spec->text, ':');
 	if (settings)
 		*settings++ = '\0';
-	rc = shunt_registry_find(&plugin, shunt_registry_backends, "backend", spec->text, err);
+	rc = backend ? 0 : find_backend(spec, err);
 	if (rc)
 		goto fail;
-	spec->backend = plugin->object;
 	spec->settings = calloc(count_char(text, ',') + 1, sizeof(*spec->settings));
 	rc = spec->settings ? add_settings(spec, settings, err)
 			    : shunt_fail(err, -ENOMEM, "out of memory for the spec");
@@ -128,6 +136,11 @@ int shunt_spec_parse(struct shunt_spec *spec, const char *text, struct shunt_err
 fail:
 	shunt_spec_fini(spec);
 	return rc;
+}
+
+int shunt_spec_parse(struct shunt_spec *spec, const char *text, struct shunt_error *err)
+{
+	return shunt_spec_parse_for(spec, NULL, text, err);
 }
 
 void shunt_spec_fini(struct shunt_spec *spec)

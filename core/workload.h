@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* What a workload may need of a backend; matched against the resolved composition. */
 enum shunt_cap {
@@ -65,7 +66,8 @@ struct shunt_workload {
 	int (*resolve)(struct shunt_run *run, struct shunt_error *err);
 	/* Required. May read parameters only. */
 	void (*footprint)(const struct shunt_run *run, struct shunt_footprint *footprint);
-	/* Optional. Allocates, reads input, makes the data from the seed; outside a task. */
+	/* Optional. Allocates, reads input, makes the data from the seed; outside a task. -ENOTSUP: a run
+	 * to skip. */
 	int (*setup)(struct shunt_run *run, struct shunt_error *err);
 	/* Required. One iteration, called in the root task. Non-zero fails the run. */
 	int (*body)(struct shunt_run *run);
@@ -75,6 +77,9 @@ struct shunt_workload {
 	 * a task; asks shunt_run_median. Non-zero, with err: no. The run is then skipped, its reason
 	 * "invalid: " and err: it keeps iterations, series and checks, and has no metric. */
 	int (*judge)(const struct shunt_run *run, struct shunt_error *err);
+	/* Optional. Prints the arrival table that setup made, one request a line, for programs in other
+	 * languages (`shunt arrivals`). */
+	void (*print_arrivals)(const struct shunt_run *run, FILE *out);
 	/* Optional. Frees what setup made; called also when setup failed half-way. */
 	void (*teardown)(struct shunt_run *run);
 };

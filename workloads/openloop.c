@@ -194,6 +194,7 @@ const struct shunt_workload shunt_workload_openloop = {
 		 "|requests=50 mean=20us load=0.3 service=bimodal slice=5us block=20us"
 		 "|requests=100 mean=5us load=0.5 injection=outside",
 	.resolve = openloop_resolve,
+	.print_arrivals = openloop_print_arrivals,
 	.footprint = openloop_footprint,
 	.setup = openloop_setup,
 	.body = openloop_body,

@@ -98,6 +98,7 @@ extern const struct shunt_param openloop_params[];
 int openloop_resolve(struct shunt_run *run, struct shunt_error *err);
 void openloop_footprint(const struct shunt_run *run, struct shunt_footprint *footprint);
 int openloop_setup(struct shunt_run *run, struct shunt_error *err);
+void openloop_print_arrivals(const struct shunt_run *run, FILE *out);
 void openloop_teardown(struct shunt_run *run);
 
 /* ---- openloop_inject.c ------------------------------------------------------------------------ */

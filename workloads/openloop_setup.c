@@ -6,6 +6,7 @@
 #include "workloads/openloop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,6 +289,16 @@ int openloop_setup(struct shunt_run *run, struct shunt_error *err)
 	if (shunt_run_text(run, "input")[0])
 		shunt_run_input(run, loop->table_hash);
 	return 0;
+}
+
+void openloop_print_arrivals(const struct shunt_run *run, FILE *out)
+{
+	const struct openloop *loop = shunt_run_state(run);
+
+	fprintf(out, "# hash %016" PRIx64 "\n", loop->table_hash);
+	for (size_t i = 0; i < loop->table.count; i++)
+		fprintf(out, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", loop->table.arrival[i].at_ns,
+			loop->table.arrival[i].service_ns, loop->table.arrival[i].class);
 }
 
 void openloop_teardown(struct shunt_run *run)

@@ -40,8 +40,11 @@ struct cli_command {
 	int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 
-extern const struct cli_command cli_list, cli_describe, cli_run, cli_trace, cli_doctor, cli_version,
-	cli_lab;
+extern const struct cli_command cli_list, cli_describe, cli_run, cli_record, cli_arrivals, cli_trace,
+	cli_doctor, cli_version, cli_lab;
+
+/* Names this executable in $SHUNT, for programs that it starts. (lab.c) */
+void cli_export_self(bool replace);
 
 /* ---- options (options.c) --------------------------------------------------------------------- */
 
@@ -61,6 +64,7 @@ struct cli_args {
 	struct shunt_values options;
 	const char **word; /* what is no option, in order */
 	size_t word_count;
+	size_t dashes; /* so many stood before `--`; word_count where there is none */
 	bool json;
 };
 

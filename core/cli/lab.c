@@ -46,10 +46,20 @@ static bool find(char *path, size_t bytes)
 	return false;
 }
 
+void cli_export_self(bool replace)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return;
+	self[n] = '\0';
+	setenv("SHUNT", self, replace);
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-	char path[8192], self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char path[8192];
 
 	(void)command, (void)argc;
 	if (!find(path, sizeof(path)))
@@ -57,10 +67,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 			"the lab was not found: run shunt from its build folder, install it, or "
 			"name the lab in $SHUNT_LAB");
 	/* The lab runs the shunt that it was called from. */
-	if (n > 0) {
-		self[n] = '\0';
-		setenv("SHUNT", self, 0);
-	}
+	cli_export_self(false);
 	argv[0] = path;
 	execv(path, argv);
 	return cli_error(false, CLI_RUN_FAILED, "%s: %s", path, strerror(errno));

@@ -93,8 +93,10 @@ int cli_args_parse(struct cli_args *args, const struct cli_command *command, int
 	for (int i = 1; i < argc; i++) {
 		int rc = 0;
 
-		if (!only_words && strcmp(argv[i], "--") == 0)
+		if (!only_words && strcmp(argv[i], "--") == 0) {
 			only_words = true;
+			args->dashes = args->word_count;
+		}
 		else if (!only_words && argv[i][0] == '-' && argv[i][1] != '\0')
 			rc = parse_option(args, command, argc, argv, &i);
 		else
@@ -102,6 +104,8 @@ int cli_args_parse(struct cli_args *args, const struct cli_command *command, int
 		if (rc)
 			return rc;
 	}
+	if (!only_words)
+		args->dashes = args->word_count;
 	return 0;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "core/cli/run.h"
 
+#include "core/cli/program.h"
 #include "core/measure/environment.h"
 #include "core/measure/trace.h"
 #include "core/spec.h"
@@ -26,14 +27,14 @@
 
 /* ---- what was asked -------------------------------------------------------------------------- */
 
-static int take_params(struct cli_run *run)
+static int take_params(struct cli_run *run, size_t first)
 {
 	struct shunt_request *request = &run->request;
 
 	run->params = calloc(run->args.word_count + 1, sizeof(*run->params));
 	if (!run->params)
 		return cli_error(run->args.json, CLI_RUN_FAILED, "out of memory");
-	for (size_t i = 2; i < run->args.word_count; i++) {
+	for (size_t i = first; i < run->args.word_count; i++) {
 		char *copy = strdup(run->args.word[i]), *equals = copy ? strchr(copy, '=') : NULL;
 
 		if (!equals || equals == copy) {
@@ -73,9 +74,8 @@ static int take_words(struct cli_run *run)
 	if (rc)
 		return cli_error(run->args.json, rc == -ENOSYS ? CLI_RUN_FAILED : CLI_USAGE, "%s",
 			err.text);
-	run->request.spec = run->args.word[0];
 	run->request.workload = plugin->object;
-	return take_params(run);
+	return cli_run_take(run);
 }
 
 /* "sched_delay" or "sched_delay=EVERY". */
@@ -131,16 +131,14 @@ static int keep_trace(void *arg, const struct shunt_trace *trace, struct shunt_e
 }
 
 /* An empty name is a script's variable that was never set: nothing would be kept, and nothing said. */
-static int refuse_no_name(struct cli_run *run)
+static int take_file(const struct cli_run *run, const char *option, const char **path)
 {
-	static const char *const files[] = {"--record", "--trace"};
+	const char *text = shunt_value_text(&run->args.options, option);
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		if (cli_given(&run->args, files[i]) &&
-			!*shunt_value_text(&run->args.options, files[i]))
-			return cli_error(run->args.json, CLI_USAGE,
-				"%s: the name of the file is empty", files[i]);
-	return 0;
+	*path = *text ? text : NULL;
+	if (*text || !cli_given(&run->args, option))
+		return 0;
+	return cli_error(run->args.json, CLI_USAGE, "%s: the name of the file is empty", option);
 }
 
 /* A seed is any of 64 bits, which is more than a count can be. */
@@ -158,35 +156,47 @@ static int take_seed(struct cli_run *run)
 		text, UINT64_MAX);
 }
 
-static int take_options(struct cli_run *run)
+int cli_run_take_params(struct cli_run *run, size_t first)
+{
+	int rc = take_params(run, first);
+
+	run->request.iterations = 1;
+	return rc ? rc : take_seed(run);
+}
+
+int cli_run_take(struct cli_run *run)
 {
 	const struct shunt_values *options = &run->args.options;
 	struct shunt_request *request = &run->request;
-	const char *record = shunt_value_text(options, "--record");
-	const char *trace = shunt_value_text(options, "--trace");
+	int rc = cli_run_take_params(run, 2);
+
+	request->spec = run->args.word[0];
+	request->warmup = (unsigned)shunt_value_int(options, "--warmup");
+	request->iterations = (unsigned)shunt_value_int(options, "--iters");
+	request->timeout_ns = (uint64_t)shunt_value_int(options, "--timeout");
+	request->watch_signals = true;
+	request->arg = run;
+	run->force = cli_is_set(&run->args, "--force");
+	return rc ? rc : take_file(run, "--record", &run->record_path);
+}
+
+/* The options that `record` does not have. */
+static int take_options(struct cli_run *run)
+{
+	struct shunt_request *request = &run->request;
 
 	request->narrate = cli_is_set(&run->args, "--narrate");
 	/* A story is told once: without warm-up, unless one is asked for. */
-	request->warmup = request->narrate && !cli_given(&run->args, "--warmup")
-				  ? 0
-				  : (unsigned)shunt_value_int(options, "--warmup");
-	request->iterations = request->narrate && !cli_given(&run->args, "--iters")
-				      ? 1
-				      : (unsigned)shunt_value_int(options, "--iters");
-	request->timeout_ns = (uint64_t)shunt_value_int(options, "--timeout");
-	request->trace_capacity = (uint64_t)shunt_value_int(options, "--trace-events");
-	request->watch_signals = true;
+	if (request->narrate && !cli_given(&run->args, "--warmup"))
+		request->warmup = 0;
+	if (request->narrate && !cli_given(&run->args, "--iters"))
+		request->iterations = 1;
+	request->trace_capacity = (uint64_t)shunt_value_int(&run->args.options, "--trace-events");
 	request->line = print_line;
-	request->arg = run;
-	run->record_path = *record ? record : NULL;
-	run->trace_path = *trace ? trace : NULL;
-	run->force = cli_is_set(&run->args, "--force");
+	int rc = take_file(run, "--trace", &run->trace_path);
+
 	if (run->trace_path)
 		request->keep_trace = keep_trace;
-	int rc = refuse_no_name(run);
-
-	if (rc == 0)
-		rc = take_seed(run);
 	return rc ? rc : take_probe(run);
 }
 
@@ -319,6 +329,8 @@ static void abandoned(void *arg, const struct shunt_outcome *outcome, int signal
 	struct cli_run *run = arg;
 	int status = CLI_RUN_FAILED;
 
+	if (run->program)
+		cli_child_kill(&run->program->child);
 	if (outcome->incomplete)
 		tell_what_ended_it(outcome);
 	else
@@ -339,7 +351,7 @@ static int look_around(void *arg)
 	return run->refused ? -ECANCELED : 0;
 }
 
-static int perform(struct cli_run *run)
+int cli_run_perform(struct cli_run *run)
 {
 	struct shunt_run *harness;
 	struct shunt_error err = {""};
@@ -354,13 +366,15 @@ static int perform(struct cli_run *run)
 				    : cli_error(run->args.json,
 					      rc == -ENOMEM ? CLI_RUN_FAILED : CLI_USAGE, "%s",
 					      err.text);
+	if (run->program)
+		shunt_run_set_state(harness, run->program);
 	shunt_run_execute(harness);
 	rc = conclude(run, shunt_run_outcome(harness));
 	shunt_run_free(harness);
 	return rc;
 }
 
-static void release(struct cli_run *run)
+void cli_run_release(struct cli_run *run)
 {
 	for (size_t i = 0; i < run->request.param_count; i++)
 		free((char *)run->params[i].key);
@@ -388,56 +402,17 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
 	if (rc == 0)
 		rc = take_options(run);
 	if (rc == 0)
-		rc = perform(run);
-	release(run);
+		rc = cli_run_perform(run);
+	cli_run_release(run);
 	free(run);
 	return rc;
 }
 
 static const struct shunt_param options[] = {
-	{.name = "--seed",
-		.type = SHUNT_PARAM_TEXT,
-		.fallback = "1",
-		.help = "=N source of all random input: the same seed gives the same work"},
-	{.name = "--warmup",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "1",
-		.max = 1000000,
-		.help = "=N unmeasured iterations first (--narrate: 0)"},
-	{.name = "--iters",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "5",
-		.min = 1,
-		.max = 1000000,
-		.help = "=N measured iterations; metrics are their medians (--narrate: 1)"},
-	{.name = "--record",
-		.type = SHUNT_PARAM_TEXT,
-		.help = "=FILE write the record there, and the machine's manifest to env/ beside "
-			"it; a pipe or a device such as /dev/stdout gets the record alone"},
-	CLI_FLAG("--force", "replace a record that exists"),
-	{.name = "--digits",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "3",
-		.min = SHUNT_HIST_DIGITS_LEAST,
-		.max = SHUNT_HIST_DIGITS,
-		.help = "=N significant digits of latencies in the record, 2 or 3; 2 makes it "
-			"several times smaller and keeps quantiles and extremes"},
-	{.name = "--arm",
-		.type = SHUNT_PARAM_TEXT,
-		.help = "=NAME the column of the comparison this run belongs to"},
-	{.name = "--repetition",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "0",
-		.help = "=K which repetition of its point this run is"},
-	{.name = "--block",
-		.type = SHUNT_PARAM_TEXT,
-		.help = "=ID the block of the plan this run belongs to"},
-	CLI_FLAG("--json", "print the record, one JSON document, instead of the report"),
-	CLI_FLAG("--narrate", "print what the tasks do, as it happens"),
-	{.name = "--timeout",
-		.type = SHUNT_PARAM_DURATION,
-		.fallback = "0",
-		.help = "=TIME end the run after this time, counted from the start; 0: never"},
+	CLI_RUN_OPTIONS,
+	CLI_FLAG("--narrate",
+		"print what the tasks do, as it happens; in one iteration, without warm-up, "
+		"unless asked otherwise"),
 	{.name = "--trace",
 		.type = SHUNT_PARAM_TEXT,
 		.help = "=FILE trace one extra iteration, for Perfetto and `shunt trace check`"},
@@ -451,8 +426,6 @@ static const struct shunt_param options[] = {
 		.type = SHUNT_PARAM_TEXT,
 		.help = "=PROBE sched_delay: sample the time from ready to running; sched_delay=N: "
 			"of one event in N"},
-	CLI_FLAG("--strict", "refuse a machine that is too noisy to measure on (exit status 4)"),
-	CLI_FLAG("--redact", "leave host names, user names and paths out of record and manifest"),
 	{.name = NULL},
 };
 

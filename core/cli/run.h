@@ -7,14 +7,72 @@
 
 #include "core/harness.h"
 
+struct cli_program; /* core/cli/program.h */
 struct shunt_env;
 struct shunt_record;
 
-/* One `shunt run`, as asked. */
+#define CLI_SEED_OPTION                                                                            \
+	{                                                                                          \
+		.name = "--seed", .type = SHUNT_PARAM_TEXT, .fallback = "1",                       \
+		.help = "=N source of all random input: the same seed gives the same work"         \
+	}
+
+/* The options of every command that makes a record. */
+#define CLI_RUN_OPTIONS                                                                            \
+	CLI_SEED_OPTION,                                                                           \
+		{.name = "--warmup",                                                               \
+			.type = SHUNT_PARAM_COUNT,                                                 \
+			.fallback = "1",                                                           \
+			.max = 1000000,                                                            \
+			.help = "=N unmeasured iterations first"},                                 \
+		{.name = "--iters",                                                                \
+			.type = SHUNT_PARAM_COUNT,                                                 \
+			.fallback = "5",                                                           \
+			.min = 1,                                                                  \
+			.max = 1000000,                                                            \
+			.help = "=N measured iterations; metrics are their medians"},              \
+		{.name = "--record",                                                               \
+			.type = SHUNT_PARAM_TEXT,                                                  \
+			.help = "=FILE write the record there, and the machine's manifest to "     \
+				"env/ beside "                                                     \
+				"it; a pipe or a device such as /dev/stdout gets the record "      \
+				"alone"},                                                          \
+		CLI_FLAG("--force", "replace a record that exists"),                               \
+		{.name = "--digits",                                                               \
+			.type = SHUNT_PARAM_COUNT,                                                 \
+			.fallback = "3",                                                           \
+			.min = SHUNT_HIST_DIGITS_LEAST,                                            \
+			.max = SHUNT_HIST_DIGITS,                                                  \
+			.help = "=N significant digits of latencies in the record, 2 or 3; 2 "     \
+				"makes it "                                                        \
+				"several times smaller and keeps quantiles and extremes"},         \
+		{.name = "--arm",                                                                  \
+			.type = SHUNT_PARAM_TEXT,                                                  \
+			.help = "=NAME the column of the comparison this run belongs to"},         \
+		{.name = "--repetition",                                                           \
+			.type = SHUNT_PARAM_COUNT,                                                 \
+			.fallback = "0",                                                           \
+			.help = "=K which repetition of its point this run is"},                   \
+		{.name = "--block",                                                                \
+			.type = SHUNT_PARAM_TEXT,                                                  \
+			.help = "=ID the block of the plan this run belongs to"},                  \
+		CLI_FLAG("--json", "print the record, one JSON document, instead of the report"),  \
+		{.name = "--timeout",                                                              \
+			.type = SHUNT_PARAM_DURATION,                                              \
+			.fallback = "0",                                                           \
+			.help = "=TIME end the run after this time, counted from the start; 0: "   \
+				"never"},                                                          \
+		CLI_FLAG("--strict",                                                               \
+			"refuse a machine that is too noisy to measure on (exit status 4)"),       \
+		CLI_FLAG("--redact",                                                               \
+			"leave host names, user names and paths out of record and manifest")
+
+/* One `shunt run` or `shunt record`, as asked. */
 struct cli_run {
 	struct cli_args args;
 	struct shunt_request request;
 	struct shunt_setting *params;
+	struct cli_program *program; /* of `record`; else NULL */
 	int argc;
 	char **argv;
 	const char *record_path, *trace_path; /* NULL: none */
@@ -25,6 +83,15 @@ struct cli_run {
 	size_t finding_count;
 	struct cli_text caveats; /* one a line */
 };
+
+/* Takes the spec, the parameters, and CLI_RUN_OPTIONS; the workload is the caller's to find. 0, or an exit
+ * status and the reason told. */
+int cli_run_take(struct cli_run *run);
+/* The parameters among the words from `first` on, and the seed. The same result. */
+int cli_run_take_params(struct cli_run *run, size_t first);
+/* Makes the run, its record and its report. Returns the exit status. */
+int cli_run_perform(struct cli_run *run);
+void cli_run_release(struct cli_run *run);
 
 /* Tries whether the record and the trace can be written where they are wanted. 0, or an exit status
  * and the reason told. (run_paths.c) */

@@ -97,7 +97,9 @@ struct shunt_record *cli_run_record(const struct cli_run *run, const struct shun
 	const char *arm = shunt_value_text(options, "--arm"),
 		   *block = shunt_value_text(options, "--block");
 	const struct shunt_record_identity identity = {
+		.driver = run->program ? outcome->backend_name : NULL,
 		.backend = outcome->backend_name,
+		.build_id = run->program ? outcome->build_id : NULL,
 		.workload = outcome->workload->name,
 		.seed = outcome->seed,
 		.arm = *arm ? arm : NULL,
@@ -114,7 +116,8 @@ struct shunt_record *cli_run_record(const struct cli_run *run, const struct shun
 	cli_record_what_was_run(record, outcome);
 	add_results(record, outcome, (unsigned)shunt_value_int(options, "--digits"));
 	add_probes(record, outcome);
-	if (outcome->clock.read_cost_ns > 0)
+	/* A program's samples are from a clock of its own. */
+	if (outcome->clock.read_cost_ns > 0 && !run->program)
 		shunt_record_clock(record, &outcome->clock);
 	add_caveats(record, &run->caveats);
 	shunt_record_argv(record, run->argc, run->argv);

@@ -70,7 +70,7 @@ static int set_params(struct shunt_run *run, struct shunt_error *err)
 static int find_backend(struct shunt_run *run, struct shunt_error *err)
 {
 	struct shunt_outcome *outcome = &run->outcome;
-	int rc = shunt_spec_parse(&run->spec, run->request->spec, err);
+	int rc = shunt_spec_parse_for(&run->spec, run->request->backend, run->request->spec, err);
 
 	snprintf(outcome->backend_name, sizeof(outcome->backend_name), "%.*s",
 		(int)strcspn(run->request->spec, ":"), run->request->spec);
@@ -190,6 +190,14 @@ int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *reque
 
 /* ---- execute --------------------------------------------------------------------------------- */
 
+static void read_usage(const struct shunt_run *run, struct shunt_usage *usage)
+{
+	if (run->request->backend)
+		shunt_usage_read_children(usage);
+	else
+		shunt_usage_read(usage);
+}
+
 static void iterate_all(struct shunt_run *run)
 {
 	const struct shunt_request *request = run->request;
@@ -205,12 +213,12 @@ static void iterate_all(struct shunt_run *run)
 			shunt_run_at(run, "iteration %u of %u", i - request->warmup + 1,
 				request->iterations);
 		if (i == request->warmup)
-			shunt_usage_read(&run->usage_before);
+			read_usage(run, &run->usage_before);
 		if (!shunt_run_iterate(run) || !shunt_run_keep(run, i))
 			return;
 	}
 	run->narrating = false;
-	shunt_usage_read(&usage);
+	read_usage(run, &usage);
 	pthread_mutex_lock(&run->lock);
 	run->outcome.usage = shunt_usage_since(&run->usage_before, &usage);
 	pthread_mutex_unlock(&run->lock);
@@ -224,7 +232,8 @@ static void set_up(struct shunt_run *run)
 	run->set_up = true;
 	rc = run->workload->setup ? run->workload->setup(run, &err) : 0;
 	if (rc)
-		shunt_run_end(run, SHUNT_RECORD_FAILED, "%s",
+		shunt_run_end(run, rc == -ENOTSUP ? SHUNT_RECORD_SKIPPED : SHUNT_RECORD_FAILED,
+			"%s",
 			err.text[0]       ? err.text
 			: run->now.why[0] ? run->now.why
 					  : strerror(rc < 0 ? -rc : rc));

@@ -90,6 +90,24 @@ void shunt_run_fact(struct shunt_run *run, const char *name, const char *value)
 	pthread_mutex_unlock(&run->lock);
 }
 
+void shunt_run_told_build(struct shunt_run *run, const char *build_id)
+{
+	pthread_mutex_lock(&run->lock);
+	if (!run->over)
+		snprintf(run->outcome.build_id, sizeof(run->outcome.build_id), "%s", build_id);
+	pthread_mutex_unlock(&run->lock);
+}
+
+void shunt_run_told_setting(struct shunt_run *run, const char *key, const char *value)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+
+	pthread_mutex_lock(&run->lock);
+	if (!run->over)
+		shunt_run_add_pair(&outcome->composition, &outcome->composition_count, key, value);
+	pthread_mutex_unlock(&run->lock);
+}
+
 void shunt_run_input(struct shunt_run *run, uint64_t hash)
 {
 	pthread_mutex_lock(&run->lock);

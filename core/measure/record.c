@@ -59,13 +59,16 @@ json_t *shunt_record_part(struct shunt_record *record, const char *key, json_t *
 	return part;
 }
 
+bool shunt_record_is_name(const char *name)
+{
+	return islower((unsigned char)name[0]) &&
+	       !name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-")];
+}
+
 bool shunt_record_name_fits(struct shunt_record *record, const char *name)
 {
-	bool fits = islower((unsigned char)name[0]);
+	bool fits = shunt_record_is_name(name);
 
-	for (const char *at = name; *at; at++)
-		fits &= islower((unsigned char)*at) || isdigit((unsigned char)*at) ||
-			strchr("_.-", *at) != NULL;
 	if (!fits)
 		shunt_record_spoil(record, -EINVAL,
 			"'%s' is not a valid name in a record; use lower-case letters, digits, _ . "

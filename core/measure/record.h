@@ -48,6 +48,9 @@ struct shunt_record_identity {
 	uint64_t repetition;
 };
 
+/** Has a name the form that records ask of settings, parameters, metrics, series, counters and facts? */
+bool shunt_record_is_name(const char *name);
+
 /** Begins a record, with status failed and the reason "the run did not end". 0 or -ENOMEM. */
 int shunt_record_new(struct shunt_record **record, const struct shunt_record_identity *identity);
 void shunt_record_free(struct shunt_record *record);

@@ -25,14 +25,14 @@ uint64_t shunt_usage_rss_bytes(void)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-void shunt_usage_read(struct shunt_usage *now)
+/* It cannot fail with a valid pointer and one of these two. */
+static struct shunt_usage usage_of(int who)
 {
 	struct rusage kernel;
 
-	/* It cannot fail with a valid pointer and RUSAGE_SELF. */
-	getrusage(RUSAGE_SELF, &kernel);
-	*now = (struct shunt_usage){
-		.cpu_ns = shunt_clock_cpu_ns(),
+	getrusage(who, &kernel);
+	return (struct shunt_usage){
+		.cpu_ns = timeval_ns(kernel.ru_utime) + timeval_ns(kernel.ru_stime),
 		.user_ns = timeval_ns(kernel.ru_utime),
 		.system_ns = timeval_ns(kernel.ru_stime),
 		.voluntary_switches = (uint64_t)kernel.ru_nvcsw,
@@ -40,8 +40,19 @@ void shunt_usage_read(struct shunt_usage *now)
 		.minor_faults = (uint64_t)kernel.ru_minflt,
 		.major_faults = (uint64_t)kernel.ru_majflt,
 		.peak_rss_bytes = (uint64_t)kernel.ru_maxrss * 1024u,
-		.rss_bytes = shunt_usage_rss_bytes(),
 	};
+}
+
+void shunt_usage_read_children(struct shunt_usage *now)
+{
+	*now = usage_of(RUSAGE_CHILDREN);
+}
+
+void shunt_usage_read(struct shunt_usage *now)
+{
+	*now = usage_of(RUSAGE_SELF);
+	now->cpu_ns = shunt_clock_cpu_ns();
+	now->rss_bytes = shunt_usage_rss_bytes();
 	/* The kernel brings its peak up to date less often than its present size. */
 	if (now->peak_rss_bytes < now->rss_bytes)
 		now->peak_rss_bytes = now->rss_bytes;
