@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+sys.path.insert(0, str(HERE.parent))
+import lines  # noqa: E402
 from asyncio_openloop import OpenLoop  # noqa: E402
-from shuntlab import foreign  # noqa: E402
-from shuntlab.foreign import MASK, Skip, Usage, share, splitmix64  # noqa: E402
+from lines import ANY, MASK, Failure, Skip, share, splitmix64  # noqa: E402
 
 now = time.monotonic_ns
 
@@ -36,7 +36,7 @@ def numbers_from_seed(count: int, seed: int) -> array.array:
             made[i] = (z >> 32) - (1 << 32 if z >> 63 else 0)
         return made
     with numpy.errstate(over="ignore"):
-        z = numpy.arange(1, count + 1, dtype=numpy.uint64) * numpy.uint64(foreign.GOLDEN)
+        z = numpy.arange(1, count + 1, dtype=numpy.uint64) * numpy.uint64(lines.GOLDEN)
         z += numpy.uint64(seed)
         z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
@@ -46,22 +46,10 @@ def numbers_from_seed(count: int, seed: int) -> array.array:
 
 
 class ChunkedSum:
-    COST = "ns_per_chunk"
-    PARAMS = {"items": ("count", "10M", 1, 1 << 32), "tasks": ("count", "100", 1, 10 ** 8),
-              "chunk": ("count", "100", 1, 1 << 32),
-              "pause": ("duration", "0", 0, 3600 * 10 ** 9), "tail": ("count", "0", 0, 1),
-              "data": ("choice", "seed", ("seed", "index")),
-              "kernel": ("choice", "scalar", ("scalar",)),
-              "preset": ("choice", "none", ("none", "tutorial")),
-              "sample": ("count", "1024", 0, 1 << 40)}
-    TUTORIAL = {"items": 200, "tasks": 2, "chunk": 100, "pause": 10 ** 8, "tail": 1,
-                "data": "index"}
+    KNOWS = {"items": ANY, "tasks": ANY, "chunk": ANY, "pause": ANY, "tail": ANY, "data": ANY,
+             "kernel": "scalar", "preset": ANY, "sample": ANY, "walk": 0}
 
     def setup(self, run):
-        if run["preset"] == "tutorial":
-            run.params.update({k: v for k, v in self.TUTORIAL.items() if k not in run.given})
-        if run["pause"] and "sample" not in run.given:
-            run.params["sample"] = 1
         n, tasks, chunk = run["items"], run["tasks"], run["chunk"]
         self.numbers = array.array("q", range(n)) if run["data"] == "index" else \
             numbers_from_seed(n, run.seed)
@@ -119,8 +107,8 @@ class ChunkedSum:
                   for at, length, _, _ in self.slices]
         if len(wanted) <= 4:
             for i, (expected, (total, _)) in enumerate(zip(wanted, self.results)):
-                run.check(f"sum_{chr(65 + i)}", signed(expected), signed(total))
-        run.check("total", signed(sum(wanted)), signed(sum(t for t, _ in self.results)))
+                run.check(f"sum_{chr(65 + i)}", expected, total)
+        run.check("total", sum(wanted), sum(t for t, _ in self.results))
         run.check("tasks_with_the_right_sum", len(wanted),
                   sum(e == t for e, (t, _) in zip(wanted, self.results)))
         run.check("tasks_with_the_right_yields", len(wanted),
@@ -133,15 +121,8 @@ class ChunkedSum:
                    "higher")
 
 
-def signed(value: int) -> int:
-    value &= MASK
-    return value - (1 << 64) if value >> 63 else value
-
-
 class Yield:
-    COST = "ns_per_switch"
-    PARAMS = {"tasks": ("count", "2", 1, 10 ** 7), "switches": ("count", "1M", 1, 1 << 40),
-              "sample": ("count", "1024", 0, 1 << 40)}
+    KNOWS = {"tasks": ANY, "switches": ANY, "sample": ANY, "sites": 1, "depth": 0}
 
     def setup(self, run):
         self.shares = [share(run["switches"], run["tasks"], i) for i in range(run["tasks"])]
@@ -175,9 +156,7 @@ class Yield:
 
 
 class SpawnJoin:
-    COST = "ns_per_task"
-    PARAMS = {"tasks": ("count", "100k", 1, 1 << 40), "alive": ("count", "1000", 1, 10 ** 8),
-              "sample": ("count", "1024", 0, 1 << 40)}
+    KNOWS = {"tasks": ANY, "alive": ANY, "sample": ANY}
 
     def setup(self, run):
         self.per_sample = max(run["sample"] // run["alive"], 1)
@@ -214,29 +193,16 @@ class SpawnJoin:
     def verify(self, run):
         n = run["tasks"]
         run.check("tasks_joined", n, self.joined)
-        run.check("sum_of_results", signed(n * (n + 1) // 2), signed(self.sum))
+        run.check("sum_of_results", n * (n + 1) // 2, self.sum)
         run.operations = n
 
 
 class Timers:
-    COST = "ns_per_wait"
-    PARAMS = {"tasks": ("count", "1000", 1, 10 ** 8), "sleeps": ("count", "20", 1, 1 << 32),
-              "period": ("duration", "10ms", 0, 3600 * 10 ** 9),
-              "mode": ("choice", "fixed", ("fixed", "random")),
-              "spread": ("duration", "0", 0, 3600 * 10 ** 9), "cancel": ("real", "0", 0, 1),
-              "sample": ("count", "1", 0, 1 << 32), "skip": ("count", "0", 0, 1 << 32)}
+    KNOWS = {"tasks": ANY, "sleeps": ANY, "period": ANY, "mode": ANY, "spread": ANY, "cancel": ANY,
+             "sample": ANY, "skip": ANY, "busy": 0, "busy_slice": ANY}
     STRIDE = 0x632BE59BD9B4E019
 
     def setup(self, run):
-        if run["spread"] > run["period"]:
-            raise Usage("spread is more than period: a sleep cannot be negative")
-        spread, drawn = "spread" in run.given, run["mode"] == "random"
-        if spread and not drawn and "mode" in run.given:
-            raise Usage("spread belongs to mode=random")
-        if spread:
-            run.params["mode"] = "random"
-        elif drawn:
-            run.params["spread"] = run["period"] // 2
         self.cancel_below = int(run["cancel"] * 2 ** 53)
 
     def iterate(self, run):
@@ -312,10 +278,7 @@ class Timers:
 
 
 class Ring:
-    COST = "ns_per_hop"
-    PARAMS = {"tasks": ("count", "1000", 2, 10 ** 7), "hops": ("count", "100k", 1, 1 << 40),
-              "over": ("choice", "semaphore", ("semaphore",)),
-              "sample": ("count", "1024", 0, 1 << 40)}
+    KNOWS = {"tasks": ANY, "hops": ANY, "over": "semaphore", "sample": ANY}
 
     def setup(self, run):
         n = run["tasks"]
@@ -371,16 +334,9 @@ class Ring:
 
 
 class Skynet:
-    COST = "ns_per_leaf"
-    PARAMS = {"leaves": ("count", "100k", 1, 10 ** 9), "width": ("count", "10", 2, 64),
-              "sample": ("count", "1024", 0, 1 << 40)}
+    KNOWS = {"leaves": ANY, "width": ANY, "sample": ANY}
 
     def setup(self, run):
-        power = 1
-        while power < run["leaves"]:
-            power *= run["width"]
-        if power != run["leaves"]:
-            raise Usage(f"leaves={run['leaves']} is not a power of width={run['width']}")
         if run["leaves"] > 1_000_000:
             raise Skip("more than a million coroutines at once need more memory than asyncio "
                        "leaves on most machines")
@@ -420,27 +376,25 @@ class Skynet:
         run.operations = n
 
 
-def settle(settings: dict[str, str]) -> None:
+def settle(settings: dict[str, str], _workload: str) -> dict[str, str]:
     for key, value in settings.items():
         if key != "workers":
-            raise Usage(f"asyncio has no setting {key!r}; it has workers")
+            raise Failure(f"asyncio has no setting {key!r}; it has workers")
         if value != "1":
             raise Skip(f"asyncio runs its tasks on one thread; workers={value} is not to be had")
+    return {"workers": "1", "runtime": VERSION.lower().replace(" ", "-"), "loop": "default"}
+
+
+VERSION = f"{platform.python_implementation()} {platform.python_version()}"
 
 
 def main() -> int:
-    version = f"{platform.python_implementation()} {platform.python_version()}"
-    lab = HERE.parents[1] / "shuntlab"
-    sources = [HERE, HERE.with_name("asyncio_openloop.py"), lab / "foreign.py", lab / "arrivals.py"]
-    digest = hashlib.sha256(version.encode() + b"".join(s.read_bytes() for s in sources))
-    facts = {"build.id": (digest.hexdigest()[:40], "hash of the driver's source and Python"),
-             "build.compiler": (platform.python_compiler(), "platform"),
-             "library.libc": (" ".join(platform.libc_ver()), "platform")}
-    return foreign.main(
-        "asyncio", version, digest.hexdigest()[:40], facts,
-        {"workers": "1", "runtime": version.lower().replace(" ", "-"), "loop": "default"},
+    sources = [HERE, HERE.with_name("asyncio_openloop.py"), HERE.with_name("lines.py")]
+    digest = hashlib.sha256(VERSION.encode() + b"".join(s.read_bytes() for s in sources))
+    return lines.main(
+        "asyncio", VERSION, digest.hexdigest()[:40],
         {"chunked_sum": ChunkedSum, "yield": Yield, "spawn_join": SpawnJoin, "timers": Timers,
-         "ring": Ring, "skynet": Skynet, "openloop": OpenLoop}, settle, sys.argv[1:])
+         "ring": Ring, "skynet": Skynet, "openloop": OpenLoop}, settle)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,21 @@
 
 As workloads/openloop.c with injection=timer, in what it measures and how: a coroutine starts what is
 due and sleeps until shortly before the next arrival, then gives way until it; the end of a request
-starts what is due, too. Service is a calibrated loop of the interpreter. It has no slices, faults or
-traces of arrivals, and no bound on the backlog.
+starts what is due, too. Service is a calibrated loop of the interpreter. The table is the one that
+`shunt arrivals` prints. It has no slices, faults or traces of arrivals, and drops no request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
+import subprocess
 import time
 from itertools import repeat
+from typing import NamedTuple
 
-from shuntlab import arrivals as table
-from shuntlab.foreign import Usage
+from lines import ANY, Failure, Run, say
 from shuntlab.records import enough_samples
 
 now = time.monotonic_ns
@@ -37,6 +39,25 @@ def rounds_per_ns() -> float:
     return ROUNDS / best
 
 
+class Arrival(NamedTuple):
+    at_ns: int
+    service_ns: int
+    kind: int
+
+
+def arrivals(run: Run) -> list[Arrival]:
+    """The table of this run's parameters; its hash is a fact of the record."""
+    words = ["requests", "rate", "process", "service"] + ["sigma"] * (run["service"] == "lognormal")
+    done = subprocess.run(
+        [os.environ["SHUNT"], "arrivals", *(f"{w}={run[w]}" for w in words), f"mean={run['mean']}ns",
+         "--seed", str(run.seed)], stdout=subprocess.PIPE, text=True)
+    head, *rows = done.stdout.splitlines() or [""]
+    if done.returncode or len(rows) != run["requests"]:
+        raise Failure(f"`shunt arrivals` ended with {done.returncode}")
+    say(fact={"name": "arrivals.hash", "value": head.split()[-1]})
+    return [Arrival(*map(int, row.split())) for row in rows]
+
+
 class Request:
     __slots__ = ("injected", "lag", "started", "ended", "runs")
 
@@ -45,39 +66,13 @@ class Request:
 
 
 class OpenLoop:
-    COST = "ns_per_request"
-    PARAMS = {"requests": ("count", "10k", 1, 10 ** 8),
-              "process": ("choice", "poisson", ("poisson", "constant")),
-              "load": ("real", "0.5", 0, 1024), "rate": ("count", "0", 0, 10 ** 9),
-              "service": ("choice", "exponential", table.LAWS),
-              "mean": ("duration", "10us", 1, table.SERVICE_MOST_NS),
-              "sigma": ("real", "1", 0, 8),
-              "deadline": ("duration", "0", 0, table.SERVICE_MOST_NS),
-              "skip": ("count", "0", 0, 10 ** 8),
-              "series": ("choice", "all", ("all", "response", "slowdown", "none"))}
+    KNOWS = {**dict.fromkeys(("requests", "process", "load", "rate", "service", "mean", "sigma",
+                              "deadline", "steer", "backlog", "skip", "series", "stall_at"), ANY),
+             "injection": "timer", "input": "", "slice": 0, "block": 0, "stall": 0}
 
     def setup(self, run):
-        if {"rate", "load"} <= run.given:
-            raise Usage("rate and load exclude each other: load is rate x mean")
-        if "rate" in run.given:
-            run.params["load"] = run["rate"] * run["mean"] / 1e9
-        else:
-            run.params["rate"] = table.rate_of(run["load"], run["mean"])
-        if not 1 <= run["rate"] <= 10 ** 9:
-            raise Usage(f"a rate of {run['rate']} requests a second: it must be 1 to 10^9")
-        for name, value in (("skip", run["requests"] // 10), ("deadline", 10 * run["mean"])):
-            if name not in run.given:
-                run.params[name] = value
-        if run["skip"] >= run["requests"]:
-            raise Usage("skip leaves no request to measure")
-        try:
-            self.arrivals = table.table(run.seed, run["requests"], run["rate"],
-                                        process=run["process"], law=run["service"],
-                                        mean_ns=run["mean"], sigma=run["sigma"])
-        except OverflowError as e:
-            raise Usage(str(e)) from None
-        self.hash = table.table_hash(self.arrivals)
-        run.facts["arrivals.hash"] = self.hash
+        self.backlog = run["backlog"]
+        self.arrivals = arrivals(run)
         self.speed = rounds_per_ns()
 
     # ---- one iteration
@@ -143,9 +138,9 @@ class OpenLoop:
         run.check("before_their_time", 0, sum(
             not self.start + a.at_ns <= r.injected <= r.started <= r.ended
             for r, a in zip(self.requests, self.arrivals)))
-        wanted, found = (int(h, 16) - (int(h, 16) >> 63 << 64) for h in
-                         (self.hash, table.table_hash(self.arrivals)))
-        run.check("arrivals_hash", wanted, found)
+        if self.most > self.backlog:
+            raise Failure(f"{self.most} requests at once are more than backlog={self.backlog}, and this "
+                          "driver drops none")
         run.operations = n
         self.report(run, self.samples(run))
 

@@ -20,9 +20,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
-sys.path.insert(0, str(HERE.parents[1]))
-from shuntlab import drivers, foreign, units  # noqa: E402
-from shuntlab.foreign import Failure, Skip, Usage  # noqa: E402
+sys.path.insert(0, str(HERE.parent))
+import lines  # noqa: E402
+from lines import ANY, Failure, Skip  # noqa: E402
+from shuntlab import drivers, units  # noqa: E402
 
 WAYS = {"wakeup": ("futex", "eventfd", "msgring", "spin"), "timers": ("heap", "each")}
 CANNOT = 77     # the program's exit status where a way is not to be had
@@ -34,14 +35,6 @@ def program(name: str) -> Path | None:
     shunt = drivers.find_shunt()
     found = shunt.parent / name if shunt else None
     return found if found and found.is_file() else None
-
-
-def choose_way(workload: str) -> str:
-    chosen["way"] = chosen["way"] or WAYS[workload][0]
-    if chosen["way"] not in WAYS[workload]:
-        raise Failure(f"way={chosen['way']} is not a floor of {workload}; it has "
-                      f"{', '.join(WAYS[workload])}")
-    return chosen["way"]
 
 
 def output(run, command: list[str]) -> list[str]:
@@ -57,14 +50,13 @@ def output(run, command: list[str]) -> list[str]:
 
 
 class Wakeup:
-    COST = "ns_per_wake"
-    PARAMS = {"wakes": ("count", "5k", 1, 1 << 32), "pause": ("duration", "100us", 0, 10 ** 10)}
+    KNOWS = {"wakes": ANY, "pause": ANY}
 
     def setup(self, run):
         self.latency_ns: list[int] = []
 
     def iterate(self, run):
-        command = [str(program("shunt-wake-floor")), choose_way("wakeup"), str(run["wakes"]),
+        command = [str(program("shunt-wake-floor")), chosen["way"], str(run["wakes"]),
                    str(run["pause"]), str(run.seed)]
         first, *samples = output(run, command)
         wall, self.waker_cpu, self.sleeper_cpu, self.wrong = map(int, first.split())
@@ -88,17 +80,14 @@ class Wakeup:
 
 
 class Timers:
-    COST = "ns_per_wait"
-    PARAMS = {"tasks": ("count", "1000", 1, 10 ** 8), "sleeps": ("count", "20", 1, 1 << 32),
-              "period": ("duration", "10ms", 0, 3600 * 10 ** 9),
-              "skip": ("count", "0", 0, 1 << 32)}
+    KNOWS = {"tasks": ANY, "sleeps": ANY, "period": ANY, "skip": ANY, "mode": "fixed", "spread": ANY,
+             "cancel": 0, "busy": 0, "busy_slice": ANY, "sample": 1}
 
     def setup(self, run):
-        if int(chosen["grid"]) and choose_way("timers") != "each":
-            raise Failure("grid belongs to way=each")
+        pass
 
     def iterate(self, run):
-        command = [str(program("shunt-timers-floor")), choose_way("timers"), str(run["tasks"]),
+        command = [str(program("shunt-timers-floor")), chosen["way"], str(run["tasks"]),
                    str(run["sleeps"]), str(run["period"] // 1000), chosen["grid"], str(run["skip"]), "all"]
         first, *samples = output(run, command)
         wall, self.cpu, self.wakes, self.early, self.calls = map(int, first.split())
@@ -106,7 +95,8 @@ class Timers:
         run.cpu_begin_ns, run.cpu_end_ns = 0, self.cpu
         record = run.recorder("lateness")
         for value, count in (map(int, line.split()) for line in samples):
-            record(value, count)
+            for _ in range(count):
+                record(value)
 
     def verify(self, run):
         waits = run["tasks"] * run["sleeps"]
@@ -117,19 +107,19 @@ class Timers:
         run.metric("syscalls_per_timer", self.calls / waits, "1", "lower")
 
 
-def settle(settings: dict[str, str]) -> None:
-    ways = [way for ways in WAYS.values() for way in ways]
+def settle(settings: dict[str, str], workload: str) -> dict[str, str]:
+    chosen["way"] = WAYS[workload][0]
     for key, value in settings.items():
         if key not in chosen:
-            raise Usage(f"floor has no setting {key!r}; it has {' and '.join(chosen)}")
-        if key == "way" and value not in ways:
-            raise Usage(f"way={value} is not one of {', '.join(ways)}"
-                        f"{foreign.nearest(value, ways)}")
+            raise Failure(f"floor has no setting {key!r}; it has {' and '.join(chosen)}")
+        if key == "way" and value not in WAYS[workload]:
+            raise Failure(f"way={value} is not a floor of {workload}; it has {', '.join(WAYS[workload])}")
         if key == "grid":
             value = str(units.duration_ns(value))
-            if not value.isdigit():
-                raise Usage(f"grid={settings[key]} is not a duration")
+            if not value.isdigit() or settings.get("way") != "each":
+                raise Failure(f"grid={settings[key]}: it is a duration, and belongs to way=each")
         chosen[key] = value
+    return {"workers": "2" if workload == "wakeup" else "1", **chosen}
 
 
 def main() -> int:
@@ -139,12 +129,9 @@ def main() -> int:
               "cmake --build --preset release", file=sys.stderr)
         return 2
     code = b"".join(found.read_bytes() for found in programs if found)
-    digest = hashlib.sha256(code + HERE.read_bytes()).hexdigest()[:40]
-    facts = {"build.id": (digest, "hash of the programs and their driver")}
-    work = next((work for work in WAYS if work in sys.argv), "wakeup")
-    composition = {"workers": "2" if work == "wakeup" else "1", "way": WAYS[work][0]}
-    return foreign.main("floor", "1", digest, facts, composition,
-                        {"wakeup": Wakeup, "timers": Timers}, settle, sys.argv[1:])
+    sources = HERE.read_bytes() + HERE.with_name("lines.py").read_bytes()
+    digest = hashlib.sha256(code + sources).hexdigest()[:40]
+    return lines.main("floor", "1", digest, {"wakeup": Wakeup, "timers": Timers}, settle)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 """Drivers: the programs that perform a run and write its record.
 
 `shunt` is the testbed itself; the others are foreign runtimes under the same contract (drivers/
-holds asyncio and Go). A driver understands `run BACKEND WORKLOAD key=value … --seed --warmup
---iters --arm --repetition --block --record FILE`, --digits where an experiment says how many, and
-`version --json`, which gives its build_id. One that cannot be had here is absent with a reason; an
-experiment says what it left out, and goes on.
+holds asyncio and Go, whose runs `shunt record` records). A driver understands `run BACKEND WORKLOAD
+key=value … --seed --warmup --iters --arm --repetition --block --record FILE`, --digits where an experiment
+says how many, and `version --json`, which gives its build_id. One that cannot be had here is absent with a
+reason; an experiment says what it left out, and goes on.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class Driver:
 def find(names: set[str], commands: dict[str, list[str]], shunt: str = "",
          trust: Trust | None = None) -> dict[str, Driver]:
     """The drivers of these names. `commands` are an experiment's own; `shunt` a path, if given. Without
-    `trust` nothing that the experiment brings is started."""
+    `trust` nothing that the experiment brings is started. From here on $SHUNT names the shunt that other
+    drivers have their runs recorded by."""
+    if program := find_shunt(shunt):
+        os.environ["SHUNT"] = str(program)
     return {name: _find_one(name, commands, shunt, trust) for name in sorted(names)}
 
 

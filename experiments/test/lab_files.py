@@ -396,7 +396,7 @@ class Repairs(Case):
             self.assertEqual((code, said), (0, "3 of 3 records are here and sound\n"))
 
     def test_a_manifest_that_was_cut_off(self):
-        manifest = machine.manifest({})
+        manifest = synthetic.manifest("a machine")
         self.assertEqual(machine.manifest_fault(self.root / "none.json"), "is missing")
         file = self.root / f"{manifest['env_id']}.json"
         for text in (b"", b"{", json.dumps(manifest).encode()[:200], b"[]", b"{}"):

@@ -15,7 +15,8 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from shuntlab import arrivals, theory  # noqa: E402
+import arrivals  # noqa: E402
+from shuntlab import theory  # noqa: E402
 
 SHUNT = os.environ.get("SHUNT_BIN", "")
 
@@ -104,6 +105,12 @@ class Tables(unittest.TestCase):
             table = arrivals.table(seed, 300, rate, process=process, law=law, mean_ns=3000,
                                    sigma=0.7 if law == "lognormal" else 1.0)
             self.assertEqual(record["facts"]["arrivals.hash"], arrivals.table_hash(table), law)
+            printed = subprocess.run(
+                [SHUNT, "arrivals", "requests=300", "mean=3us", "load=0.3", f"service={law}",
+                 f"process={process}", "--seed", str(seed), *(["sigma=0.7"] if law == "lognormal" else [])],
+                capture_output=True, text=True, check=True).stdout.splitlines()
+            self.assertEqual(printed[0], f"# hash {arrivals.table_hash(table)}")
+            self.assertEqual(printed[1:], [f"{a.at_ns} {a.service_ns} {a.kind}" for a in table], law)
 
     def test_a_trace_is_the_same_table(self) -> None:
         table = arrivals.table(9, 100, 20000, law="mix", mean_ns=5000)

@@ -9,11 +9,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"os"
+	"os/exec"
 	"runtime"
 	"sort"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,8 @@ const nearNs = 1500000
 
 const leadNs = 200000
 
+type arrival struct{ at, service, class uint64 }
+
 type request struct {
 	w                                  *openloop
 	number                             int
@@ -33,7 +37,6 @@ type request struct {
 type openloop struct {
 	requests []request
 	arrivals []arrival
-	hash     uint64
 	workers  int64
 	start    int64
 
@@ -46,32 +49,36 @@ type openloop struct {
 	roundsPerMega int64
 }
 
-func (*openloop) cost() string { return "ns_per_request" }
-func (*openloop) table() []param {
-	return []param{{"requests", "count", "10k", 1, 100000000},
-		{"process", "poisson|constant", "poisson", 0, 0}, {"load", "real", "0.5", 0, 1024},
-		{"rate", "count", "0", 0, 1000000000}, {"service", laws, "exponential", 0, 0},
-		{"mean", "duration", "10us", 1, serviceMost}, {"sigma", "real", "1", 0, 8},
-		{"deadline", "duration", "0", 0, serviceMost}, {"skip", "count", "0", 0, 100000000},
-		{"series", "all|response|slowdown|none", "all", 0, 0}}
+func (*openloop) knows() knows {
+	return knows{"requests": nil, "process": nil, "load": nil, "rate": nil, "service": nil, "mean": nil,
+		"sigma": nil, "deadline": nil, "steer": nil, "backlog": nil, "skip": nil, "series": nil,
+		"stall_at": nil, "injection": "timer", "input": "", "slice": "0", "block": "0", "stall": "0"}
 }
 
-// implyRate makes of rate and load the one that was not given.
-func (r *run) implyRate() {
-	mean := float64(r.whole["mean"])
-	if _, given := r.given["rate"]; given {
-		if _, both := r.given["load"]; both {
-			usage("rate and load exclude each other: load is rate x mean")
-		}
-		r.real["load"] = float64(r.whole["rate"]) * mean / 1e9
-		r.text["load"] = strconv.FormatFloat(r.real["load"], 'g', 9, 64)
-	} else {
-		rate := int64(math.Min(r.real["load"]*1e9/mean+0.5, 2e9))
-		r.imply("rate", strconv.FormatInt(rate, 10), rate)
+// table has `shunt arrivals` print the requests of this run's parameters; their hash is a fact of the record.
+func (r *run) table() []arrival {
+	words := []string{"arrivals", "--seed", r.Seed, "mean=" + r.text["mean"] + "ns"}
+	for _, name := range []string{"requests", "rate", "process", "service"} {
+		words = append(words, name+"="+r.text[name])
 	}
-	if r.whole["rate"] < 1 || r.whole["rate"] > 1000000000 {
-		usage(fmt.Sprintf("a rate of %d requests a second: it must be 1 to 10^9", r.whole["rate"]))
+	if r.text["service"] == "lognormal" {
+		words = append(words, "sigma="+r.text["sigma"])
 	}
+	out, err := exec.Command(os.Getenv("SHUNT"), words...).Output()
+	made := make([]arrival, r.whole["requests"])
+	hash := ""
+	rest := bytes.NewReader(out)
+	if err == nil {
+		_, err = fmt.Fscanf(rest, "# hash %s\n", &hash)
+	}
+	for i := 0; err == nil && i < len(made); i++ {
+		_, err = fmt.Fscanln(rest, &made[i].at, &made[i].service, &made[i].class)
+	}
+	if err != nil {
+		end("fail", "`shunt arrivals`: %v", err)
+	}
+	say("fact", object{"name": "arrivals.hash", "value": hash})
+	return made
 }
 
 //go:noinline
@@ -100,25 +107,8 @@ func calibrate() int64 {
 }
 
 func (w *openloop) setup(r *run) {
-	r.implyRate()
-	if _, given := r.given["skip"]; !given {
-		r.imply("skip", strconv.FormatInt(r.whole["requests"]/10, 10), r.whole["requests"]/10)
-	}
-	if _, given := r.given["deadline"]; !given {
-		r.imply("deadline", strconv.FormatInt(10*r.whole["mean"], 10), 10*r.whole["mean"])
-	}
-	if r.whole["skip"] >= r.whole["requests"] {
-		usage("skip leaves no request to measure")
-	}
-	p := plan{r.seed, uint64(r.whole["requests"]), uint64(r.whole["rate"]), uint64(r.whole["mean"]),
-		uint64(r.real["sigma"]*65536 + 0.5), r.text["process"], r.text["service"]}
 	w.workers = int64(runtime.GOMAXPROCS(0))
-	if w.arrivals = p.make(); w.arrivals == nil {
-		usage(fmt.Sprintf("%d requests at a rate of %d a second would arrive for more than 78 hours, "+
-			"the most that a table of arrivals spans", p.count, p.rate))
-	}
-	w.hash = tableHash(w.arrivals)
-	r.facts["arrivals.hash"] = fmt.Sprintf("%016x", w.hash)
+	w.arrivals = r.table()
 	w.requests = make([]request, len(w.arrivals))
 	w.roundsPerMega = calibrate()
 }
@@ -216,7 +206,10 @@ func (w *openloop) verify(r *run) {
 	r.check("requests", int64(len(w.requests)), runs)
 	r.check("sum_of_ids", expected, ids)
 	r.check("before_their_time", 0, early)
-	r.check("arrivals_hash", int64(w.hash), int64(tableHash(w.arrivals)))
+	if w.most > r.whole["backlog"] {
+		end("fail", "%d requests at once are more than backlog=%d, and this driver drops none", w.most,
+			r.whole["backlog"])
+	}
 	r.operations = int64(len(w.requests))
 	w.report(r)
 }
@@ -259,15 +252,15 @@ func (w *openloop) metrics(r *run, samples map[string][]int64) {
 			missed++
 		}
 	}
-	r.extra["offered_load"] = metric{work / last, "1", "none"}
-	r.extra["backlog_max"] = metric{float64(w.most), "1", "lower"}
-	r.extra["deadline_missed"] = metric{missed / float64(len(samples["response"])), "1", "lower"}
+	r.metric("offered_load", work/last, "1", "none")
+	r.metric("backlog_max", float64(w.most), "1", "lower")
+	r.metric("deadline_missed", missed/float64(len(samples["response"])), "1", "lower")
 	for _, name := range []string{"response", "queueing", "lag", "injection"} {
 		sum := 0.0
 		for _, value := range samples[name] {
 			sum += float64(value)
 		}
-		r.extra[name+"_mean_ns"] = metric{sum / float64(len(samples[name])), "ns", "lower"}
+		r.metric(name+"_mean_ns", sum/float64(len(samples[name])), "ns", "lower")
 	}
 	for _, one := range []struct {
 		name string
@@ -284,6 +277,6 @@ func (w *openloop) metrics(r *run, samples map[string][]int64) {
 func quantile(r *run, sorted []int64, q float64, name string, scale float64, unit string) {
 	if n := len(sorted); n > 0 && float64(n) >= math.Log(0.025)/math.Log(q) {
 		at := int(math.Ceil(q*float64(n)-1e-9)) - 1
-		r.extra[name] = metric{float64(sorted[at]) / scale, unit, "lower"}
+		r.metric(name, float64(sorted[at])/scale, unit, "lower")
 	}
 }

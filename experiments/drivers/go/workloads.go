@@ -6,7 +6,6 @@ package main
 import (
 	"math/bits"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,10 +20,6 @@ var workloads = map[string]func() workload{
 	"skynet":      func() workload { return &skynet{} },
 	"openloop":    func() workload { return &openloop{} },
 }
-
-const hour = int64(3600 * time.Second)
-
-var sampled = param{"sample", "count", "1024", 0, 1 << 40}
 
 // ---- chunked_sum
 
@@ -41,25 +36,12 @@ type chunkedSum struct {
 	early  int64
 }
 
-func (*chunkedSum) cost() string { return "ns_per_chunk" }
-func (*chunkedSum) table() []param {
-	return []param{{"items", "count", "10M", 1, 1 << 32}, {"tasks", "count", "100", 1, 100000000},
-		{"chunk", "count", "100", 1, 1 << 32}, {"pause", "duration", "0", 0, hour},
-		{"tail", "count", "0", 0, 1}, {"data", "seed|index", "seed", 0, 0},
-		{"kernel", "scalar", "scalar", 0, 0}, {"preset", "none|tutorial", "none", 0, 0}, sampled}
+func (*chunkedSum) knows() knows {
+	return knows{"items": nil, "tasks": nil, "chunk": nil, "pause": nil, "tail": nil, "data": nil,
+		"kernel": "scalar", "preset": nil, "sample": nil, "input": "", "walk": "0"}
 }
 
 func (w *chunkedSum) setup(r *run) {
-	if r.text["preset"] == "tutorial" {
-		for name, value := range map[string]int64{"items": 200, "tasks": 2, "chunk": 100,
-			"pause": int64(100 * time.Millisecond), "tail": 1} {
-			r.imply(name, strconv.FormatInt(value, 10), value)
-		}
-		r.imply("data", "index", 0)
-	}
-	if r.whole["pause"] > 0 {
-		r.imply("sample", "1", 1)
-	}
 	numbers := make([]int64, r.whole["items"])
 	seed := r.seed
 	for i := range numbers {
@@ -174,17 +156,16 @@ func (w *chunkedSum) verify(r *run) {
 	}
 	r.operations = w.rounds
 	items := float64(r.whole["items"])
-	r.extra["elements"] = metric{items, "1", "none"}
-	r.extra["elements_per_s"] = metric{items * 1e9 / float64(r.ended-r.began), "1/s", "higher"}
+	r.metric("elements", items, "1", "none")
+	r.metric("elements_per_s", items*1e9/float64(r.ended-r.began), "1/s", "higher")
 }
 
 // ---- yield
 
 type yield struct{ made int64 }
 
-func (*yield) cost() string { return "ns_per_switch" }
-func (*yield) table() []param {
-	return []param{{"tasks", "count", "2", 1, 10000000}, {"switches", "count", "1M", 1, 1 << 40}, sampled}
+func (*yield) knows() knows {
+	return knows{"tasks": nil, "switches": nil, "sample": nil, "sites": "1", "depth": "0"}
 }
 func (*yield) setup(*run) {}
 
@@ -227,11 +208,8 @@ func (w *yield) verify(r *run) {
 
 type spawnJoin struct{ joined, sum int64 }
 
-func (*spawnJoin) cost() string { return "ns_per_task" }
-func (*spawnJoin) table() []param {
-	return []param{{"tasks", "count", "100k", 1, 1 << 40}, {"alive", "count", "1000", 1, 100000000}, sampled}
-}
-func (*spawnJoin) setup(*run) {}
+func (*spawnJoin) knows() knows { return knows{"tasks": nil, "alive": nil, "sample": nil} }
+func (*spawnJoin) setup(*run)   {}
 
 func (w *spawnJoin) iterate(r *run) {
 	delay := r.recorder("start_delay")
@@ -296,28 +274,12 @@ type timers struct {
 	requests                                chan chan struct{}
 }
 
-func (*timers) cost() string { return "ns_per_wait" }
-func (*timers) table() []param {
-	return []param{{"tasks", "count", "1000", 1, 100000000}, {"sleeps", "count", "20", 1, 1 << 32},
-		{"period", "duration", "10ms", 0, hour}, {"mode", "fixed|random", "fixed", 0, 0},
-		{"spread", "duration", "0", 0, hour}, {"cancel", "real", "0", 0, 1},
-		{"sample", "count", "1", 0, 1 << 32}, {"skip", "count", "0", 0, 1 << 32}}
+func (*timers) knows() knows {
+	return knows{"tasks": nil, "sleeps": nil, "period": nil, "mode": nil, "spread": nil, "cancel": nil,
+		"sample": nil, "skip": nil, "busy": "0", "busy_slice": nil}
 }
 
 func (w *timers) setup(r *run) {
-	if r.whole["spread"] > r.whole["period"] {
-		usage("spread is more than period: a sleep cannot be negative")
-	}
-	_, spread := r.given["spread"]
-	if spread && r.given["mode"] == "fixed" {
-		usage("spread belongs to mode=random")
-	}
-	if spread {
-		r.imply("mode", "random", 0)
-	} else if r.text["mode"] == "random" {
-		half := r.whole["period"] / 2
-		r.imply("spread", strconv.FormatInt(half, 10), half)
-	}
 	w.cancelBelow = uint64(r.real["cancel"] * (1 << 53))
 }
 
@@ -401,19 +363,17 @@ func (w *timers) verify(r *run) {
 	r.check("answers", w.asked, w.answered)
 	r.operations = waits
 	if w.asked > 0 {
-		r.extra["cancelled_of_requests"] = metric{float64(w.cancelled) / float64(w.asked), "1", "none"}
+		r.metric("cancelled_of_requests", float64(w.cancelled)/float64(w.asked), "1", "none")
 	}
-	r.extra["cpu_ns_per_timer"] = metric{float64(r.cpuEnded-r.cpuBegan) / float64(waits), "ns", "lower"}
+	r.metric("cpu_ns_per_timer", float64(r.cpuEnded-r.cpuBegan)/float64(waits), "ns", "lower")
 }
 
 // ---- ring
 
 type ring struct{ made, wrong int64 }
 
-func (*ring) cost() string { return "ns_per_hop" }
-func (*ring) table() []param {
-	return []param{{"tasks", "count", "1000", 2, 10000000}, {"hops", "count", "100k", 1, 1 << 40},
-		{"over", "channel", "channel", 0, 0}, sampled}
+func (*ring) knows() knows {
+	return knows{"tasks": nil, "hops": nil, "over": "semaphore", "sample": nil}
 }
 func (*ring) setup(*run) {}
 
@@ -488,20 +448,10 @@ type skynet struct {
 	delay                 *series
 }
 
-func (*skynet) cost() string { return "ns_per_leaf" }
-func (*skynet) table() []param {
-	return []param{{"leaves", "count", "100k", 1, 1000000000}, {"width", "count", "10", 2, 64}, sampled}
-}
+func (*skynet) knows() knows { return knows{"leaves": nil, "width": nil, "sample": nil} }
 
 func (w *skynet) setup(r *run) {
 	w.width = r.whole["width"]
-	power := int64(1)
-	for power < r.whole["leaves"] {
-		power *= w.width
-	}
-	if power != r.whole["leaves"] {
-		usage("leaves=%d is not a power of width=%d", r.whole["leaves"], w.width)
-	}
 	w.timed = r.whole["sample"] > 0
 	if w.perSample = r.whole["sample"] / w.width; w.perSample < 1 {
 		w.perSample = 1

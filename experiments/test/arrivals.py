@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: MIT
 """The arrival table of the workload `openloop`, the same bits as in C.
 
-Written from the description in workloads/arrivals.h and workloads/variates.h, in integers alone, for
-drivers of foreign runtimes and for tests; a table's `hash` is the fact `arrivals.hash` of a record.
+Written from the description in workloads/arrivals.h and workloads/variates.h, in integers alone: an
+independent recomputation. A table's `hash` is the fact `arrivals.hash` of a record.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from .foreign import splitmix64
 
 MASK = (1 << 64) - 1
 LN2_Q32 = 2977044472
 SERVICE_MOST_NS = 3_600_000_000_000
 LAWS = ("fixed", "exponential", "bimodal", "extreme", "lognormal", "mix")
 MIX = ((11, 5700), (12, 6000), (23, 20000), (24, 88000), (25, 100000))
+
+
+def splitmix64(state: int) -> tuple[int, int]:
+    """(next state, number)."""
+    state = (state + 0x9E3779B97F4A7C15) & MASK
+    z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return state, z ^ (z >> 31)
 
 
 class Rng:
