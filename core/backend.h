@@ -46,12 +46,20 @@ struct shunt_hooks {
 	void (*visit)(struct shunt_ctx *ctx, unsigned worker_index);
 	/* Optional: may a quantum end here? NULL: never. */
 	bool (*checkpoint)(struct shunt_ctx *ctx);
+	/* Optional: spawn for a step task (step.h), whose frame has its function. NULL: there are none
+	 * (SHUNT_STEPS). In a step `block` and `park` then register the wait of a poll and return
+	 * SHUNT_STEP_WAIT, and what cannot be done there panics. */
+	int (*spawn_step)(struct shunt_ctx *ctx, struct shunt_handle *handle,
+		struct shunt_step *frame, const struct shunt_attr *attr);
+	/* The engine's own: runs step tasks, first the current one, until none is to run (hooks.h). */
+	void (*steps)(struct shunt_ctx *ctx);
 };
 
 /* What a thread that runs tasks has at hand: the first member of a worker. One per worker (or per
  * kernel thread), found through a thread-local pointer that no task switch changes. */
 struct shunt_ctx {
-	const struct shunt_hooks *hooks; /* constant while the thread runs tasks */
+	const struct shunt_hooks
+		*hooks; /* constant while the thread runs tasks, and while it runs steps */
 	struct shunt_task *current;      /* the running task; NULL in the scheduler itself */
 	struct shunt_sched *sched;       /* constant */
 	bool many;                       /* others may touch tasks at the same time: use atomics */
@@ -178,6 +186,9 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task);
  * ctx's, 0 if there is none. */
 void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr, bool detached, uintptr_t host, uint64_t id);
+
+/* May a task be put where its attributes say? 0, -EINVAL, -ENOTSUP: as shunt_spawn. attr may be NULL. */
+int shunt_check_attr(const struct shunt_sched *sched, const struct shunt_attr *attr);
 
 /* What a run's root task is spawned with: shunt_root_main and this, which keeps the result. */
 struct shunt_root {

@@ -2,6 +2,8 @@
 /* Descriptors in slabs that are freed only with the whole set, and the text of a deadlock. */
 #include "core/descriptors.h"
 
+#include "core/step.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,10 +100,13 @@ void shunt_stuck_add(struct shunt_stuck *stuck, const struct shunt_task *task)
 		stuck->named >= NAMES_MOST || stuck->used >= sizeof(stuck->text))
 		return;
 	const char *what = state <= SHUNT_TASK_PARKED ? "park" : shunt_wait_name(task->wait_what);
+	char line[32] = "";
+	if (task->step)
+		snprintf(line, sizeof(line), " at line %u", task->frame->line);
 	int n = snprintf(stuck->text + stuck->used, sizeof(stuck->text) - stuck->used,
-		"%s%s%s%stask %llu in %s", stuck->named ? "; " : ": ", task->name ? "'" : "",
-		task->name ? task->name : "", task->name ? "', " : "", (unsigned long long)task->id,
-		what);
+		"%s%s%s%s%s %llu in %s%s", stuck->named ? "; " : ": ", task->name ? "'" : "",
+		task->name ? task->name : "", task->name ? "', " : "",
+		task->step ? "step task" : "task", (unsigned long long)task->id, what, line);
 	stuck->used += n > 0 ? (size_t)n : 0;
 	stuck->named++;
 }

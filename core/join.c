@@ -36,6 +36,7 @@
 #include "core/backend.h"
 #include "core/call.h"
 #include "core/lock.h"
+#include "core/poll.h"
 
 /* ---- the word ------------------------------------------------------------------------------- */
 
@@ -337,28 +338,42 @@ static int join_withdraw(struct shunt_ctx *ctx, struct shunt_handle handle, stru
 	return waits ? 0 : joiner_take(ctx, handle, joiner);
 }
 
+/* A join that may give up is over: the task has ended (rc is 0), or the deadline has come. */
+static int join_over(struct shunt_ctx *ctx, struct shunt_handle handle, int rc, void **result)
+{
+	if (rc) {
+		int found = join_withdraw(ctx, handle, ctx->current);
+		if (found <= 0)
+			return found ? found : rc;
+	}
+	return join_ended(ctx, handle.task, result);
+}
+
 TASK_CALL int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, void **result)
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	int rc = join_check(ctx, handle);
 	if (rc)
 		return rc;
-	struct shunt_task *self = ctx->current;
 	rc = join_begin(ctx, handle, result, SHUNT_JOINER_TIMED);
-	if (rc < 0)
-		return rc;
-	if (rc == 0) {
-		count(&ctx->count.joins);
-		self->wait_what = SHUNT_WAIT_JOIN;
-		rc = ctx->hooks->block(ctx, deadline_ns);
-		ctx = shunt_ctx_get();
-		if (rc) {
-			int found = join_withdraw(ctx, handle, self);
-			if (found <= 0)
-				return found ? found : rc;
-		}
-	}
-	return join_ended(ctx, handle.task, result);
+	if (rc)
+		return rc < 0 ? rc : join_ended(ctx, handle.task, result);
+	count(&ctx->count.joins);
+	ctx->current->wait_what = SHUNT_WAIT_JOIN;
+	rc = ctx->hooks->block(ctx, deadline_ns);
+	/* In a step nothing is over yet. */
+	return rc > 0 ? rc : join_over(shunt_ctx_get(), handle, rc, result);
+}
+
+/* Always as one that may give up: the end then leaves the result for the joiner to fetch, which may want it
+ * in a local variable of its second step. */
+TASK_CALL int shunt_join_poll(struct shunt_handle handle, int64_t deadline_ns, void **result)
+{
+	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);
+	struct shunt_task *self = ctx->current;
+	if (shunt_poll_returns(self, handle.task, __func__))
+		return join_over(ctx, handle, shunt_poll_value(self), result);
+	return shunt_poll_result(self, shunt_join_until(handle, deadline_ns, result));
 }
 
 TASK_CALL int shunt_detach(struct shunt_handle handle)

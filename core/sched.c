@@ -150,8 +150,7 @@ TASK_CALL int shunt_transfer(struct shunt_handle handle)
 
 /* ---- a task's life -------------------------------------------------------------------------- */
 
-/* May a task be put where its attributes say? */
-static int check_attr(const struct shunt_sched *sched, const struct shunt_attr *attr)
+int shunt_check_attr(const struct shunt_sched *sched, const struct shunt_attr *attr)
 {
 	if (!attr || !attr->worker)
 		return 0;
@@ -165,7 +164,7 @@ TASK_CALL int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *
 {
 	struct shunt_ctx *ctx = TASK_CTX();
 	if (__builtin_expect(attr != NULL, 0)) {
-		int rc = check_attr(ctx->sched, attr);
+		int rc = shunt_check_attr(ctx->sched, attr);
 		if (rc)
 			return rc;
 	}
@@ -235,7 +234,7 @@ void shunt_close(struct shunt_sched *sched)
 int shunt_spawn_external(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr)
 {
-	int rc = sched->backend->spawn ? check_attr(sched, attr) : -ENOTSUP;
+	int rc = sched->backend->spawn ? shunt_check_attr(sched, attr) : -ENOTSUP;
 	return rc ? rc : sched->backend->spawn(sched, handle, fn, arg, attr);
 }
 

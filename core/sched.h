@@ -3,7 +3,7 @@
  * The task API: what a workload calls, the same on every backend.
  *
  * A scheduler runs tasks: units of work with their own stacks, cooperative, each running until it
- * yields, sleeps, parks, waits or ends. Calls marked "Context: task" act on the calling task; made
+ * yields, sleeps, parks, waits or ends. Tasks without a stack are in core/step.h. Calls marked "Context: task" act on the calling task; made
  * outside a task they are a programming error that ends the process with a message naming the
  * call. Calls marked "may switch" may return on another kernel thread where the backend has many
  * workers: keep no address of a thread-local across them (errno is kept per task).

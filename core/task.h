@@ -31,6 +31,7 @@
 #include <stdatomic.h>
 
 struct shunt_stack;
+struct shunt_step;
 
 enum shunt_task_state {
 	SHUNT_TASK_FREE,
@@ -53,6 +54,14 @@ enum shunt_task_state {
 /* Of a descriptor's first task. No task has 0: a ticket is never 0, and {task, 0} is not a handle. */
 #define SHUNT_GENERATION_FIRST SHUNT_GENERATION_ONE
 #define SHUNT_EPOCH_ONE        (UINT64_C(1) << 32)
+
+/* What a step task does (step.h). Owned by the worker that runs it. */
+enum {
+	SHUNT_STEP_RUNS = 1, /* ready, or in a step */
+	SHUNT_STEP_POLLS,    /* in a `_poll` call, which may register a wait */
+	SHUNT_STEP_WAITS,    /* has registered one, and must return SHUNT_STEP_WAIT */
+	SHUNT_STEP_BACK,     /* has returned it; the same call comes next, and ends the wait */
+};
 
 /* What a task waits for, for reports; a sleep is what only its timer ends. */
 enum shunt_wait_what {
@@ -97,8 +106,12 @@ struct shunt_task {
 	int saved_errno;
 	uint16_t
 		home; /* index of the worker that it belongs to where tasks stay, whose inbox it has */
-	uint8_t wait_what;           /* a SHUNT_WAIT_ */
-	struct shunt_stack *stack;   /* NULL before the first run */
+	uint8_t wait_what; /* a SHUNT_WAIT_ */
+	uint8_t step;      /* a SHUNT_STEP_ of those below; 0: it has a stack */
+	union {
+		struct shunt_stack *stack; /* NULL before the first run */
+		struct shunt_step *frame;  /* of a step task, whose sp stays NULL */
+	};
 	uint64_t timer_ticket;       /* of the timer it armed and that has not fired; 0: none */
 	struct shunt_worker *worker; /* on which it last gave way, and armed its timer */
 
@@ -129,6 +142,7 @@ struct shunt_task {
 
 	struct shunt_task *injected_next;
 	_Atomic uint32_t injected; /* [task:injected] in an inbox already */
+	uint32_t polled;           /* of a step task: what its last poll was about (poll.c) */
 };
 
 _Static_assert(sizeof(struct shunt_task) == 192, "three cache lines");
@@ -308,6 +322,18 @@ static inline bool shunt_task_commit(struct shunt_task *task)
 static inline int shunt_task_timeout(const struct shunt_task *task)
 {
 	return task->wait_what == SHUNT_WAIT_SLEEP ? 0 : -ETIMEDOUT;
+}
+
+/* The stack that a task has; NULL: none yet, or it is a step task. */
+static inline struct shunt_stack *shunt_task_stack(const struct shunt_task *task)
+{
+	return task->step ? NULL : task->stack;
+}
+
+/* What a task that goes on touches first, for prefetching: where its registers are, or its frame. */
+static inline const void *shunt_task_live(const struct shunt_task *task)
+{
+	return task->sp ? task->sp : (const void *)task->frame;
 }
 
 /* The handle's generation bits of a live descriptor. */

@@ -37,6 +37,7 @@ enum shunt_cap {
 					   from it for another one of the run */
 	SHUNT_FIFO = 1 << 12, /* tasks run in the order in which they became ready, each until it
 			       * gives way: in one queue, or with SHUNT_PINS in one a worker */
+	SHUNT_STEPS = 1 << 13, /* step tasks, which have no stack (core/step.h) */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */
@@ -45,6 +46,7 @@ struct shunt_hist; /* core/measure/hist.h */
 /* What a run will need at its peak, so that one beyond the machine is skipped with a reason. */
 struct shunt_footprint {
 	uint64_t tasks; /* alive at once */
+	bool stackless; /* nearly all of them are step tasks */
 	uint64_t bytes; /* of the workload's own memory, stacks and descriptors not counted */
 };
 
@@ -59,7 +61,8 @@ struct shunt_workload {
 	const char *small; /* settings for a run of some milliseconds on any backend, for tests:
 				    "tasks=4 switches=100". Several such runs are divided by `|`; one
 				    that begins with `~` needs more than `needs` says, and every
-				    backend with many workers that pins tasks has it */
+				    backend with many workers that pins tasks has it; one with
+				    form=step needs SHUNT_STEPS */
 
 	/* Optional: checks parameters against each other and lets one imply others. -EINVAL;
 	 * -ENOTSUP: these parameters need more than the backend can (err says what), a run to skip. */

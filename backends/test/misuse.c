@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/sched.h"
+#include "core/step.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -77,6 +78,23 @@ CALL_VOID(wait_group_done, &group)
 CALL(wait_group_wait, &group)
 CALL(wait_group_wait_until, &group, 0)
 
+static struct shunt_step frame;
+static int never_called(struct shunt_step *step)
+{
+	(void)step;
+	return SHUNT_STEP_DONE;
+}
+CALL(spawn_step, &nobody, never_called, &frame, NULL)
+CALL(sleep_poll, 0)
+CALL(park_poll, 0)
+CALL(join_poll, nobody, 0, NULL)
+CALL(mutex_lock_poll, &mutex, 0)
+CALL(semaphore_wait_poll, &semaphore, 0)
+CALL(condition_wait_poll, &condition, &mutex, 0)
+CALL(channel_send_poll, &channel, NULL, 0)
+CALL(channel_receive_poll, &channel, &value, 0)
+CALL(wait_group_wait_poll, &group, 0)
+
 /* `told`: the call that the message names, where another one does the work. */
 static const struct misuse {
 	const char *name, *told;
@@ -126,6 +144,16 @@ static const struct misuse {
 	BY(wait_group_done, wait_group),
 	ROW(wait_group_wait),
 	ROW(wait_group_wait_until),
+	ROW(spawn_step),
+	ROW(sleep_poll),
+	ROW(park_poll),
+	ROW(join_poll),
+	ROW(mutex_lock_poll),
+	ROW(semaphore_wait_poll),
+	ROW(condition_wait_poll),
+	ROW(channel_send_poll),
+	ROW(channel_receive_poll),
+	ROW(wait_group_wait_poll),
 };
 
 /* What the call says before it ends the process it was made in. */

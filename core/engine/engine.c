@@ -159,7 +159,8 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 
 static unsigned resolved_caps(const struct shunt_engine *engine)
 {
-	unsigned caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_DEADLOCK;
+	unsigned caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_DEADLOCK |
+			SHUNT_STEPS;
 #ifndef SHUNT_SANITIZED
 	caps |= SHUNT_PARTS;
 #endif

@@ -27,6 +27,7 @@
 #include "core/engine/ready.h"
 #include "core/engine/service.h"
 #include "core/engine/slice.h"
+#include "core/engine/step.h"
 #include "core/engine/switch.h"
 #include "core/engine/task_pool.h"
 #include "core/engine/timer.h"
@@ -173,13 +174,14 @@ SHUNT_INLINE void shunt_keyless(struct shunt_worker *worker, struct shunt_task *
 
 /* ---- spawn ----------------------------------------------------------------------------------- */
 
+/* A task that will run fn(arg), or (step) the steps of the frame `arg`. */
 SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_handle *handle,
-	shunt_task_fn *fn, void *arg, const struct shunt_attr *attr, bool many, bool probe,
-	shunt_enqueue_fn *enqueue, shunt_key_fn *key)
+	shunt_task_fn *fn, void *arg, const struct shunt_attr *attr, bool step, bool many,
+	bool probe, shunt_enqueue_fn *enqueue, shunt_key_fn *key)
 {
 	struct shunt_task *task = worker->free_tasks;
-	if (SHUNT_UNLIKELY(!task || !worker->credits)) {
-		int rc = shunt_task_pool_refill(worker);
+	if (SHUNT_UNLIKELY(!task || (!step && !worker->credits))) {
+		int rc = shunt_task_pool_refill(worker, !step);
 		if (rc)
 			return rc;
 		task = worker->free_tasks;
@@ -187,11 +189,16 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	if (SHUNT_UNLIKELY(!worker->ids_left))
 		shunt_task_pool_refill_ids(worker);
 	worker->free_tasks = task->next;
-	worker->credits--;
+	if (!step)
+		worker->credits--;
 	worker->ids_left--;
 	worker->spawned++;
 	worker->free_count--;
 	task->sp = NULL;
+	if (step) {
+		task->frame = arg;
+		task->step = SHUNT_STEP_RUNS;
+	}
 	if (many && SHUNT_UNLIKELY(!worker->keeps_ready))
 		/* Relaxed: read by threads that hold a stale handle (inbox.c). */
 		__atomic_store_n(&task->home, shunt_spawn_home(worker, attr), __ATOMIC_RELAXED);
@@ -214,11 +221,115 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	return 0;
 }
 
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/*
+ * The loop of the worker's carrier, which is the worker's own stack: calls the steps of one step task after
+ * the other. What a stackful task does before and after its swap is done here at once, since a step that
+ * has returned has left: with many workers, too, it is enqueued, and its wait committed, right away, and
+ * not touched afterwards. To a task with a stack the carrier swaps, and is swapped back to for the next
+ * step task (shunt_switch_first) or for nothing to run: then it returns to loop.c.
+ */
+
+/* The step gave way: the next task; NULL: the run has failed. */
+SHUNT_INLINE struct shunt_task *shunt_hook_step_yield(struct shunt_worker *worker,
+	struct shunt_task *task, bool many, bool probe, bool stamped, shunt_enqueue_fn *enqueue,
+	shunt_pick_fn *pick)
+{
+	if (stamped)
+		shunt_slice_end(worker);
+	if (SHUNT_UNLIKELY(shunt_due(worker)) && !shunt_step_service(worker))
+		return NULL;
+	struct shunt_task *next = pick(worker, task, SHUNT_WHY_YIELD);
+	if (stamped)
+		shunt_slice_begin(worker, next);
+	if (next == task)
+		return next;
+	if (probe)
+		shunt_probe_switch(worker, task, next, SHUNT_PROBE_YIELD);
+	task->saved_errno = *worker->errno_at;
+	worker->ctx.current = next; /* before another worker may run the task */
+	enqueue(worker, task, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);
+	if (many)
+		shunt_wake_offer(worker);
+	*worker->errno_at = next->saved_errno;
+	return next;
+}
+
+/* The step waits, or its task has ended: the next task; NULL: none, or the run has failed. */
+SHUNT_INLINE struct shunt_task *shunt_hook_step_leave(struct shunt_worker *worker,
+	struct shunt_task *task, int rc, bool many, bool probe, bool stamped, shunt_pick_fn *pick)
+{
+	if (rc == SHUNT_STEP_WAIT && task->step == SHUNT_STEP_WAITS) {
+		if (probe)
+			shunt_probe_leave(worker);
+		if (stamped)
+			shunt_slice_end(worker);
+		worker->blocked++;
+		worker->ctx.current = &worker->loop;
+		task->saved_errno = *worker->errno_at;
+		task->step = SHUNT_STEP_BACK;
+		if (many) {
+			task->worker = worker;
+			shunt_life_commit(task);
+		}
+	} else {
+		shunt_step_end(worker, task, rc);
+	}
+	if (SHUNT_UNLIKELY(shunt_due(worker)) && !shunt_step_service(worker))
+		return NULL;
+	struct shunt_task *next = pick(worker, NULL, SHUNT_WHY_BLOCK);
+	if (!next)
+		return NULL;
+	if (stamped)
+		shunt_slice_begin(worker, next);
+	if (probe)
+		shunt_probe_switch(worker, NULL, next, SHUNT_PROBE_BLOCK);
+	*worker->errno_at = next->saved_errno;
+	worker->ctx.current = next;
+	return next;
+}
+
+/* Swaps to `next`, which has a stack or gets one now. False: it was swapped back to for nothing to run. */
+SHUNT_INLINE bool shunt_hook_step_swap(struct shunt_worker *worker, struct shunt_task *next)
+{
+	if (next->sp)
+		shunt_swap(worker, &worker->loop, next, NULL);
+	else
+		shunt_switch_first(worker, &worker->loop, next, NULL);
+	return worker->ctx.current != &worker->loop;
+}
+
+SHUNT_INLINE void shunt_hook_steps(struct shunt_worker *worker, const struct shunt_hooks *inside,
+	const struct shunt_hooks *outside, bool many, bool probe, bool stamped,
+	shunt_enqueue_fn *enqueue, shunt_pick_fn *pick)
+{
+	worker->ctx.hooks = inside;
+	for (;;) {
+		struct shunt_task *task = worker->ctx.current, *next;
+		int rc = task->frame->fn(task->frame);
+		if (__builtin_expect(rc == SHUNT_STEP_YIELD && task->step == SHUNT_STEP_RUNS, 1))
+			next = shunt_hook_step_yield(worker, task, many, probe, stamped, enqueue,
+				pick);
+		else
+			next = shunt_hook_step_leave(worker, task, rc, many, probe, stamped, pick);
+		if (next && next->step)
+			continue;
+		worker->ctx.hooks = outside;
+		if (!next)
+			worker->ctx.current = &worker->loop;
+		if (!next || !shunt_hook_step_swap(worker, next))
+			return;
+		worker->ctx.hooks = inside;
+	}
+}
+
 /* ---- instantiation --------------------------------------------------------------------------- */
 
 /* The hooks for one (tag, MANY, PROBE, STAMPED); arming a timer and the slow path are calls of their
  * own, each ending in the same tail. */
 #define SHUNT_HOOKS(P, TAG, MANY, PROBE, STAMPED, ENQUEUE, PICK, KEY)                              \
+	static const struct shunt_hooks P##_hooks_##TAG, P##_inside_##TAG;                         \
 	static void P##_post_##TAG(void *arg)                                                      \
 	{                                                                                          \
 		struct shunt_task *task_ = arg;                                                    \
@@ -288,8 +399,19 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	static int P##_spawn_##TAG(struct shunt_ctx *ctx, struct shunt_handle *handle,             \
 		shunt_task_fn *fn, void *arg, const struct shunt_attr *attr)                       \
 	{                                                                                          \
-		return shunt_hook_spawn(shunt_worker_of(ctx), handle, fn, arg, attr, MANY, PROBE,  \
-			ENQUEUE, KEY);                                                             \
+		return shunt_hook_spawn(shunt_worker_of(ctx), handle, fn, arg, attr, false, MANY,  \
+			PROBE, ENQUEUE, KEY);                                                      \
+	}                                                                                          \
+	static int P##_spawn_step_##TAG(struct shunt_ctx *ctx, struct shunt_handle *handle,        \
+		struct shunt_step *frame, const struct shunt_attr *attr)                           \
+	{                                                                                          \
+		return shunt_hook_spawn(shunt_worker_of(ctx), handle, NULL, frame, attr, true,     \
+			MANY, PROBE, ENQUEUE, KEY);                                                \
+	}                                                                                          \
+	static __attribute__((hot)) void P##_steps_##TAG(struct shunt_ctx *ctx)                    \
+	{                                                                                          \
+		shunt_hook_steps(shunt_worker_of(ctx), &P##_inside_##TAG, &P##_hooks_##TAG, MANY,  \
+			PROBE, STAMPED, ENQUEUE, PICK);                                            \
 	}                                                                                          \
 	static int P##_transfer_##TAG(struct shunt_ctx *ctx, struct shunt_task *to,                \
 		uint64_t generation)                                                               \
@@ -302,11 +424,25 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	}                                                                                          \
 	static const struct shunt_hooks P##_hooks_##TAG = {                                        \
 		.spawn = P##_spawn_##TAG,                                                          \
+		.spawn_step = P##_spawn_step_##TAG,                                                \
+		.steps = P##_steps_##TAG,                                                          \
 		.yield = P##_yield_##TAG,                                                          \
 		.park = P##_park_##TAG,                                                            \
 		.block = P##_block_##TAG,                                                          \
 		.ready = P##_ready_##TAG,                                                          \
 		.transfer = P##_transfer_##TAG,                                                    \
+		.release = shunt_task_pool_release,                                                \
+		.visit = shunt_guest_visit,                                                        \
+		.checkpoint = (STAMPED) ? shunt_slice_checkpoint_stamped : shunt_slice_checkpoint, \
+	};                                                                                         \
+	static const struct shunt_hooks P##_inside_##TAG = {                                       \
+		.spawn = P##_spawn_##TAG,                                                          \
+		.spawn_step = P##_spawn_step_##TAG,                                                \
+		.yield = shunt_step_no_yield,                                                      \
+		.park = shunt_step_park,                                                           \
+		.block = shunt_step_block,                                                         \
+		.ready = P##_ready_##TAG,                                                          \
+		.transfer = shunt_step_no_transfer,                                                \
 		.release = shunt_task_pool_release,                                                \
 		.visit = shunt_guest_visit,                                                        \
 		.checkpoint = (STAMPED) ? shunt_slice_checkpoint_stamped : shunt_slice_checkpoint, \

@@ -46,7 +46,7 @@ static __attribute__((noinline)) struct shunt_task *end_and_go_on(void)
 					 : engine->policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
 	if (engine->stamped && next)
 		shunt_slice_begin(worker, next);
-	if (next && !next->sp) {
+	if (next && !next->sp && !next->step) {
 		next->stack = stack;
 		worker->ctx.current = next;
 		*worker->errno_at = next->saved_errno;

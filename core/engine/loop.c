@@ -12,7 +12,8 @@
  *            v
  *          return
  *
- * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops.
+ * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops; and so
+ * do the steps of step tasks, whose own loop is in hooks.h.
  */
 #include "core/engine/loop.h"
 
@@ -52,6 +53,8 @@ static void run_tasks(struct shunt_worker *worker)
 		if (worker->engine->probing)
 			shunt_probe_switch(worker, NULL, next, SHUNT_PROBE_LOOP);
 		shunt_switch(worker, &worker->loop, next, NULL);
+		if (worker->ctx.current != &worker->loop)
+			worker->ctx.hooks->steps(&worker->ctx);
 	}
 }
 

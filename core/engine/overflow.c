@@ -15,7 +15,7 @@ struct fault {
 static void if_in_its_guard(void *arg, const struct shunt_task *task)
 {
 	struct fault *fault = arg;
-	const struct shunt_stack *stack = task->stack;
+	const struct shunt_stack *stack = shunt_task_stack(task);
 	if (!stack)
 		return;
 	uintptr_t low = (uintptr_t)stack->low;

@@ -50,6 +50,7 @@ shunt_sanitize_leave(struct shunt_worker *worker, struct shunt_task *from, struc
 	bool dying)
 {
 	(void)worker, (void)from, (void)to, (void)dying;
+	/* Steps run on the worker's own stack: neither of the two is a step task. */
 #ifdef SHUNT_ASAN
 	const void *low = to->stack ? to->stack->low : worker->stack_low;
 	size_t bytes = to->stack ? worker->engine->stacks.usable : worker->stack_bytes;
@@ -66,7 +67,7 @@ __attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanit
 {
 	(void)worker;
 #ifdef SHUNT_ASAN
-	struct shunt_stack *stack = worker->ctx.current->stack;
+	struct shunt_stack *stack = shunt_task_stack(worker->ctx.current);
 	void **fake = stack ? &stack->fake_stack : &worker->fake_stack;
 	__sanitizer_finish_switch_fiber(*fake, NULL, NULL);
 	*fake = NULL;

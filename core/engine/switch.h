@@ -6,7 +6,7 @@
 #include "core/engine/sanitize.h"
 #include "core/engine/worker.h"
 
-/* engine/switch.c: the same as shunt_switch for a task that has no stack yet. */
+/* engine/switch.c: the same as shunt_switch for a task that has no stack, or none yet. */
 int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
 	shunt_post_fn *post);
 

@@ -78,13 +78,13 @@ static int reserve(struct shunt_engine *engine, uint64_t *credits)
 	return rc;
 }
 
-int shunt_task_pool_refill(struct shunt_worker *worker)
+int shunt_task_pool_refill(struct shunt_worker *worker, bool stack)
 {
 	struct shunt_engine *engine = worker->engine;
 	/* Relaxed: a spawn that races with the end of a failed run may still succeed; harmless. */
 	if (atomic_load_explicit(&engine->stopping, memory_order_relaxed))
 		return -ECANCELED;
-	if (!worker->credits) {
+	if (stack && !worker->credits) {
 		int rc = reserve(engine, &worker->credits);
 		if (rc)
 			return rc;

@@ -5,8 +5,9 @@
 
 #include "core/engine/worker.h"
 
-/* A descriptor for one more task that can surely get a stack: sets *task, or -ENOMEM / -EAGAIN. */
-int shunt_task_pool_refill(struct shunt_worker *worker);
+/* Sees to a free descriptor for one more task, and that it can surely get a stack if it is to have one.
+ * 0, -ENOMEM, -EAGAIN, -ECANCELED: as shunt_spawn. */
+int shunt_task_pool_refill(struct shunt_worker *worker, bool stack);
 
 /* The same for a thread that is no worker. */
 int shunt_task_pool_take_outside(struct shunt_engine *engine, struct shunt_task **task);

@@ -110,6 +110,10 @@ void shunt_timer_fired(void *arg, const struct shunt_timer *timer)
 static inline void warm(const struct shunt_task *task)
 {
 	uintptr_t sp = (uintptr_t)task->sp; /* NULL: it is about to go on without having left */
+	if (task->step) {
+		__builtin_prefetch(task->frame, 1);
+		return;
+	}
 	for (int line = -3; line < 3; line++)
 		__builtin_prefetch((const void *)(sp + (uintptr_t)(64 * line)), 1);
 }

@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a task that waits holds at least: one touched page of its stack, and its descriptor. */
+/* What a task that waits holds at least: one touched page of its stack, and its descriptor; a step task,
+ * whose frame is the workload's own memory. */
 #define TASK_BYTES (4096 + 512)
+#define STEP_BYTES 192
 
 static const struct {
 	unsigned cap;
@@ -32,6 +34,7 @@ static const struct {
 	{SHUNT_PARTS, "a switch made of parts"},
 	{SHUNT_KERNEL_TASKS, "tasks that the kernel schedules"},
 	{SHUNT_FIFO, "first in, first out"},
+	{SHUNT_STEPS, "step tasks"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)
@@ -170,15 +173,17 @@ static void check_memory(struct shunt_run *run)
 	uint64_t available = shunt_memory_available(&where);
 	uint64_t stacks = stacks_beforehand(&run->outcome);
 
-	if (stacks < need->tasks)
+	if (stacks < need->tasks && !need->stackless)
 		stacks = need->tasks;
 	unsigned __int128 bytes = (unsigned __int128)stacks * TASK_BYTES + need->bytes;
 
+	if (need->stackless)
+		bytes += (unsigned __int128)need->tasks * STEP_BYTES;
 	if (available == 0 || bytes <= available)
 		return;
 	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
 		"needs at least %.1f GiB (%" PRIu64 " %s, %.1f GiB of data), and %.1f GiB are %s",
-		(double)bytes / (1 << 30), stacks,
+		(double)bytes / (1 << 30), stacks ? stacks : need->tasks,
 		stacks > need->tasks ? "stacks by stack.prefault" : "tasks",
 		(double)need->bytes / (1 << 30), (double)available / (1 << 30), where);
 }
@@ -189,7 +194,7 @@ void shunt_run_check_limits(struct shunt_run *run)
 	struct shunt_error why = {""};
 	uint64_t limit = backend->task_limit ? backend->task_limit(run->sched, &why) : 0;
 
-	if (limit && run->outcome.footprint.tasks > limit)
+	if (limit && run->outcome.footprint.tasks > limit && !run->outcome.footprint.stackless)
 		shunt_run_end(run, SHUNT_RECORD_SKIPPED,
 			"needs %" PRIu64 " tasks at once, and %" PRIu64 " fit here: %s",
 			run->outcome.footprint.tasks, limit, why.text);

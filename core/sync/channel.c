@@ -77,6 +77,17 @@ int shunt_channel_send_until(struct shunt_channel *channel, void *value, int64_t
 	return rc ? rc : self->wait_result;
 }
 
+int shunt_channel_send_poll(struct shunt_channel *channel, void *value, int64_t deadline_ns)
+{
+	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);
+	struct shunt_task *self = ctx->current;
+	if (!shunt_poll_returns(self, &channel->senders, __func__))
+		return shunt_poll_result(self,
+			shunt_channel_send_until(channel, value, deadline_ns));
+	int rc = shunt_waiters_polled(&channel->senders, ctx, &channel->senders.lock);
+	return rc ? rc : self->wait_result;
+}
+
 int shunt_channel_send(struct shunt_channel *channel, void *value)
 {
 	return shunt_channel_send_until(channel, value, SHUNT_FOREVER);
@@ -117,12 +128,28 @@ int shunt_channel_receive_until(struct shunt_channel *channel, void **value, int
 	if (rc == MUST_BLOCK) {
 		rc = shunt_waiters_block_until(&channel->receivers, ctx, &channel->senders.lock,
 			deadline_ns);
-		if (!rc)
+		if (!rc) {
 			rc = self->wait_result;
-		received = self->wait_value;
+			received = self->wait_value;
+		}
 	}
 	if (!rc && value)
 		*value = received;
+	return rc;
+}
+
+int shunt_channel_receive_poll(struct shunt_channel *channel, void **value, int64_t deadline_ns)
+{
+	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);
+	struct shunt_task *self = ctx->current;
+	if (!shunt_poll_returns(self, &channel->receivers, __func__))
+		return shunt_poll_result(self,
+			shunt_channel_receive_until(channel, value, deadline_ns));
+	int rc = shunt_waiters_polled(&channel->receivers, ctx, &channel->senders.lock);
+	if (!rc)
+		rc = self->wait_result;
+	if (!rc && value)
+		*value = self->wait_value;
 	return rc;
 }
 

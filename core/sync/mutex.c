@@ -44,6 +44,14 @@ int shunt_mutex_lock_until(struct shunt_mutex *mutex, int64_t deadline_ns)
 				 deadline_ns);
 }
 
+int shunt_mutex_lock_poll(struct shunt_mutex *mutex, int64_t deadline_ns)
+{
+	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);
+	if (shunt_poll_returns(ctx->current, mutex, __func__))
+		return shunt_waiters_polled(&mutex->waiters, ctx, &mutex->waiters.lock);
+	return shunt_poll_result(ctx->current, shunt_mutex_lock_until(mutex, deadline_ns));
+}
+
 bool shunt_mutex_try_lock(struct shunt_mutex *mutex)
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);

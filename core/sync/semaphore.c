@@ -38,6 +38,14 @@ int shunt_semaphore_wait_until(struct shunt_semaphore *semaphore, int64_t deadli
 		deadline_ns);
 }
 
+int shunt_semaphore_wait_poll(struct shunt_semaphore *semaphore, int64_t deadline_ns)
+{
+	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);
+	if (shunt_poll_returns(ctx->current, semaphore, __func__))
+		return shunt_waiters_polled(&semaphore->waiters, ctx, &semaphore->waiters.lock);
+	return shunt_poll_result(ctx->current, shunt_semaphore_wait_until(semaphore, deadline_ns));
+}
+
 bool shunt_semaphore_try_wait(struct shunt_semaphore *semaphore)
 {
 	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);

@@ -46,3 +46,11 @@ int shunt_wait_group_wait_until(struct shunt_wait_group *group, int64_t deadline
 		return 0;
 	return shunt_waiters_block_until(&group->waiters, ctx, &group->waiters.lock, deadline_ns);
 }
+
+int shunt_wait_group_wait_poll(struct shunt_wait_group *group, int64_t deadline_ns)
+{
+	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);
+	if (shunt_poll_returns(ctx->current, group, __func__))
+		return shunt_waiters_polled(&group->waiters, ctx, &group->waiters.lock);
+	return shunt_poll_result(ctx->current, shunt_wait_group_wait_until(group, deadline_ns));
+}

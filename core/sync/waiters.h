@@ -19,6 +19,7 @@
 
 #include "core/backend.h"
 #include "core/lock.h"
+#include "core/poll.h"
 
 /* The context of a call that only tasks may make. */
 static inline struct shunt_ctx *shunt_sync_ctx(const char *call)
@@ -74,7 +75,7 @@ static inline bool shunt_waiter_claim(struct shunt_task *task, bool many)
 			(word & SHUNT_WORD_TICKET) != task->wait_ticket)
 			break;
 		if (++spins % 128 == 0)
-			sched_yield();
+			shunt_poll_await(task);
 	}
 	return shunt_task_claim(task, task->wait_ticket, 0, many) == SHUNT_CLAIM_MINE;
 }
@@ -141,21 +142,36 @@ static inline void shunt_grant_all(struct shunt_ctx *ctx, struct shunt_task *rea
 	}
 }
 
-/* Blocks the running task, which has joined `waiters` and unlocked, until the deadline; takes it
- * off the list if the deadline (or a refusal of the timer) ended the wait. */
-static inline int shunt_waiters_block_until(struct shunt_waiters *waiters, struct shunt_ctx *ctx,
-	int *lock, int64_t deadline_ns)
+/* The wait of `self` on a list ended with rc, or (in a step) has only been registered. Takes it off the
+ * list if the deadline, or a refusal of the timer, ended it. Returns rc. */
+static inline int shunt_waiters_over(struct shunt_waiters *waiters, struct shunt_task *self,
+	bool many, int *lock, int rc)
 {
-	struct shunt_task *self = ctx->current;
-	bool many = ctx->many;
-	int rc = ctx->hooks->block(ctx, deadline_ns);
-	if (rc) {
+	if (rc < 0) {
 		shunt_spin_lock(lock, many);
 		if (self->wait_on)
 			shunt_waiters_unlink(waiters, self);
 		shunt_spin_unlock(lock, many);
 	}
 	return rc;
+}
+
+/* Blocks the running task, which has joined `waiters` and unlocked, until the deadline. */
+static inline int shunt_waiters_block_until(struct shunt_waiters *waiters, struct shunt_ctx *ctx,
+	int *lock, int64_t deadline_ns)
+{
+	struct shunt_task *self = ctx->current;
+	bool many = ctx->many;
+	int rc = ctx->hooks->block(ctx, deadline_ns);
+	return shunt_waiters_over(waiters, self, many, lock, rc);
+}
+
+/* The same for the second call of a poll. */
+static inline int shunt_waiters_polled(struct shunt_waiters *waiters, const struct shunt_ctx *ctx,
+	int *lock)
+{
+	return shunt_waiters_over(waiters, ctx->current, ctx->many, lock,
+		shunt_poll_value(ctx->current));
 }
 
 #endif

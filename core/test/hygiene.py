@@ -167,7 +167,7 @@ def plugin_names(root: Path) -> dict[str, set[str]]:
 COMMON_WORDS = {"none", "yield", "list", "lock", "steal", "timers", "random", "shared", "core", "own", "virtual"}
 
 WORKLOAD_MAY = re.compile(
-    r'"core/(sched|workload|parts|param|file|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'
+    r'"core/(sched|step|workload|parts|param|file|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'
     r"|<(assert|errno|fcntl|inttypes|limits|math|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|"
     r"unistd|ctype|sha1|sys/mman|sys/stat|sys/types)\.h>")
 

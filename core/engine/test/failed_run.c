@@ -7,6 +7,7 @@
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/halt.h"
 #include "core/engine/worker.h"
+#include "core/step.h"
 
 #include <errno.h>
 
@@ -71,11 +72,35 @@ static void *is_followed(void *arg)
 	return arg;
 }
 
-enum what { YIELDS, SLEEPS, WAKES, TRANSFERS, SPAWNS, FOLLOWED, KINDS };
+static int steps_on(struct shunt_step *step)
+{
+	(void)step;
+	done++;
+	return SHUNT_STEP_YIELD;
+}
+
+static int steps_and_sleeps(struct shunt_step *step)
+{
+	done++;
+	return shunt_sleep_poll(shunt_now_ns() + 1000) == SHUNT_STEP_WAIT ? SHUNT_STEP_WAIT
+									  : steps_on(step);
+}
+
+/* A step task that yields, and one that sleeps. */
+static void *starts_steps(void *arg)
+{
+	static struct shunt_step frame[2];
+	assert_int_equal(shunt_spawn_step(NULL, steps_on, &frame[0], NULL), 0);
+	assert_int_equal(shunt_spawn_step(NULL, steps_and_sleeps, &frame[1], NULL), 0);
+	return arg;
+}
+
+enum what { YIELDS, SLEEPS, WAKES, TRANSFERS, SPAWNS, FOLLOWED, STEPS, KINDS };
 
 static void go_on(enum what what)
 {
-	static shunt_task_fn *const fn[] = {yields, sleeps, NULL, NULL, spawns, is_followed};
+	static shunt_task_fn *const fn[] = {yields, sleeps, NULL, NULL, spawns, is_followed,
+		starts_steps};
 	static struct pair pair;
 	if (fn[what]) {
 		assert_int_equal(shunt_spawn(NULL, fn[what], NULL, NULL), 0);

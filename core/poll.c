@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* Polls: how a step task waits, and the misuses of that, by name. See poll.h. */
+#include "core/poll.h"
+
+#include "core/call.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void shunt_poll_panic(const struct shunt_task *task, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	shunt_panic("step task %s%s%s(number %llu, at line %u) %s", task->name ? "'" : "",
+		task->name ? task->name : "", task->name ? "' " : "", (unsigned long long)task->id,
+		task->frame->line, text);
+}
+
+struct shunt_ctx *shunt_poll_ctx(const char *call)
+{
+	struct shunt_ctx *ctx = shunt_ctx_get();
+	if (!ctx)
+		shunt_outside_a_task(call);
+	if (!ctx->current->step)
+		shunt_panic("%s called by a task with a stack: only step tasks may call it", call);
+	return ctx;
+}
+
+/* Enough of an object's address to notice that a poll is about another one. */
+static uint32_t mark_of(const void *object)
+{
+	return (uint32_t)((uintptr_t)object >> 2);
+}
+
+bool shunt_poll_is_over(const struct shunt_task *task, const void *object)
+{
+	return task->step == SHUNT_STEP_BACK && task->polled == mark_of(object);
+}
+
+void shunt_poll_begin(struct shunt_task *task, const void *object)
+{
+	task->step = SHUNT_STEP_POLLS;
+	task->polled = mark_of(object);
+}
+
+bool shunt_poll_returns(struct shunt_task *task, const void *object, const char *call)
+{
+	if (task->step == SHUNT_STEP_RUNS) {
+		shunt_poll_begin(task, object);
+		return false;
+	}
+	if (!shunt_poll_is_over(task, object))
+		shunt_poll_panic(task, "called %s, but has begun another wait (%s): %s", call,
+			shunt_wait_name(task->wait_what),
+			task->step == SHUNT_STEP_BACK ? "make that call again first, which ends it"
+						      : "return SHUNT_STEP_WAIT first");
+	task->step = SHUNT_STEP_RUNS;
+	return true;
+}
+
+int shunt_poll_result(struct shunt_task *task, int rc)
+{
+	if (rc != SHUNT_STEP_WAIT)
+		task->step = SHUNT_STEP_RUNS;
+	return rc;
+}
+
+void shunt_poll_await(const struct shunt_task *task)
+{
+	if (task == shunt_ctx_get()->current)
+		shunt_poll_panic(task, "ends its own wait: return SHUNT_STEP_WAIT first");
+	sched_yield();
+}
+
+/* ---- waits without an object ------------------------------------------------------------------ */
+
+int shunt_sleep_poll(int64_t deadline_ns)
+{
+	struct shunt_task *self = shunt_poll_ctx(__func__)->current;
+	if (shunt_poll_returns(self, shunt_sleep_poll, __func__))
+		return shunt_poll_value(self);
+	return shunt_poll_result(self, shunt_sleep_until(deadline_ns));
+}
+
+int shunt_park_poll(int64_t deadline_ns)
+{
+	struct shunt_task *self = shunt_poll_ctx(__func__)->current;
+	if (shunt_poll_returns(self, shunt_park_poll, __func__))
+		return shunt_poll_value(self);
+	return shunt_poll_result(self, shunt_park_until(deadline_ns));
+}
+
+/* ---- spawning --------------------------------------------------------------------------------- */
+
+int shunt_spawn_step(struct shunt_handle *handle, shunt_step_fn *fn, struct shunt_step *frame,
+	const struct shunt_attr *attr)
+{
+	struct shunt_ctx *ctx = shunt_ctx_get();
+	if (__builtin_expect(!ctx, 0))
+		shunt_outside_a_task(__func__);
+	if (__builtin_expect(attr != NULL, 0)) {
+		int rc = shunt_check_attr(ctx->sched, attr);
+		if (rc)
+			return rc;
+	}
+	if (!fn || !frame)
+		return -EINVAL;
+	if (!ctx->hooks->spawn_step)
+		return -ENOTSUP;
+	*frame = (struct shunt_step){.fn = fn};
+	return ctx->hooks->spawn_step(ctx, handle, frame, attr);
+}
