@@ -79,6 +79,17 @@ BATON_INLINE void baton_pass(struct baton_place *to, enum baton_over over, uint6
 	shunt_wake(to->member);
 }
 
+/* over=park: takes the baton if it is there. */
+BATON_INLINE bool baton_taken(struct baton_place *place)
+{
+	/* Acquire pairs with the release in baton_pass [baton:full]. */
+	if (!__atomic_load_n(&place->full, __ATOMIC_ACQUIRE))
+		return false;
+	/* Relaxed: nobody passes again before this member has passed the baton on [baton:full]. */
+	__atomic_store_n(&place->full, 0, __ATOMIC_RELAXED);
+	return true;
+}
+
 /* Context: task; may switch. */
 BATON_INLINE uint64_t baton_await(struct baton_place *place, enum baton_over over)
 {
@@ -91,11 +102,8 @@ BATON_INLINE uint64_t baton_await(struct baton_place *place, enum baton_over ove
 		shunt_semaphore_wait(&place->semaphore);
 		return place->value;
 	}
-	/* Acquire pairs with the release in baton_pass [baton:full]. */
-	while (!__atomic_load_n(&place->full, __ATOMIC_ACQUIRE))
+	while (!baton_taken(place))
 		shunt_park();
-	/* Relaxed: nobody passes again before this member has passed the baton on. */
-	__atomic_store_n(&place->full, 0, __ATOMIC_RELAXED);
 	return place->value;
 }
 

@@ -34,6 +34,16 @@ struct slice {
 	int rc;
 };
 
+/* form=step: what is alive over a step. */
+struct frame {
+	struct shunt_step step;
+	struct slice *slice;
+	const int64_t *at;
+	size_t left;
+	uint64_t round, sample_in;
+	int64_t before_ns; /* the yield, or when the sleep is due */
+};
+
 /* One run. */
 struct sum {
 	struct shunt_run *run;
@@ -43,6 +53,7 @@ struct sum {
 	int64_t pause_ns;
 	shunt_sum_fn *kernel;
 	struct slice *slice;
+	struct frame *frame; /* NULL: tasks with stacks */
 	uint64_t *expected; /* sum of each slice, modulo 2^64 */
 	struct crowd crowd;
 	struct shunt_series *resume_delay, *completion;
@@ -126,15 +137,79 @@ static uint64_t sum_sleeping_or_told(struct slice *slice)
 	return total;
 }
 
+static void end_slice(struct slice *slice, uint64_t total)
+{
+	slice->total = total;
+	shunt_series_record(slice->sum->completion, shunt_now_ns() - slice->sum->start_ns);
+}
+
 static void *sum_slice(void *arg)
 {
 	struct slice *slice = arg;
 	const struct sum *sum = slice->sum;
 	bool plain = !sum->pause_ns && !sum->narrating;
 	uint64_t total = plain ? sum_yielding(slice) : sum_sleeping_or_told(slice);
-	slice->total = total;
-	shunt_series_record(sum->completion, shunt_now_ns() - sum->start_ns);
+	end_slice(slice, total);
 	return (void *)(uintptr_t)total;
+}
+
+/* One round of a step task. True: its resumption is to be recorded. */
+static bool sum_chunk(struct frame *self)
+{
+	struct slice *slice = self->slice;
+	const struct sum *sum = slice->sum;
+	size_t count = self->left < sum->chunk ? self->left : sum->chunk;
+	bool narrating = sum->narrating;
+	if (narrating)
+		narrate_chunk(slice, "start", (size_t)(self->at - slice->number));
+	slice->total += sum->kernel(self->at, count);
+	self->at += count;
+	self->left -= count;
+	if (narrating)
+		narrate_chunk(slice, "stops", (size_t)(self->at - slice->number));
+	if (__builtin_expect(--self->sample_in == 0, 0)) {
+		self->sample_in = sum->sample;
+		return true;
+	}
+	return false;
+}
+
+static void note_sleep(struct frame *self)
+{
+	struct slice *slice = self->slice;
+	int64_t late = shunt_now_ns() - self->before_ns;
+	slice->early += !slice->rc && late < 0;
+	if (self->sample_in == slice->sum->sample)
+		shunt_series_record(slice->sum->resume_delay, late);
+}
+
+/* The same as sum_slice as a step task. */
+static int sum_step(struct shunt_step *step)
+{
+	struct frame *self = (struct frame *)step;
+	struct slice *slice = self->slice;
+	const struct sum *sum = slice->sum;
+	SHUNT_STEP_BEGIN(step);
+	self->at = slice->number;
+	self->left = slice->count;
+	self->sample_in = slice->sample_in;
+	for (self->round = 0; self->round < slice->rounds && !slice->rc; self->round++) {
+		bool record = sum_chunk(self);
+		if (sum->pause_ns) {
+			self->before_ns = shunt_now_ns() + sum->pause_ns;
+			SHUNT_STEP_AWAIT(step, slice->rc, shunt_sleep_poll(self->before_ns));
+			note_sleep(self);
+		} else if (record) {
+			self->before_ns = shunt_now_ns();
+			SHUNT_STEP_GIVE_WAY(step);
+			shunt_series_record(sum->resume_delay, shunt_now_ns() - self->before_ns);
+		} else {
+			SHUNT_STEP_GIVE_WAY(step);
+		}
+	}
+	slice->yields = self->round;
+	end_slice(slice, slice->total);
+	SHUNT_STEP_END(step);
 }
 
 /* Samples are counted through the tasks in turn, so that short tasks are sampled too. */
@@ -157,15 +232,19 @@ static int start_tasks(struct sum *sum)
 	for (sum->crowd.started = 0; sum->crowd.started < sum->task_count; sum->crowd.started++) {
 		struct slice *slice = &sum->slice[sum->crowd.started];
 		struct shunt_attr attr = {.name = slice->name[0] ? slice->name : NULL};
-		int rc = shunt_spawn(&sum->crowd.handle[sum->crowd.started], sum_slice, slice,
-			&attr);
+		struct shunt_handle *handle = &sum->crowd.handle[sum->crowd.started];
+		struct frame *frame = sum->frame ? &sum->frame[sum->crowd.started] : NULL;
+		if (frame)
+			frame->slice = slice;
+		int rc = frame ? shunt_spawn_step(handle, sum_step, &frame->step, &attr)
+			       : shunt_spawn(handle, sum_slice, slice, &attr);
 		if (rc)
 			return crowd_refused(sum->run, sum->crowd.started, sum->task_count, rc);
 	}
 	return 0;
 }
 
-/* Joins every task; its result must be the sum that it noted itself. */
+/* Joins every task; its result must be the sum that it noted itself, or (a step task) its frame. */
 static int join_tasks(struct sum *sum)
 {
 	int first = 0;
@@ -174,7 +253,9 @@ static int join_tasks(struct sum *sum)
 		int rc = shunt_join(sum->crowd.handle[i], &result);
 		if (!rc)
 			rc = sum->slice[i].rc;
-		if (!rc && (uintptr_t)result != sum->slice[i].total)
+		uintptr_t expected = sum->frame ? (uintptr_t)&sum->frame[i]
+						: (uintptr_t)sum->slice[i].total;
+		if (!rc && (uintptr_t)result != expected)
 			rc = -EPROTO;
 		if (rc && !first) {
 			first = rc;
@@ -286,7 +367,9 @@ static int imply_tutorial(struct shunt_run *run, struct shunt_error *err)
 
 static int sum_resolve(struct shunt_run *run, struct shunt_error *err)
 {
-	int rc = 0;
+	int rc = form_check(run, err);
+	if (rc)
+		return rc;
 	if (!strcmp(shunt_run_text(run, "preset"), "tutorial"))
 		rc = imply_tutorial(run, err);
 	if (rc)
@@ -317,9 +400,12 @@ static void sum_footprint(const struct shunt_run *run, struct shunt_footprint *f
 	/* The text of a file needs up to four times its size beside itself while it is read. */
 	if (has_input(run))
 		numbers = stat(shunt_run_text(run, "input"), &st) ? 0 : (uint64_t)st.st_size * 5;
+	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
 	footprint->bytes =
-		numbers + footprint->tasks * (sizeof(struct slice) + sizeof(struct shunt_handle) +
-						     sizeof(uint64_t));
+		numbers +
+		footprint->tasks *
+			(sizeof(struct slice) + sizeof(struct shunt_handle) + sizeof(uint64_t) +
+				(footprint->stackless ? sizeof(struct frame) : 0));
 }
 
 static int make_numbers(struct shunt_run *run, struct sum *sum, struct shunt_error *err)
@@ -377,7 +463,10 @@ static int sum_setup(struct shunt_run *run, struct shunt_error *err)
 	sum->slice = calloc(sum->task_count, sizeof(*sum->slice));
 	sum->expected = calloc(sum->task_count, sizeof(*sum->expected));
 	sum->completion = shunt_series(run, "completion");
-	if (!sum->slice || !sum->expected || !sum->completion ||
+	bool steps = shunt_run_int(run, "form") == FORM_STEP;
+	if (steps)
+		sum->frame = calloc(sum->task_count, sizeof(*sum->frame));
+	if (!sum->slice || !sum->expected || (steps && !sum->frame) || !sum->completion ||
 		crowd_init(&sum->crowd, sum->task_count) ||
 		crowd_series(run, "resume_delay", sum->sample, &sum->resume_delay))
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
@@ -394,6 +483,7 @@ static void sum_teardown(struct shunt_run *run)
 	shunt_numbers_free(&sum->numbers);
 	crowd_fini(&sum->crowd);
 	free(sum->slice);
+	free(sum->frame);
 	free(sum->expected);
 	free(sum);
 }
@@ -433,6 +523,7 @@ static const struct shunt_param sum_params[] = {
 	{"walk", SHUNT_PARAM_COUNT, "0", 0, 100000000, NULL,
 		"before each iteration, sum everything in N slices, one chunk of each in turn, so "
 		"that the cache always starts with the same data; 0: do not"},
+	FORM_PARAM,
 	{.name = NULL},
 };
 
@@ -449,7 +540,9 @@ const struct shunt_workload shunt_workload_chunked_sum = {
 	.params = sum_params,
 	.small = "items=1000 tasks=7 chunk=10 sample=3 walk=3|items=200 tasks=3 chunk=33 "
 		 "pause=200us tail=1"
-		 "|preset=tutorial pause=1ms",
+		 "|preset=tutorial pause=1ms"
+		 "|items=1000 tasks=7 chunk=10 sample=3 form=step|preset=tutorial pause=1ms "
+		 "form=step",
 	.resolve = sum_resolve,
 	.footprint = sum_footprint,
 	.setup = sum_setup,

@@ -7,15 +7,42 @@
 #define SHUNT_WORKLOADS_CROWD_H
 
 #include "core/sched.h"
+#include "core/step.h"
 #include "core/workload.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* The choices of a parameter `form`: what the tasks are. */
+enum form { FORM_STACK, FORM_STEP };
+static const char *const form_names[] __attribute__((unused)) = {"stack", "step", NULL};
+#define FORM_PARAM                                                                                 \
+	{                                                                                          \
+		"form", SHUNT_PARAM_CHOICE, "stack", 0, 0, form_names,                             \
+			"what the tasks are: with a stack each, or step tasks, which have none"    \
+	}
+
+/* May be a workload's whole `resolve`. */
+static inline int form_check(struct shunt_run *run, struct shunt_error *err)
+{
+	if (shunt_run_int(run, "form") == FORM_STACK || shunt_run_caps(run) & SHUNT_STEPS)
+		return 0;
+	return shunt_fail(err, -ENOTSUP,
+		"form=step needs a backend with step tasks, as all that are made of the engine; "
+		"form=stack does not");
+}
+
+/* What the frame of a step task begins with whose result crowd_join adds up. */
+struct crowd_frame {
+	struct shunt_step step;
+	uint64_t result;
+};
+
 struct crowd {
 	struct shunt_handle *handle;
 	uint64_t started;
+	enum form form;
 };
 
 /* Context: setup. 0, -ENOMEM. */
@@ -54,20 +81,37 @@ static inline int crowd_start(struct shunt_run *run, struct crowd *crowd, uint64
 	return 0;
 }
 
-/* Joins those that were started and adds up their results. Context: task; may switch. */
+/* The same with step tasks, the i-th on the i-th of the frames. */
+static inline int crowd_start_steps(struct shunt_run *run, struct crowd *crowd, uint64_t tasks,
+	shunt_step_fn *fn, void *frames, size_t frame_bytes)
+{
+	crowd->form = FORM_STEP;
+	for (crowd->started = 0; crowd->started < tasks; crowd->started++) {
+		uint64_t i = crowd->started;
+		struct shunt_step *frame = (void *)((char *)frames + i * frame_bytes);
+		int rc = shunt_spawn_step(&crowd->handle[i], fn, frame, NULL);
+		if (rc)
+			return crowd_refused(run, i, tasks, rc);
+	}
+	return 0;
+}
+
+/* Joins those that were started and adds up their results, unless sum is NULL. Context: task; may switch. */
 static inline int crowd_join(struct crowd *crowd, uint64_t *sum)
 {
 	int first = 0;
-	uint64_t total = 0;
+	if (sum)
+		*sum = 0;
 	for (uint64_t i = 0; i < crowd->started; i++) {
 		void *result = NULL;
 		int rc = shunt_join(crowd->handle[i], &result);
 		if (!first)
 			first = rc;
-		total += (uintptr_t)result;
+		if (!sum || !result)
+			continue;
+		*sum += crowd->form == FORM_STEP ? ((struct crowd_frame *)result)->result
+						 : (uintptr_t)result;
 	}
-	if (sum)
-		*sum = total;
 	return first;
 }
 

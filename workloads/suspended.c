@@ -4,7 +4,7 @@
  *
  * Servers hold far more tasks than they run. This workload starts them all, waits until every one
  * is waiting, reads how much the process's resident memory has grown since before the first
- * iteration (rss_bytes_per_task: stack, descriptor, timer, and the kernel's page tables excluded),
+ * iteration (rss_bytes_per_task: stack or frame, descriptor, timer; without the kernel's page tables),
  * then ends them all: `wait=park` by waking them, `wait=sleep` by letting them sleep on to the end
  * of their period, `wait=timeout` by waking them out of a timed park, whose timer is cancelled.
  *
@@ -26,11 +26,21 @@ struct sleeper {
 	int64_t woken_ns; /* of a task that is sampled; 0: none */
 };
 
+/* form=step: counted as memory of the task. */
+struct frame {
+	struct shunt_step step;
+	struct sleeper *sleeper;
+	int64_t due_ns;
+};
+
+#define TIMEOUT_NS INT64_C(3600000000000) /* of a park that is woken before */
+
 struct suspended {
 	uint64_t task_count, sample;
 	int64_t period_ns;
 	enum wait_kind wait;
 	struct sleeper *sleeper;
+	struct frame *frame; /* NULL: tasks with stacks */
 	struct crowd crowd;
 	struct shunt_wait_group arriving; /* tasks that do not wait yet */
 	int released; /* [suspended:released] the population was counted; tasks may end */
@@ -100,21 +110,60 @@ static void wait_parked(struct sleeper *self, int64_t deadline_ns)
 		shunt_series_record(self->suspended->wake_delay, shunt_now_ns() - self->woken_ns);
 }
 
+static void note_sleep(struct sleeper *self, int64_t due_ns)
+{
+	struct suspended *suspended = self->suspended;
+	int64_t late = shunt_now_ns() - due_ns;
+	if (late < 0)
+		/* Relaxed: read after all tasks are joined [suspended:early]. */
+		__atomic_fetch_add(&suspended->early, 1, __ATOMIC_RELAXED);
+	if (suspended->sample && self->index % suspended->sample == 0)
+		shunt_series_record(suspended->wake_delay, late);
+}
+
 static void wait_asleep(struct sleeper *self)
 {
 	struct suspended *suspended = self->suspended;
-	bool sampled = suspended->sample && self->index % suspended->sample == 0;
 	while (!released(suspended)) {
 		int64_t due = shunt_now_ns() + suspended->period_ns;
 		if (refused(suspended, shunt_sleep_until(due)))
 			return;
-		int64_t late = shunt_now_ns() - due;
-		if (late < 0)
-			/* Relaxed: read after all tasks are joined [suspended:early]. */
-			__atomic_fetch_add(&suspended->early, 1, __ATOMIC_RELAXED);
-		if (sampled)
-			shunt_series_record(suspended->wake_delay, late);
+		note_sleep(self, due);
 	}
+}
+
+static void note_end(struct suspended *suspended)
+{
+	/* Relaxed: a count, compared with nothing else [suspended:ended]. */
+	__atomic_fetch_add(&suspended->ended, 1, __ATOMIC_RELAXED);
+}
+
+/* The same as a step task. */
+static int sleeper_step(struct shunt_step *step)
+{
+	struct frame *frame = (struct frame *)step;
+	struct sleeper *self = frame->sleeper;
+	struct suspended *suspended = self->suspended;
+	int rc;
+	SHUNT_STEP_BEGIN(step);
+	shunt_wait_group_done(&suspended->arriving);
+	frame->due_ns = suspended->wait == WAIT_PARK ? SHUNT_FOREVER : shunt_now_ns() + TIMEOUT_NS;
+	while (!released(suspended)) {
+		if (suspended->wait == WAIT_SLEEP) {
+			frame->due_ns = shunt_now_ns() + suspended->period_ns;
+			SHUNT_STEP_AWAIT(step, rc, shunt_sleep_poll(frame->due_ns));
+		} else {
+			SHUNT_STEP_AWAIT(step, rc, shunt_park_poll(frame->due_ns));
+		}
+		if (refused(suspended, rc))
+			break;
+		if (suspended->wait == WAIT_SLEEP)
+			note_sleep(self, frame->due_ns);
+	}
+	if (self->woken_ns)
+		shunt_series_record(suspended->wake_delay, shunt_now_ns() - self->woken_ns);
+	note_end(suspended);
+	SHUNT_STEP_END(step);
 }
 
 static void *sleeper_run(void *arg)
@@ -125,11 +174,9 @@ static void *sleeper_run(void *arg)
 	if (suspended->wait == WAIT_SLEEP)
 		wait_asleep(self);
 	else
-		wait_parked(self, suspended->wait == WAIT_PARK
-					  ? SHUNT_FOREVER
-					  : shunt_now_ns() + INT64_C(3600000000000));
-	/* Relaxed: a count, compared with nothing else [suspended:ended]. */
-	__atomic_fetch_add(&suspended->ended, 1, __ATOMIC_RELAXED);
+		wait_parked(self,
+			suspended->wait == WAIT_PARK ? SHUNT_FOREVER : shunt_now_ns() + TIMEOUT_NS);
+	note_end(suspended);
 	return NULL;
 }
 
@@ -153,8 +200,13 @@ static int suspended_body(struct shunt_run *run)
 	shunt_wait_group_add(&suspended->arriving, (int64_t)suspended->task_count);
 	shunt_measure_begin(run);
 	int64_t begin_ns = shunt_now_ns();
-	int rc = crowd_start(run, &suspended->crowd, suspended->task_count, sleeper_run,
-		suspended->sleeper, sizeof(*suspended->sleeper));
+	for (uint64_t i = 0; suspended->frame && i < suspended->task_count; i++)
+		suspended->frame[i].sleeper = &suspended->sleeper[i];
+	int rc = suspended->frame
+			 ? crowd_start_steps(run, &suspended->crowd, suspended->task_count,
+				   sleeper_step, suspended->frame, sizeof(*suspended->frame))
+			 : crowd_start(run, &suspended->crowd, suspended->task_count, sleeper_run,
+				   suspended->sleeper, sizeof(*suspended->sleeper));
 	if (rc)
 		shunt_wait_group_add(&suspended->arriving,
 			(int64_t)suspended->crowd.started - (int64_t)suspended->task_count);
@@ -203,14 +255,16 @@ static int suspended_resolve(struct shunt_run *run, struct shunt_error *err)
 		return shunt_fail(err, -ENOTSUP,
 			"wait=%s needs a backend with timers; wait=park does not",
 			shunt_run_text(run, "wait"));
-	return 0;
+	return form_check(run, err);
 }
 
 static void suspended_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
+	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
 	footprint->bytes =
-		footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle));
+		footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle) +
+					   (footprint->stackless ? sizeof(struct frame) : 0));
 }
 
 static int suspended_setup(struct shunt_run *run, struct shunt_error *err)
@@ -224,7 +278,11 @@ static int suspended_setup(struct shunt_run *run, struct shunt_error *err)
 	suspended->period_ns = shunt_run_int(run, "period");
 	suspended->wait = (enum wait_kind)shunt_run_int(run, "wait");
 	suspended->sleeper = calloc(suspended->task_count, sizeof(*suspended->sleeper));
-	if (!suspended->sleeper || crowd_init(&suspended->crowd, suspended->task_count) ||
+	bool steps = shunt_run_int(run, "form") == FORM_STEP;
+	if (steps)
+		suspended->frame = calloc(suspended->task_count, sizeof(*suspended->frame));
+	if (!suspended->sleeper || (steps && !suspended->frame) ||
+		crowd_init(&suspended->crowd, suspended->task_count) ||
 		crowd_series(run, "wake_delay", suspended->sample, &suspended->wake_delay))
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
 			(unsigned long long)suspended->task_count);
@@ -243,6 +301,7 @@ static void suspended_teardown(struct shunt_run *run)
 		return;
 	crowd_fini(&suspended->crowd);
 	free(suspended->sleeper);
+	free(suspended->frame);
 	free(suspended);
 }
 
@@ -256,6 +315,7 @@ static const struct shunt_param suspended_params[] = {
 		"wait=sleep: how long each sleeps, again and again until all are alive"},
 	{"sample", SHUNT_PARAM_COUNT, "16", 0, INT64_C(1) << 40, NULL,
 		"time the wake of one task in N (0: none)"},
+	FORM_PARAM,
 	{.name = NULL},
 };
 
@@ -269,7 +329,9 @@ const struct shunt_workload shunt_workload_suspended = {
 	.cost_metric = "ns_per_task",
 	.needs = SHUNT_CAN_BLOCK,
 	.params = suspended_params,
-	.small = "tasks=20 sample=1|tasks=20 wait=sleep period=1ms|tasks=20 wait=timeout",
+	.small = "tasks=20 sample=1|tasks=20 wait=sleep period=1ms|tasks=20 wait=timeout"
+		 "|tasks=20 sample=1 form=step|tasks=20 wait=sleep period=1ms form=step"
+		 "|tasks=20 wait=timeout form=step",
 	.resolve = suspended_resolve,
 	.footprint = suspended_footprint,
 	.setup = suspended_setup,

@@ -35,12 +35,21 @@ struct sleeper {
 };
 _Static_assert(sizeof(struct sleeper) == 64, "one cache line");
 
+/* form=step: what is alive over a step. */
+struct frame {
+	struct shunt_step step;
+	struct sleeper *sleeper;
+	int64_t due_ns;
+	int rc;
+};
+
 struct timers {
 	uint64_t task_count, sleeps, busy_count, sample, skip, seed;
 	int64_t period_ns, spread_ns, busy_slice_ns;
 	enum timers_mode mode;
 	uint64_t cancel_below; /* a wait is a request if its 53 random bits are below this */
 	struct sleeper *sleeper;
+	struct frame *frame; /* NULL: tasks with stacks */
 	struct crowd crowd, busy;
 	struct shunt_channel requests;
 	struct shunt_series *lateness;
@@ -114,6 +123,52 @@ static int64_t next_duration(struct sleeper *self)
 	       (int64_t)(((unsigned __int128)draw * width) >> 64);
 }
 
+static bool next_is_request(struct sleeper *self)
+{
+	return self->timers->cancel_below &&
+	       shunt_splitmix64(&self->random) >> 11 < self->timers->cancel_below;
+}
+
+static void count_out_one(const struct sleeper *self)
+{
+	/* Relaxed: only tells the busy tasks to end [timers:left]. */
+	__atomic_fetch_sub(&self->timers->left, 1, __ATOMIC_RELAXED);
+}
+
+/* The same as sleeper_run with request, as a step task. */
+static int sleeper_step(struct shunt_step *step)
+{
+	struct frame *frame = (struct frame *)step;
+	struct sleeper *self = frame->sleeper;
+	const struct timers *timers = self->timers;
+	SHUNT_STEP_BEGIN(step);
+	self->self = shunt_self();
+	for (; self->done < timers->sleeps && !self->rc; self->done++) {
+		frame->due_ns = shunt_now_ns() + next_duration(self);
+		if (!next_is_request(self)) {
+			SHUNT_STEP_AWAIT(step, self->rc, shunt_sleep_poll(frame->due_ns));
+			note_wake(self, self->done, frame->due_ns);
+			continue;
+		}
+		self->asked++;
+		SHUNT_STEP_AWAIT(step, self->rc,
+			shunt_channel_send_poll(&self->timers->requests, self, SHUNT_FOREVER));
+		for (frame->rc = 0; !self->rc && !frame->rc && !answered(self);) {
+			SHUNT_STEP_AWAIT(step, frame->rc, shunt_park_poll(frame->due_ns));
+			if (frame->rc == -ENOMEM)
+				self->rc = frame->rc;
+		}
+		if (frame->rc == -ETIMEDOUT)
+			note_wake(self, self->done, frame->due_ns);
+		else
+			self->cancelled++;
+		while (!self->rc && !answered(self))
+			SHUNT_STEP_AWAIT(step, frame->rc, shunt_park_poll(SHUNT_FOREVER));
+	}
+	count_out_one(self);
+	SHUNT_STEP_END(step);
+}
+
 static void *sleeper_run(void *arg)
 {
 	struct sleeper *self = arg;
@@ -121,16 +176,14 @@ static void *sleeper_run(void *arg)
 	self->self = shunt_self();
 	for (; self->done < timers->sleeps && !self->rc; self->done++) {
 		int64_t due = shunt_now_ns() + next_duration(self);
-		if (timers->cancel_below &&
-			shunt_splitmix64(&self->random) >> 11 < timers->cancel_below) {
+		if (next_is_request(self)) {
 			request(self, self->done, due);
 		} else {
 			self->rc = shunt_sleep_until(due);
 			note_wake(self, self->done, due);
 		}
 	}
-	/* Relaxed: only tells the busy tasks to end [timers:left]. */
-	__atomic_fetch_sub(&self->timers->left, 1, __ATOMIC_RELAXED);
+	count_out_one(self);
 	return NULL;
 }
 
@@ -172,7 +225,12 @@ static int run_tasks(struct shunt_run *run, struct timers *timers)
 		return crowd_refused(run, 0, timers->task_count + 1, rc);
 	rc = crowd_start(run, &timers->busy, timers->busy_count, busy_run, timers, 0);
 	timers->crowd.started = 0;
-	if (!rc)
+	for (uint64_t i = 0; timers->frame && i < timers->task_count; i++)
+		timers->frame[i].sleeper = &timers->sleeper[i];
+	if (!rc && timers->frame)
+		rc = crowd_start_steps(run, &timers->crowd, timers->task_count, sleeper_step,
+			timers->frame, sizeof(*timers->frame));
+	else if (!rc)
 		rc = crowd_start(run, &timers->crowd, timers->task_count, sleeper_run,
 			timers->sleeper, sizeof(*timers->sleeper));
 	count_out(timers);
@@ -234,6 +292,9 @@ static int timers_resolve(struct shunt_run *run, struct shunt_error *err)
 	bool random = shunt_run_int(run, "mode") == RANDOM, spread = shunt_run_given(run, "spread");
 	int64_t period_ns = shunt_run_int(run, "period");
 	char half[32];
+	int rc = form_check(run, err);
+	if (rc)
+		return rc;
 	if (shunt_run_int(run, "spread") > period_ns)
 		return shunt_fail(err, -EINVAL,
 			"spread is more than period: a sleep cannot be negative");
@@ -251,9 +312,10 @@ static void timers_footprint(const struct shunt_run *run, struct shunt_footprint
 {
 	uint64_t sleepers = (uint64_t)shunt_run_int(run, "tasks");
 	footprint->tasks = sleepers + (uint64_t)shunt_run_int(run, "busy") + 1;
+	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
 	footprint->bytes =
 		footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle)) +
-		sleepers * sizeof(void *);
+		sleepers * (sizeof(void *) + (footprint->stackless ? sizeof(struct frame) : 0));
 }
 
 static void timers_configure(struct shunt_run *run, struct timers *timers)
@@ -280,7 +342,11 @@ static int timers_setup(struct shunt_run *run, struct shunt_error *err)
 		return -ENOMEM;
 	timers_configure(run, timers);
 	timers->sleeper = aligned_alloc(64, timers->task_count * sizeof(*timers->sleeper));
-	if (!timers->sleeper || crowd_init(&timers->crowd, timers->task_count) ||
+	bool steps = shunt_run_int(run, "form") == FORM_STEP;
+	if (steps)
+		timers->frame = calloc(timers->task_count, sizeof(*timers->frame));
+	if (!timers->sleeper || (steps && !timers->frame) ||
+		crowd_init(&timers->crowd, timers->task_count) ||
 		crowd_init(&timers->busy, timers->busy_count + 1) ||
 		shunt_channel_init(&timers->requests,
 			timers->cancel_below ? timers->task_count : 1) ||
@@ -299,6 +365,7 @@ static void timers_teardown(struct shunt_run *run)
 	crowd_fini(&timers->busy);
 	crowd_fini(&timers->crowd);
 	free(timers->sleeper);
+	free(timers->frame);
 	free(timers);
 }
 
@@ -325,6 +392,7 @@ static const struct shunt_param timers_params[] = {
 	{"skip", SHUNT_PARAM_COUNT, "0", 0, INT64_C(1) << 32, NULL,
 		"leave the first waits of each task out of the series: they all start in one "
 		"burst"},
+	FORM_PARAM,
 	{.name = NULL},
 };
 
@@ -345,7 +413,8 @@ const struct shunt_workload shunt_workload_timers = {
 	.params = timers_params,
 	.small = "tasks=10 sleeps=3 period=500us|tasks=10 sleeps=4 period=500us spread=400us "
 		 "cancel=0.5"
-		 "|tasks=5 sleeps=2 period=1ms busy=2",
+		 "|tasks=5 sleeps=2 period=1ms busy=2"
+		 "|tasks=10 sleeps=4 period=500us spread=400us cancel=0.5 form=step",
 	.resolve = timers_resolve,
 	.footprint = timers_footprint,
 	.setup = timers_setup,

@@ -21,6 +21,14 @@ struct yielder {
 	uint64_t yields;
 };
 
+/* form=step: what is alive over a step. */
+struct frame {
+	struct crowd_frame crowd;
+	const struct yielder *yielder;
+	uint64_t left, until_sample;
+	int64_t before_ns;
+};
+
 struct yield {
 	uint64_t task_count, switches, sample;
 	struct yielder *yielder;
@@ -28,6 +36,7 @@ struct yield {
 	struct shunt_series *turnaround;
 	uint64_t yields_made;
 	unsigned sites, depth;
+	struct frame *frame; /* NULL: tasks with stacks */
 };
 
 #define NOT_INLINED __attribute__((noinline))
@@ -84,12 +93,36 @@ static void *yielder_run(void *arg)
 	return (void *)(uintptr_t)self->yields;
 }
 
+/* The same as a step task. */
+static int yielder_step(struct shunt_step *step)
+{
+	struct frame *self = (struct frame *)step;
+	const struct yield *yield = self->yielder->yield;
+	SHUNT_STEP_BEGIN(step);
+	self->left = self->yielder->yields;
+	while (yield->turnaround && self->left >= yield->sample) {
+		self->before_ns = shunt_now_ns();
+		SHUNT_STEP_GIVE_WAY(step);
+		shunt_series_record(yield->turnaround, shunt_now_ns() - self->before_ns);
+		for (self->until_sample = yield->sample - 1; self->until_sample;
+			self->until_sample--)
+			SHUNT_STEP_GIVE_WAY(step);
+		self->left -= yield->sample;
+	}
+	for (; self->left; self->left--)
+		SHUNT_STEP_GIVE_WAY(step);
+	self->crowd.result = self->yielder->yields;
+	SHUNT_STEP_END(step);
+}
+
 static int yield_body(struct shunt_run *run)
 {
 	struct yield *yield = shunt_run_state(run);
 	shunt_measure_begin(run);
-	int rc = crowd_start(run, &yield->crowd, yield->task_count, yielder_run, yield->yielder,
-		sizeof(*yield->yielder));
+	int rc = yield->frame ? crowd_start_steps(run, &yield->crowd, yield->task_count,
+					yielder_step, yield->frame, sizeof(*yield->frame))
+			      : crowd_start(run, &yield->crowd, yield->task_count, yielder_run,
+					yield->yielder, sizeof(*yield->yielder));
 	int joined = crowd_join(&yield->crowd, &yield->yields_made);
 	shunt_measure_end(run);
 	return rc ? rc : joined;
@@ -106,11 +139,23 @@ static void yield_verify(struct shunt_run *run)
 			"1", "none");
 }
 
+static int yield_resolve(struct shunt_run *run, struct shunt_error *err)
+{
+	bool calls = shunt_run_int(run, "sites") != 1 || shunt_run_int(run, "depth") != 0;
+	if (calls && shunt_run_int(run, "form") == FORM_STEP)
+		return shunt_fail(err, -EINVAL,
+			"sites and depth are about calls on a stack: leave them out with "
+			"form=step");
+	return form_check(run, err);
+}
+
 static void yield_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
+	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
 	footprint->bytes =
-		footprint->tasks * (sizeof(struct yielder) + sizeof(struct shunt_handle));
+		footprint->tasks * (sizeof(struct yielder) + sizeof(struct shunt_handle) +
+					   (footprint->stackless ? sizeof(struct frame) : 0));
 }
 
 static int yield_setup(struct shunt_run *run, struct shunt_error *err)
@@ -125,13 +170,19 @@ static int yield_setup(struct shunt_run *run, struct shunt_error *err)
 	yield->sites = (unsigned)shunt_run_int(run, "sites");
 	yield->depth = (unsigned)shunt_run_int(run, "depth");
 	yield->yielder = calloc(yield->task_count, sizeof(*yield->yielder));
-	if (!yield->yielder || crowd_init(&yield->crowd, yield->task_count) ||
+	bool steps = shunt_run_int(run, "form") == FORM_STEP;
+	if (steps)
+		yield->frame = calloc(yield->task_count, sizeof(*yield->frame));
+	if (!yield->yielder || (steps && !yield->frame) ||
+		crowd_init(&yield->crowd, yield->task_count) ||
 		crowd_series(run, "turnaround", yield->sample, &yield->turnaround))
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
 			(unsigned long long)yield->task_count);
 	for (uint64_t i = 0; i < yield->task_count; i++)
 		yield->yielder[i] =
 			(struct yielder){yield, crowd_share(yield->switches, yield->task_count, i)};
+	for (uint64_t i = 0; yield->frame && i < yield->task_count; i++)
+		yield->frame[i].yielder = &yield->yielder[i];
 	return 0;
 }
 
@@ -142,6 +193,7 @@ static void yield_teardown(struct shunt_run *run)
 		return;
 	crowd_fini(&yield->crowd);
 	free(yield->yielder);
+	free(yield->frame);
 	free(yield);
 }
 
@@ -157,6 +209,7 @@ static const struct shunt_param yield_params[] = {
 		"after a switch"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
 		"time one yield in N (0: none)"},
+	FORM_PARAM,
 	{.name = NULL},
 };
 
@@ -167,12 +220,14 @@ const struct shunt_workload shunt_workload_yield = {
 		       "scheduler. sites=2 "
 		       "and depth=1..4 make the surroundings of the call harder for return "
 		       "prediction, as they "
-		       "are in real programs.",
+		       "are in real programs. form=step: the same with tasks that have no stack.",
 	.operation = "one yield",
 	.cost_metric = "ns_per_switch",
 	.needs = SHUNT_CAN_BLOCK,
 	.params = yield_params,
-	.small = "switches=1001 sample=10|tasks=3 switches=100 sites=2 depth=4 sample=0",
+	.small = "switches=1001 sample=10|tasks=3 switches=100 sites=2 depth=4 sample=0"
+		 "|tasks=3 switches=1001 sample=10 form=step",
+	.resolve = yield_resolve,
 	.footprint = yield_footprint,
 	.setup = yield_setup,
 	.body = yield_body,

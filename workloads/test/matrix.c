@@ -102,10 +102,15 @@ static bool run_one(const char *spec, const struct shunt_workload *workload, con
 	return ran;
 }
 
-/* What a workload that runs to completion asks of nobody; a run marked `~` asks for more. */
-static bool must_run(const struct shunt_workload *workload, unsigned caps, bool more)
+/* What a workload that runs to completion asks of nobody; a run marked `~`, or of step tasks, asks for
+ * more. */
+static bool must_run(const struct shunt_workload *workload, unsigned caps, const char *small)
 {
-	unsigned full = SHUNT_CAN_BLOCK | SHUNT_TIMED | (more ? SHUNT_PARALLEL | SHUNT_PINS : 0);
+	unsigned full = SHUNT_CAN_BLOCK | SHUNT_TIMED;
+	if (*small == '~')
+		full |= SHUNT_PARALLEL | SHUNT_PINS;
+	if (strstr(small, "form=step"))
+		full |= SHUNT_STEPS;
 	return (caps & full) == full && (workload->needs & ~caps) == 0;
 }
 
@@ -132,9 +137,8 @@ static void runs_every_workload(void **state)
 		strcpy(text, workload->small);
 		for (char *one = strtok_r(text, "|", &save); one;
 			one = strtok_r(NULL, "|", &save)) {
-			bool more = *one == '~';
-			bool did = run_one(spec, workload, one + more);
-			if (!did && must_run(workload, caps, more))
+			bool did = run_one(spec, workload, one + (*one == '~'));
+			if (!did && must_run(workload, caps, one))
 				fail_msg("%s must be able to run %s %s", spec, workload->name, one);
 			ran += did;
 			skipped += !did;

@@ -78,7 +78,7 @@ class BadWords(CommandTest):
             self.refused(message, "run", "ucontext", *words)
 
         refuses("workload 'yield' has no parameter 'taks'; did you mean 'tasks'? It takes tasks, "
-                "switches, sites, depth, sample", "yield", "taks=2")
+                "switches, sites, depth, sample, form", "yield", "taks=2")
         refuses(f"workload 'yield': tasks=0 is out of range: expected {COUNT}, 1 to 10M",
                 "yield", "tasks=0")
         refuses(f"workload 'yield': tasks=-1 is negative: expected {COUNT}, 1 to 10M",
