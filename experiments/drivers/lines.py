@@ -124,7 +124,7 @@ def main(name: str, version: str, build_id: str, workloads: dict[str, Any],
 def _record(name: str, workloads: list[str], words: list[str]) -> int:
     """Have `shunt record` start this driver again, and record what it says."""
     from shuntlab.drivers import find_shunt
-    shunt = find_shunt(os.environ.get("SHUNT", ""))
+    shunt = find_shunt(os.environ.get("SHUNT_RECORDER", ""))
     wrong = ""
     if words[0] != "run" or len(words) < 3:
         wrong = f"use: {name} run {name} WORKLOAD [key=value …] [--seed N] [--record FILE]"
@@ -133,7 +133,7 @@ def _record(name: str, workloads: list[str], words: list[str]) -> int:
     elif words[2] not in workloads:
         wrong = f"no workload {words[2]!r} in this driver; it has {', '.join(workloads)}"
     elif shunt is None or not os.access(shunt, os.X_OK):
-        wrong = "there is no `shunt` to record the run: build it, or name it in $SHUNT"
+        wrong = "there is no `shunt` to record the run: build it, or name it in $SHUNT_BIN"
     if wrong:
         print(f"{name}: {wrong}", file=sys.stderr)
         return 2

@@ -46,10 +46,10 @@ class Driver:
 def find(names: set[str], commands: dict[str, list[str]], shunt: str = "",
          trust: Trust | None = None) -> dict[str, Driver]:
     """The drivers of these names. `commands` are an experiment's own; `shunt` a path, if given. Without
-    `trust` nothing that the experiment brings is started. From here on $SHUNT names the shunt that other
-    drivers have their runs recorded by."""
+    `trust` nothing that the experiment brings is started. From here on $SHUNT_RECORDER names the shunt
+    that other drivers have their runs recorded by."""
     if program := find_shunt(shunt):
-        os.environ["SHUNT"] = str(program)
+        os.environ["SHUNT_RECORDER"] = str(program)
     return {name: _find_one(name, commands, shunt, trust) for name in sorted(names)}
 
 

@@ -57,12 +57,12 @@ func record(words []string) {
 		usage("no workload %q in this driver", words[2])
 	}
 	self, err := os.Executable()
-	shunt := os.Getenv("SHUNT")
+	shunt := os.Getenv("SHUNT_RECORDER")
 	if err == nil && shunt == "" {
 		shunt, err = exec.LookPath("shunt")
 	}
 	if err != nil {
-		usage("there is no shunt to record the run: name it in $SHUNT (%v)", err)
+		usage("there is no shunt to record the run: name it in $SHUNT_RECORDER (%v)", err)
 	}
 	all := append(append([]string{shunt, "record"}, words[1:]...), "--", self)
 	usage("%s: %v", shunt, syscall.Exec(shunt, all, os.Environ()))
