@@ -32,17 +32,18 @@ struct slice {
 	/* Results of the iteration, written by its task. */
 	uint64_t total, yields, early;
 	int rc;
+	int64_t before_ns; /* form=step: a recorded yield, or when the sleep is due */
 };
 
-/* form=step: what is alive over a step. */
+/* form=step: what is alive over a step. A round touches nothing else of its task: one cache line. */
 struct frame {
-	struct shunt_step step;
-	struct slice *slice;
+	_Alignas(64) struct shunt_step step;
+	struct sum *sum;
 	const int64_t *at;
 	size_t left;
-	uint64_t round, sample_in;
-	int64_t before_ns; /* the yield, or when the sleep is due */
+	uint64_t total, rounds_left, sample_in;
 };
+_Static_assert(sizeof(struct frame) == 64, "one cache line");
 
 /* One run. */
 struct sum {
@@ -153,62 +154,64 @@ static void *sum_slice(void *arg)
 	return (void *)(uintptr_t)total;
 }
 
-/* One round of a step task. True: its resumption is to be recorded. */
-static bool sum_chunk(struct frame *self)
+static struct slice *slice_of(const struct frame *self)
 {
-	struct slice *slice = self->slice;
-	const struct sum *sum = slice->sum;
-	size_t count = self->left < sum->chunk ? self->left : sum->chunk;
-	bool narrating = sum->narrating;
-	if (narrating)
-		narrate_chunk(slice, "start", (size_t)(self->at - slice->number));
-	slice->total += sum->kernel(self->at, count);
-	self->at += count;
-	self->left -= count;
-	if (narrating)
-		narrate_chunk(slice, "stops", (size_t)(self->at - slice->number));
-	if (__builtin_expect(--self->sample_in == 0, 0)) {
-		self->sample_in = sum->sample;
-		return true;
-	}
-	return false;
+	return &self->sum->slice[self - self->sum->frame];
 }
 
-static void note_sleep(struct frame *self)
+/* One round of a step task. True: its resumption is to be recorded. */
+static inline bool sum_chunk(struct frame *self)
 {
-	struct slice *slice = self->slice;
-	int64_t late = shunt_now_ns() - self->before_ns;
+	const struct sum *sum = self->sum;
+	size_t count = self->left < sum->chunk ? self->left : sum->chunk;
+	if (__builtin_expect(sum->narrating, 0))
+		narrate_chunk(slice_of(self), "start", (size_t)(self->at - slice_of(self)->number));
+	self->total += sum->kernel(self->at, count);
+	self->at += count;
+	self->left -= count;
+	if (__builtin_expect(sum->narrating, 0))
+		narrate_chunk(slice_of(self), "stops", (size_t)(self->at - slice_of(self)->number));
+	bool record = __builtin_expect(--self->sample_in == 0, 0);
+	if (record)
+		self->sample_in = sum->sample;
+	return record;
+}
+
+/* True: the task is to end. */
+static bool note_sleep(const struct frame *self, struct slice *slice)
+{
+	int64_t late = shunt_now_ns() - slice->before_ns;
 	slice->early += !slice->rc && late < 0;
-	if (self->sample_in == slice->sum->sample)
-		shunt_series_record(slice->sum->resume_delay, late);
+	if (self->sample_in == self->sum->sample)
+		shunt_series_record(self->sum->resume_delay, late);
+	return slice->rc;
 }
 
 /* The same as sum_slice as a step task. */
 static int sum_step(struct shunt_step *step)
 {
 	struct frame *self = (struct frame *)step;
-	struct slice *slice = self->slice;
-	const struct sum *sum = slice->sum;
+	const struct sum *sum = self->sum;
 	SHUNT_STEP_BEGIN(step);
-	self->at = slice->number;
-	self->left = slice->count;
-	self->sample_in = slice->sample_in;
-	for (self->round = 0; self->round < slice->rounds && !slice->rc; self->round++) {
+	for (; self->rounds_left; self->rounds_left--) {
 		bool record = sum_chunk(self);
 		if (sum->pause_ns) {
-			self->before_ns = shunt_now_ns() + sum->pause_ns;
-			SHUNT_STEP_AWAIT(step, slice->rc, shunt_sleep_poll(self->before_ns));
-			note_sleep(self);
+			slice_of(self)->before_ns = shunt_now_ns() + sum->pause_ns;
+			SHUNT_STEP_AWAIT(step, slice_of(self)->rc,
+				shunt_sleep_poll(slice_of(self)->before_ns));
+			if (note_sleep(self, slice_of(self)))
+				break;
 		} else if (record) {
-			self->before_ns = shunt_now_ns();
+			slice_of(self)->before_ns = shunt_now_ns();
 			SHUNT_STEP_GIVE_WAY(step);
-			shunt_series_record(sum->resume_delay, shunt_now_ns() - self->before_ns);
+			shunt_series_record(sum->resume_delay,
+				shunt_now_ns() - slice_of(self)->before_ns);
 		} else {
 			SHUNT_STEP_GIVE_WAY(step);
 		}
 	}
-	slice->yields = self->round;
-	end_slice(slice, slice->total);
+	slice_of(self)->yields = slice_of(self)->rounds - self->rounds_left;
+	end_slice(slice_of(self), self->total);
 	SHUNT_STEP_END(step);
 }
 
@@ -235,7 +238,11 @@ static int start_tasks(struct sum *sum)
 		struct shunt_handle *handle = &sum->crowd.handle[sum->crowd.started];
 		struct frame *frame = sum->frame ? &sum->frame[sum->crowd.started] : NULL;
 		if (frame)
-			frame->slice = slice;
+			*frame = (struct frame){.sum = sum,
+				.at = slice->number,
+				.left = slice->count,
+				.rounds_left = slice->rounds,
+				.sample_in = slice->sample_in};
 		int rc = frame ? shunt_spawn_step(handle, sum_step, &frame->step, &attr)
 			       : shunt_spawn(handle, sum_slice, slice, &attr);
 		if (rc)
@@ -465,7 +472,7 @@ static int sum_setup(struct shunt_run *run, struct shunt_error *err)
 	sum->completion = shunt_series(run, "completion");
 	bool steps = shunt_run_int(run, "form") == FORM_STEP;
 	if (steps)
-		sum->frame = calloc(sum->task_count, sizeof(*sum->frame));
+		sum->frame = aligned_alloc(64, sum->task_count * sizeof(*sum->frame));
 	if (!sum->slice || !sum->expected || (steps && !sum->frame) || !sum->completion ||
 		crowd_init(&sum->crowd, sum->task_count) ||
 		crowd_series(run, "resume_delay", sum->sample, &sum->resume_delay))
