@@ -40,7 +40,7 @@ static struct null_sched *null_of(struct shunt_ctx *ctx)
 	return (struct null_sched *)ctx->sched;
 }
 
-/* ---- hooks: called in a task, on the thread that runs it -------------------------------------- */
+/* ---- hooks: called in a task, on the thread that runs it ------------------------------------- */
 
 /*
  * Required. Takes a descriptor whose word is FREE, lets core fill it (that makes it RUNNABLE), puts
@@ -138,7 +138,7 @@ static const struct shunt_hooks null_hooks = {
 	.release = null_release,
 };
 
-/* ---- the backend: called from outside tasks --------------------------------------------------- */
+/* ---- the backend: called from outside tasks -------------------------------------------------- */
 
 static const struct shunt_param null_params[] = {
 	{.name = NULL},
@@ -169,8 +169,9 @@ static int null_open(struct shunt_sched **sched, const struct shunt_backend *bac
 	return 0;
 }
 
-/* The lowest address that a spawn may start from on this thread's stack, of a small one half of what
- * is left; 0, in a task of another scheduler that has a stack of its own, whose guard is then the end. */
+/* The lowest address that a spawn may start from on this thread's stack, of a small one half of
+ * what is left; 0, in a task of another scheduler that has a stack of its own, whose guard is then
+ * the end. */
 static uintptr_t stack_floor(void)
 {
 	pthread_attr_t attr;

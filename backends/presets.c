@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every named composition of the engine, one line each. Any setting can be overridden in a spec:
- * `asm:wait=epoll`, `mn:workers=2,policy=shared`. Each has its line in CMakeLists.txt too, where the
- * library it cannot do without is named.
+ * `asm:wait=epoll`, `mn:workers=2,policy=shared`. Each has its line in CMakeLists.txt too, where
+ * the library it cannot do without is named.
  *
- * Why timers=heap: the wheel costs an eighth less CPU a timer where 10,000 tasks sleep for one period, and
- * no more or less where periods differ; but it wakes them later (p99 1.1 ms against 0.14), and when 100,000
- * of these move down a level at once, the timers behind them wait: 3.6 ms against 0.04 (shunt run
- * asm:timers=wheel timers tasks=100k period=100ms spread=50ms sleeps=6 skip=2).
+ * Why timers=heap: the wheel costs an eighth less CPU a timer where 10,000 tasks sleep for one
+ * period, and no more or less where periods differ; but it wakes them later (p99 1.1 ms against
+ * 0.14), and when 100,000 of these move down a level at once, the timers behind them wait: 3.6 ms
+ * against 0.04 (shunt run asm:timers=wheel timers tasks=100k period=100ms spread=50ms sleeps=6
+ * skip=2).
  */
 #include "core/engine/engine.h"
 

@@ -7,9 +7,9 @@
  * CLOCK_MONOTONIC; whoever claims it (core/task.h) posts that word. Tasks run truly in parallel,
  * on any CPU, and there is no order among them but what they agree on.
  *
- * threads/wait.c is how a task waits, threads/life.c how its thread begins and ends, threads/active.c
- * how a deadlock is noticed, threads/overflow.c how a stack that is too small is, threads/limit.c how
- * many threads the machine gives.
+ * threads/wait.c is how a task waits, threads/life.c how its thread begins and ends,
+ * threads/active.c how a deadlock is noticed, threads/overflow.c how a stack that is too small is,
+ * threads/limit.c how many threads the machine gives.
  *
  * What it does not do: traces (the kernel has better ones: perf sched), direct transfer.
  */
@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- a run ------------------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
 	struct shunt_error *err)
@@ -49,7 +49,7 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	return rc;
 }
 
-/* ---- from outside ------------------------------------------------------------------------------ */
+/* ---- from outside ---------------------------------------------------------------------------- */
 
 static int threads_spawn_outside(struct shunt_sched *sched, struct shunt_handle *handle,
 	shunt_task_fn *fn, void *arg, const struct shunt_attr *attr)
@@ -72,7 +72,7 @@ static void threads_hold(struct shunt_sched *sched, int delta)
 	pthread_mutex_unlock(&threads->lock);
 }
 
-/* ---- the backend ------------------------------------------------------------------------------- */
+/* ---- the backend ----------------------------------------------------------------------------- */
 
 /* The engine's default, where the C library takes it. */
 #ifdef __aarch64__

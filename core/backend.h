@@ -28,12 +28,12 @@ struct shunt_hooks {
 		void *arg, const struct shunt_attr *attr);
 	/* Required. Lets others run. */
 	void (*yield)(struct shunt_ctx *ctx);
-	/* Required if CAN_BLOCK or TIMED. A park in full: takes the permit or blocks until claimed or
-	 * the deadline. Returns 0, -ETIMEDOUT, or -ENOMEM if the timer could not be armed. */
+	/* Required if CAN_BLOCK or TIMED. A park in full: takes the permit or blocks until claimed
+	 * or the deadline. Returns 0, -ETIMEDOUT, or -ENOMEM if the timer could not be armed. */
 	int (*park)(struct shunt_ctx *ctx, int64_t deadline_ns);
 	/* Required likewise. Blocks the running task, which has prepared its wait, until claimed or
-	 * the deadline. Same results, but that a sleep (wait_what) ends with 0: nothing of the caller
-	 * is then left above the switch. */
+	 * the deadline. Same results, but that a sleep (wait_what) ends with 0: nothing of the
+	 * caller is then left above the switch. */
 	int (*block)(struct shunt_ctx *ctx, int64_t deadline_ns);
 	/* Required likewise. `task`, claimed (SHUNT_CLAIM_MINE) by the caller, may run again. */
 	void (*ready)(struct shunt_ctx *ctx, struct shunt_task *task);
@@ -41,17 +41,19 @@ struct shunt_hooks {
 	int (*transfer)(struct shunt_ctx *ctx, struct shunt_task *task, uint64_t generation);
 	/* Required. Gives the descriptor of an ended task back (next generation). */
 	void (*release)(struct shunt_ctx *ctx, struct shunt_task *task);
-	/* Required where ctx->host is not 0. Makes ctx a guest of that worker: until the running task
-	 * next leaves it, ctx may change by compare-and-swap the words that name it (join.c). */
+	/* Required where ctx->host is not 0. Makes ctx a guest of that worker: until the running
+	 * task next leaves it, ctx may change by compare-and-swap the words that name it
+	 * (join.c). */
 	void (*visit)(struct shunt_ctx *ctx, unsigned worker_index);
 	/* Optional: may a quantum end here? NULL: never. */
 	bool (*checkpoint)(struct shunt_ctx *ctx);
-	/* Optional: spawn for a step task (step.h), whose frame has its function. NULL: there are none
-	 * (SHUNT_STEPS). In a step `block` and `park` then register the wait of a poll and return
-	 * SHUNT_STEP_WAIT, and what cannot be done there panics. */
+	/* Optional: spawn for a step task (step.h), whose frame has its function. NULL: there are
+	 * none (SHUNT_STEPS). In a step `block` and `park` then register the wait of a poll and
+	 * return SHUNT_STEP_WAIT, and what cannot be done there panics. */
 	int (*spawn_step)(struct shunt_ctx *ctx, struct shunt_handle *handle,
 		struct shunt_step *frame, const struct shunt_attr *attr);
-	/* The engine's own: runs step tasks, first the current one, until none is to run (hooks.h). */
+	/* The engine's own: runs step tasks, first the current one, until none is to run
+	 * (hooks.h). */
 	void (*steps)(struct shunt_ctx *ctx);
 };
 
@@ -60,10 +62,10 @@ struct shunt_hooks {
 struct shunt_ctx {
 	const struct shunt_hooks
 		*hooks; /* constant while the thread runs tasks, and while it runs steps */
-	struct shunt_task *current;      /* the running task; NULL in the scheduler itself */
-	struct shunt_sched *sched;       /* constant */
-	bool many;                       /* others may touch tasks at the same time: use atomics */
-	unsigned index;                  /* worker index */
+	struct shunt_task *current; /* the running task; NULL in the scheduler itself */
+	struct shunt_sched *sched;  /* constant */
+	bool many;                  /* others may touch tasks at the same time: use atomics */
+	unsigned index;             /* worker index */
 	/* Whose word a joiner is (join.c). */
 	int inside;      /* [host:inside] this worker changes one of its own with plain stores */
 	unsigned guests; /* [host:guests] other workers that may change them too now */
@@ -108,8 +110,8 @@ struct shunt_backend {
 	/* Runs root(arg) as task 0 on the calling thread's watch; returns when it and every other
 	 * task has ended, and no hold is left. 0; -EDEADLK: every remaining task waits and nothing
 	 * can wake it (err names them); another negative errno: what the machine refused. May be
-	 * called again, by any thread; core sees to it that one run is on at a time. After a failure
-	 * only close may follow; its tasks may be left where they stood. */
+	 * called again, by any thread; core sees to it that one run is on at a time. After a
+	 * failure only close may follow; its tasks may be left where they stood. */
 	int (*run)(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 		struct shunt_error *err);
 	void (*close)(struct shunt_sched *sched);
@@ -122,8 +124,8 @@ struct shunt_backend {
 	 * deadlock is called while there is one. */
 	void (*hold)(struct shunt_sched *sched, int delta);
 
-	/* Every counter, summed over workers (after run); with several workers also what each of them
-	 * did, as "worker0.switches", for those counts that tell how the work was spread. */
+	/* Every counter, summed over workers (after run); with several workers also what each of
+	 * them did, as "worker0.switches", for those counts that tell how the work was spread. */
 	void (*counters)(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink);
 	/* Every resolved setting as key and value in base units: the composition of the record. */
 	void (*composition)(const struct shunt_sched *sched,
@@ -132,8 +134,8 @@ struct shunt_backend {
 	void (*facts)(const struct shunt_sched *sched,
 		void (*fact)(void *sink, const char *name, const char *value, const char *source),
 		void *sink);
-	/* Optional: how many tasks of the given kind fit on this machine now; 0: no known limit. The
-	 * reason names the limit and the remedy. */
+	/* Optional: how many tasks of the given kind fit on this machine now; 0: no known limit.
+	 * The reason names the limit and the remedy. */
 	uint64_t (*task_limit)(const struct shunt_sched *sched, struct shunt_error *reason);
 };
 
@@ -146,7 +148,7 @@ struct shunt_sched {
 	int running; /* [sched:running] 1: a run is on, and another is refused */
 };
 
-/* ---- for embedders: the command line, tests, benchmarks ------------------------------------- */
+/* ---- for embedders: the command line, tests, benchmarks -------------------------------------- */
 
 /*
  * Opens a scheduler by spec: "asm", "asm:wait=uring,stack.size=128k". `base` gives seed, trace and
@@ -156,8 +158,9 @@ struct shunt_sched {
 int shunt_open(struct shunt_sched **sched, const char *spec, const struct shunt_config *base,
 	struct shunt_error *err);
 /*
- * Runs root(arg) and all that it spawns, as run above says. A scheduler has one run at a time: while
- * one is on, a call from another thread, or from one of its own tasks, is -EBUSY and harms nothing.
+ * Runs root(arg) and all that it spawns, as run above says. A scheduler has one run at a time:
+ * while one is on, a call from another thread, or from one of its own tasks, is -EBUSY and harms
+ * nothing.
  */
 int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 	struct shunt_error *err);
@@ -182,12 +185,13 @@ struct shunt_ctx *shunt_ctx_set(struct shunt_ctx *ctx);
  * and wakes or releases by way of ctx->hooks. The task is not touched afterwards. */
 void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task);
 
-/* Fills the fields that are the same for every backend; the word must be FREE. `host` is the spawning
- * ctx's, 0 if there is none. */
+/* Fills the fields that are the same for every backend; the word must be FREE. `host` is the
+ * spawning ctx's, 0 if there is none. */
 void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr, bool detached, uintptr_t host, uint64_t id);
 
-/* May a task be put where its attributes say? 0, -EINVAL, -ENOTSUP: as shunt_spawn. attr may be NULL. */
+/* May a task be put where its attributes say? 0, -EINVAL, -ENOTSUP: as shunt_spawn. attr may be
+ * NULL. */
 int shunt_check_attr(const struct shunt_sched *sched, const struct shunt_attr *attr);
 
 /* What a run's root task is spawned with: shunt_root_main and this, which keeps the result. */
@@ -198,9 +202,9 @@ struct shunt_root {
 shunt_task_fn shunt_root_main; /* its arg is the struct; returns NULL */
 extern const struct shunt_attr shunt_root_attr;
 
-/* A stack overflow, or a thread that ends under its task (core/fatal.h), is reported on standard error,
- * then passed to this callback (perhaps on a signal stack; NULL: none), then ends the process with
- * status 3. For the command line, to write a record. */
+/* A stack overflow, or a thread that ends under its task (core/fatal.h), is reported on standard
+ * error, then passed to this callback (perhaps on a signal stack; NULL: none), then ends the
+ * process with status 3. For the command line, to write a record. */
 void shunt_on_stack_overflow(void (*callback)(const char *message));
 
 /* Prints "shunt: …" to standard error and aborts: a programming error, named. */

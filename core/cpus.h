@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A set of CPUs of whatever size the kernel has: it refuses a mask shorter than its own (EINVAL), and
- * one of 1,024 bits, as cpu_set_t is, is shorter on machines that could have more CPUs.
+ * A set of CPUs of whatever size the kernel has: it refuses a mask shorter than its own (EINVAL),
+ * and one of 1,024 bits, as cpu_set_t is, is shorter on machines that could have more CPUs.
  */
 #ifndef SHUNT_CORE_CPUS_H
 #define SHUNT_CORE_CPUS_H

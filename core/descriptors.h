@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Task descriptors for complete backends: type-stable memory and what to say of tasks that are stuck.
+ * Task descriptors for complete backends: type-stable memory and what to say of tasks that are
+ * stuck.
  *
  * A handle may be looked at long after its task has ended, so memory that held a descriptor holds
  * descriptors until the scheduler is closed; the generation in the word tells its tasks apart. The

@@ -2,11 +2,12 @@
 /*
  * A stack overflow, and a thread that ends under its task: named (fatal.h).
  *
- * A task that runs off its stack faults in its guard. The handler runs on a stack of its own, asks the
- * backend in whose guard the address is, and says which task it was and how to give it more. It only
- * reads what other threads may be changing: the process ends anyway, or the address is in no guard. Any
- * other fault goes to the handler that was there before. A thread that ends while it is watched is seen
- * by the destructor of a thread-specific value: everybody would wait for what it was to do.
+ * A task that runs off its stack faults in its guard. The handler runs on a stack of its own, asks
+ * the backend in whose guard the address is, and says which task it was and how to give it more. It
+ * only reads what other threads may be changing: the process ends anyway, or the address is in no
+ * guard. Any other fault goes to the handler that was there before. A thread that ends while it is
+ * watched is seen by the destructor of a thread-specific value: everybody would wait for what it
+ * was to do.
  */
 #include "core/fatal.h"
 
@@ -101,7 +102,7 @@ void shunt_fatal_handle(bool on)
 	pthread_mutex_unlock(&handler_lock);
 }
 
-/* ---- a thread that ends ----------------------------------------------------------------------- */
+/* ---- a thread that ends ---------------------------------------------------------------------- */
 
 static void on_exit_of_thread(void *value)
 {

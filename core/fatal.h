@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a task does that the thread under it does not survive: it runs off its stack, or ends the thread
- * by pthread_exit. A backend has the threads that run its tasks watched, and such an end then has a
- * message that names the task, and a record.
+ * What a task does that the thread under it does not survive: it runs off its stack, or ends the
+ * thread by pthread_exit. A backend has the threads that run its tasks watched, and such an end
+ * then has a message that names the task, and a record.
  */
 #ifndef SHUNT_CORE_FATAL_H
 #define SHUNT_CORE_FATAL_H
@@ -23,7 +23,8 @@ struct shunt_fatal {
 	/* Set by the caller. */
 	struct shunt_sched *sched;
 	size_t stack_bytes; /* of a task's stack, for the message */
-	/* Optional: the task in whose guard the address is; NULL: it is in none. In a signal handler. */
+	/* Optional: the task in whose guard the address is; NULL: it is in none. In a signal
+	 * handler. */
 	const struct shunt_task *(*overflown)(const struct shunt_fatal *fatal, uintptr_t at);
 	/* The task that the thread runs; NULL: none. */
 	const struct shunt_task *(*running)(const struct shunt_fatal *fatal);
@@ -35,8 +36,9 @@ struct shunt_fatal {
 /* From the first call with true to as many with false, a fault is looked at. Any thread. */
 void shunt_fatal_handle(bool on);
 
-/* The calling thread is watched from now on, its faults on the signal stack given; and no more. The two
- * nest. A thread that ends at once keeps the signal stack, which saves a system call. Sanitizer builds keep their own handlers and stacks. Context: the thread itself. */
+/* The calling thread is watched from now on, its faults on the signal stack given; and no more. The
+ * two nest. A thread that ends at once keeps the signal stack, which saves a system call. Sanitizer
+ * builds keep their own handlers and stacks. Context: the thread itself. */
 void shunt_fatal_watch(struct shunt_fatal *fatal, void *signal_stack);
 void shunt_fatal_unwatch(struct shunt_fatal *fatal, bool thread_ends);
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One run: one workload on one scheduler, measured, checked, and told in full whatever became of it.
+ * One run: one workload on one scheduler, measured, checked, and told in full whatever became of
+ * it.
  *
  * shunt_run_prepare resolves what was asked for and finds what is wrong with the asking;
  * shunt_run_execute makes `warmup` unmeasured and `iterations` measured iterations in this process
  * and leaves an outcome. A watcher thread sees signals and the timeout, from the start of
- * shunt_run_prepare to the end of shunt_run_execute, so that even a run stuck in a computation ends with
- * an outcome.
+ * shunt_run_prepare to the end of shunt_run_execute, so that even a run stuck in a computation ends
+ * with an outcome.
  *
  * What the numbers are:
- *   - an iteration is one shunt_run of a root task around the workload's body; its wall and CPU time
+ *   - an iteration is one shunt_run of a root task around the workload's body; its wall and CPU
+ *   time
  *     begin and end inside the root task, so that starting and stopping workers is not in them;
  *   - metrics are medians over the measured iterations; the first iteration of all is cold_wall_ns;
  *   - series hold the samples of the measured iterations alone;
@@ -33,8 +35,9 @@ struct shunt_trace; /* core/measure/trace.h */
 
 struct shunt_request {
 	const char *spec; /* "asm:wait=uring" */
-	/* What the spec names, if it is in no registry: a program whose results the workload's hooks pass
-	 * on. Its child processes are then what is accounted for. NULL: the registry has it. */
+	/* What the spec names, if it is in no registry: a program whose results the workload's
+	 * hooks pass on. Its child processes are then what is accounted for. NULL: the registry has
+	 * it. */
 	const struct shunt_backend *backend;
 	const struct shunt_workload *workload;
 	const struct shunt_setting *params; /* of the workload */
@@ -50,17 +53,17 @@ struct shunt_request {
 	 * negative errno, with err, which fails the run. */
 	int (*keep_trace)(void *arg, const struct shunt_trace *trace, struct shunt_error *err);
 	uint64_t trace_capacity; /* events per worker; 0: the trace's default */
-	/* SIGINT, SIGTERM, SIGHUP, SIGXCPU and crashes end the run with an outcome; what is ignored at the
-	 * start stays ignored. */
+	/* SIGINT, SIGTERM, SIGHUP, SIGXCPU and crashes end the run with an outcome; what is ignored
+	 * at the start stays ignored. */
 	bool watch_signals;
 
-	/* Called first in shunt_run_prepare, when the run is watched already; NULL: nothing is. A negative
-	 * errno ends the preparation. */
+	/* Called first in shunt_run_prepare, when the run is watched already; NULL: nothing is. A
+	 * negative errno ends the preparation. */
 	int (*look_around)(void *arg);
 	/* Prints one line of the workload's story; no newline at its end. */
 	void (*line)(void *arg, const char *line);
-	/* The run cannot come back (signal, timeout, crash). Called on the watcher's thread, or at the
-	 * end of shunt_run_prepare, with an outcome that does not change any more; must end the
+	/* The run cannot come back (signal, timeout, crash). Called on the watcher's thread, or at
+	 * the end of shunt_run_prepare, with an outcome that does not change any more; must end the
 	 * process. `signal` is 0 unless one did it. NULL: exit status 3. */
 	void (*abandoned)(void *arg, const struct shunt_outcome *outcome, int signal);
 	void *arg;
@@ -163,8 +166,8 @@ const struct shunt_outcome *shunt_run_outcome(const struct shunt_run *run);
 void shunt_run_free(struct shunt_run *run);
 
 /*
- * For the hooks of a request whose backend is a program: what only that program knows. The build-id is of
- * the form that the record's schema has; the times are of the iteration in progress.
+ * For the hooks of a request whose backend is a program: what only that program knows. The build-id
+ * is of the form that the record's schema has; the times are of the iteration in progress.
  */
 void shunt_run_told_build(struct shunt_run *run, const char *build_id);
 void shunt_run_told_setting(struct shunt_run *run, const char *key, const char *value);

@@ -3,42 +3,46 @@
  * A task's beginning and its end, and who joins whom: a state machine in one word, task->joiner.
  *
  *   NONE -> the joiner -> DETACHED   the end hands over, or a joiner with a deadline takes it
- *   NONE -> ENDED -> DETACHED        of all who find it ended one takes it, and alone may release it
+ *   NONE -> ENDED -> DETACHED        of all who find it ended one takes it, and it releases it
  *   NONE -> DETACHED                 nobody will join; the end releases it
  *   the joiner, TIMED -> NONE        it gave up
  *
- * A joiner without a deadline waits for nothing but the end: the end may write its result, release the
- * task and claim it. One with a deadline may stop waiting, and wait for something else, at any time.
- * Therefore the end claims it under join_lock, which it takes to withdraw: it finds either itself, or
- * that the task has ended, and then nobody holds on to its ticket any more. Only the lock's holder
- * changes the word while a TIMED joiner is there.
+ * A joiner without a deadline waits for nothing but the end: the end may write its result, release
+ * the task and claim it. One with a deadline may stop waiting, and wait for something else, at any
+ * time. Therefore the end claims it under join_lock, which it takes to withdraw: it finds either
+ * itself, or that the task has ended, and then nobody holds on to its ticket any more. Only the
+ * lock's holder changes the word while a TIMED joiner is there.
  *
  * NONE, ENDED and DETACHED carry the generation: a handle that has outlived its task meets another
  * value, whenever it looks.
  *
- * Whose word it is. Nearly every task begins, ends and is joined on one worker, and a compare-and-swap
- * for the end and one for the join would be a third of its life. So NONE and ENDED also name the worker
- * that spawned the task, the *host*: it changes such a word with plain loads and stores, between
- * own_begin and own_end. Any other worker must be its guest first (engine/guest.c), and then uses the
- * compare-and-swap; so does the host for as long as it has guests. That is a lock which is biased
- * (Kawachiya, Koseki, Onodera: Lock Reservation, OOPSLA 2002), one for all words of a host:
- *   1. The host writes `inside` and then reads `guests`, in program order. A guest counts itself, has a
+ * Whose word it is. Nearly every task begins, ends and is joined on one worker, and a
+ * compare-and-swap for the end and one for the join would be a third of its life. So NONE and ENDED
+ * also name the worker that spawned the task, the *host*: it changes such a word with plain loads
+ * and stores, between own_begin and own_end. Any other worker must be its guest first
+ * (engine/guest.c), and then uses the compare-and-swap; so does the host for as long as it has
+ * guests. That is a lock which is biased (Kawachiya, Koseki, Onodera: Lock Reservation, OOPSLA
+ * 2002), one for all words of a host:
+ *   1. The host writes `inside` and then reads `guests`, in program order. A guest counts itself,
+ *   has a
  *      fence put into the host (barrier.h), and then waits until `inside` is 0.
- *   2. If the host's look came before that fence, so did its `inside`, and the guest waits for the end of
- *      what the host began: it sees the outcome. If it came after, the host sees the guest and does not
- *      begin.
+ *   2. If the host's look came before that fence, so did its `inside`, and the guest waits for the
+ *   end of
+ *      what the host began: it sees the outcome. If it came after, the host sees the guest and does
+ *      not begin.
  *   3. A host that reads 0 again (acquire) sees what its guests did before they left (release).
- *   4. So no plain change meets a compare-and-swap. That a word names another host, or none, is found by
+ *   4. So no plain change meets a compare-and-swap. That a word names another host, or none, is
+ *   found by
  *      the compare-and-swap: host and generation are part of what it compares.
- * A word that names no host (one worker, threads, fence=full, tasks from outside, a joiner that gave up)
- * is changed by compare-and-swap alone; with one worker and mt=0 without.
+ * A word that names no host (one worker, threads, fence=full, tasks from outside, a joiner that
+ * gave up) is changed by compare-and-swap alone; with one worker and mt=0 without.
  */
 #include "core/backend.h"
 #include "core/call.h"
 #include "core/lock.h"
 #include "core/poll.h"
 
-/* ---- the word ------------------------------------------------------------------------------- */
+/* ---- the word -------------------------------------------------------------------------------- */
 
 static uintptr_t joiner_load(const struct shunt_task *task)
 {
@@ -76,8 +80,8 @@ static inline void own_end(struct shunt_ctx *ctx)
 	__atomic_store_n(&ctx->inside, 0, __ATOMIC_RELEASE);
 }
 
-/* May the caller change this word, which is no task's address, with plain loads and stores? Then until
- * own_end, which must be soon. */
+/* May the caller change this word, which is no task's address, with plain loads and stores? Then
+ * until own_end, which must be soon. */
 static inline bool own_begin(struct shunt_ctx *ctx, uintptr_t joiner)
 {
 	uintptr_t host = joiner & SHUNT_JOINER_HOST;
@@ -130,7 +134,7 @@ static bool joiner_cas(struct shunt_ctx *ctx, struct shunt_task *task, uintptr_t
 		__ATOMIC_ACQUIRE);
 }
 
-/* ---- beginning and end ---------------------------------------------------------------------- */
+/* ---- beginning and end ----------------------------------------------------------------------- */
 
 void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr, bool detached, uintptr_t host, uint64_t id)
@@ -159,9 +163,9 @@ static __attribute__((noinline)) bool end_timed(struct shunt_ctx *ctx, struct sh
 	struct shunt_task *waiter = (struct shunt_task *)(joiner & ~SHUNT_JOINER_TIMED);
 	enum shunt_claim claim = SHUNT_CLAIM_STALE;
 	if (waits) {
-		/* Taken before the claim: a joiner that was claimed may release the task, and it may be
-		 * another one by the time that we look again. One that was not (its deadline came first)
-		 * waits for the lock to withdraw. */
+		/* Taken before the claim: a joiner that was claimed may release the task, and it
+		 * may be another one by the time that we look again. One that was not (its deadline
+		 * came first) waits for the lock to withdraw. */
 		joiner_set(task, generation | SHUNT_JOINER_DETACHED);
 		claim = shunt_task_claim(waiter, waiter->wait_ticket, 0, ctx->many);
 		if (claim == SHUNT_CLAIM_STALE)
@@ -205,15 +209,15 @@ void shunt_task_end(struct shunt_ctx *ctx, struct shunt_task *task)
 {
 	uint64_t word = shunt_word_load(task, ctx->many);
 	uintptr_t generation = word & SHUNT_WORD_GENERATION, joiner = joiner_load(task);
-	/* A plain store: of a running task others change nothing but its permit, which is of no use any
-	 * more; their compare-and-swap comes before, or fails. */
+	/* A plain store: of a running task others change nothing but its permit, which is of no use
+	 * any more; their compare-and-swap comes before, or fails. */
 	shunt_word_store(task, shunt_word_with_state(word, SHUNT_TASK_ENDED));
 	if (!joiner_is(joiner, generation | SHUNT_JOINER_NONE) ||
 		!joiner_own(ctx, task, joiner, joiner_ended(joiner)))
 		end_met(ctx, task, generation);
 }
 
-/* ---- joining -------------------------------------------------------------------------------- */
+/* ---- joining --------------------------------------------------------------------------------- */
 
 /* The result of a task that has ended; releases it. */
 static int join_ended(struct shunt_ctx *ctx, struct shunt_task *task, void **result)
@@ -235,8 +239,8 @@ static int join_check(struct shunt_ctx *ctx, struct shunt_handle handle)
 	return self ? -EDEADLK : 0;
 }
 
-/* Takes a task that has ended: 1, the caller is to release it; or says why not. `joiner` is what was
- * found instead of NONE. */
+/* Takes a task that has ended: 1, the caller is to release it; or says why not. `joiner` is what
+ * was found instead of NONE. */
 static int joiner_take(struct shunt_ctx *ctx, struct shunt_handle handle, uintptr_t joiner)
 {
 	if (joiner_is(joiner, handle.generation | SHUNT_JOINER_ENDED))
@@ -365,8 +369,8 @@ TASK_CALL int shunt_join_until(struct shunt_handle handle, int64_t deadline_ns, 
 	return rc > 0 ? rc : join_over(shunt_ctx_get(), handle, rc, result);
 }
 
-/* Always as one that may give up: the end then leaves the result for the joiner to fetch, which may want it
- * in a local variable of its second step. */
+/* Always as one that may give up: the end then leaves the result for the joiner to fetch, which may
+ * want it in a local variable of its second step. */
 TASK_CALL int shunt_join_poll(struct shunt_handle handle, int64_t deadline_ns, void **result)
 {
 	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);

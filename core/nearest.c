@@ -4,9 +4,9 @@
  *
  * The distance is that of optimal string alignment: insertions, deletions, substitutions and
  * transpositions of neighbours, each counted once, case ignored. A word that begins a name, or that
- * a name begins, is one step from it whatever its length: people abbreviate more than they misspell.
- * Source: F. J. Damerau, "A technique for computer detection and correction of spelling errors",
- * CACM 7(3), 1964.
+ * a name begins, is one step from it whatever its length: people abbreviate more than they
+ * misspell. Source: F. J. Damerau, "A technique for computer detection and correction of spelling
+ * errors", CACM 7(3), 1964.
  */
 #include "core/param.h"
 

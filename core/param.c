@@ -41,7 +41,7 @@ append(char *text, size_t bytes, const char *format, ...)
 	va_end(args);
 }
 
-/* ---- words about a parameter ---------------------------------------------------------------- */
+/* ---- words about a parameter ----------------------------------------------------------------- */
 
 const char *shunt_param_expects(const struct shunt_param *param)
 {
@@ -104,7 +104,7 @@ const char *shunt_param_range(const struct shunt_param *param, char *text, size_
 	return text;
 }
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static size_t table_count(const struct shunt_param *params)
 {

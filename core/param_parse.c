@@ -81,8 +81,8 @@ static enum shunt_parse scale(const struct decimal *number, int64_t factor, bool
 
 	if (number->overflow)
 		return SHUNT_PARSE_OVERFLOW;
-	/* mantissa < 10 * 2^90 and factor < 2^31: the product fits, and so does a power of ten that is not
-	 * much more, however many places there are. */
+	/* mantissa < 10 * 2^90 and factor < 2^31: the product fits, and so does a power of ten that
+	 * is not much more, however many places there are. */
 	scaled *= (unsigned __int128)factor;
 	for (size_t i = 0; i < number->places && power <= scaled; i++)
 		power *= 10;

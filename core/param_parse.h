@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers with units, for core/param.c alone: what is wrong with a text, before it is put in words. */
+/* Numbers with units, for core/param.c alone: what is wrong with a text, before it is put in
+ * words. */
 #ifndef SHUNT_CORE_PARAM_PARSE_H
 #define SHUNT_CORE_PARAM_PARSE_H
 

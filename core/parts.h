@@ -37,8 +37,8 @@ int shunt_part_open(struct shunt_part **part, enum shunt_part_kind kind, unsigne
 
 /**
  * Does it `operations` times; a swap's are even, a look's are a multiple of the interval, rounded
- * up. Returns how often it was done, as the part itself counts it. Context: the task that opened it,
- * which is not switched away from.
+ * up. Returns how often it was done, as the part itself counts it. Context: the task that opened
+ * it, which is not switched away from.
  */
 uint64_t shunt_part_run(struct shunt_part *part, uint64_t operations);
 

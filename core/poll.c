@@ -76,7 +76,7 @@ void shunt_poll_await(const struct shunt_task *task)
 	sched_yield();
 }
 
-/* ---- waits without an object ------------------------------------------------------------------ */
+/* ---- waits without an object ----------------------------------------------------------------- */
 
 int shunt_sleep_poll(int64_t deadline_ns)
 {
@@ -94,7 +94,7 @@ int shunt_park_poll(int64_t deadline_ns)
 	return shunt_poll_result(self, shunt_park_until(deadline_ns));
 }
 
-/* ---- spawning --------------------------------------------------------------------------------- */
+/* ---- spawning -------------------------------------------------------------------------------- */
 
 int shunt_spawn_step(struct shunt_handle *handle, shunt_step_fn *fn, struct shunt_step *frame,
 	const struct shunt_attr *attr)

@@ -3,8 +3,9 @@
  * What the `_poll` forms of step.h are made of: poll.c.
  *
  * A poll is the namesake's own code called twice. The first call goes as far as the hook `block` or
- * `park`, which in a step registers the wait and returns SHUNT_STEP_WAIT instead of switching; the second
- * does what the namesake does after the switch. task->step says which call it is, task->polled on what.
+ * `park`, which in a step registers the wait and returns SHUNT_STEP_WAIT instead of switching; the
+ * second does what the namesake does after the switch. task->step says which call it is,
+ * task->polled on what.
  */
 #ifndef SHUNT_CORE_POLL_H
 #define SHUNT_CORE_POLL_H

@@ -44,7 +44,7 @@ __attribute__((cold, noinline)) void shunt_outside_a_task(const char *call)
 		call);
 }
 
-/* ---- giving way, time ----------------------------------------------------------------------- */
+/* ---- giving way, time ------------------------------------------------------------------------ */
 
 TASK_CALL void shunt_yield(void)
 {
@@ -96,7 +96,7 @@ int shunt_sleep_for(int64_t duration_ns)
 	return shunt_sleep_until(duration_ns > INT64_MAX - now ? SHUNT_FOREVER : now + duration_ns);
 }
 
-/* ---- parking -------------------------------------------------------------------------------- */
+/* ---- parking --------------------------------------------------------------------------------- */
 
 TASK_CALL int shunt_park(void)
 {
@@ -148,7 +148,7 @@ TASK_CALL int shunt_transfer(struct shunt_handle handle)
 	return ctx->hooks->park(ctx, SHUNT_FOREVER);
 }
 
-/* ---- a task's life -------------------------------------------------------------------------- */
+/* ---- a task's life --------------------------------------------------------------------------- */
 
 int shunt_check_attr(const struct shunt_sched *sched, const struct shunt_attr *attr)
 {
@@ -171,7 +171,7 @@ TASK_CALL int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *
 	return ctx->hooks->spawn(ctx, handle, fn, arg, attr);
 }
 
-/* ---- where am I ----------------------------------------------------------------------------- */
+/* ---- where am I ------------------------------------------------------------------------------ */
 
 TASK_CALL struct shunt_handle shunt_self(void)
 {
@@ -199,7 +199,7 @@ TASK_CALL bool shunt_in_task(void)
 	return shunt_current_ctx != NULL;
 }
 
-/* ---- embedding ------------------------------------------------------------------------------ */
+/* ---- embedding ------------------------------------------------------------------------------- */
 
 const struct shunt_attr shunt_root_attr = {.name = "root"};
 
@@ -213,8 +213,8 @@ void *shunt_root_main(void *arg)
 int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
 	struct shunt_error *err)
 {
-	/* Acquire pairs with the release below [sched:running]: the next run, on whatever thread, sees what
-	 * the last one left. */
+	/* Acquire pairs with the release below [sched:running]: the next run, on whatever thread,
+	 * sees what the last one left. */
 	if (__atomic_exchange_n(&sched->running, 1, __ATOMIC_ACQUIRE))
 		return shunt_fail(err, -EBUSY,
 			"this scheduler is running already: one run at a time, or open another "

@@ -3,10 +3,11 @@
  * The task API: what a workload calls, the same on every backend.
  *
  * A scheduler runs tasks: units of work with their own stacks, cooperative, each running until it
- * yields, sleeps, parks, waits or ends. Tasks without a stack are in core/step.h. Calls marked "Context: task" act on the calling task; made
- * outside a task they are a programming error that ends the process with a message naming the
- * call. Calls marked "may switch" may return on another kernel thread where the backend has many
- * workers: keep no address of a thread-local across them (errno is kept per task).
+ * yields, sleeps, parks, waits or ends. Tasks without a stack are in core/step.h. Calls marked
+ * "Context: task" act on the calling task; made outside a task they are a programming error that
+ * ends the process with a message naming the call. Calls marked "may switch" may return on another
+ * kernel thread where the backend has many workers: keep no address of a thread-local across them
+ * (errno is kept per task).
  *
  * Times are nanoseconds on CLOCK_MONOTONIC (virtual where the backend says so); a deadline of
  * SHUNT_FOREVER never comes. No wait ends before its deadline.
@@ -37,26 +38,26 @@ struct shunt_handle {
 };
 
 /* What is known of a task when it is spawned; read then and not kept. Zero is a valid one. What the
- * policy has no use for is ignored: `edf` reads the deadline, `srpt` the service, `prio` the class. */
+ * policy has no use for is ignored: `edf` reads the deadline, `srpt` the service, `prio` the
+ * class. */
 struct shunt_attr {
 	const char *name;    /* for reports; not copied, must outlive the task; NULL: none */
 	int64_t deadline_ns; /* when it should have ended, on CLOCK_MONOTONIC; 0: no deadline */
 	int64_t service_ns;  /* processor time that it is expected to need; 0: unknown */
 	unsigned priority;   /* its class: 0, the default, is the most urgent, 63 the least */
-	/* 0: any worker. n: the task belongs to worker n - 1 and runs there alone, where the backend
-	 * pins tasks (SHUNT_PINS): not under a policy that steals or shares. */
+	/* 0: any worker. n: the task belongs to worker n - 1 and runs there alone, where the
+	 * backend pins tasks (SHUNT_PINS): not under a policy that steals or shares. */
 	unsigned worker;
 };
 
-/* ---- a task's life ------------------------------------------------------------------------ */
+/* ---- a task's life --------------------------------------------------------------------------- */
 
 /*
  * Starts a task that will run fn(arg). *handle (may be NULL: then it is detached at once) must be
- * joined or detached. attr may be NULL.
- * 0; -ENOMEM, -EAGAIN: no memory, or a limit of the machine reached (nothing was started);
- * -ECANCELED: the run is ending; -EINVAL: attr names a worker that does not exist; -ENOTSUP: it names
- * one, and this backend does not pin tasks.
- * Context: task; does not switch (but `null` runs fn at once).
+ * joined or detached. attr may be NULL. 0; -ENOMEM, -EAGAIN: no memory, or a limit of the machine
+ * reached (nothing was started); -ECANCELED: the run is ending; -EINVAL: attr names a worker that
+ * does not exist; -ENOTSUP: it names one, and this backend does not pin tasks. Context: task; does
+ * not switch (but `null` runs fn at once).
  */
 int shunt_spawn(struct shunt_handle *handle, shunt_task_fn *fn, void *arg,
 	const struct shunt_attr *attr);
@@ -81,7 +82,7 @@ struct shunt_handle shunt_self(void);
  * workers: unique, roughly in order). Context: task. */
 uint64_t shunt_task_id(void);
 
-/* ---- giving way --------------------------------------------------------------------------- */
+/* ---- giving way ------------------------------------------------------------------------------ */
 
 /* Lets the other ready tasks run, as the policy decides. Context: task; may switch. */
 void shunt_yield(void);
@@ -94,15 +95,15 @@ void shunt_yield(void);
 int shunt_transfer(struct shunt_handle handle);
 
 /*
- * Should the caller give way here, by shunt_yield? True when it has used up its quantum since it was
- * last resumed (the setting's or the policy's) and another task is ready, or when the policy has a
- * more urgent one; false for ever on backends that the kernel preempts. Collects what came from
- * outside and the timers that are due. One load where there is no quantum and nothing to collect.
- * Context: task; does not switch.
+ * Should the caller give way here, by shunt_yield? True when it has used up its quantum since it
+ * was last resumed (the setting's or the policy's) and another task is ready, or when the policy
+ * has a more urgent one; false for ever on backends that the kernel preempts. Collects what came
+ * from outside and the timers that are due. One load where there is no quantum and nothing to
+ * collect. Context: task; does not switch.
  */
 bool shunt_checkpoint(void);
 
-/* ---- time --------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 int64_t shunt_now_ns(void); /* Context: any. */
 
@@ -117,7 +118,7 @@ int shunt_sleep_for(int64_t duration_ns);
  */
 void shunt_work_ns(int64_t duration_ns);
 
-/* ---- parking ------------------------------------------------------------------------------ */
+/* ---- parking --------------------------------------------------------------------------------- */
 
 /*
  * Waits for a permit and takes it: one left by an earlier shunt_wake, else the next one. May also
@@ -135,7 +136,7 @@ int shunt_park_until(int64_t deadline_ns);
  */
 bool shunt_wake(struct shunt_handle handle);
 
-/* ---- where am I --------------------------------------------------------------------------- */
+/* ---- where am I ------------------------------------------------------------------------------ */
 
 /* The worker that runs the caller, 0 …; it may be another after every call that may switch.
  * Context: task. */
@@ -148,8 +149,8 @@ bool shunt_in_task(void);          /* Context: any. */
  * Context of all: task, of one scheduler only. Waits are first in, first out, and ownership is
  * handed over directly: a woken task has what it waited for. `_until` forms return -ETIMEDOUT at
  * the deadline and have then taken nothing. Objects are the caller's memory, zero is a valid
- * initial state unless an _init is given. None may be waited on when it goes; whoever had to wait on
- * it may take it away on return: who ended that wait touches it no more.
+ * initial state unless an _init is given. None may be waited on when it goes; whoever had to wait
+ * on it may take it away on return: who ended that wait touches it no more.
  */
 
 struct shunt_waiters { /* private */

@@ -6,8 +6,8 @@
  *   SETTING = KEY "=" VALUE
  *   KEY     = SLOT | SLOT "." PARAMETER | PARAMETER
  *
- * A backend's preset is settings too, which the backend reads first, so that the user's override it.
- * Lists within a value use "+" and ranges "-" (place=0+2+4-7), since "," ends a setting.
+ * A backend's preset is settings too, which the backend reads first, so that the user's override
+ * it. Lists within a value use "+" and ranges "-" (place=0+2+4-7), since "," ends a setting.
  */
 #ifndef SHUNT_CORE_SPEC_H
 #define SHUNT_CORE_SPEC_H

@@ -9,8 +9,8 @@
  *   - Whoever ends it claims: compare-and-swap from (blocked, ticket). Of a waker and a timer
  *     exactly one wins; the other sees another epoch or state and does nothing. Descriptors are
  *     type-stable, so a late claim is harmless for ever. Generations are never reused; epochs come
- *     round after 2^32 waits of one task, and only a cancelled timer keeps a ticket for that long: it
- *     would have to come due during the one wait in four milliards that has the same.
+ *     round after 2^32 waits of one task, and only a cancelled timer keeps a ticket for that long:
+ *     it would have to come due during the one wait in four milliards that has the same.
  *   - With many workers a task is claimable before its registers are saved (PARKING, BLOCKING). A
  *     claim then only leaves word (WOKEN, LATE); the code that runs after the switch, on the next
  *     stack (commit), finds it and makes the task ready itself. So no task is ever resumed twice.
@@ -51,7 +51,8 @@ enum shunt_task_state {
 #define SHUNT_WORD_EPOCH      (UINT64_MAX << 32)
 #define SHUNT_WORD_TICKET     (SHUNT_WORD_EPOCH | SHUNT_WORD_GENERATION)
 #define SHUNT_GENERATION_ONE  UINT64_C(0x20)
-/* Of a descriptor's first task. No task has 0: a ticket is never 0, and {task, 0} is not a handle. */
+/* Of a descriptor's first task. No task has 0: a ticket is never 0, and {task, 0} is not a
+ * handle. */
 #define SHUNT_GENERATION_FIRST SHUNT_GENERATION_ONE
 #define SHUNT_EPOCH_ONE        (UINT64_C(1) << 32)
 
@@ -79,10 +80,11 @@ enum shunt_wait_what {
 const char *shunt_wait_name(enum shunt_wait_what what);
 
 /*
- * The joiner: the task that joins, with TIMED added if it may give up; or one of the others beside the
- * generation that it belongs to, so that an old handle's joiner finds another value. DETACHED also
- * stands for a task that somebody has taken. A descriptor's address leaves these bits free. NONE and
- * ENDED may name a host, a worker's index plus one above the generation: whose word it is (join.c).
+ * The joiner: the task that joins, with TIMED added if it may give up; or one of the others beside
+ * the generation that it belongs to, so that an old handle's joiner finds another value. DETACHED
+ * also stands for a task that somebody has taken. A descriptor's address leaves these bits free.
+ * NONE and ENDED may name a host, a worker's index plus one above the generation: whose word it is
+ * (join.c).
  */
 #define SHUNT_JOINER_NONE     ((uintptr_t)1)
 #define SHUNT_JOINER_DETACHED ((uintptr_t)2)
@@ -93,19 +95,20 @@ const char *shunt_wait_name(enum shunt_wait_what what);
 #define SHUNT_JOINER_HOST_ONE ((uintptr_t)1 << 32)
 
 /*
- * Three cache lines, because a hundred thousand suspended tasks are a hundred thousand of these. What
- * is never needed together shares a place, and says so.
+ * Three cache lines, because a hundred thousand suspended tasks are a hundred thousand of these.
+ * What is never needed together shares a place, and says so.
  */
 struct shunt_task {
-	/* Every switch and every sleep touches these: one cache line. Owned by the worker that runs or
-	 * holds it. */
+	/* Every switch and every sleep touches these: one cache line. Owned by the worker that runs
+	 * or holds it. */
 	struct shunt_task *next; /* in a run queue, an inbox or a free list */
 	void *sp;                /* what a swap loads; NULL: has not run yet */
 	uintptr_t value; /* what its next resumer leaves: 0, or -ETIMEDOUT as a wait's result */
 	_Atomic uint64_t word; /* [task:word] */
 	int saved_errno;
 	uint16_t
-		home; /* index of the worker that it belongs to where tasks stay, whose inbox it has */
+		/* index of the worker that it belongs to where tasks stay, whose inbox it has */
+		home;
 	uint8_t wait_what; /* a SHUNT_WAIT_ */
 	uint8_t step;      /* a SHUNT_STEP_ of those below; 0: it has a stack */
 	union {
@@ -147,7 +150,7 @@ struct shunt_task {
 
 _Static_assert(sizeof(struct shunt_task) == 192, "three cache lines");
 
-/* ---- memory orders ------------------------------------------------------------------------- */
+/* ---- memory orders --------------------------------------------------------------------------- */
 
 static inline uint64_t shunt_word_load(const struct shunt_task *task, bool many)
 {
@@ -158,15 +161,15 @@ static inline uint64_t shunt_word_load(const struct shunt_task *task, bool many)
 
 static inline void shunt_word_store(struct shunt_task *task, uint64_t word)
 {
-	/* Relaxed: there is one worker; or the task has ended, and who still looks at its word by an old
-	 * handle does nothing with what it finds. */
+	/* Relaxed: there is one worker; or the task has ended, and who still looks at its word by
+	 * an old handle does nothing with what it finds. */
 	atomic_store_explicit(&task->word, word, memory_order_relaxed);
 }
 
 static inline bool shunt_word_cas(struct shunt_task *task, uint64_t *expected, uint64_t desired)
 {
-	/* Acquire-release pairs with itself [task:word]: a claim sees all that the task did before it
-	 * blocked, and the task sees all that its claimer did before the claim. */
+	/* Acquire-release pairs with itself [task:word]: a claim sees all that the task did before
+	 * it blocked, and the task sees all that its claimer did before the claim. */
 	return atomic_compare_exchange_weak_explicit(&task->word, expected, desired,
 		memory_order_acq_rel, memory_order_acquire);
 }
@@ -330,7 +333,8 @@ static inline struct shunt_stack *shunt_task_stack(const struct shunt_task *task
 	return task->step ? NULL : task->stack;
 }
 
-/* What a task that goes on touches first, for prefetching: where its registers are, or its frame. */
+/* What a task that goes on touches first, for prefetching: where its registers are, or its
+ * frame. */
 static inline const void *shunt_task_live(const struct shunt_task *task)
 {
 	return task->sp ? task->sp : (const void *)task->frame;

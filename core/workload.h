@@ -58,36 +58,39 @@ struct shunt_workload {
 	const char *cost_metric; /* name of time per operation: "ns_per_switch" */
 	unsigned needs;          /* enum shunt_cap bits */
 	const struct shunt_param *params;
-	const char *small; /* settings for a run of some milliseconds on any backend, for tests:
-				    "tasks=4 switches=100". Several such runs are divided by `|`; one
-				    that begins with `~` needs more than `needs` says, and every
-				    backend with many workers that pins tasks has it; one with
-				    form=step needs SHUNT_STEPS */
+	/* Settings for a run of some milliseconds on any backend, for tests: "tasks=4 sleeps=2".
+	 * Several such runs are divided by `|`; one that begins with `~` needs more than `needs`
+	 * says, and every backend with many workers that pins tasks has it; one with form=step
+	 * needs SHUNT_STEPS. */
+	const char *small;
 
 	/* Optional: checks parameters against each other and lets one imply others. -EINVAL;
-	 * -ENOTSUP: these parameters need more than the backend can (err says what), a run to skip. */
+	 * -ENOTSUP: these parameters need more than the backend can (err says what), a run to
+	 * skip. */
 	int (*resolve)(struct shunt_run *run, struct shunt_error *err);
 	/* Required. May read parameters only. */
 	void (*footprint)(const struct shunt_run *run, struct shunt_footprint *footprint);
-	/* Optional. Allocates, reads input, makes the data from the seed; outside a task. -ENOTSUP: a run
-	 * to skip. */
+	/* Optional. Allocates, reads input, makes the data from the seed; outside a task. -ENOTSUP:
+	 * a run to skip. */
 	int (*setup)(struct shunt_run *run, struct shunt_error *err);
 	/* Required. One iteration, called in the root task. Non-zero fails the run. */
 	int (*body)(struct shunt_run *run);
-	/* Required. Calls shunt_check* for each fact about the iteration's answer; outside a task. */
+	/* Required. Calls shunt_check* for each fact about the iteration's answer; outside a
+	 * task. */
 	void (*verify)(struct shunt_run *run);
-	/* Optional. May the numbers be believed? Called once, when every iteration was right, outside
-	 * a task; asks shunt_run_median. Non-zero, with err: no. The run is then skipped, its reason
-	 * "invalid: " and err: it keeps iterations, series and checks, and has no metric. */
+	/* Optional. May the numbers be believed? Called once, when every iteration was right,
+	 * outside a task; asks shunt_run_median. Non-zero, with err: no. The run is then skipped,
+	 * its reason "invalid: " and err: it keeps iterations, series and checks, and has no
+	 * metric. */
 	int (*judge)(const struct shunt_run *run, struct shunt_error *err);
-	/* Optional. Prints the arrival table that setup made, one request a line, for programs in other
-	 * languages (`shunt arrivals`). */
+	/* Optional. Prints the arrival table that setup made, one request a line, for programs in
+	 * other languages (`shunt arrivals`). */
 	void (*print_arrivals)(const struct shunt_run *run, FILE *out);
 	/* Optional. Frees what setup made; called also when setup failed half-way. */
 	void (*teardown)(struct shunt_run *run);
 };
 
-/* ---- what the hooks call; Context: any unless it says otherwise ----------------------------- */
+/* ---- what the hooks call; Context: any unless it says otherwise ------------------------------ */
 
 const struct shunt_values *shunt_run_values(const struct shunt_run *run);
 int64_t shunt_run_int(const struct shunt_run *run, const char *param);
@@ -139,8 +142,8 @@ double shunt_run_median(const struct shunt_run *run, const char *metric);
  * but a task of a parallel backend. */
 void shunt_run_fact(struct shunt_run *run, const char *name, const char *value);
 
-/* The hash of what was read from a file. Two runs with the same parameters had the same input if it is
- * the same, and it belongs to their identity. Context: setup. */
+/* The hash of what was read from a file. Two runs with the same parameters had the same input if it
+ * is the same, and it belongs to their identity. Context: setup. */
 void shunt_run_input(struct shunt_run *run, uint64_t hash);
 
 /* A line of the workload's own story, printed only under --narrate (stdout), in order.
@@ -149,7 +152,7 @@ void shunt_narrate(struct shunt_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 bool shunt_narrating(const struct shunt_run *run);
 
-/* ---- a source of work outside the scheduler (core/harness/outside.c) -------------------------- */
+/* ---- a source of work outside the scheduler (core/harness/outside.c) ------------------------- */
 
 /* There will be such a thread: the last CPU is set apart for it, where the scheduler does with the
  * others (the fact outside.apart). Context: resolve. */
@@ -159,9 +162,9 @@ void shunt_outside_wanted(struct shunt_run *run);
  * Starts one kernel thread that runs fn(arg) beside the scheduler, as clients do: bound to the last
  * CPU that the process may use (the fact outside.cpu), and announced to the scheduler, which takes
  * idleness for no deadlock until it is joined. Tests shunt_run_caps for SHUNT_EXTERNAL_WAKE first.
- * Beside real-time workers its priority is one higher, or one that spins would keep it from its CPU.
- * 0; -ENOTSUP: the backend takes nothing from outside; -EBUSY: there is one already; -EDEADLK: no
- * priority is higher than the workers', who share its CPU; -EAGAIN …: no thread to be had.
+ * Beside real-time workers its priority is one higher, or one that spins would keep it from its
+ * CPU. 0; -ENOTSUP: the backend takes nothing from outside; -EBUSY: there is one already; -EDEADLK:
+ * no priority is higher than the workers', who share its CPU; -EAGAIN …: no thread to be had.
  * Context: body; once an iteration.
  */
 int shunt_outside_start(struct shunt_run *run, void (*fn)(struct shunt_run *run, void *arg),

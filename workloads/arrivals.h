@@ -96,8 +96,8 @@ int shunt_arrivals_read(struct shunt_arrivals *arrivals, const char *path, size_
 
 /*
  * Scales all arrival times by one factor, so that work by span comes to `load`; services stay. In
- * integers: with l = load * 10^9 rounded, f = work * 10^9 * 2^32 / (span * l), at = at * f >> 32; the
- * span is the last arrival's time and 1 ns.
+ * integers: with l = load * 10^9 rounded, f = work * 10^9 * 2^32 / (span * l), at = at * f >> 32;
+ * the span is the last arrival's time and 1 ns.
  *
  * 0; -ERANGE, and nothing changed: it would take no time, or more than 2^53 ns.
  */

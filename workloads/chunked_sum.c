@@ -35,7 +35,8 @@ struct slice {
 	int64_t before_ns; /* form=step: a recorded yield, or when the sleep is due */
 };
 
-/* form=step: what is alive over a step. A round touches nothing else of its task: one cache line. */
+/* form=step: what is alive over a step. A round touches nothing else of its task: one cache
+ * line. */
 struct frame {
 	_Alignas(64) struct shunt_step step;
 	struct sum *sum;
@@ -55,7 +56,7 @@ struct sum {
 	shunt_sum_fn *kernel;
 	struct slice *slice;
 	struct frame *frame; /* NULL: tasks with stacks */
-	uint64_t *expected; /* sum of each slice, modulo 2^64 */
+	uint64_t *expected;  /* sum of each slice, modulo 2^64 */
 	struct crowd crowd;
 	struct shunt_series *resume_delay, *completion;
 	int64_t start_ns, elapsed_ns;
@@ -89,8 +90,8 @@ static void sleep_recorded(struct slice *slice, bool record)
 		shunt_series_record(slice->sum->resume_delay, late);
 }
 
-/* The common case. Nothing in the loop is looked up again after a yield: the processor looks only so
- * many instructions ahead, and the next chunk's first loads must be among them. */
+/* The common case. Nothing in the loop is looked up again after a yield: the processor looks only
+ * so many instructions ahead, and the next chunk's first loads must be among them. */
 static uint64_t sum_yielding(struct slice *slice)
 {
 	const struct sum *sum = slice->sum;

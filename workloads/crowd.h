@@ -96,7 +96,8 @@ static inline int crowd_start_steps(struct shunt_run *run, struct crowd *crowd, 
 	return 0;
 }
 
-/* Joins those that were started and adds up their results, unless sum is NULL. Context: task; may switch. */
+/* Joins those that were started and adds up their results, unless sum is NULL. Context: task;
+ * may switch. */
 static inline int crowd_join(struct crowd *crowd, uint64_t *sum)
 {
 	int first = 0;
@@ -115,7 +116,8 @@ static inline int crowd_join(struct crowd *crowd, uint64_t *sum)
 	return first;
 }
 
-/* The index-th part when `total` is divided among `parts` as evenly as can be, larger ones first. */
+/* The index-th part when `total` is divided among `parts` as evenly as can be, larger ones
+ * first. */
 static inline uint64_t crowd_share(uint64_t total, uint64_t parts, uint64_t index)
 {
 	return total / parts + (index < total % parts);

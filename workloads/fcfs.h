@@ -29,8 +29,8 @@ static inline void fcfs_occupy(struct fcfs *queue, double at)
 	queue->free_at[place] = at;
 }
 
-/* When the next request starts, which is there at `at`; from then on its server is busy for `service`.
- * A free server takes `delay` to start it. */
+/* When the next request starts, which is there at `at`; from then on its server is busy for
+ * `service`. A free server takes `delay` to start it. */
 static inline double fcfs_start(struct fcfs *queue, double at, double delay, double service)
 {
 	double start = (at > queue->free_at[0] ? at : queue->free_at[0]) + delay;

@@ -5,11 +5,12 @@
  * fib(n) spawns fib(n - 1), computes fib(n - 2) itself, and joins: the classic of fork-join
  * runtimes (Frigo, Leiserson, Randall, "The implementation of the Cilk-5 multithreaded language",
  * PLDI 1998), in which there is nothing but spawns and joins. `cutoff` makes small calls plain
- * recursion, so that the grain can be chosen. The tree is very uneven, one branch being 1.6 times the
- * other at every level, so on many workers it needs balancing all the time.
+ * recursion, so that the grain can be chosen. The tree is very uneven, one branch being 1.6 times
+ * the other at every level, so on many workers it needs balancing all the time.
  *
  * The series `completion` is how long a subtree took, of every task at one level of the recursion
- * (n - 8, or the cutoff if that is higher): a few dozen samples an iteration, outside the hot tasks.
+ * (n - 8, or the cutoff if that is higher): a few dozen samples an iteration, outside the hot
+ * tasks.
  */
 #include "workloads/crowd.h"
 
@@ -105,7 +106,8 @@ static uint64_t fibonacci(uint64_t n)
 	return a;
 }
 
-/* Tasks of fib(n): calls that spawn, and the root. T(n) = 1 + T(n - 1) + T(n - 2) from the cutoff. */
+/* Tasks of fib(n): calls that spawn, and the root. T(n) = 1 + T(n - 1) + T(n - 2) from the
+ * cutoff. */
 static uint64_t task_count(uint64_t n, uint64_t cutoff)
 {
 	uint64_t spawning = cutoff < 2 ? 2 : cutoff, a = 0, b = 0; /* spawns of n - 2 and n - 1 */

@@ -54,7 +54,8 @@ static inline void await_turn(struct handoff *handoff, int64_t index)
 		shunt_park();
 }
 
-/* Gives up the turn, and returns when somebody else has run; if `last` it does not wait for that. */
+/* Gives up the turn, and returns when somebody else has run; if `last` it does not wait for
+ * that. */
 static inline void pass_turn(struct handoff *handoff, int64_t to, struct shunt_handle handle,
 	bool last)
 {

@@ -76,7 +76,8 @@ static void *contend(void *arg)
 {
 	struct contender *self = arg;
 	struct lock *lock = self->lock;
-	/* The first sample of each task is elsewhere, or they would all be taken in the first rush. */
+	/* The first sample of each task is elsewhere, or they would all be taken in the first
+	 * rush. */
 	uint64_t index = (uint64_t)(self - lock->contender);
 	uint64_t sample_in = lock->sample ? 1 + index % lock->sample : UINT64_MAX;
 	for (uint64_t round = 0; round < lock->rounds && !self->rc; round++) {

@@ -33,9 +33,9 @@ uint64_t shunt_numbers_hash(const struct shunt_numbers *numbers);
  * integers separated by white space. Its content decides nothing, but a binary file that holds
  * printable text alone is refused: read as integers, it gives a sum like any other.
  *
- * -ENOENT, -EACCES, -EISDIR …: cannot be read; -EINVAL: empty, not a regular file, odd-sized, text under
- * a binary name, malformed (err has line, column and value); -ERANGE: a number does not fit; -EOVERFLOW: the sum of all
- * does not; -ENOMEM.
+ * -ENOENT, -EACCES, -EISDIR …: cannot be read; -EINVAL: empty, not a regular file, odd-sized, text
+ * under a binary name, malformed (err has line, column and value); -ERANGE: a number does not fit;
+ * -EOVERFLOW: the sum of all does not; -ENOMEM.
  */
 int shunt_numbers_from_file(struct shunt_numbers *numbers, const char *path,
 	struct shunt_error *err);

@@ -13,19 +13,19 @@
  * policy, the end of each request, its sleep and the end of each of its slices spawn what is due,
  * too: a chance for the injector. An arrival during a request's service is thus seen at the first
  * decision after it. Where requests are put on workers, each worker has a generator for its own.
- * injection=outside: a kernel thread of its own, beside the scheduler, spawns by the external path; its
- * processor time is not the scheduler's.
+ * injection=outside: a kernel thread of its own, beside the scheduler, spawns by the external path;
+ * its processor time is not the scheduler's.
  *
  * Series, in ns (slowdown in thousandths): `injection` spawn minus intended arrival; `lag` the part
- * of it that is the generator's fault, that is from the intended arrival, or while requests held all
- * workers from the last chance, or outside from the end of the last spawn, to this one; `queueing`
- * first run minus intended arrival; `service` end minus first run; `response` end minus intended
- * arrival; `slowdown` response by the table's service time; the last two for each class besides, where
- * there are several. `series` says which of them the record holds.
+ * of it that is the generator's fault, that is from the intended arrival, or while requests held
+ * all workers from the last chance, or outside from the end of the last spawn, to this one;
+ * `queueing` first run minus intended arrival; `service` end minus first run; `response` end minus
+ * intended arrival; `slowdown` response by the table's service time; the last two for each class
+ * besides, where there are several. `series` says which of them the record holds.
  *
- * What it does not do: clients that give up, retry or wait. A run whose generator outside
- * lagged, by more than a tenth of the response's p99, is invalid (`judge`). The lag of injection=timer
- * is the scheduler's own and part of the response; the record has it.
+ * What it does not do: clients that give up, retry or wait. A run whose generator outside lagged,
+ * by more than a tenth of the response's p99, is invalid (`judge`). The lag of injection=timer is
+ * the scheduler's own and part of the response; the record has it.
  */
 #include "workloads/openloop.h"
 

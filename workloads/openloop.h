@@ -22,26 +22,29 @@ struct request {
 	int64_t lag_ns;      /* by how much the injection was late of its own fault */
 	int64_t started_ns;  /* its task ran first */
 	int64_t ended_ns;
-	int64_t served_ns; /* from first run to end but for its own sleep and others' turns; where the
-			    * kernel shares a CPU, of its thread's time */
-	size_t next;       /* of its stream; the table's count: none */
-	uint32_t worker;   /* 1 and up: it is put on that one; 0: on any */
+	/* From first run to end but for its own sleep and others' turns; where the kernel shares a
+	 * CPU, of its thread's time. */
+	int64_t served_ns;
+	size_t next;     /* of its stream; the table's count: none */
+	uint32_t worker; /* 1 and up: it is put on that one; 0: on any */
 	uint32_t runs;
 	bool dropped;
 };
 
 /*
- * Requests that one injector makes tasks of, in the table's order: all, or with injection=timer those
- * that are put on one worker. A worker that is put under load by one generator for all would wait for
- * the generator, which waits for its own worker.
+ * Requests that one injector makes tasks of, in the table's order: all, or with injection=timer
+ * those that are put on one worker. A worker that is put under load by one generator for all would
+ * wait for the generator, which waits for its own worker.
  */
 struct openloop_stream {
 	_Alignas(64) struct openloop *loop;
 	int injecting;  /* [openloop:injecting] whoever holds it moves `next` on */
 	size_t next;    /* the first request that has not arrived; the table's count: none */
 	int64_t due_ns; /* [openloop:due] its intended arrival; SHUNT_FOREVER: all have arrived */
-	int64_t chance_ns; /* [openloop:chance] when the scheduler last gave the injector a chance */
-	int64_t inside; /* [openloop:inside] requests in the system, where there are several streams */
+	/* When the scheduler last gave the injector a chance. */
+	int64_t chance_ns; /* [openloop:chance] */
+	/* Requests in the system, where there are several streams. */
+	int64_t inside; /* [openloop:inside] */
 };
 
 enum openloop_injection { INJECT_TIMER, INJECT_OUTSIDE };
@@ -90,7 +93,7 @@ static inline int64_t openloop_intended(const struct openloop *loop, size_t inde
 	return loop->start_ns + (int64_t)loop->table.arrival[index].at_ns;
 }
 
-/* ---- openloop_setup.c ------------------------------------------------------------------------- */
+/* ---- openloop_setup.c ------------------------------------------------------------------------ */
 
 extern const struct shunt_param openloop_params[];
 
@@ -101,7 +104,7 @@ int openloop_setup(struct shunt_run *run, struct shunt_error *err);
 void openloop_print_arrivals(const struct shunt_run *run, FILE *out);
 void openloop_teardown(struct shunt_run *run);
 
-/* ---- openloop_inject.c ------------------------------------------------------------------------ */
+/* ---- openloop_inject.c ----------------------------------------------------------------------- */
 
 /* Puts each request into its stream. 0, -ENOMEM. Context: the root task, before openloop_start. */
 int openloop_streams(struct openloop *loop);
@@ -115,12 +118,12 @@ void openloop_chance(struct request *request, int64_t now_ns);
 /* A request leaves the system. Context: its task. */
 void openloop_leave(struct request *request);
 
-/* ---- openloop.c ------------------------------------------------------------------------------- */
+/* ---- openloop.c ------------------------------------------------------------------------------ */
 
 /* A request's task; its argument is a struct request. */
 void *openloop_request(void *arg);
 
-/* ---- openloop_report.c ------------------------------------------------------------------------ */
+/* ---- openloop_report.c ----------------------------------------------------------------------- */
 
 /* Makes the series; 0, -ENOMEM. Context: setup; teardown. */
 int openloop_gauges_init(struct openloop *loop);
@@ -136,13 +139,13 @@ void openloop_check(const struct openloop *loop);
 /* Whether a generator outside kept up: struct shunt_workload's judge. */
 int openloop_judge(const struct shunt_run *run, struct shunt_error *err);
 
-/* ---- openloop_exact.c ------------------------------------------------------------------------- */
+/* ---- openloop_exact.c ------------------------------------------------------------------------ */
 
 struct shunt_hist;
 
-/* Records what a first-come-first-served queue makes of the table, from request `skip` on; slowdown in
- * thousandths. 0; -ENOENT: this composition is not such a queue; -ENOMEM. Context: the root task, after
- * openloop_streams. */
+/* Records what a first-come-first-served queue makes of the table, from request `skip` on; slowdown
+ * in thousandths. 0; -ENOENT: this composition is not such a queue; -ENOMEM. Context: the root
+ * task, after openloop_streams. */
 int openloop_exact(struct openloop *loop, struct shunt_hist *queueing, struct shunt_hist *response,
 	struct shunt_hist *slowdown);
 

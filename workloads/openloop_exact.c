@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an open loop would measure without a scheduler: the same queue, worked out on the same table.
+ * What an open loop would measure without a scheduler: the same queue, worked out on the same
+ * table.
  *
- * Queueing theory's formulas are of the steady state, and a run of 5,000 requests is 9 to 17 % off them:
- * beside a measured latency belongs that of its own table (fcfs.h). It is known where the order is,
- * first in, first out, and where each request keeps its server: no quantum, no sleep inside, nothing
- * dropped. One queue for all workers has as many servers; requests that are put on workers have a queue
- * of one server each.
+ * Queueing theory's formulas are of the steady state, and a run of 5,000 requests is 9 to 17 % off
+ * them: beside a measured latency belongs that of its own table (fcfs.h). It is known where the
+ * order is, first in, first out, and where each request keeps its server: no quantum, no sleep
+ * inside, nothing dropped. One queue for all workers has as many servers; requests that are put on
+ * workers have a queue of one server each.
  */
 #include "workloads/openloop.h"
 

@@ -2,19 +2,19 @@
 /*
  * The injectors of an open loop: they make each request a task when its time has come.
  *
- * Whoever holds `injecting` of a stream spawns all of it that are due: the generator, a task that sleeps
- * from arrival to arrival or a thread beside the scheduler, and with injection=timer each of the
- * stream's requests besides when it gives way. `pending` counts the requests inside, and one for the
- * injectors: the last to leave wakes the root.
+ * Whoever holds `injecting` of a stream spawns all of it that are due: the generator, a task that
+ * sleeps from arrival to arrival or a thread beside the scheduler, and with injection=timer each of
+ * the stream's requests besides when it gives way. `pending` counts the requests inside, and one
+ * for the injectors: the last to leave wakes the root.
  *
- * Requests that are put on workers have a generator on each worker, as a network card has a queue for
- * each. One for all would wait behind the requests of its own worker while another one idles: at a load
- * of 1.2 of 2 that was 13 % of the mean response.
+ * Requests that are put on workers have a generator on each worker, as a network card has a queue
+ * for each. One for all would wait behind the requests of its own worker while another one idles:
+ * at a load of 1.2 of 2 that was 13 % of the mean response.
  *
- * Of how late an injection was, `lag` is the generator's part: what no request's run explains, because
- * a worker was free or a request had given way. Outside, what the scheduler takes to spawn a request
- * from another thread, and to wake a worker for it, delays the next one too: that is the scheduler's,
- * and not lag. Either way all of it is in the response.
+ * Of how late an injection was, `lag` is the generator's part: what no request's run explains,
+ * because a worker was free or a request had given way. Outside, what the scheduler takes to spawn
+ * a request from another thread, and to wake a worker for it, delays the next one too: that is the
+ * scheduler's, and not lag. Either way all of it is in the response.
  */
 #include "workloads/openloop.h"
 
@@ -39,7 +39,8 @@ static void give_injector(struct openloop_stream *stream)
 
 static int64_t due(const struct openloop_stream *stream)
 {
-	/* Acquire pairs with the release in inject [openloop:due]: all spawned when it is FOREVER. */
+	/* Acquire pairs with the release in inject [openloop:due]: all spawned when it is
+	 * FOREVER. */
 	return __atomic_load_n(&stream->due_ns, __ATOMIC_ACQUIRE);
 }
 
@@ -165,8 +166,8 @@ static bool was_free(const struct openloop_stream *stream, uint64_t inside)
 		       : inside < stream->loop->worker_count;
 }
 
-/* The part of the delay that neither a request's run nor, outside, the scheduler's own spawning of the
- * one before explains. */
+/* The part of the delay that neither a request's run nor, outside, the scheduler's own spawning of
+ * the one before explains. */
 static int64_t lag(const struct openloop_stream *stream, int64_t intended_ns, int64_t now_ns,
 	uint64_t inside)
 {
@@ -196,7 +197,8 @@ static void arrive(struct openloop_stream *stream, int64_t now_ns)
 	struct openloop *loop = stream->loop;
 	size_t index = stream->next;
 	struct request *request = &loop->request[index];
-	/* Relaxed: a count, which other streams' injectors may raise meanwhile [openloop:pending]. */
+	/* Relaxed: a count, which other streams' injectors may raise meanwhile
+	 * [openloop:pending]. */
 	uint64_t inside = (uint64_t)__atomic_load_n(&loop->pending, __ATOMIC_RELAXED) - 1;
 
 	if (inside >= loop->backlog_limit) {

@@ -6,7 +6,7 @@
  * costs a request two or three readings of the clock and no more. Metrics are of one iteration (the
  * harness takes their medians), a quantile only where there are enough samples for it:
  *
- *   offered_per_s, achieved_per_s    arrivals by the table's span; completions by the time they took
+ *   offered_per_s, achieved_per_s    arrivals by the table's span; completions by the time taken
  *   offered_load, utilisation        the table's work by its span; work completed by the time taken
  *                                    and the number of workers
  *   response_mean_ns, response_p50_ns, _p99_ns, _p999_ns    and response_p99_ns.classN
@@ -14,12 +14,13 @@
  *   queueing_mean_ns, queueing_p99_ns, lag_p99_ns, lag_mean_ns, injection_mean_ns
  *   backlog_max, dropped, deadline_missed (the part of the requests that took longer)
  *   service_ratio  service by the table's; tasks that gave way or slept are charged their own time
- *   exact_…        the mean and quantiles of queueing, response and slowdown that the same table has
- *                  without a scheduler, where they are known (openloop_exact.c) and nothing was dropped
+ *   exact_…        the mean and quantiles of queueing, response and slowdown that the same table
+ *                  has without a scheduler, where they are known (openloop_exact.c) and nothing was
+ *                  dropped
  *   overhead_ns    processor time but for service, per request: of requests in one piece alone, as
- *                  only their service is known; it is the time from first run to end, in which other
- *                  programs may have taken the processor, and of tasks that the kernel schedules, for
- *                  which their own kind may have, the thread's processor time
+ *                  only their service is known; it is the time from first run to end, in which
+ *                  other programs may have taken the processor, and of tasks that the kernel
+ *                  schedules, for which their own kind may have, the thread's processor time
  *
  * All but backlog_max, dropped, rates and loads leave out the first `skip` requests.
  */
@@ -219,7 +220,8 @@ static const struct {
 	{"exact_queueing_p99_ns", QUEUEING, 990000},
 };
 
-/* Of what was measured; of the same table without a scheduler, under names that begin with "exact_". */
+/* Of what was measured; of the same table without a scheduler, under names that begin with
+ * "exact_". */
 static void tell(struct openloop *loop, const struct gauge *gauges, size_t prefix)
 {
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the parameters of an open loop to one that can start: what implies what, what excludes what, the
- * table, the memory.
+ * From the parameters of an open loop to one that can start: what implies what, what excludes what,
+ * the table, the memory.
  */
 #include "workloads/openloop.h"
 
@@ -55,8 +55,8 @@ static int read_trace(const struct shunt_run *run, size_t most, struct shunt_arr
 		real(run, "load"));
 }
 
-/* A trace has its own services, and its own rate but for a load that is asked for; what they come to
- * is in the record. */
+/* A trace has its own services, and its own rate but for a load that is asked for; what they come
+ * to is in the record. */
 static int resolve_input(struct shunt_run *run, struct shunt_error *err)
 {
 	static const char *const own[] = {"rate", "process", "service", "mean", "sigma"};

@@ -111,9 +111,9 @@ const struct shunt_workload shunt_workload_parts = {
 	.cost_metric = "ns_per_part",
 	.needs = SHUNT_CAN_BLOCK | SHUNT_PARTS,
 	.params = parts_params,
-	.small = "part=call operations=100|part=swap operations=101 sites=1|part=swap operations=10k|"
-		 "part=queue operations=100|part=account operations=1000|part=look operations=500|"
-		 "part=mask operations=100",
+	.small = "part=call operations=100|part=swap operations=101 sites=1|"
+		 "part=swap operations=10k|part=queue operations=100|"
+		 "part=account operations=1000|part=look operations=500|part=mask operations=100",
 	.footprint = parts_footprint,
 	.setup = parts_setup,
 	.body = parts_body,

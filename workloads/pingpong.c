@@ -4,9 +4,9 @@
  *
  * The smallest conversation there is: a round is two wake-ups and two switches. On one worker it is
  * the cost of a blocking hand-over; when the two run on different workers it is the latency of a
- * wake-up across cores, which is another quantity by orders of magnitude. `across` puts the two on one
- * worker or on two, where the backend keeps tasks where they are put; left to the scheduler, the series
- * `round_trip` tells the two apart. One round in `sample` is timed.
+ * wake-up across cores, which is another quantity by orders of magnitude. `across` puts the two on
+ * one worker or on two, where the backend keeps tasks where they are put; left to the scheduler,
+ * the series `round_trip` tells the two apart. One round in `sample` is timed.
  */
 #include "workloads/baton.h"
 

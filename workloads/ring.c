@@ -37,7 +37,8 @@ struct ring {
 	uint64_t hops_made;
 };
 
-/* Member 0 sees every lap. Starts or ends the timing of one; returns in how many laps to come again. */
+/* Member 0 sees every lap. Starts or ends the timing of one; returns in how many laps to come
+ * again. */
 static uint64_t time_lap(struct ring *ring, int64_t *since_ns)
 {
 	int64_t now = shunt_now_ns(), since = *since_ns;

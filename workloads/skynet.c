@@ -3,9 +3,9 @@
  * skynet: a tree of tasks, `width` children each, whose leaves return their numbers.
  *
  * A million leaves ten at a time is a known test of runtimes (Alexander Temerev's skynet, 2016; the
- * answer is 499999500000). What it tells is mostly policy: run the newest task first, and the joiner
- * that a child wakes next, and the tree is walked depth first in a few stacks; run the oldest first
- * and nearly all leaves are alive at once, each with its own.
+ * answer is 499999500000). What it tells is mostly policy: run the newest task first, and the
+ * joiner that a child wakes next, and the tree is walked depth first in a few stacks; run the
+ * oldest first and nearly all leaves are alive at once, each with its own.
  *
  * The series `start_delay` is the time from the spawn of a leaf to its first instruction, of about
  * one leaf in `sample`.
@@ -50,7 +50,8 @@ static uint64_t skynet_children(const struct node *node)
 {
 	struct skynet *skynet = node->skynet;
 	uint64_t width = skynet->width, size = node->size / width, sum = 0, started = 0;
-	/* Sized to the width, because with a page touched per task what it touches is what counts. */
+	/* Sized to the width, because with a page touched per task what it touches is what
+	 * counts. */
 	struct node *child = __builtin_alloca(width * sizeof(*child));
 	struct shunt_handle *handle = __builtin_alloca(width * sizeof(*handle));
 	for (uint64_t i = 0; i < width; i++) {

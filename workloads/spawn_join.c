@@ -23,7 +23,7 @@ struct spawn_join {
 	uint64_t task_count, alive, batches_per_sample;
 	struct shunt_handle *handle;
 	struct shunt_series *start_delay;
-	struct timed timed; /* of the batch that is alive */
+	struct timed timed;        /* of the batch that is alive */
 	struct crowd_frame *frame; /* form=step: of a batch */
 	uint64_t joined, sum;
 };

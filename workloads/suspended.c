@@ -4,13 +4,14 @@
  *
  * Servers hold far more tasks than they run. This workload starts them all, waits until every one
  * is waiting, reads how much the process's resident memory has grown since before the first
- * iteration (rss_bytes_per_task: stack or frame, descriptor, timer; without the kernel's page tables),
- * then ends them all: `wait=park` by waking them, `wait=sleep` by letting them sleep on to the end
- * of their period, `wait=timeout` by waking them out of a timed park, whose timer is cancelled.
+ * iteration (rss_bytes_per_task: stack or frame, descriptor, timer; without the kernel's page
+ * tables), then ends them all: `wait=park` by waking them, `wait=sleep` by letting them sleep on to
+ * the end of their period, `wait=timeout` by waking them out of a timed park, whose timer is
+ * cancelled.
  *
  * The wall time includes the reading of the memory, and the sleep; start_ns_per_task and
- * end_ns_per_task do not. The series `wake_delay` is the time from a wake (park, timeout) or a deadline (sleep) to the
- * task's next instruction.
+ * end_ns_per_task do not. The series `wake_delay` is the time from a wake (park, timeout) or a
+ * deadline (sleep) to the task's next instruction.
  */
 #include "workloads/crowd.h"
 

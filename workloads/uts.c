@@ -79,7 +79,7 @@ struct pile {
 	size_t branch_count, branch_room;
 };
 
-/* ---- the tree ---------------------------------------------------------------------------------- */
+/* ---- the tree -------------------------------------------------------------------------------- */
 
 static void put_number(unsigned char *bytes, uint32_t number)
 {
@@ -143,7 +143,7 @@ static uint32_t child_count(const struct tree *tree, const struct node *node)
 	return chance(node) < tree->fertile ? tree->brood : 0;
 }
 
-/* ---- one task ---------------------------------------------------------------------------------- */
+/* ---- one task -------------------------------------------------------------------------------- */
 
 static int make_room(void **array, size_t *room, size_t need, size_t bytes)
 {
@@ -288,7 +288,7 @@ static void *uts_task(void *arg)
 	return NULL;
 }
 
-/* ---- one iteration ----------------------------------------------------------------------------- */
+/* ---- one iteration --------------------------------------------------------------------------- */
 
 static int uts_body(struct shunt_run *run)
 {

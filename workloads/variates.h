@@ -9,8 +9,8 @@
  *   exponential, mean 1     (von Neumann 1951: Various techniques used in connection with random
  *       digits)  whole = 0; again: first = last = next; n = 1; while ((u = next) < last) last = u,
  *       n++; if n is odd the variate is whole + first / 2^64; else whole++ and again.
- *   normal, |z| in 1/2^32   rejection from the exponential: x = whole * 2^32 + fraction >> 32 of one
- *       exponential, e likewise of the next; d = |x - 2^32|; if whole < 64 and
+ *   normal, |z| in 1/2^32   rejection from the exponential: x = whole * 2^32 + fraction >> 32 of
+ *       one exponential, e likewise of the next; d = |x - 2^32|; if whole < 64 and
  *       2 e > (d * d) >> 32 (128-bit product) the magnitude is x, else again; then the variate is
  *       negative if the top bit of next is set.
  *   exp(y), y in 1/2^32     n = floor(y / L), L = 2977044472 (ln 2 in 1/2^32); g = (y - n L) << 32;

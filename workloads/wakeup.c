@@ -4,14 +4,15 @@
  *
  * What one wake-up across workers takes, and what it burns, by the mechanism on which the worker
  * sleeps. The waker spends its pause (random, from the seed, between half and one and a half of
- * `pause`) reading the clock, so that its own worker never sleeps and no timer is armed; by the end of
- * it the other worker is asleep, if its wait sleeps at all. pause=0 is a hot wake: the other worker
- * is on its way to sleep.
+ * `pause`) reading the clock, so that its own worker never sleeps and no timer is armed; by the end
+ * of it the other worker is asleep, if its wait sleeps at all. pause=0 is a hot wake: the other
+ * worker is on its way to sleep.
  *
  * The series `wake_latency` is from the waker's reading of the clock, before it wakes, to the woken
- * task's own. CPU is counted by thread: of the waker its calls to wake alone, of the other worker all,
- * what it burns in the pause included. The waker's calls are timed by CLOCK_THREAD_CPUTIME_ID, whose
- * own cost is taken off. `asleep_share` and `syscalls_per_wake` tell whether the worker did sleep.
+ * task's own. CPU is counted by thread: of the waker its calls to wake alone, of the other worker
+ * all, what it burns in the pause included. The waker's calls are timed by CLOCK_THREAD_CPUTIME_ID,
+ * whose own cost is taken off. `asleep_share` and `syscalls_per_wake` tell whether the worker did
+ * sleep.
  */
 #include "workloads/crowd.h"
 
@@ -77,8 +78,8 @@ static void send(struct wakeup *wake, uint64_t number)
 	shunt_wake(wake->sleeper);
 	uint64_t spent = shunt_clock_thread_cpu_ns() - before;
 	wake->waker_cpu_ns += spent > wake->clock_cost_ns ? spent - wake->clock_cost_ns : 0;
-	/* Acquire pairs with the release in sleeper_run [wake:heard]. A reading of the clock between
-	 * two looks leaves the line to the other. */
+	/* Acquire pairs with the release in sleeper_run [wake:heard]. A reading of the clock
+	 * between two looks leaves the line to the other. */
 	while (__atomic_load_n(&wake->heard, __ATOMIC_ACQUIRE) != number)
 		(void)shunt_now_ns();
 }

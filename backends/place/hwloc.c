@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Placement by hwloc: which CPU each worker is bound to, of those that a placement offers (offer.h).
+ * Placement by hwloc: which CPU each worker is bound to, of those that a placement offers
+ * (offer.h).
  *
  *   compact  neighbouring CPUs first: workers share caches, and SMT siblings
  *   scatter  as far apart as the machine allows (hwloc_distrib): the most cache and bandwidth each
- *   core     one worker a core, never two on SMT siblings; workers beyond the cores get the siblings
+ *   core     one worker a core, never two on SMT siblings; workers beyond the cores get those
  *   list     the CPUs named, in that order: place=0+2+4-7
  *
  * Only CPUs that this process may use count: the topology is first restricted to the affinity mask
- * (taskset, cpuset cgroups). A cgroup's CPU quota is no set of CPUs but bounds workers=all. A binding
- * is strict and verified by where the kernel says the thread last ran; one that it refuses is an
- * error, never an approximation, and how it was verified is recorded. Where there are more
+ * (taskset, cpuset cgroups). A cgroup's CPU quota is no set of CPUs but bounds workers=all. A
+ * binding is strict and verified by where the kernel says the thread last ran; one that it refuses
+ * is an error, never an approximation, and how it was verified is recorded. Where there are more
  * workers than CPUs, some share a CPU, and the run has a caveat.
  *
  * Memory is by first touch: a page is where the worker is that first writes to it, unless that node
@@ -18,8 +19,8 @@
  * kernel refuses. On a machine with one node the two are the same.
  *
  * place.topology=TEXT plans on another machine, to see what a placement would do there: a synthetic
- * one, as hwloc describes them ("pack:2 core:4 pu:2"), or FILE.xml, which lstopo writes and a record's
- * manifest holds. Such a plan cannot be run; `shunt describe SPEC` shows it.
+ * one, as hwloc describes them ("pack:2 core:4 pu:2"), or FILE.xml, which lstopo writes and a
+ * record's manifest holds. Such a plan cannot be run; `shunt describe SPEC` shows it.
  */
 #include "backends/place/offer.h"
 #include "backends/place/quota.h"
@@ -51,7 +52,7 @@ enum bound { NOT_BOUND, VERIFIED, UNVERIFIED };
 enum memory { MEMORY_FIRST_TOUCH, MEMORY_LOCAL };
 static const char *const memory_names[] = {"first-touch", "local", NULL};
 
-/* ---- the machine ------------------------------------------------------------------------------ */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 /* Another machine than this one. */
 static int describe(hwloc_topology_t topology, const char *text)
@@ -74,8 +75,8 @@ static void hide_errors(void)
 	setenv("HWLOC_HIDE_ERRORS", "2", 0);
 }
 
-/* hwloc takes another machine from the environment (HWLOC_SYNTHETIC, HWLOC_XMLFILE …), or a part of this
- * one, and no record would tell: place.topology is the way that does. */
+/* hwloc takes another machine from the environment (HWLOC_SYNTHETIC, HWLOC_XMLFILE …), or a part of
+ * this one, and no record would tell: place.topology is the way that does. */
 static void ignore_environment(void)
 {
 	static const char ours[] = "HWLOC_HIDE_ERRORS=";
@@ -93,7 +94,8 @@ static void ignore_environment(void)
 	}
 }
 
-/* The library asks for the CPUs that may be used until it is answered: forever, where the call is refused. */
+/* The library asks for the CPUs that may be used until it is answered: forever, where the call
+ * is refused. */
 static int affinity_refused(void)
 {
 	struct shunt_cpus cpus;
@@ -145,7 +147,7 @@ static int restrict_to_allowed(hwloc_topology_t topology, struct shunt_error *er
 	return rc;
 }
 
-/* ---- open, bind ---------------------------------------------------------------------------------- */
+/* ---- open, bind ------------------------------------------------------------------------------ */
 
 static void plan_close(void *state)
 {
@@ -157,8 +159,8 @@ static void plan_close(void *state)
 	free(plan);
 }
 
-/* As many workers as asked for, or as offered, `most` of them; round again where they are more than the
- * CPUs. */
+/* As many workers as asked for, or as offered, `most` of them; round again where they are more than
+ * the CPUs. */
 static int assign(struct plan *plan, const struct shunt_offer *offer, unsigned most,
 	unsigned *worker_count, bool *oversubscribed)
 {
@@ -212,8 +214,8 @@ static int plan_open(shunt_offer_fn *fn, void **state, const struct shunt_values
 	return rc;
 }
 
-/* Is it where the kernel says this thread last ran, after it has had a chance to move it? NOT_BOUND:
- * no; UNVERIFIED: it does not say. */
+/* Is it where the kernel says this thread last ran, after it has had a chance to move it?
+ * NOT_BOUND: no; UNVERIFIED: it does not say. */
 static enum bound runs_there(const struct plan *plan, hwloc_const_bitmap_t cpu)
 {
 	hwloc_bitmap_t last = hwloc_bitmap_alloc();

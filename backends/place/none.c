@@ -2,8 +2,8 @@
 /*
  * none: workers run wherever the kernel puts them, within what this process is allowed.
  *
- * The CPUs allowed come from the affinity mask, which taskset and cpuset cgroups set; a CPU quota bounds
- * workers=all. Memory is by first touch, as always.
+ * The CPUs allowed come from the affinity mask, which taskset and cpuset cgroups set; a CPU quota
+ * bounds workers=all. Memory is by first touch, as always.
  */
 #include "backends/place/quota.h"
 

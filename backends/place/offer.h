@@ -2,8 +2,8 @@
 /*
  * Which CPUs of a topology each placement of hwloc.c offers, and in which order.
  *
- * What is offered is only looked at here; hwloc.c gives it to workers and binds them. The order is hwloc's
- * own logical one, in which neighbours share most.
+ * What is offered is only looked at here; hwloc.c gives it to workers and binds them. The order is
+ * hwloc's own logical one, in which neighbours share most.
  */
 #ifndef SHUNT_BACKENDS_PLACE_OFFER_H
 #define SHUNT_BACKENDS_PLACE_OFFER_H
@@ -24,10 +24,12 @@ hwloc_bitmap_t *shunt_bitmaps_new(unsigned count);
 void shunt_bitmaps_free(hwloc_bitmap_t *set, unsigned count);
 
 /*
- * Fills *offer from the CPUs of `topology`, which the caller ends by shunt_bitmaps_free(cpu, count).
+ * Fills *offer from the CPUs of `topology`, which the caller ends by shunt_bitmaps_free(cpu,
+ * count).
  *
  * @values: the parameters of the placement. @want: workers asked for; 0: as many as there may be.
- * 0, -ENOMEM, or what is wrong with the values (-EINVAL, -ERANGE), said in err; then nothing is left.
+ * 0, -ENOMEM, or what is wrong with the values (-EINVAL, -ERANGE), said in err; then nothing is
+ * left.
  */
 typedef int shunt_offer_fn(hwloc_topology_t topology, const struct shunt_values *values,
 	unsigned want, struct shunt_offer *offer, struct shunt_error *err);

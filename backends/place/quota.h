@@ -2,8 +2,8 @@
 /*
  * The CPU quota of a control group: an amount of processor time, on any CPUs.
  *
- * It is not a set of CPUs, so it binds no worker. But workers beyond the quota only wait for each other.
- * So it bounds workers=all, and a run with more workers has a caveat.
+ * It is not a set of CPUs, so it binds no worker. But workers beyond the quota only wait for each
+ * other. So it bounds workers=all, and a run with more workers has a caveat.
  */
 #ifndef SHUNT_BACKENDS_PLACE_QUOTA_H
 #define SHUNT_BACKENDS_PLACE_QUOTA_H

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mlfq: a multi-level feedback queue, one for all workers (Corbató, Merwin-Daggett and Daley, An
- * Experimental Time-Sharing System, 1962; Arpaci-Dusseau, Operating Systems: Three Easy Pieces, ch. 8).
+ * Experimental Time-Sharing System, 1962; Arpaci-Dusseau, Operating Systems: Three Easy Pieces, ch.
+ * 8).
  *
- * A new task begins on level 0 and runs before all tasks of later levels; each level is first in, first
- * out. A task that has run for its level's allotment moves down one level. The allotment doubles from
- * level to level, and is the quantum as well. Waits and yields do not renew it. Each `boost` period
- * moves all tasks, ready or not, back to level 0.
+ * A new task begins on level 0 and runs before all tasks of later levels; each level is first in,
+ * first out. A task that has run for its level's allotment moves down one level. The allotment
+ * doubles from level to level, and is the quantum as well. Waits and yields do not renew it. Each
+ * `boost` period moves all tasks, ready or not, back to level 0.
  *
- * It approaches srpt without knowing a service time: short tasks finish on the first levels, long ones
- * give way to them. It gains nothing where all services are alike: a quantum shorter than they are then
- * makes every response longer. Tasks without checkpoints are demoted only when they stop. Without a
- * boost the long tasks may starve, and with a frequent one it becomes round robin. It charges run times,
- * so every switch reads the clock. It does not place large tasks on a later level, as the paper does.
+ * It approaches srpt without knowing a service time: short tasks finish on the first levels, long
+ * ones give way to them. It gains nothing where all services are alike: a quantum shorter than they
+ * are then makes every response longer. Tasks without checkpoints are demoted only when they stop.
+ * Without a boost the long tasks may starve, and with a frequent one it becomes round robin. It
+ * charges run times, so every switch reads the clock. It does not place large tasks on a later
+ * level, as the paper does.
  *
  * A task's level counts only for the boost that it knows of: no boost touches the tasks that wait.
  */
@@ -85,7 +87,8 @@ static void mlfq_close(void *state)
 
 static inline uint32_t ready_levels(const struct mlfq *mlfq)
 {
-	/* Relaxed: the fences of the idle protocol order it; the lock where it decides [mlfq:ready]. */
+	/* Relaxed: the fences of the idle protocol order it; the lock where it decides
+	 * [mlfq:ready]. */
 	return __atomic_load_n(&mlfq->ready, __ATOMIC_RELAXED);
 }
 
@@ -121,7 +124,8 @@ static void append(struct shunt_queue *queue, struct shunt_queue *more)
 	shunt_queue_set_head(more, NULL);
 }
 
-/* All ready tasks go to level 0, in the order of their levels; the others by the number of boosts. */
+/* All ready tasks go to level 0, in the order of their levels; the others by the number of
+ * boosts. */
 static SHUNT_SLOW void boost(struct mlfq *mlfq, int64_t now_ns, bool many)
 {
 	shunt_spin_lock(&mlfq->lock, many);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * prio: strict classes, 0 the most urgent to 63 the least; first in, first out within each; one set of
- * queues for all workers.
+ * prio: strict classes, 0 the most urgent to 63 the least; first in, first out within each; one set
+ * of queues for all workers.
  *
- * The class is the attribute of the spawn, 0 unless set; one above 63 counts as 63. A task never runs
- * while one of a more urgent class is ready, so that the urgent can starve the rest. A bit for each
- * class that has a task ready makes both operations constant. It preempts at checkpoints alone, of many
- * workers as edf; a yield gives way within its class and to more urgent ones.
+ * The class is the attribute of the spawn, 0 unless set; one above 63 counts as 63. A task never
+ * runs while one of a more urgent class is ready, so that the urgent can starve the rest. A bit for
+ * each class that has a task ready makes both operations constant. It preempts at checkpoints
+ * alone, of many workers as edf; a yield gives way within its class and to more urgent ones.
  */
 #include "core/engine/policy.h"
 
@@ -44,7 +44,8 @@ static inline int64_t prio_key(const struct shunt_attr *attr)
 
 static inline uint64_t ready_classes(const struct prio *prio)
 {
-	/* Relaxed: the fences of the idle protocol order it; the lock where it decides [prio:ready]. */
+	/* Relaxed: the fences of the idle protocol order it; the lock where it decides
+	 * [prio:ready]. */
 	return __atomic_load_n(&prio->ready, __ATOMIC_RELAXED);
 }
 

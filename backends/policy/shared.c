@@ -4,8 +4,8 @@
  * served).
  *
  * No worker idles while a task is ready, and nobody overtakes: the best tail latency of the simple
- * policies as long as tasks are long against the lock, which every enqueue and pick takes. With tiny
- * tasks the lock's cache line is all the machine does.
+ * policies as long as tasks are long against the lock, which every enqueue and pick takes. With
+ * tiny tasks the lock's cache line is all the machine does.
  */
 #include "core/engine/policy.h"
 

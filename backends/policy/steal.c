@@ -4,14 +4,14 @@
  * another's (Blumofe and Leiserson, Scheduling Multithreaded Computations by Work Stealing, 1999).
  *
  * New and woken tasks go on a deque whose newest its worker runs next: in cache, in little memory,
- * and a thief that takes the oldest gets the root of the largest piece of work. Tasks that yield, and
- * those whose timers fired, queue up behind, first in first out, where they can be stolen too.
+ * and a thief that takes the oldest gets the root of the largest piece of work. Tasks that yield,
+ * and those whose timers fired, queue up behind, first in first out, where they can be stolen too.
  * Depth-first alone is not fair: a chain of wake-ups would run for ever before older tasks, so one
  * pick in `fair` looks at the queue behind first.
  *
- * With lifo_slot=N new and woken tasks are not depth-first: the newest has a slot and runs next, at most
- * N times in a row, and the one that it displaces queues up behind, as with Go's runnext and tokio's
- * LIFO slot. What is in the slot can be stolen: owner and thief exchange it.
+ * With lifo_slot=N new and woken tasks are not depth-first: the newest has a slot and runs next, at
+ * most N times in a row, and the one that it displaces queues up behind, as with Go's runnext and
+ * tokio's LIFO slot. What is in the slot can be stolen: owner and thief exchange it.
  *
  * With one worker it schedules like lifo. Both queues are Chase-Lev deques (engine/deque.h).
  */
@@ -24,7 +24,8 @@
 #define PATIENCE_SPINS 16 /* looks at a worker: a microsecond or less */
 #define OFTEN_NS       50000
 
-/* One of the other workers, and those that are as far from here: [first, first + count) of the order. */
+/* One of the other workers, and those that are as far from here: [first, first + count) of the
+ * order. */
 struct other {
 	unsigned index, distance;
 	unsigned first, count;
@@ -204,8 +205,8 @@ SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct 
 	return task;
 }
 
-/* A pick with a slot. At the cap the task stays there: on its way to another queue a thief that goes
- * to sleep would see it in neither, and nobody would offer it again. */
+/* A pick with a slot. At the cap the task stays there: on its way to another queue a thief that
+ * goes to sleep would see it in neither, and nobody would offer it again. */
 static __attribute__((noinline)) struct shunt_task *pick_slot(struct shunt_worker *worker)
 {
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
@@ -250,8 +251,8 @@ static bool steal_has_ready(const struct shunt_worker *worker)
 	       atomic_load_explicit(&state->slot, memory_order_relaxed);
 }
 
-/* Some of what waits behind: tasks that yield are many and alike, so half of them, to come back less
- * often. */
+/* Some of what waits behind: tasks that yield are many and alike, so half of them, to come back
+ * less often. */
 static struct shunt_task *steal_behind(struct shunt_worker *thief, struct shunt_deque *behind)
 {
 	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
@@ -264,9 +265,9 @@ static struct shunt_task *steal_behind(struct shunt_worker *thief, struct shunt_
 	return count ? task[0] : NULL;
 }
 
-/* A single ready task is nearly always what its worker runs next: a token that is passed on, a child
- * that is joined at once. Taking it would move its whole neighbourhood to another cache. It is taken
- * from a worker that does not get to it. */
+/* A single ready task is nearly always what its worker runs next: a token that is passed on, a
+ * child that is joined at once. Taking it would move its whole neighbourhood to another cache. It
+ * is taken from a worker that does not get to it. */
 static bool gets_to_it(const struct shunt_worker *victim)
 {
 	uint64_t before = shunt_worker_switches(victim);
@@ -278,8 +279,8 @@ static bool gets_to_it(const struct shunt_worker *victim)
 	return false;
 }
 
-/* A thief that comes often stays attached until it sleeps: attaching costs the thief a lot, its presence
- * costs the victim. */
+/* A thief that comes often stays attached until it sleeps: attaching costs the thief a lot, its
+ * presence costs the victim. */
 static bool comes_often(struct shunt_worker *thief)
 {
 	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
@@ -300,8 +301,8 @@ static bool has_waited(struct shunt_worker *thief, const struct steal_state *vic
 	return waited;
 }
 
-/* The oldest of what the victim would run first, the root of the largest piece of work; else of what
- * waits behind. */
+/* The oldest of what the victim would run first, the root of the largest piece of work; else of
+ * what waits behind. */
 static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_worker *victim)
 {
 	struct steal_state *state = shunt_policy_state(victim, struct steal_state);
@@ -325,8 +326,8 @@ static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_w
 	return task;
 }
 
-/* All others in a random rotation; with victim=near those of each distance in one, nearest first: thieves
- * that are neighbours do not all begin at the same. */
+/* All others in a random rotation; with victim=near those of each distance in one, nearest first:
+ * thieves that are neighbours do not all begin at the same. */
 static struct shunt_worker *steal_victim(struct shunt_worker *thief, unsigned attempt)
 {
 	struct steal_state *state = shunt_policy_state(thief, struct steal_state);

@@ -44,7 +44,8 @@ extern const struct shunt_switch_arch shunt_switch_arch __attribute__((visibilit
 /* The parameter table of the assembly switches: fp. */
 extern const struct shunt_param shunt_switch_arch_params[];
 
-/* shunt_switch.probe: refuses a thread that has a shadow stack, which these switches leave alone. */
+/* shunt_switch.probe: refuses a thread that has a shadow stack, which these switches leave
+ * alone. */
 int shunt_switch_arch_probe(struct shunt_error *why);
 
 /* shunt_switch.resolve for the variant whose pairs are given; `name` is for messages. */

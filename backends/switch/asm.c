@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The switch in assembly that goes on by a jump. The processor predicts a return by the last call,
- * which was another context's; a jump it predicts by where it went before. The price: its return stack
- * is off by one after each switch, so every C frame left above a swap pays for it at its own return.
- * Hence the rule that hooks end in a tail call.
+ * which was another context's; a jump it predicts by where it went before. The price: its return
+ * stack is off by one after each switch, so every C frame left above a swap pays for it at its own
+ * return. Hence the rule that hooks end in a tail call.
  */
 #include "backends/switch/arch.h"
 

@@ -58,8 +58,9 @@ static inline uintptr_t context_swap(context_swap_fn *swap_machine, void **save,
 	next->post = post;
 	next->arg = arg;
 	*save = &self;
-	/* Its lowest word: where the stack ends within it the task faults here, and is named. A system call
-	 * of the swap would be refused instead (riscv64, whose mask lies below the registers). */
+	/* Its lowest word: where the stack ends within it the task faults here, and is named. A
+	 * system call of the swap would be refused instead (riscv64, whose mask lies below the
+	 * registers). */
 	*(volatile unsigned long *)&self.machine = 0;
 	if (swap_machine(&self.machine, &next->machine))
 		__builtin_trap();
@@ -67,9 +68,9 @@ static inline uintptr_t context_swap(context_swap_fn *swap_machine, void **save,
 }
 
 /*
- * Ends the stack for whoever walks it: no return address from here on (its column in DWARF). glibc's
- * own start of a context, which comes next, is marked so that gdb misses it and shows two frames of
- * nothing.
+ * Ends the stack for whoever walks it: no return address from here on (its column in DWARF).
+ * glibc's own start of a context, which comes next, is marked so that gdb misses it and shows two
+ * frames of nothing.
  */
 #if defined(__x86_64__)
 #define CONTEXT_END_OF_STACK() __asm__ volatile(".cfi_undefined 16")

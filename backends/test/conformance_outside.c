@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* ---- wakes and spawns from outside -------------------------------------------------------------- */
+/* ---- wakes and spawns from outside ----------------------------------------------------------- */
 
 struct outsider {
 	struct shunt_sched *sched;
@@ -112,7 +112,7 @@ static void *an_outside_task_is_joined(void *arg)
 	return arg;
 }
 
-/* ---- several schedulers ------------------------------------------------------------------------- */
+/* ---- several schedulers ---------------------------------------------------------------------- */
 
 static void *yield_and_count(void *arg)
 {
@@ -203,7 +203,8 @@ static void *spawn_and_join(void *arg)
 	return result;
 }
 
-/* Those that are no compositions of the engine, which does not know their tasks' stacks, nor they its. */
+/* Those that are no compositions of the engine, which does not know their tasks' stacks, nor
+ * they its. */
 static void *complete_backends_nest_within(void *arg)
 {
 	for (const struct shunt_plugin *p = shunt_registry_backends; p->name; p++) {
@@ -247,7 +248,7 @@ static void *a_run_beside_a_run_is_refused(void *arg)
 	return arg;
 }
 
-/* ---- deadlock ------------------------------------------------------------------------------------ */
+/* ---- deadlock -------------------------------------------------------------------------------- */
 
 static struct shunt_mutex first, second;
 static int locked;

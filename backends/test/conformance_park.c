@@ -259,7 +259,7 @@ static void *transfer_leaves_a_permit(void *arg)
 	return arg;
 }
 
-/* ---- races of a deadline and a wake ------------------------------------------------------------ */
+/* ---- races of a deadline and a wake ---------------------------------------------------------- */
 
 struct race {
 	struct shunt_handle parker;

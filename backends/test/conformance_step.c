@@ -53,7 +53,7 @@ static void *run_frames(shunt_step_fn *fn, int count, void *arg)
 	return arg;
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int give_way_and_count(struct shunt_step *step)
 {
@@ -239,7 +239,8 @@ static int keep_errno(struct shunt_step *step)
 	SHUNT_STEP_END(step);
 }
 
-/* The steps' own root has a stack, on which a compiler may keep the address of errno (conformance_life.c). */
+/* The steps' own root has a stack, on which a compiler may keep the address of errno
+ * (conformance_life.c). */
 static void *a_steps_errno_is_its_own(void *arg)
 {
 	for (int i = 0; i < TASKS; i++)
@@ -268,7 +269,7 @@ static void *a_step_can_tell_where_it_is(void *arg)
 	return arg;
 }
 
-/* ---- time and permits ------------------------------------------------------------------------------ */
+/* ---- time and permits ------------------------------------------------------------------------ */
 
 static int sleep_a_few_times(struct shunt_step *step)
 {
@@ -357,7 +358,7 @@ static void *control_is_transferred_to_a_step(void *arg)
 	return arg;
 }
 
-/* ---- sync objects ------------------------------------------------------------------------------------ */
+/* ---- sync objects ---------------------------------------------------------------------------- */
 
 static struct shunt_mutex mutex;
 static struct shunt_semaphore semaphore;
@@ -656,7 +657,7 @@ static void *a_wait_group_releases_steps(void *arg)
 	return arg;
 }
 
-/* ---- deadlock ---------------------------------------------------------------------------------------- */
+/* ---- deadlock -------------------------------------------------------------------------------- */
 
 static int wait_for_ever(struct shunt_step *step)
 {

@@ -27,7 +27,7 @@ static void *join_all(struct shunt_handle *handle, int count, void *arg)
 	return arg;
 }
 
-/* ---- mutex ------------------------------------------------------------------------------------ */
+/* ---- mutex ----------------------------------------------------------------------------------- */
 
 static struct shunt_mutex mutex;
 static int inside, most_inside, total;
@@ -150,7 +150,7 @@ static void *an_ended_owner_stays_the_owner(void *arg)
 	return arg;
 }
 
-/* ---- semaphore -------------------------------------------------------------------------------- */
+/* ---- semaphore ------------------------------------------------------------------------------- */
 
 static struct shunt_semaphore semaphore;
 
@@ -239,7 +239,7 @@ static void *no_unit_is_lost_or_doubled(void *arg)
 	return arg;
 }
 
-/* ---- condition -------------------------------------------------------------------------------- */
+/* ---- condition ------------------------------------------------------------------------------- */
 
 static struct shunt_condition condition;
 
@@ -297,7 +297,7 @@ static void *a_condition_wait_owns_its_mutex(void *arg)
 	return arg;
 }
 
-/* ---- channel ---------------------------------------------------------------------------------- */
+/* ---- channel --------------------------------------------------------------------------------- */
 
 static struct shunt_channel channel;
 
@@ -397,7 +397,7 @@ static void *closing_ends_every_receive(void *arg)
 	return arg;
 }
 
-/* ---- wait group ------------------------------------------------------------------------------- */
+/* ---- wait group ------------------------------------------------------------------------------ */
 
 static struct shunt_wait_group group;
 
@@ -439,7 +439,7 @@ static void *a_wait_group_waits(void *arg)
 	return arg;
 }
 
-/* ---- permits and objects ---------------------------------------------------------------------- */
+/* ---- permits and objects --------------------------------------------------------------------- */
 
 static void *stale_wakes_break_nothing(void *arg)
 {

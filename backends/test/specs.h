@@ -2,9 +2,9 @@
 /*
  * The schedulers that a registry-driven test goes through: every backend as it is; then one engine
  * preset with each plug-in of each slot in turn, with the hooks for many workers on one, with two
- * workers, and each wait slot where tasks move. SHUNT_MATRIX=product is the rest of what there is: every
- * switch x wait x timers x workers; product:1/2 and product:2/2 are the halves of that. A new plug-in is
- * there without a line written. SHUNT_MATRIX="SPEC SPEC" tests those alone.
+ * workers, and each wait slot where tasks move. SHUNT_MATRIX=product is the rest of what there is:
+ * every switch x wait x timers x workers; product:1/2 and product:2/2 are the halves of that. A new
+ * plug-in is there without a line written. SHUNT_MATRIX="SPEC SPEC" tests those alone.
  */
 #ifndef SHUNT_BACKENDS_TEST_SPECS_H
 #define SHUNT_BACKENDS_TEST_SPECS_H
@@ -71,7 +71,8 @@ static inline const char *specs_moving(void)
 	return text;
 }
 
-/* On one worker, on two that keep their tasks, and on two between which tasks and their timers move. */
+/* On one worker, on two that keep their tasks, and on two between which tasks and their timers
+ * move. */
 static inline void specs_add_workers(struct specs *specs, const char *base, const char *slots,
 	const char *timers)
 {
@@ -137,8 +138,8 @@ static inline void specs_add_given(struct specs *specs, const char *given)
 	free(copy);
 }
 
-/* Every n-th of them, from the k-th of "product:k/n" on: so that a build with processors to spare runs
- * the parts side by side. */
+/* Every n-th of them, from the k-th of "product:k/n" on: so that a build with processors to spare
+ * runs the parts side by side. */
 static inline void specs_part(struct specs *specs, const char *asked)
 {
 	unsigned k, n, kept = 0;

@@ -2,10 +2,10 @@
 /*
  * Who could still end a wait, and the end of a run when nobody could.
  *
- * `active` counts tasks that run or will run by themselves (a deadline), and holds. A task that blocks
- * for ever leaves it, and its claimer, itself active, counts it in again before the post; so it comes
- * to zero only when nobody is left who could post. Then every thread is called back to its first frame
- * (longjmp) and ends, and the run reports who waited for what.
+ * `active` counts tasks that run or will run by themselves (a deadline), and holds. A task that
+ * blocks for ever leaves it, and its claimer, itself active, counts it in again before the post; so
+ * it comes to zero only when nobody is left who could post. Then every thread is called back to its
+ * first frame (longjmp) and ends, and the run reports who waited for what.
  */
 #include "backends/threads/threads.h"
 
@@ -40,8 +40,8 @@ static void fail_run(struct threads *threads)
 
 void shunt_threads_count_in(struct threads *threads)
 {
-	/* Acquire-release pairs with itself [threads:active]: who brings it to zero sees all that the
-	 * others did while they were counted. */
+	/* Acquire-release pairs with itself [threads:active]: who brings it to zero sees all that
+	 * the others did while they were counted. */
 	atomic_fetch_add_explicit(&threads->active, 1, memory_order_acq_rel);
 }
 

@@ -36,7 +36,8 @@ static void *thread_main(void *arg)
 	struct thread_task *self = arg;
 	struct shunt_task *task = &self->task;
 	struct threads *threads = (struct threads *)task->sched;
-	/* The threads of many tasks share an index, where an index is needed to spread something. */
+	/* The threads of many tasks share an index, where an index is needed to spread
+	 * something. */
 	struct thread thread = {
 		.ctx = {.hooks = &shunt_threads_hooks,
 			.current = task,
@@ -113,8 +114,8 @@ static int cpu_of(const struct threads *threads, unsigned worker_index)
 }
 
 /* A thread of its own for `task`, bound to a CPU if it was put on one, and else to those of the
- * scheduler: a thread inherits them from its creator, which may be bound to others. 0, or a positive
- * errno. */
+ * scheduler: a thread inherits them from its creator, which may be bound to others. 0, or a
+ * positive errno. */
 static int create_thread(struct threads *threads, struct shunt_task *task,
 	enum shunt_threads_from from)
 {

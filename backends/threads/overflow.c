@@ -2,9 +2,10 @@
 /*
  * A thread's part of core/fatal.h.
  *
- * Its handler needs a stack of its own, which belongs to the descriptor: address space, of which nothing
- * is touched until a fault. The C library puts the guard at the low end of a thread's stack, and all
- * above it can be read and written: a fault between there and the thread's first frame is in the guard.
+ * Its handler needs a stack of its own, which belongs to the descriptor: address space, of which
+ * nothing is touched until a fault. The C library puts the guard at the low end of a thread's
+ * stack, and all above it can be read and written: a fault between there and the thread's first
+ * frame is in the guard.
  */
 #include "backends/threads/threads.h"
 

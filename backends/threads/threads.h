@@ -73,7 +73,7 @@ static inline struct thread_task *shunt_thread_task_of(struct shunt_task *task)
 	return (struct thread_task *)task;
 }
 
-/* ---- threads/active.c: who could still end a wait, and the end when nobody could --------------- */
+/* ---- threads/active.c: who could still end a wait, and the end when nobody could ------------- */
 
 void shunt_threads_count_in(struct threads *threads);
 /* Context: threads->lock held if `locked`. */
@@ -81,7 +81,7 @@ void shunt_threads_count_out(struct threads *threads, bool locked);
 /* Ends the calling thread's task if a deadlock has ended the run. */
 void shunt_threads_leave_if_failed(struct shunt_ctx *ctx);
 
-/* ---- threads/wait.c: how a task waits, and how its wait is ended -------------------------------- */
+/* ---- threads/wait.c: how a task waits, and how its wait is ended ----------------------------- */
 
 /* Lets a claimed task go on, or a waiting one look whether the run has failed. Any thread. */
 void shunt_threads_post(struct thread_task *task);
@@ -93,7 +93,7 @@ int shunt_threads_park(struct shunt_ctx *ctx, int64_t deadline_ns);
 void shunt_threads_ready(struct shunt_ctx *ctx, struct shunt_task *task);
 bool shunt_threads_wake(struct shunt_sched *sched, struct shunt_handle handle);
 
-/* ---- threads/life.c: a task's thread, from its start to its end -------------------------------- */
+/* ---- threads/life.c: a task's thread, from its start to its end ------------------------------ */
 
 extern const struct shunt_hooks shunt_threads_hooks;
 
@@ -107,16 +107,16 @@ enum shunt_threads_from { SHUNT_THREADS_ROOT, SHUNT_THREADS_TASK, SHUNT_THREADS_
 int shunt_threads_start(struct threads *threads, struct shunt_handle *handle, shunt_task_fn *fn,
 	void *arg, const struct shunt_attr *attr, enum shunt_threads_from from, bool sample);
 
-/* ---- threads/overflow.c: a task that runs off its stack, or ends its thread ---------------------- */
+/* ---- threads/overflow.c: a task that runs off its stack, or ends its thread ------------------ */
 
-/* Gives a descriptor the stack for its threads' signals, if it has none. False: no memory. Context: the
- * lock is held. */
+/* Gives a descriptor the stack for its threads' signals, if it has none. False: no memory. Context:
+ * the lock is held. */
 bool shunt_threads_give_signal_stack(struct threads *threads, struct thread_task *self);
 void shunt_threads_free_signal_stacks(struct threads *threads);
 /* The calling thread, which begins at `frame`, is watched until shunt_fatal_unwatch. */
 void shunt_threads_watch(struct threads *threads, struct thread_task *self, const void *frame);
 
-/* ---- threads/limit.c --------------------------------------------------------------------------- */
+/* ---- threads/limit.c ------------------------------------------------------------------------- */
 
 /* As task_limit in core/backend.h: how many threads this machine gives a process now. */
 uint64_t shunt_threads_task_limit(const struct shunt_sched *sched, struct shunt_error *reason);

@@ -9,11 +9,11 @@
  *
  * But most timers of a program have one of a few durations, and those of one duration are armed in
  * the order in which they are due. So a timer that is due no earlier than the last of a run (run.h)
- * goes behind it, and comes off its front: O(1). It takes the run whose last is nearest to it, which
- * keeps durations apart. One that fits behind neither goes into the heap, or rather what is alone in
- * a run does, so that a single timer far ahead holds no run up. With 10,000 tasks that sleep 10 ms a
- * timer takes 35 ns instead of 135 (shunt-timers-bench, hold); where deadlines are at random, 4 more.
- * Four runs took 51.
+ * goes behind it, and comes off its front: O(1). It takes the run whose last is nearest to it,
+ * which keeps durations apart. One that fits behind neither goes into the heap, or rather what is
+ * alone in a run does, so that a single timer far ahead holds no run up. With 10,000 tasks that
+ * sleep 10 ms a timer takes 35 ns instead of 135 (shunt-timers-bench, hold); where deadlines are at
+ * random, 4 more. Four runs took 51.
  *
  * A cancelled entry stays as a tombstone. Tombstones are dropped where they surface, and swept
  * when they outnumber the rest: a sweep of n entries is paid for by the n/2 cancels before it.
@@ -147,8 +147,8 @@ static size_t run_for(const struct heap *heap, int64_t deadline_ns)
 	return best;
 }
 
-/* Which queue has the entry that is due first, and when: a run, or RUNS for the heap. RUNS too if all are
- * empty. */
+/* Which queue has the entry that is due first, and when: a run, or RUNS for the heap. RUNS too if
+ * all are empty. */
 static size_t first_of(const struct heap *heap, int64_t *due_ns)
 {
 	size_t first = RUNS;

@@ -303,9 +303,9 @@ static bool held_back(struct shunt_ring *ring)
 }
 
 /*
- * With DEFER_TASKRUN one call posts 20 results. It would post as many as it is told to wait for; but
- * where fewer are there, it then sets a timer even to wait for no time: where 10,000 tasks sleep,
- * that was a seventh of all CPU time.
+ * With DEFER_TASKRUN one call posts 20 results. It would post as many as it is told to wait for;
+ * but where fewer are there, it then sets a timer even to wait for no time: where 10,000 tasks
+ * sleep, that was a seventh of all CPU time.
  */
 unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result, unsigned room)
 {

@@ -2,9 +2,10 @@
 /*
  * An io_uring as the wait slots use it: timeouts, one read, messages, and a wait with a deadline.
  *
- * All that is known of liburing is in ring.c and ring_plan.c. A plan says which of the kernel's features the rings
- * of one scheduler use; it is made once, by trying, and all rings are set up from it. A ring
- * belongs to one thread, the one that calls shunt_ring_own(): no other may submit or collect.
+ * All that is known of liburing is in ring.c and ring_plan.c. A plan says which of the kernel's
+ * features the rings of one scheduler use; it is made once, by trying, and all rings are set up
+ * from it. A ring belongs to one thread, the one that calls shunt_ring_own(): no other may submit
+ * or collect.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_H
 #define SHUNT_BACKENDS_WAIT_RING_H
@@ -102,12 +103,12 @@ struct shunt_ring_result {
 	int32_t code;
 };
 
-/* Takes up to `room` results. Makes system calls, which submit too, only while the kernel says that it
- * holds some back (deferred, or beyond a full ring). */
+/* Takes up to `room` results. Makes system calls, which submit too, only while the kernel says that
+ * it holds some back (deferred, or beyond a full ring). */
 unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result, unsigned room);
 
-/* How many results the kernel has ever posted, and whether one of those posted since it was `before` is
- * this. Takes none, and makes no system call. */
+/* How many results the kernel has ever posted, and whether one of those posted since it was
+ * `before` is this. Takes none, and makes no system call. */
 unsigned shunt_ring_posted(const struct shunt_ring *ring);
 bool shunt_ring_has_since(const struct shunt_ring *ring, unsigned before, uint64_t user_data);
 

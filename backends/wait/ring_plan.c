@@ -43,7 +43,8 @@ static bool under_seccomp(void)
 	return mode == 2;
 }
 
-/* A kernel that knows the call takes our parameters, so EINVAL is a filter's, and nobody asked wrongly. */
+/* A kernel that knows the call takes our parameters, so EINVAL is a filter's, and nobody asked
+ * wrongly. */
 static int refusal(int code)
 {
 	return code == -EINVAL ? -EOPNOTSUPP : code;

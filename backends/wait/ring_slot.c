@@ -212,8 +212,8 @@ int shunt_ring_slot_listen(struct shunt_ring_slot *slot)
 
 /*
  * Has the read of the eventfd end before its ring is closed. Newer kernels take back what is in a
- * closed ring some time afterwards; until then the read could still come to pass, write into memory that is
- * no more this slot's, and take a wake that is meant for the next run's ring.
+ * closed ring some time afterwards; until then the read could still come to pass, write into memory
+ * that is no more this slot's, and take a wake that is meant for the next run's ring.
  */
 static void stop_listening(struct shunt_ring_slot *slot)
 {
@@ -250,8 +250,8 @@ void shunt_ring_slot_nothing(void *slot)
 	(void)slot;
 }
 
-/* Posts into the sleeper's ring; false: use the eventfd. A refusal is known at once, as a rule; this
- * worker may not look at its results for long. */
+/* Posts into the sleeper's ring; false: use the eventfd. A refusal is known at once, as a rule;
+ * this worker may not look at its results for long. */
 static bool send_message(struct shunt_ring_slot *from, struct shunt_ring_slot *target)
 {
 	uint64_t index = (uint64_t)(target->bell - target->wait->bells);
@@ -283,7 +283,7 @@ void shunt_ring_slot_wake(void *target, void *from)
 	write_event(self->bell);
 }
 
-/* ---- facts ---------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink)
 {

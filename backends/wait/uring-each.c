@@ -20,14 +20,14 @@
  *     tasks that sleep 10 ms it was half of all CPU time, and as there was none left the median
  *     came 6 ms late instead of 0.3. Sparse timers keep their deadline to the nanosecond.
  *   - A cancelled timer that the kernel has stays there as a tombstone, for the price of one
- *     interrupt at its deadline at most. Where tombstones outnumber the rest they are marked, and taken back if they have more than
- *     `cancel` to go and few others before them: the kernel finds what it is to remove by a walk
- *     through its list, oldest first. With 100,000 sleepers in the list, taking back tripled the
- *     cost of a timer; with 200 it saved a third.
+ *     interrupt at its deadline at most. Where tombstones outnumber the rest they are marked, and
+ *     taken back if they have more than `cancel` to go and few others before them: the kernel finds
+ *     what it is to remove by a walk through its list, oldest first. With 100,000 sleepers in the
+ *     list, taking back tripled the cost of a timer; with 200 it saved a third.
  *
- * Its floor, the same timeouts on the same grid without tasks, is shunt-timers-floor: 100 tasks cost
- * 1.2 times that, 1,000 and more 1.4. What is above it is in user space: eight to nine cache lines of
- * each task and its entry here, at about 10 ns each though they are fetched together.
+ * Its floor, the same timeouts on the same grid without tasks, is shunt-timers-floor: 100 tasks
+ * cost 1.2 times that, 1,000 and more 1.4. What is above it is in user space: eight to nine cache
+ * lines of each task and its entry here, at about 10 ns each though they are fetched together.
  *
  * What this slot cannot do: an idle worker cannot fire a busy one's timers, as they are in the
  * busy one's ring.
@@ -290,9 +290,9 @@ static void start_anew(struct each_slot *self)
 	}
 }
 
-/* Has what these results are about come into the cache, all at once. One of an older round may name an
- * entry that the table has no more. Inlined by force: gcc drops the call of a function that does nothing
- * but prefetch. */
+/* Has what these results are about come into the cache, all at once. One of an older round may name
+ * an entry that the table has no more. Inlined by force: gcc drops the call of a function that does
+ * nothing but prefetch. */
 static inline __attribute__((always_inline)) void prefetch(const struct each_slot *self,
 	const struct shunt_ring_result *result, unsigned count)
 {
@@ -307,8 +307,8 @@ static inline __attribute__((always_inline)) void prefetch(const struct each_slo
 			__builtin_prefetch(entry[(uint32_t)result[i].user_data].timer.task, 1);
 }
 
-/* A handful; or more, until there is one that a task waits for, as an idle worker sleeps when a look
- * has found nothing, and until they are in time, as a busy one looks but every 61 switches. */
+/* A handful; or more, until there is one that a task waits for, as an idle worker sleeps when a
+ * look has found nothing, and until they are in time, as a busy one looks but every 61 switches. */
 static void reap(struct each_slot *self)
 {
 	struct shunt_ring_result result[HANDFUL];
@@ -475,7 +475,8 @@ static int each_commit(void *slot, int64_t deadline_ns)
 	struct each_slot *self = slot;
 	int code = 0;
 
-	/* No result is taken between SLEEPING and the wait: it could be a timer, or news of a wake. */
+	/* No result is taken between SLEEPING and the wait: it could be a timer, or news of a
+	 * wake. */
 	if (shunt_wait_word_sleep(&self->base.bell->word))
 		code = sleep_until(self, deadline_ns);
 	shunt_wait_word_awake(&self->base.bell->word);

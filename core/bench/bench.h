@@ -37,8 +37,8 @@ void shunt_bench_begin(void);
 /* Provided by the C++ side. name, arg: kept. */
 void shunt_bench_add(const char *name, shunt_bench_fn *fn, const void *arg);
 
-/* Runs one and leaves the reason of a failure in why[bytes]: for C++, to which core's headers, where
- * a function and a struct may share a name, are no pleasure. */
+/* Runs one and leaves the reason of a failure in why[bytes]: for C++, to which core's headers,
+ * where a function and a struct may share a name, are no pleasure. */
 int shunt_bench_run(shunt_bench_fn *fn, const void *arg, uint64_t operations,
 	struct shunt_bench_result *result, char *why, size_t bytes);
 

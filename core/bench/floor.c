@@ -118,7 +118,7 @@ static void end(void)
 	}
 }
 
-/* ---- swap: no queue at all --------------------------------------------------------------------- */
+/* ---- swap: no queue at all ------------------------------------------------------------------- */
 
 static void *swap_sp[2];
 
@@ -153,7 +153,7 @@ double shunt_floor_swap(const struct shunt_switch_ops *ops, uint64_t operations)
 	return ns;
 }
 
-/* ---- yield ------------------------------------------------------------------------------------- */
+/* ---- yield ----------------------------------------------------------------------------------- */
 
 static void yielder(struct co *self)
 {
@@ -174,7 +174,7 @@ double shunt_floor_yield(const struct shunt_switch_ops *ops, uint64_t operations
 	return ns;
 }
 
-/* ---- spawn and join ------------------------------------------------------------------------------ */
+/* ---- spawn and join -------------------------------------------------------------------------- */
 
 static void nothing(struct co *self)
 {
@@ -198,7 +198,7 @@ double shunt_floor_spawn_join(const struct shunt_switch_ops *ops, uint64_t opera
 	return ns;
 }
 
-/* ---- ring ---------------------------------------------------------------------------------------- */
+/* ---- ring ------------------------------------------------------------------------------------ */
 
 static struct co *ring[ALIVE];
 
@@ -236,8 +236,7 @@ double shunt_floor_ring(const struct shunt_switch_ops *ops, uint64_t operations)
 	return ns;
 }
 
-/* ---- sleep ---------------------------------------------------------------------------------------
- */
+/* ---- sleep ----------------------------------------------------------------------------------- */
 
 double shunt_floor_sleep(const struct shunt_switch_ops *ops, uint64_t operations)
 {

@@ -2,12 +2,13 @@
 // shunt-bench: Google Benchmark's own flags and output around benchmarks written in C (bench.h).
 //
 // One KeepRunningBatch of all iterations a repetition: the C side makes them in one call and tells
-// the time they took, so that nothing of the library is inside it and no task ever touches its state.
-// Only this thread does. A ratio to the floor, taken in the same call, is a counter of the result.
-// The library can be given a wall time but no processor time: reporters in front of its own put in what
-// the C side measured. What Google Benchmark takes lightly ends with an exit status here: a filter that
-// matches nothing, a flag it does not know, a benchmark that failed, output that could not be written.
-// With --shunt_record a record is written for each benchmark as soon as its repetitions are over.
+// the time they took, so that nothing of the library is inside it and no task ever touches its
+// state. Only this thread does. A ratio to the floor, taken in the same call, is a counter of the
+// result. The library can be given a wall time but no processor time: reporters in front of its own
+// put in what the C side measured. What Google Benchmark takes lightly ends with an exit status
+// here: a filter that matches nothing, a flag it does not know, a benchmark that failed, output
+// that could not be written. With --shunt_record a record is written for each benchmark as soon as
+// its repetitions are over.
 #include "core/bench/bench.h"
 
 #include <benchmark/benchmark.h>
@@ -60,17 +61,18 @@ static void run_one(benchmark::State &state, const char *name, shunt_bench_fn *f
 
 extern "C" void shunt_bench_add(const char *name, shunt_bench_fn *fn, const void *arg)
 {
-	benchmark::RegisterBenchmark(name, [name, fn, arg](benchmark::State &state) {
-		run_one(state, name, fn, arg);
-	})->UseManualTime()->Unit(benchmark::kNanosecond);
+	benchmark::RegisterBenchmark(name,
+		[name, fn, arg](benchmark::State &state) { run_one(state, name, fn, arg); })
+		->UseManualTime()
+		->Unit(benchmark::kNanosecond);
 }
 
-// ---- reporters -----------------------------------------------------------------------------------
+// ---- reporters ----------------------------------------------------------------------------------
 
 using Run = benchmark::BenchmarkReporter::Run;
 
-// The repetitions of a benchmark: the last call of each is the one that counts, and the calls that found
-// out how often come before the first of them.
+// The repetitions of a benchmark: the last call of each is the one that counts, and the calls that
+// found out how often come before the first of them.
 static std::vector<shunt_bench_result> repetitions(const Told &one, int64_t count)
 {
 	const auto most = static_cast<int64_t>(one.results.size());
@@ -89,7 +91,7 @@ static double statistic(const std::string &name, std::vector<double> values)
 	std::sort(values.begin(), values.end());
 	const size_t half = values.size() / 2;
 	return name == "stddev" ? deviation
-	       : name == "cv"	? deviation / mean
+	       : name == "cv"   ? deviation / mean
 	       : name == "mean" ? mean
 				: (values[half] + values[(values.size() - 1) / 2]) / 2;
 }
@@ -112,10 +114,11 @@ static void put_cpu_time(Run &run, const Told &one)
 		run.cpu_accumulated_time *= static_cast<double>(run.iterations);
 }
 
-// Hands everything on to one of the library's own, with the processor time put in, and notices output
-// that could not be written.
-class Exact : public benchmark::BenchmarkReporter {
-public:
+// Hands everything on to one of the library's own, with the processor time put in, and notices
+// output that could not be written.
+class Exact : public benchmark::BenchmarkReporter
+{
+      public:
 	explicit Exact(benchmark::BenchmarkReporter *reporter) : shown(reporter)
 	{
 	}
@@ -144,19 +147,20 @@ public:
 		std::fprintf(stderr, "shunt-bench: the results could not be written\n");
 	}
 
-private:
+      private:
 	std::unique_ptr<benchmark::BenchmarkReporter> shown;
 };
 
 // The same for standard output, with a record of each benchmark.
-class Recorder : public Exact {
-public:
+class Recorder : public Exact
+{
+      public:
 	Recorder() : Exact(benchmark::CreateDefaultDisplayReporter())
 	{
 	}
 
-	// The repetitions of one benchmark, or what the library computes over them: which of the two
-	// comes first, and whether both come, is a matter of its flags.
+	// The repetitions of one benchmark, or what the library computes over them: which of the
+	// two comes first, and whether both come, is a matter of its flags.
 	void ReportRuns(const std::vector<Run> &runs) override
 	{
 		Exact::ReportRuns(runs);
@@ -178,7 +182,7 @@ public:
 	}
 };
 
-// ---- the command line ----------------------------------------------------------------------------
+// ---- the command line ---------------------------------------------------------------------------
 
 // The value of --name=value, or null.
 static const char *value_of(const char *argument, const char *name)
@@ -202,7 +206,8 @@ static const char *take(std::vector<char *> &arguments, const char *name)
 }
 
 // The value of a flag of the library's, which also takes it from the environment.
-static std::string flag(const std::vector<char *> &arguments, const char *name, const char *variable)
+static std::string flag(const std::vector<char *> &arguments, const char *name,
+	const char *variable)
 {
 	const char *value = std::getenv(variable);
 	for (size_t i = 1; i + 1 < arguments.size(); i++)
@@ -214,18 +219,21 @@ static std::string flag(const std::vector<char *> &arguments, const char *name, 
 // False: it could not be written.
 static bool print_help()
 {
-	std::printf("shunt-bench: the primitives of the task API, and every workload's operation at "
+	std::printf(
+		"shunt-bench: the primitives of the task API, and every workload's operation at "
 		"a small\nsize, under Google Benchmark. Names are PRIMITIVE/SPEC and "
 		"workload/NAME/BACKEND; x_floor is the\nratio to a bare switch or a throw-away "
 		"scheduler on the same switch, taken in the same call.\n\n"
 		"  shunt-bench --benchmark_filter='^yield/'\n"
 		"  shunt-bench --benchmark_list_tests\n"
 		"  shunt-bench --benchmark_repetitions=9 --shunt_record=FOLDER\n\n"
-		"  --shunt_record=FOLDER   a record (shunt.run/1) for each benchmark, as `shunt run "
+		"  --shunt_record=FOLDER   a record (shunt.run/1) for each benchmark, as `shunt "
+		"run "
 		"--record`\n"
 		"                          writes one; its iterations are the repetitions\n"
 		"  --shunt_redact          leave host names, user names and paths out of them\n\n"
-		"Exit status: 0, or 1: a benchmark failed, 2: a flag is wrong or the filter matches "
+		"Exit status: 0, or 1: a benchmark failed, 2: a flag is wrong or the filter "
+		"matches "
 		"nothing,\n3: a result or record could not be written.\n\n"
 		"Google Benchmark's own flags:\n");
 	return std::fflush(stdout) == 0;
@@ -238,12 +246,14 @@ static int usage(const char *what)
 }
 
 // For the file of --benchmark_out; null: there is none.
-static benchmark::BenchmarkReporter *file_reporter(const std::string &file, const std::string &format)
+static benchmark::BenchmarkReporter *file_reporter(const std::string &file,
+	const std::string &format)
 {
 	if (file.empty())
 		return nullptr;
 	if (format == "console")
-		return new Exact(new benchmark::ConsoleReporter(benchmark::ConsoleReporter::OO_None));
+		return new Exact(
+			new benchmark::ConsoleReporter(benchmark::ConsoleReporter::OO_None));
 	return new Exact(new benchmark::JSONReporter);
 }
 

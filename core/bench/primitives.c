@@ -18,7 +18,7 @@
 
 #define ALIVE 1000
 
-/* ---- bodies: run in the root task, time themselves ------------------------------------------------ */
+/* ---- bodies: run in the root task, time themselves ------------------------------------------- */
 
 /* At least `operations`; *made: how many, as those who made them count. Returns nanoseconds. */
 typedef double body_fn(uint64_t operations, uint64_t *made);
@@ -109,9 +109,9 @@ static struct shunt_handle partner[2];
 static struct shunt_semaphore at_start;
 
 /*
- * Both wait for the word to go, and only the first gets it: the other is parked, as it must be to be
- * switched to directly. A permit left over from a wake before the first transfer would be handed to
- * and fro for ever, and every transfer would go by way of the queue.
+ * Both wait for the word to go, and only the first gets it: the other is parked, as it must be to
+ * be switched to directly. A permit left over from a wake before the first transfer would be handed
+ * to and fro for ever, and every transfer would go by way of the queue.
  */
 static void *transferrer(void *arg)
 {
@@ -200,7 +200,7 @@ static double sleep_late_body(uint64_t operations, uint64_t *made)
 	return late_ns;
 }
 
-/* ---- running one --------------------------------------------------------------------------------- */
+/* ---- running one ----------------------------------------------------------------------------- */
 
 struct primitive {
 	const char *name;
@@ -289,8 +289,8 @@ static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *
 	return false;
 }
 
-/* A primitive makes its operations in batches, so it may make more than were asked for; fewer are an
- * error. */
+/* A primitive makes its operations in batches, so it may make more than were asked for; fewer are
+ * an error. */
 static int conclude(const struct timing *timing, struct shunt_bench_result *result,
 	struct shunt_error *err)
 {

@@ -71,7 +71,7 @@ void shunt_bench_record_end(void)
 	memset(&bench, 0, sizeof(bench));
 }
 
-/* ---- told by the benchmark ----------------------------------------------------------------------- */
+/* ---- told by the benchmark ------------------------------------------------------------------- */
 
 void shunt_bench_tell(const char *spec, const char *workload, const char *cost)
 {
@@ -125,7 +125,7 @@ void shunt_bench_tell_outcome(const struct shunt_outcome *outcome)
 		cli_record_what_was_run(bench.record, outcome);
 }
 
-/* ---- written when its repetitions are over ------------------------------------------------------- */
+/* ---- written when its repetitions are over --------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shunt arrivals: the arrival table of an open loop, for programs that are to serve the same requests.
+ * shunt arrivals: the arrival table of an open loop, for programs that are to serve the same
+ * requests.
  *
- * The workload makes it: its parameters are resolved and it is set up as for a run, which is then not made.
+ * The workload makes it: its parameters are resolved and it is set up as for a run, which is then
+ * not made.
  */
 #include "core/cli/run.h"
 

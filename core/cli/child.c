@@ -2,9 +2,9 @@
 /*
  * The child process and its pipe.
  *
- * It leads a process group of its own, so that it can be ended with all it started; should shunt be killed,
- * the kernel kills it too. Its standard output is a pipe, its standard error ours. The end of the process
- * counts as the end of the pipe, which a grandchild may hold open.
+ * It leads a process group of its own, so that it can be ended with all it started; should shunt be
+ * killed, the kernel kills it too. Its standard output is a pipe, its standard error ours. The end
+ * of the process counts as the end of the pipe, which a grandchild may hold open.
  */
 #include "core/cli/child.h"
 
@@ -32,7 +32,7 @@ void cli_child_init(struct cli_child *child)
 	*child = (struct cli_child){.ended = -1, .out = -1};
 }
 
-/* ---- its beginning ------------------------------------------------------------------------------ */
+/* ---- its beginning --------------------------------------------------------------------------- */
 
 /* In the child. Tells `failed` the errno of an exec that did not happen. */
 _Noreturn static void become(const char *const *command, pid_t parent, int in, int out, int failed)
@@ -107,7 +107,7 @@ int cli_child_start(struct cli_child *child, const char *const *command, const c
 	return rc;
 }
 
-/* ---- its end ------------------------------------------------------------------------------------ */
+/* ---- its end --------------------------------------------------------------------------------- */
 
 void cli_child_kill(struct cli_child *child)
 {
@@ -169,7 +169,7 @@ void cli_child_fini(struct cli_child *child)
 	free(child->buffer);
 }
 
-/* ---- its lines ---------------------------------------------------------------------------------- */
+/* ---- its lines ------------------------------------------------------------------------------- */
 
 /* More bytes; 0: there will be none. */
 static ssize_t fill(struct cli_child *child)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A child process of `shunt record`: started, asked by one line, read line by line, never left behind. */
+/* A child process of `shunt record`: started, asked by one line, read line by line, never left
+ * behind. */
 #ifndef SHUNT_CORE_CLI_CHILD_H
 #define SHUNT_CORE_CLI_CHILD_H
 
@@ -31,8 +32,8 @@ int cli_child_start(struct cli_child *child, const char *const *command, const c
 	struct shunt_error *err);
 
 /*
- * The next line, without its newline, which the next call overwrites; NULL: there is none, and *rc is 0,
- * -EMSGSIZE for one longer than CLI_LINE_MOST, or another negative errno.
+ * The next line, without its newline, which the next call overwrites; NULL: there is none, and *rc
+ * is 0, -EMSGSIZE for one longer than CLI_LINE_MOST, or another negative errno.
  */
 const char *cli_child_line(struct cli_child *child, size_t *length, int *rc);
 
@@ -40,8 +41,8 @@ const char *cli_child_line(struct cli_child *child, size_t *length, int *rc);
 bool cli_child_has_rest(const struct cli_child *child);
 
 /*
- * Waits for its end, for some seconds at most, then kills what is left of its group. 0 where it ended with
- * status 0; -EIO where not, and err (may be NULL) says how: "was killed by SIGSEGV".
+ * Waits for its end, for some seconds at most, then kills what is left of its group. 0 where it
+ * ended with status 0; -EIO where not, and err (may be NULL) says how: "was killed by SIGSEGV".
  */
 int cli_child_reap(struct cli_child *child, struct shunt_error *err);
 

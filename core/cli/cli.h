@@ -2,9 +2,9 @@
 /*
  * The command line: what its files share.
  *
- * Data goes to standard output, everything else to standard error. A command returns an exit status;
- * what it printed is flushed and checked by main alone. With --json a command prints one JSON
- * document, also when it fails.
+ * Data goes to standard output, everything else to standard error. A command returns an exit
+ * status; what it printed is flushed and checked by main alone. With --json a command prints one
+ * JSON document, also when it fails.
  */
 #ifndef SHUNT_CORE_CLI_CLI_H
 #define SHUNT_CORE_CLI_CLI_H
@@ -40,8 +40,8 @@ struct cli_command {
 	int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 
-extern const struct cli_command cli_list, cli_describe, cli_run, cli_record, cli_arrivals, cli_trace,
-	cli_doctor, cli_version, cli_lab;
+extern const struct cli_command cli_list, cli_describe, cli_run, cli_record, cli_arrivals,
+	cli_trace, cli_doctor, cli_version, cli_lab;
 
 /* Names this executable in $SHUNT, for programs that it starts. (lab.c) */
 void cli_export_self(bool replace);
@@ -155,7 +155,8 @@ size_t cli_findings(const struct shunt_env *env, struct cli_finding findings[CLI
 /* describe of a backend with settings: opened, told, closed. (composed.c) */
 int cli_describe_composed(const struct cli_args *args, const char *spec);
 
-/* What workers=all gives under each placement here: for people, and {place: {workers, cpus}}. (places.c) */
+/* What workers=all gives under each placement here: for people, and {place: {workers, cpus}}.
+ * (places.c) */
 void cli_print_places(void);
 struct json_t *cli_places_json(void);
 /* A fact of the manifest as text; `otherwise` when it has none. Returns text. */

@@ -190,8 +190,8 @@ static void look_at_cpu(struct findings *f, const struct shunt_env *env)
 		strcmp(text, "none") == 0 ? "" : "place the workers on them on purpose");
 }
 
-/* What the sysctl allows a filter or the kernel's build may refuse. Without parameters the call sets
- * nothing up: it is refused for that, or as such. */
+/* What the sysctl allows a filter or the kernel's build may refuse. Without parameters the call
+ * sets nothing up: it is refused for that, or as such. */
 static void look_at_rings(struct findings *f, const struct shunt_env *env)
 {
 	bool refused = syscall(SYS_io_uring_setup, 0, NULL) < 0 &&
@@ -240,7 +240,8 @@ static void look_at_kernel(struct findings *f, const struct shunt_env *env)
 	found(f, "timer slack", text, "%s", "");
 }
 
-/* The group's quota, as the kernel writes it: "50000 100000", microseconds in a period, or "max ...". */
+/* The group's quota, as the kernel writes it: "50000 100000", microseconds in a period, or "max
+ * ...". */
 static void look_at_quota(struct findings *f, const struct shunt_env *env)
 {
 	json_t *facts = json_object_get(shunt_env_json(env), "facts");

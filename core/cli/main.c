@@ -2,8 +2,9 @@
 /*
  * shunt: one program for the user.
  *
- * Finds the command and runs it; then makes sure that all it printed has arrived: a report that a full
- * disk cut off must not look like success. A reader that has left, `| head`, is no fault of anybody.
+ * Finds the command and runs it; then makes sure that all it printed has arrived: a report that a
+ * full disk cut off must not look like success. A reader that has left, `| head`, is no fault of
+ * anybody.
  */
 #include "core/cli/cli.h"
 

@@ -2,9 +2,9 @@
 /*
  * Options are parameters: the same tables, units, ranges and messages as everywhere in shunt.
  *
- * `--name value`, `--name=value`, flags without a value, `--` ends the options, and options may stand
- * between other words. getopt_long is not used: it accepts abbreviations, which break when an option
- * is added, and cannot name the nearest option.
+ * `--name value`, `--name=value`, flags without a value, `--` ends the options, and options may
+ * stand between other words. getopt_long is not used: it accepts abbreviations, which break when an
+ * option is added, and cannot name the nearest option.
  */
 #include "core/cli/cli.h"
 
@@ -96,8 +96,7 @@ int cli_args_parse(struct cli_args *args, const struct cli_command *command, int
 		if (!only_words && strcmp(argv[i], "--") == 0) {
 			only_words = true;
 			args->dashes = args->word_count;
-		}
-		else if (!only_words && argv[i][0] == '-' && argv[i][1] != '\0')
+		} else if (!only_words && argv[i][0] == '-' && argv[i][1] != '\0')
 			rc = parse_option(args, command, argc, argv, &i);
 		else
 			args->word[args->word_count++] = argv[i];

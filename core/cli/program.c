@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A backend that runs nothing itself, and a workload whose iterations are read from a child process.
+ * A backend that runs nothing itself, and a workload whose iterations are read from a child
+ * process.
  *
  * It has no scheduler, no clock and no record of its own: those of the harness do.
  */
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the backend, which runs nothing itself ----------------------------------------------------- */
+/* ---- the backend, which runs nothing itself -------------------------------------------------- */
 
 static struct cli_program *program_of(const struct shunt_backend *backend)
 {
@@ -70,7 +71,7 @@ static void program_composition(const struct shunt_sched *sched,
 		setting(sink, program->setting[i].key, program->setting[i].value);
 }
 
-/* ---- the question ------------------------------------------------------------------------------- */
+/* ---- the question ---------------------------------------------------------------------------- */
 
 static json_t *value_json(const struct shunt_param *param, const struct shunt_value *value)
 {
@@ -105,7 +106,7 @@ static char *question(const struct cli_program *program, const struct shunt_run 
 	return line;
 }
 
-/* ---- its lines ---------------------------------------------------------------------------------- */
+/* ---- its lines ------------------------------------------------------------------------------- */
 
 /* It ended before it should: how, or else that it did. */
 static int ended_early(struct cli_program *program, struct shunt_error *err)
@@ -130,7 +131,8 @@ static int bad_line(const struct cli_program *program, const char *line, size_t 
 		shown[i] = line[i] >= ' ' && line[i] < 127 ? line[i] : '?';
 	shown[n] = '\0';
 	return shunt_fail(err, -EINVAL,
-		"line %u of the program's output: %s, in '%s%s'; other output belongs on its standard "
+		"line %u of the program's output: %s, in '%s%s'; other output belongs on its "
+		"standard "
 		"error",
 		program->child.line, why->text, shown, n < length ? "..." : "");
 }
@@ -178,7 +180,7 @@ static int listen_to_end(struct cli_program *program, struct shunt_error *err)
 	return rc ? shunt_fail(err, rc, "after its last iteration the program %s", how.text) : 0;
 }
 
-/* ---- the workload ------------------------------------------------------------------------------- */
+/* ---- the workload ---------------------------------------------------------------------------- */
 
 static int program_setup(struct shunt_run *run, struct shunt_error *err)
 {

@@ -2,8 +2,8 @@
 /*
  * shunt record: a run of a program, recorded as `shunt run` records its own.
  *
- * The workload is one of this build's, by whose table the parameters are read and completed, or one that
- * only the program knows; then they are texts, handed on as they are.
+ * The workload is one of this build's, by whose table the parameters are read and completed, or one
+ * that only the program knows; then they are texts, handed on as they are.
  */
 #include "core/cli/run.h"
 

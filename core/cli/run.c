@@ -3,8 +3,8 @@
  * shunt run: one run, its record, its report.
  *
  * Everything that can be found wrong without running is found before: the names and values, the
- * record's path, the trace's path. What happens after that leaves a record, also when a signal or the
- * timeout ends the process from the watcher's thread.
+ * record's path, the trace's path. What happens after that leaves a record, also when a signal or
+ * the timeout ends the process from the watcher's thread.
  */
 #include "core/cli/run.h"
 
@@ -130,7 +130,8 @@ static int keep_trace(void *arg, const struct shunt_trace *trace, struct shunt_e
 	return shunt_trace_export(trace, run->trace_path, err);
 }
 
-/* An empty name is a script's variable that was never set: nothing would be kept, and nothing said. */
+/* An empty name is a script's variable that was never set: nothing would be kept, and nothing
+ * said. */
 static int take_file(const struct cli_run *run, const char *option, const char **path)
 {
 	const char *text = shunt_value_text(&run->args.options, option);
@@ -277,8 +278,8 @@ static void tell_what_ended_it(const struct shunt_outcome *outcome)
 			outcome->reason);
 }
 
-/* Signals wait until there is somebody to take them, the watcher, and then until the record is kept. After
- * that nothing is lost any more: whoever does not get rid of the report may end it. */
+/* Signals wait until there is somebody to take them, the watcher, and then until the record is
+ * kept. After that nothing is lost any more: whoever does not get rid of the report may end it. */
 static void hold_signals(bool hold)
 {
 	sigset_t set;
@@ -386,8 +387,8 @@ void cli_run_release(struct cli_run *run)
 
 static int run_command(const struct cli_command *command, int argc, char **argv)
 {
-	/* Not on the stack: a task that ends the main thread takes the frames of main() with it, and
-	 * the watcher still has the record to write. */
+	/* Not on the stack: a task that ends the main thread takes the frames of main() with it,
+	 * and the watcher still has the record to write. */
 	struct cli_run *run = calloc(1, sizeof(*run));
 	int rc;
 

@@ -84,8 +84,8 @@ struct cli_run {
 	struct cli_text caveats; /* one a line */
 };
 
-/* Takes the spec, the parameters, and CLI_RUN_OPTIONS; the workload is the caller's to find. 0, or an exit
- * status and the reason told. */
+/* Takes the spec, the parameters, and CLI_RUN_OPTIONS; the workload is the caller's to find. 0, or
+ * an exit status and the reason told. */
 int cli_run_take(struct cli_run *run);
 /* The parameters among the words from `first` on, and the seed. The same result. */
 int cli_run_take_params(struct cli_run *run, size_t first);

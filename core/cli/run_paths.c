@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Can the results be kept? Found out before the run: a record that cannot be written is noticed while
- * nothing is lost.
+ * Can the results be kept? Found out before the run: a record that cannot be written is noticed
+ * while nothing is lost.
  */
 #include "core/cli/run.h"
 

@@ -2,8 +2,9 @@
 /*
  * The reader of the protocol: a table of messages, one function each.
  *
- * jansson judges the form: it refuses NaN, numbers out of range, duplicate and unknown members. Here are
- * the rules of place (what may come when) and of names, which are those of the record's schema.
+ * jansson judges the form: it refuses NaN, numbers out of range, duplicate and unknown members.
+ * Here are the rules of place (what may come when) and of names, which are those of the record's
+ * schema.
  */
 #include "core/cli/told.h"
 
@@ -21,7 +22,7 @@
 #define FACTS_MOST   1000
 #define RESULTS_MOST 1000
 
-/* ---- what messages share ------------------------------------------------------------------------- */
+/* ---- what messages share --------------------------------------------------------------------- */
 
 /* As json_unpack_ex, strictly; what is wrong is told in err. */
 static int unpack(json_t *value, struct shunt_error *err, const char *format, ...)
@@ -80,7 +81,7 @@ static int take_reason(json_t *value, int code, struct shunt_error *err)
 	return shunt_fail(err, code, "%s", reason);
 }
 
-/* ---- messages ------------------------------------------------------------------------------------ */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static int take_skip(struct cli_told *told, json_t *value, struct shunt_error *err)
 {
@@ -307,7 +308,7 @@ static int take_end(struct cli_told *told, json_t *value, struct shunt_error *er
 	return TOLD_END;
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 enum place { FIRST, BETWEEN, INSIDE, ANYWHERE };
 

@@ -2,9 +2,9 @@
 /*
  * What a program tells `shunt record`: one JSON object a line, taken into the run in progress.
  *
- * experiments/drivers/README.md is the protocol. Every line is judged when it comes: its form, its place,
- * its names and ranges. So a record never has what its schema refuses, and a program that talks for ever
- * takes no memory for ever.
+ * experiments/drivers/README.md is the protocol. Every line is judged when it comes: its form, its
+ * place, its names and ranges. So a record never has what its schema refuses, and a program that
+ * talks for ever takes no memory for ever.
  */
 #ifndef SHUNT_CORE_CLI_TOLD_H
 #define SHUNT_CORE_CLI_TOLD_H
@@ -46,9 +46,9 @@ struct cli_told {
 enum cli_told_what { TOLD_MORE, TOLD_BEGIN, TOLD_END };
 
 /*
- * Takes one line, without its newline. Returns enum cli_told_what, or a negative errno with err: -ENOTSUP, it
- * says that it cannot do this (err is its reason); -ECANCELED, it says that it failed (likewise); -EINVAL,
- * a line that is not of the protocol, with the member and the value; -ENOMEM.
+ * Takes one line, without its newline. Returns enum cli_told_what, or a negative errno with err:
+ * -ENOTSUP, it says that it cannot do this (err is its reason); -ECANCELED, it says that it failed
+ * (likewise); -EINVAL, a line that is not of the protocol, with the member and the value; -ENOMEM.
  * Context: setup or body of the run's workload.
  */
 int cli_told_line(struct cli_told *told, const char *line, size_t length, struct shunt_error *err);

@@ -29,8 +29,8 @@ int shunt_barrier_register(void)
 void shunt_barrier_rare(bool full)
 {
 	int before = errno;
-	/* Our own, because the call need not fence its caller: forbids that what follows is read before
-	 * what came before is seen; pairs with shunt_barrier_frequent. */
+	/* Our own, because the call need not fence its caller: forbids that what follows is read
+	 * before what came before is seen; pairs with shunt_barrier_frequent. */
 	shunt_full_fence();
 	/* Once registered it can fail for want of memory alone, and has then done nothing. */
 	while (!full && membarrier(PRIVATE_EXPEDITED))

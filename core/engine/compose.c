@@ -3,7 +3,8 @@
  * Composition: from settings to slots and their values.
  *
  * A setting is `slot=plug-in`, `slot.param=value`, or one of the engine's own. The preset's come
- * first, the user's override them. Everything unknown is an error that names the nearest known word.
+ * first, the user's override them. Everything unknown is an error that names the nearest known
+ * word.
  */
 #include "core/engine/compose.h"
 

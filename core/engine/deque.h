@@ -2,33 +2,36 @@
 /*
  * A work-stealing deque: its owner pushes and takes at the bottom, thieves take at the top.
  *
- * Chase and Lev, Dynamic Circular Work-Stealing Deque (SPAA 2005), with the orders of Lê, Pop, Cohen
- * and Zappa Nardelli (PPoPP 2013), written with sequentially consistent accesses in place of their
- * fences: on x86 the one expensive instruction stays (an exchange instead of a fence), and
- * ThreadSanitizer, which models no fences, can follow. The published resize is mended as CDSChecker's
- * authors found necessary: a thief reads the buffer after top, and old buffers live as long as the
- * deque.
+ * Chase and Lev, Dynamic Circular Work-Stealing Deque (SPAA 2005), with the orders of Lê, Pop,
+ * Cohen and Zappa Nardelli (PPoPP 2013), written with sequentially consistent accesses in place of
+ * their fences: on x86 the one expensive instruction stays (an exchange instead of a fence), and
+ * ThreadSanitizer, which models no fences, can follow. The published resize is mended as
+ * CDSChecker's authors found necessary: a thief reads the buffer after top, and old buffers live as
+ * long as the deque.
  *
  *   1. Only the owner changes bottom, and only a successful compare-and-swap changes top.
  *   2. Elements [top, bottom) are valid. A push writes the element before it releases bottom.
- *   3. take() announces bottom - 1 before it reads top; steal() reads top before bottom. Both in one
+ *   3. take() announces bottom - 1 before it reads top; steal() reads top before bottom. Both in
+ *   one
  *      order (seq_cst), so that for the last element at least one sees the other; then the
  *      compare-and-swap on top decides which of them has it.
  *   4. A thief reads the element before its compare-and-swap: if that succeeds, top had not moved,
  *      so the slot had not been reused.
  *
- * Without thieves the owner's take() needs none of this, and mostly it has no thief. So a thief first
- * attaches: it counts itself in `thieves` and then has a fence put into the owner (barrier.h). take()
- * announces bottom - 1 and then reads `thieves`, in program order.
- *   5. It found 0: the announcement was made before the fence of any thief that attaches later, which
- *      therefore sees it, and of any that was there before it sees the last top (detach releases). So
- *      everything below the announced bottom is still there to be stolen, and the element itself is the
- *      owner's alone, the last one too: no locked instruction at all.
+ * Without thieves the owner's take() needs none of this, and mostly it has no thief. So a thief
+ * first attaches: it counts itself in `thieves` and then has a fence put into the owner
+ * (barrier.h). take() announces bottom - 1 and then reads `thieves`, in program order.
+ *   5. It found 0: the announcement was made before the fence of any thief that attaches later,
+ *   which
+ *      therefore sees it, and of any that was there before it sees the last top (detach releases).
+ *      So everything below the announced bottom is still there to be stolen, and the element itself
+ *      is the owner's alone, the last one too: no locked instruction at all.
  *   6. It found another number: 3 holds.
  * With fence=full, thieves is never 0.
  *
  * A queue in which the owner too takes at the top alone, first in first out (take_oldest), needs no
- * attaching: of all who take, the compare-and-swap decides. Only there may several be stolen at once.
+ * attaching: of all who take, the compare-and-swap decides. Only there may several be stolen at
+ * once.
  */
 #ifndef SHUNT_CORE_ENGINE_DEQUE_H
 #define SHUNT_CORE_ENGINE_DEQUE_H
@@ -132,7 +135,8 @@ static inline int shunt_deque_push(struct shunt_deque *deque, void *element)
 	/* Relaxed: published by the release of bottom. */
 	atomic_store_explicit(&buffer->element[(size_t)bottom & buffer->mask], element,
 		memory_order_relaxed);
-	/* Release pairs with the load in steal [deque:bottom]: the element, and the task behind it. */
+	/* Release pairs with the load in steal [deque:bottom]: the element, and the task behind
+	 * it. */
 	atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);
 	return 0;
 }
@@ -207,8 +211,8 @@ static inline void shunt_deque_attach(struct shunt_deque *deque, _Atomic unsigne
 	*attached = &deque->thieves;
 }
 
-/* The oldest element, or NULL: none, or another took it first (*lost is then set). Attached threads;
- * any thread where the owner takes at the top alone. */
+/* The oldest element, or NULL: none, or another took it first (*lost is then set). Attached
+ * threads; any thread where the owner takes at the top alone. */
 static inline void *shunt_deque_steal(struct shunt_deque *deque, bool *lost)
 {
 	/* Sequentially consistent: forbids that bottom is read before top; pairs with take
@@ -220,7 +224,8 @@ static inline void *shunt_deque_steal(struct shunt_deque *deque, bool *lost)
 	/* Acquire pairs with grow [deque:buffer]. */
 	struct shunt_deque_buffer *buffer =
 		atomic_load_explicit(&deque->buffer, memory_order_acquire);
-	/* Relaxed: valid only if the compare-and-swap succeeds, which says that top had not moved. */
+	/* Relaxed: valid only if the compare-and-swap succeeds, which says that top had not
+	 * moved. */
 	void *element = atomic_load_explicit(&buffer->element[(size_t)top & buffer->mask],
 		memory_order_relaxed);
 	/* Sequentially consistent: decides against the owner and other thieves [deque:top]. */
@@ -255,8 +260,8 @@ static inline void *shunt_deque_take_oldest(struct shunt_deque *deque, bool thie
 	}
 }
 
-/* Half of the elements, the oldest, at most `most` of them; how many. 0: none, or another was first.
- * Only where the owner takes at the top alone. Any thread. */
+/* Half of the elements, the oldest, at most `most` of them; how many. 0: none, or another was
+ * first. Only where the owner takes at the top alone. Any thread. */
 static inline size_t shunt_deque_steal_half(struct shunt_deque *deque, void **into, size_t most)
 {
 	/* Acquire pairs with itself [deque:top] and with push [deque:bottom]. */
@@ -279,7 +284,8 @@ static inline size_t shunt_deque_steal_half(struct shunt_deque *deque, void **in
 	return mine ? count : 0;
 }
 
-/* The element `ahead` places behind the oldest, or NULL: a hint for prefetching. Context: the owner. */
+/* The element `ahead` places behind the oldest, or NULL: a hint for prefetching. Context: the
+ * owner. */
 static inline void *shunt_deque_peek(const struct shunt_deque *deque, int64_t ahead)
 {
 	/* Relaxed: a hint. */
@@ -292,20 +298,21 @@ static inline void *shunt_deque_peek(const struct shunt_deque *deque, int64_t ah
 		memory_order_relaxed);
 }
 
-/* The oldest element, or NULL: none, or it was taken meanwhile; it may have been taken since. Any thread.
- * A buffer holds what lay from its publisher's top on, and all that was pushed later. That top has not moved
- * since we have the buffer says that its publisher's was not beyond ours. */
+/* The oldest element, or NULL: none, or it was taken meanwhile; it may have been taken since. Any
+ * thread. A buffer holds what lay from its publisher's top on, and all that was pushed later. That
+ * top has not moved since we have the buffer says that its publisher's was not beyond ours. */
 static inline void *shunt_deque_oldest(const struct shunt_deque *deque)
 {
-	/* Acquire pairs with itself [deque:top], with push [deque:bottom] and with grow [deque:buffer]. */
+	/* Acquire pairs with itself [deque:top], with push [deque:bottom] and with grow
+	 * [deque:buffer]. */
 	int64_t top = atomic_load_explicit(&deque->top, memory_order_acquire);
 	int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_acquire);
 	if (top >= bottom)
 		return NULL;
 	struct shunt_deque_buffer *buffer =
 		atomic_load_explicit(&deque->buffer, memory_order_acquire);
-	/* Acquire: forbids that top is read again before it [deque:top]; looked at only if that has not
-	 * moved. */
+	/* Acquire: forbids that top is read again before it [deque:top]; looked at only if that has
+	 * not moved. */
 	void *element = atomic_load_explicit(&buffer->element[(size_t)top & buffer->mask],
 		memory_order_acquire);
 	return atomic_load_explicit(&deque->top, memory_order_relaxed) == top ? element : NULL;

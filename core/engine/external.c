@@ -10,12 +10,12 @@
 #include "core/engine/task_pool.h"
 #include "core/engine/wake.h"
 
-/* A thread that is no worker begins to hand over a task. It may still be waking a worker when the run has
- * ended or failed; the workers do not stop their wait slots before it is done (loop.c). */
+/* A thread that is no worker begins to hand over a task. It may still be waking a worker when the
+ * run has ended or failed; the workers do not stop their wait slots before it is done (loop.c). */
 static void begin_outside(struct shunt_engine *engine)
 {
-	/* Relaxed: ordered before the look at idle by the fence in shunt_wake_poke, and before the count of
-	 * spawns by that one's release [engine:outside]. */
+	/* Relaxed: ordered before the look at idle by the fence in shunt_wake_poke, and before the
+	 * count of spawns by that one's release [engine:outside]. */
 	atomic_fetch_add_explicit(&engine->outside, 1, memory_order_relaxed);
 }
 
@@ -63,7 +63,8 @@ int shunt_external_spawn(struct shunt_sched *sched, struct shunt_handle *handle,
 	task->sp = NULL;
 	unsigned home = attr && attr->worker ? attr->worker - 1
 					     : (unsigned)(id % engine->worker_count);
-	/* Relaxed: see shunt_ready_home, which reads it for whoever wakes the descriptor's last task. */
+	/* Relaxed: see shunt_ready_home, which reads it for whoever wakes the descriptor's last
+	 * task. */
 	__atomic_store_n(&task->home, home, __ATOMIC_RELAXED);
 	shunt_task_init(task, fn, arg, attr, handle == NULL, 0, id);
 	if (engine->policy->key)
@@ -71,8 +72,8 @@ int shunt_external_spawn(struct shunt_sched *sched, struct shunt_handle *handle,
 	if (handle)
 		*handle = (struct shunt_handle){task, shunt_task_generation(task)};
 	begin_outside(engine);
-	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before it
-	 * can end; and who sees it counted sees us on the way. */
+	/* Release pairs with the acquire in live_tasks (idle.c) [engine:external]: counted before
+	 * it can end; and who sees it counted sees us on the way. */
 	atomic_fetch_add_explicit(&engine->external_spawns, 1, memory_order_release);
 	if (engine->trace)
 		shunt_probe_spawn_outside(engine, task, home);

@@ -2,11 +2,11 @@
 /*
  * Guests: how a worker comes to change the joiners of tasks that another one spawned (core/join.c).
  *
- * A guest counts itself with its host, has a fence put into the host, and waits until the host is not in
- * the middle of a plain change. From then on the host sees that it has a guest and uses compare-and-swaps
- * as well. To visit costs the guest 17 us (barrier.h), to have a guest costs the host some 5 ns for each
- * end and each join, so a guest stays for about as long as what it costs comes to as much, and goes
- * before it sleeps. The proof is in join.c.
+ * A guest counts itself with its host, has a fence put into the host, and waits until the host is
+ * not in the middle of a plain change. From then on the host sees that it has a guest and uses
+ * compare-and-swaps as well. To visit costs the guest 17 us (barrier.h), to have a guest costs the
+ * host some 5 ns for each end and each join, so a guest stays for about as long as what it costs
+ * comes to as much, and goes before it sleeps. The proof is in join.c.
  */
 #include "core/engine/guest.h"
 
@@ -50,7 +50,8 @@ void shunt_guest_leave(struct shunt_worker *guest)
 			continue;
 		guest->visits[i] = false;
 		guest->visits_count--;
-		/* Release pairs with the acquire in own_begin [host:guests]: what we did to its words. */
+		/* Release pairs with the acquire in own_begin [host:guests]: what we did to its
+		 * words. */
 		__atomic_fetch_sub(&guest->engine->workers[i]->ctx.guests, 1, __ATOMIC_RELEASE);
 	}
 }

@@ -5,7 +5,8 @@
 
 #include "core/engine/worker.h"
 
-/* Makes the worker a guest of the one with that index, if it is not: the hook `visit` (backend.h). */
+/* Makes the worker a guest of the one with that index, if it is not: the hook `visit`
+ * (backend.h). */
 void shunt_guest_visit(struct shunt_ctx *ctx, unsigned host_index);
 
 /* It is nobody's guest any more. Context: the worker's own stack or its slow path. */

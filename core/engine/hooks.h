@@ -2,20 +2,23 @@
 /*
  * The hot hooks, as a template.
  *
- * Every hook below is always-inline and takes the policy's enqueue and pick as constants. A policy's
- * file instantiates them twice through SHUNT_POLICY: for one worker, with plain loads and stores, and
- * for many, with the task word's atomics and publication after the switch. core/engine/hooks.c
- * instantiates them once more with the policy behind its table (dispatch=vtable), and with probes.
+ * Every hook below is always-inline and takes the policy's enqueue and pick as constants. A
+ * policy's file instantiates them twice through SHUNT_POLICY: for one worker, with plain loads and
+ * stores, and for many, with the task word's atomics and publication after the switch.
+ * core/engine/hooks.c instantiates them once more with the policy behind its table
+ * (dispatch=vtable), and with probes.
  *
  * The rules of the hot path:
  *   - A hook does all its work before the swap and ends in a sibling call to it: nothing of ours is
  *     left above a switch, and what the resumer leaves in `value` is the hook's own result.
  *   - One test, ++switches >= limit, leads to the slow path (shunt_service); it is in a
  *     function of its own, so that the fast path needs no frame.
- *   - What a yield runs through is hot: shunt_yield, the hook and the switch lie together in the program
+ *   - What a yield runs through is hot: shunt_yield, the hook and the switch lie together in the
+ *   program
  *     (.text.hot), each from a cache line on. As other code happened to lie between them, the same
  *     instructions took from 5.1 to 5.9 ns; so they take 5.5, whatever else the program holds.
- *   - Order of a yield at every worker count: pick first, with the running task given to the policy;
+ *   - Order of a yield at every worker count: pick first, with the running task given to the
+ *   policy;
  *     then the running task is enqueued: at once with one worker, after the switch with many.
  */
 #ifndef SHUNT_CORE_ENGINE_HOOKS_H
@@ -43,7 +46,7 @@ typedef void shunt_key_fn(struct shunt_worker *worker, struct shunt_task *task,
 const struct shunt_hooks *shunt_hooks_choose(const struct shunt_policy *policy, bool inlined,
 	bool many, bool probe, bool stamped);
 
-/* ---- yield ---------------------------------------------------------------------------------- */
+/* ---- yield ----------------------------------------------------------------------------------- */
 
 SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool probe, bool stamped,
 	shunt_enqueue_fn *enqueue, shunt_pick_fn *pick, shunt_post_fn *post)
@@ -224,11 +227,12 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 /*
- * The loop of the worker's carrier, which is the worker's own stack: calls the steps of one step task after
- * the other. What a stackful task does before and after its swap is done here at once, since a step that
- * has returned has left: with many workers, too, it is enqueued, and its wait committed, right away, and
- * not touched afterwards. To a task with a stack the carrier swaps, and is swapped back to for the next
- * step task (shunt_switch_first) or for nothing to run: then it returns to loop.c.
+ * The loop of the worker's carrier, which is the worker's own stack: calls the steps of one step
+ * task after the other. What a stackful task does before and after its swap is done here at once,
+ * since a step that has returned has left: with many workers, too, it is enqueued, and its wait
+ * committed, right away, and not touched afterwards. To a task with a stack the carrier swaps, and
+ * is swapped back to for the next step task (shunt_switch_first) or for nothing to run: then it
+ * returns to loop.c.
  */
 
 /* The step gave way: the next task; NULL: the run has failed. */
@@ -290,7 +294,8 @@ SHUNT_INLINE struct shunt_task *shunt_hook_step_leave(struct shunt_worker *worke
 	return next;
 }
 
-/* Swaps to `next`, which has a stack or gets one now. False: it was swapped back to for nothing to run. */
+/* Swaps to `next`, which has a stack or gets one now. False: it was swapped back to for nothing
+ * to run. */
 SHUNT_INLINE bool shunt_hook_step_swap(struct shunt_worker *worker, struct shunt_task *next)
 {
 	if (next->sp)
@@ -326,8 +331,8 @@ SHUNT_INLINE void shunt_hook_steps(struct shunt_worker *worker, const struct shu
 
 /* ---- instantiation --------------------------------------------------------------------------- */
 
-/* The hooks for one (tag, MANY, PROBE, STAMPED); arming a timer and the slow path are calls of their
- * own, each ending in the same tail. */
+/* The hooks for one (tag, MANY, PROBE, STAMPED); arming a timer and the slow path are calls of
+ * their own, each ending in the same tail. */
 #define SHUNT_HOOKS(P, TAG, MANY, PROBE, STAMPED, ENQUEUE, PICK, KEY)                              \
 	static const struct shunt_hooks P##_hooks_##TAG, P##_inside_##TAG;                         \
 	static void P##_post_##TAG(void *arg)                                                      \
@@ -452,9 +457,9 @@ SHUNT_INLINE void shunt_hook_steps(struct shunt_worker *worker, const struct shu
 int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t generation);
 
 /*
- * The last statement of a policy's file: SHUNT_POLICY(fifo, .summary = "…", …) exports
- * `const struct shunt_policy shunt_policy_fifo` with fifo_enqueue, fifo_pick and fifo_has_ready, and
- * the hooks with the first two inlined. SHUNT_POLICY_KEYED is for one that also has fifo_key.
+ * The last statement of a policy's file: SHUNT_POLICY(fifo, .summary = "…", …) exports `const
+ * struct shunt_policy shunt_policy_fifo` with fifo_enqueue, fifo_pick and fifo_has_ready, and the
+ * hooks with the first two inlined. SHUNT_POLICY_KEYED is for one that also has fifo_key.
  */
 #define SHUNT_POLICY(P, ...) SHUNT_POLICY_OF(P, shunt_keyless, __VA_ARGS__)
 #define SHUNT_POLICY_KEYED(P, ...)                                                                 \

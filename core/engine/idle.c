@@ -2,33 +2,36 @@
 /*
  * Idleness: how a worker without work goes to sleep without losing a wake-up, and how the run ends.
  *
- * Proof sketch. Work for a worker W appears in one of these places: (1) W's inbox, or one of a worker
- * whose tasks W may run, (2) a timer queue, (3) a queue that W may steal from or shares.
+ * Proof sketch. Work for a worker W appears in one of these places: (1) W's inbox, or one of a
+ * worker whose tasks W may run, (2) a timer queue, (3) a queue that W may steal from or shares.
  *   1. Whoever puts work there does: publish it; fence; read idleness (W.idle for the inbox,
  *      idle_count for stealable work); if somebody is idle, wake it. Stealable work is put there at
  *      every turn, so its fence is the frequent side of barrier.h: nothing, as a rule.
  *   2. A worker that goes to sleep does: wait.prepare; announce (idle, idle_count); fence, the rare
- *      side of barrier.h; look at every one of those places; and only if all are empty, wait.commit.
+ *      side of barrier.h; look at every one of those places; and only if all are empty,
+ *      wait.commit.
  *   3. Of two sides that each write, fence, then read the other's, at least one sees the other's
  *      write. So either the sleeper finds the work, or the publisher finds the sleeper.
- *   4. Found before the sleep: that is after prepare, and wait.wake makes the coming commit return at
- *      once. Were it announced before, a wake in between could be lost; the work that it was for may be
- *      gone by the recheck, and the worker would sleep though it is on the list no more.
+ *   4. Found before the sleep: that is after prepare, and wait.wake makes the coming commit return
+ *   at
+ *      once. Were it announced before, a wake in between could be lost; the work that it was for
+ *      may be gone by the recheck, and the worker would sleep though it is on the list no more.
  *   5. Timers: W sleeps until the earliest deadline of all workers, read after its announcement. A
  *      worker that arms an earlier one afterwards finds W idle (timer.c); it is itself running, and
- *      if it goes on with another task it wakes W to look again, else it will sleep until then.
- *      So one sleeper at least knows of the earliest, if there are any. When it goes to run a task it
+ *      if it goes on with another task it wakes W to look again, else it will sleep until then. So
+ *      one sleeper at least knows of the earliest, if there are any. When it goes to run a task it
  *      wakes another one to look, unless that one's `watch_ns` says that it knows (pass_on).
- *      Likewise for what is then in an inbox: whoever put it there may have told this worker, which was
- *      about to get up for something else.
- *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other work
- *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2. Or it
- *      has found none and naps: then it has looked once more after it had stopped searching, and woken
- *      a sleeper for what it leaves to itself.
+ *      Likewise for what is then in an inbox: whoever put it there may have told this worker, which
+ *      was about to get up for something else.
+ *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other
+ *   work
+ *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2.
+ *      Or it has found none and naps: then it has looked once more after it had stopped searching,
+ *      and woken a sleeper for what it leaves to itself.
  * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back. When all others
  * sleep and nothing is to come, its nap is ended, so that it sleeps too and the end can be judged.
- * But for the end of a nap no timeout stands in for a step of this. Removing a fence or a recheck is
- * what the mutants of the tests do.
+ * But for the end of a nap no timeout stands in for a step of this. Removing a fence or a recheck
+ * is what the mutants of the tests do.
  *
  * How the last of them ends the run: verdict.c.
  */
@@ -63,14 +66,15 @@ static bool inboxes_empty(const struct shunt_worker *worker)
 	return shunt_worker_inbox_empty(worker);
 }
 
-/* Of a worker that sleeps or naps: until when, as far as it knows of deadlines; else SHUNT_NEVER. */
+/* Of a worker that sleeps or naps: until when, as far as it knows of deadlines; else
+ * SHUNT_NEVER. */
 static void set_watch(struct shunt_worker *worker, int64_t deadline_ns)
 {
 	/* Relaxed: ordered by the fence in pass_on [worker:watch]. */
 	atomic_store_explicit(&worker->watch_ns, deadline_ns, memory_order_relaxed);
 }
 
-/* ---- looking for work -------------------------------------------------------------------------- */
+/* ---- looking for work ------------------------------------------------------------------------ */
 
 static void serve_others(struct shunt_worker *worker)
 {
@@ -104,7 +108,7 @@ static struct shunt_task *look_for_work(struct shunt_worker *worker)
 	return task || worker->thrift.nap_due ? task : shunt_thief_steal(worker);
 }
 
-/* ---- announcing and rechecking ----------------------------------------------------------------- */
+/* ---- announcing and rechecking --------------------------------------------------------------- */
 
 static void announce(struct shunt_worker *worker)
 {
@@ -116,12 +120,13 @@ static void announce(struct shunt_worker *worker)
 	engine->idle_workers++;
 	/* Relaxed: ordered before the rechecks by the fence below. */
 	atomic_store_explicit(&engine->idle_count, engine->idle_workers, memory_order_relaxed);
-	/* Release pairs with the acquire in shunt_wake_poke [worker:idle]: a waker finds the wait slot
-	 * as this worker made it, also a thread outside, which passed no gate. */
+	/* Release pairs with the acquire in shunt_wake_poke [worker:idle]: a waker finds the wait
+	 * slot as this worker made it, also a thread outside, which passed no gate. */
 	atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_release);
 	pthread_mutex_unlock(&engine->idle_lock);
 	/* Forbids that a recheck is made before the announcement is seen; pairs with the fences in
-	 * shunt_wake_poke and note_untold (timer.c), and with shunt_wake_offer, whose side passes often. */
+	 * shunt_wake_poke and note_untold (timer.c), and with shunt_wake_offer, whose side passes
+	 * often. */
 	shunt_barrier_rare(engine->fenced || !worker->others_may_take);
 }
 
@@ -156,15 +161,15 @@ static bool anything_to_do(const struct shunt_worker *worker)
 	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
 }
 
-/* ---- waking and sleeping ------------------------------------------------------------------------ */
+/* ---- waking and sleeping --------------------------------------------------------------------- */
 
 static void fail_sleep(struct shunt_engine *engine, int rc)
 {
 	shunt_halt_fail(engine, rc, "the kernel refused to let a worker sleep: %s", strerror(-rc));
 }
 
-/* While another worker runs it is worth a look for a while: it may make work any moment, and to sleep
- * and be woken takes longer than most such pauses. */
+/* While another worker runs it is worth a look for a while: it may make work any moment, and to
+ * sleep and be woken takes longer than most such pauses. */
 static int64_t spin_budget(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
@@ -200,10 +205,12 @@ static bool nap_is_pointless(struct shunt_engine *engine)
 	return quiet;
 }
 
-/* Of who made work while this worker searched nobody was woken for it. Context: nap, after its fence. */
+/* Of who made work while this worker searched nobody was woken for it. Context: nap, after its
+ * fence. */
 static void leave_to_others(struct shunt_worker *worker)
 {
-	/* Relaxed: ordered by the fence, which pairs with the one in shunt_wake_notify [engine:idle]. */
+	/* Relaxed: ordered by the fence, which pairs with the one in shunt_wake_notify
+	 * [engine:idle]. */
 	if (atomic_load_explicit(&worker->engine->idle_count, memory_order_relaxed) &&
 		anything_to_steal(worker->engine))
 		shunt_wake_notify(worker);
@@ -211,9 +218,9 @@ static void leave_to_others(struct shunt_worker *worker)
 
 /*
  * Sleeps though others may have work, because stealing has not paid lately (thief.c). A nap is not
- * announced: nobody shall wake this worker for the work of others, and it tells a sleeper of that work
- * first. This worker's own work ends a nap as it ends a sleep. When the last other worker goes idle at the
- * same time, at least one of the two sees the other: the nap ends, or does not begin.
+ * announced: nobody shall wake this worker for the work of others, and it tells a sleeper of that
+ * work first. This worker's own work ends a nap as it ends a sleep. When the last other worker goes
+ * idle at the same time, at least one of the two sees the other: the nap ends, or does not begin.
  */
 static void nap(struct shunt_worker *worker)
 {
@@ -224,8 +231,9 @@ static void nap(struct shunt_worker *worker)
 	/* Release: as in announce; ordered before the looks by the fence below [worker:idle]. */
 	atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_release);
 	engine->wait_slot->prepare(worker->wait);
-	/* Sequentially consistent: forbids that the inbox, and who else is idle, is looked at before idle
-	 * is seen; pairs with the fences in shunt_wake_poke, in announce, and in note_untold (timer.c). */
+	/* Sequentially consistent: forbids that the inbox, and who else is idle, is looked at
+	 * before idle is seen; pairs with the fences in shunt_wake_poke, in announce, and in
+	 * note_untold (timer.c). */
 	shunt_full_fence();
 	int64_t deadline = shunt_timer_earliest(engine);
 	/* Acquire pairs with shunt_halt_stop [engine:stopping]. */
@@ -303,9 +311,10 @@ static bool is_watched(const struct shunt_worker *worker, int64_t deadline_ns)
 	return false;
 }
 
-/* Does this worker, as it goes to work, leave something that a sleeper could do and may not know of? With
- * two workers that is never a deadline: the other one runs, or it read all deadlines before it slept, and
- * those armed here since are reported to it (untold). Context: pass_on, after its fence. */
+/* Does this worker, as it goes to work, leave something that a sleeper could do and may not know
+ * of? With two workers that is never a deadline: the other one runs, or it read all deadlines
+ * before it slept, and those armed here since are reported to it (untold). Context: pass_on, after
+ * its fence. */
 static bool anything_left(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
@@ -318,18 +327,19 @@ static bool anything_left(const struct shunt_worker *worker)
 }
 
 /*
- * This worker goes to run a task, for who knows how long, and may be the only one that knew of the earliest
- * deadline, or was told of what is in an inbox while it got up for something else. Of two that leave at
- * once at least one sees that the other watches no more; and who arms a timer or fills an inbox meanwhile
- * sees that this one is awake (note_untold, shunt_wake_poke), or this one sees what that did.
+ * This worker goes to run a task, for who knows how long, and may be the only one that knew of the
+ * earliest deadline, or was told of what is in an inbox while it got up for something else. Of two
+ * that leave at once at least one sees that the other watches no more; and who arms a timer or
+ * fills an inbox meanwhile sees that this one is awake (note_untold, shunt_wake_poke), or this one
+ * sees what that did.
  */
 static void pass_on(struct shunt_worker *worker)
 {
 	if (worker->engine->worker_count == 1)
 		return;
-	/* Sequentially consistent: forbids that inboxes, deadlines, and what others watch, are read before
-	 * this worker is seen awake and watching nothing; pairs with itself, with note_untold (timer.c) and
-	 * with shunt_wake_poke. */
+	/* Sequentially consistent: forbids that inboxes, deadlines, and what others watch, are read
+	 * before this worker is seen awake and watching nothing; pairs with itself, with
+	 * note_untold (timer.c) and with shunt_wake_poke. */
 	shunt_full_fence();
 	struct shunt_worker *other = shunt_wake_idle_other(worker);
 	if (other && anything_left(worker))

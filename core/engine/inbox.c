@@ -2,7 +2,8 @@
 /*
  * The inbox, emptied: a worker acts on what other threads handed to it (ready.c pushes).
  *
- * The taker takes the whole stack, then each task's mark, and from then on the task may be pushed again.
+ * The taker takes the whole stack, then each task's mark, and from then on the task may be pushed
+ * again.
  */
 #include "core/engine/inbox.h"
 
@@ -10,8 +11,8 @@
 #include "core/engine/ready.h"
 #include "core/engine/wake.h"
 
-/* Was the task meant for another inbox? Its descriptor was in this one already, for a wake that came too
- * late for its last task. */
+/* Was the task meant for another inbox? Its descriptor was in this one already, for a wake that
+ * came too late for its last task. */
 static bool is_astray(const struct shunt_worker *worker, const struct shunt_task *task)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
@@ -62,8 +63,8 @@ void shunt_inbox_drain(struct shunt_worker *worker, struct shunt_worker *owner)
 	while (oldest) {
 		struct shunt_task *task = oldest;
 		oldest = task->injected_next;
-		/* Acquire-release pairs with fetch_or in push [task:injected]; from here on the task may
-		 * be pushed again. */
+		/* Acquire-release pairs with fetch_or in push [task:injected]; from here on the
+		 * task may be pushed again. */
 		unsigned what = atomic_exchange_explicit(&task->injected, 0, memory_order_acq_rel);
 		worker->injected_drained++;
 		deliver(worker, task, what);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue of ready tasks in order of their keys, one for all workers: what `edf` and `srpt` are made of.
+ * A queue of ready tasks in order of their keys, one for all workers: what `edf` and `srpt` are
+ * made of.
  *
- * A binary heap of {key, order of arrival, task}: the smallest key first, equal ones first in, first
- * out, in O(log n). Key and arrival stand in the heap, so that sifting does not touch the tasks. One
- * queue behind one lock (c-EDF, c-SRPT): with a queue for each worker the order would be that of the
- * worker which a task happens to be on. The lock is not taken where one worker works.
+ * A binary heap of {key, order of arrival, task}: the smallest key first, equal ones first in,
+ * first out, in O(log n). Key and arrival stand in the heap, so that sifting does not touch the
+ * tasks. One queue behind one lock (c-EDF, c-SRPT): with a queue for each worker the order would be
+ * that of the worker which a task happens to be on. The lock is not taken where one worker works.
  *
- * Room is made while tasks are spawned (shunt_policy.reserve), for every descriptor that there is, so
- * that an enqueue never fails and never allocates. Who spawns may be a thread that is no worker, while
- * the only worker sifts without a lock: so the larger heap is only laid ready (`larger`), and whoever
- * enqueues what the old one has no place for moves into it. It is there by then: of more tasks than the
- * old one holds, all queued, one was spawned after the larger one was laid ready, and enqueued before.
+ * Room is made while tasks are spawned (shunt_policy.reserve), for every descriptor that there is,
+ * so that an enqueue never fails and never allocates. Who spawns may be a thread that is no worker,
+ * while the only worker sifts without a lock: so the larger heap is only laid ready (`larger`), and
+ * whoever enqueues what the old one has no place for moves into it. It is there by then: of more
+ * tasks than the old one holds, all queued, one was spawned after the larger one was laid ready,
+ * and enqueued before.
  */
 #ifndef SHUNT_CORE_ENGINE_KEYED_H
 #define SHUNT_CORE_ENGINE_KEYED_H
@@ -77,8 +79,8 @@ static inline int shunt_keyed_reserve(void *state, uint64_t tasks)
 	if (!heap)
 		return -ENOMEM;
 	heap->capacity = keyed->reserved = capacity;
-	/* Acquire-release pairs with itself and with move [keyed:larger]: who takes a heap sees it whole,
-	 * and one that nobody has taken is freed here. */
+	/* Acquire-release pairs with itself and with move [keyed:larger]: who takes a heap sees it
+	 * whole, and one that nobody has taken is freed here. */
 	free(__atomic_exchange_n(&keyed->larger, heap, __ATOMIC_ACQ_REL));
 	return 0;
 }

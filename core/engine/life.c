@@ -2,10 +2,10 @@
 /*
  * The life of a task on its stack: the first switch to it, its entry, its end.
  *
- * A task that ends publishes its result while it still stands on its stack. That is safe because the
- * stack goes to the worker's own cache, which nobody else looks at, and nothing here takes a stack
- * before the switch away. If the task that runs next is a new one, it gets this very stack without
- * any switch: a row of short tasks costs one stack, hot in cache, and no swap.
+ * A task that ends publishes its result while it still stands on its stack. That is safe because
+ * the stack goes to the worker's own cache, which nobody else looks at, and nothing here takes a
+ * stack before the switch away. If the task that runs next is a new one, it gets this very stack
+ * without any switch: a row of short tasks costs one stack, hot in cache, and no swap.
  */
 #include "core/engine/life.h"
 

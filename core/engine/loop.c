@@ -12,8 +12,8 @@
  *            v
  *          return
  *
- * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops; and so
- * do the steps of step tasks, whose own loop is in hooks.h.
+ * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops;
+ * and so do the steps of step tasks, whose own loop is in hooks.h.
  */
 #include "core/engine/loop.h"
 

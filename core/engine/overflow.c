@@ -32,8 +32,8 @@ static const struct shunt_task *overflown(const struct shunt_fatal *fatal, uintp
 {
 	struct fault fault = {worker_of(fatal), at, NULL};
 	if_in_its_guard(&fault, fault.worker->ctx.current);
-	/* In the last steps of a switch the next task is the running one already, and the registers are
-	 * still saved on the stack of the one before. */
+	/* In the last steps of a switch the next task is the running one already, and the registers
+	 * are still saved on the stack of the one before. */
 	if (!fault.task)
 		shunt_task_pool_each(fault.worker->engine, if_in_its_guard, &fault);
 	return fault.task;

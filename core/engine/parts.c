@@ -2,9 +2,9 @@
 /*
  * The parts of a switch (core/parts.h): the very code of the hot hooks, a piece at a time.
  *
- * Each loop has a barrier that makes the compiler forget what it knows of memory, because the pieces
- * meet in a program that way: behind a switch. Where a piece leaves a count behind (turns handed over,
- * switches, looks, tasks that changed), the loop tells that one.
+ * Each loop has a barrier that makes the compiler forget what it knows of memory, because the
+ * pieces meet in a program that way: behind a switch. Where a piece leaves a count behind (turns
+ * handed over, switches, looks, tasks that changed), the loop tells that one.
  */
 #include "core/parts.h"
 

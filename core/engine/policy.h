@@ -26,7 +26,8 @@ struct shunt_queue {
 		(pointer);                                                                         \
 	})
 
-/* The policy's part of a worker, a `type`: zero at first. One that does not fit does not compile. */
+/* The policy's part of a worker, a `type`: zero at first. One that does not fit does not
+ * compile. */
 #define shunt_policy_state(worker, type) SHUNT_POLICY_STATE((type *)(void *)(worker)->policy, type)
 #define shunt_policy_state_of(worker, type)                                                        \
 	SHUNT_POLICY_STATE((const type *)(const void *)(worker)->policy, type)
@@ -38,8 +39,8 @@ _Static_assert(sizeof(((struct shunt_task *)NULL)->key) == SHUNT_POLICY_TASK_BYT
 	_Static_assert(sizeof(type) <= SHUNT_POLICY_TASK_BYTES,                                    \
 		#type " is larger than SHUNT_POLICY_TASK_BYTES: keep less in each task")
 
-/* The policy's part of a task, a `type`, in place of its key. Both copy: a pointer of another type into
- * the key would break the language's aliasing rules. */
+/* The policy's part of a task, a `type`, in place of its key. Both copy: a pointer of another type
+ * into the key would break the language's aliasing rules. */
 #define shunt_policy_task(task, type)                                                              \
 	({                                                                                         \
 		SHUNT_POLICY_TASK_FITS(type);                                                      \
@@ -103,8 +104,8 @@ static inline struct shunt_task *shunt_queue_pop(void *state)
 	return task;
 }
 
-/* How far this worker and another are apart, as the placement says: 0 the same core … larger further; all
- * are alike where it does not say. Context: between open and close; not cheap. */
+/* How far this worker and another are apart, as the placement says: 0 the same core … larger
+ * further; all are alike where it does not say. Context: between open and close; not cheap. */
 static inline unsigned shunt_policy_distance(const struct shunt_worker *worker, unsigned other)
 {
 	const struct shunt_engine *engine = worker->engine;
@@ -113,8 +114,8 @@ static inline unsigned shunt_policy_distance(const struct shunt_worker *worker, 
 		       : 0;
 }
 
-/* To be called when a task that is more urgent than the running one was enqueued: the next checkpoint
- * asks preempts(). The running task's key may be older than what it ran. */
+/* To be called when a task that is more urgent than the running one was enqueued: the next
+ * checkpoint asks preempts(). The running task's key may be older than what it ran. */
 SHUNT_INLINE void shunt_more_urgent(struct shunt_worker *worker)
 {
 	/* Relaxed: our own next look is all that it is about [worker:limit]. */

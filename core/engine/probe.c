@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine's probes (probe.h). In the trace a task's id is its number plus 1; 0 stands for no task. */
+/* The engine's probes (probe.h). In the trace a task's id is its number plus 1; 0 stands for no
+ * task. */
 #include "core/engine/probe.h"
 
 #include "core/measure/hist.h"

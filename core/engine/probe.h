@@ -2,9 +2,9 @@
 /*
  * The engine's probes: the trace, and sampled scheduling delays.
  *
- * Called only by the probe variants of the hooks and on cold paths (each checks engine->probing), so
- * that a run without probes pays nothing. Events are stamped as core/measure/trace.h asks: what gives
- * a task away before the act, what takes one after it.
+ * Called only by the probe variants of the hooks and on cold paths (each checks engine->probing),
+ * so that a run without probes pays nothing. Events are stamped as core/measure/trace.h asks: what
+ * gives a task away before the act, what takes one after it.
  */
 #ifndef SHUNT_CORE_ENGINE_PROBE_H
 #define SHUNT_CORE_ENGINE_PROBE_H
@@ -31,11 +31,11 @@ void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, st
 /* The running task is about to wait. Before the slow path, which may end that very wait. */
 void shunt_probe_leave(struct shunt_worker *worker);
 void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task);
-/* A source outside announces itself: its ring is made now, not at its first event. Context: any thread,
- * with a trace; takes its lock. */
-void shunt_probe_outside(struct shunt_engine *engine);
-/* As shunt_probe_spawn, from a thread that is no worker, before it hands the task to worker `home`. Context: any
+/* A source outside announces itself: its ring is made now, not at its first event. Context: any
  * thread, with a trace; takes its lock. */
+void shunt_probe_outside(struct shunt_engine *engine);
+/* As shunt_probe_spawn, from a thread that is no worker, before it hands the task to worker `home`.
+ * Context: any thread, with a trace; takes its lock. */
 void shunt_probe_spawn_outside(struct shunt_engine *engine, const struct shunt_task *task,
 	unsigned home);
 /* A task becomes ready: enqueued, or (queued false) taken up by a transfer. */

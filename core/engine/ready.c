@@ -2,10 +2,11 @@
 /*
  * Ready: a task that may run is queued on this worker, or handed to the inbox of another.
  *
- * The inbox is a multi-producer stack of tasks, linked through the tasks, which a worker takes whole
- * (Treiber's push; with a consumer that takes all there is no ABA). A task's mark `injected` says what
- * is to happen to it, and that it is in some inbox: whoever adds a bit to a mark that is not empty need
- * not push, because the taker takes all bits at once, after it has taken the link (inbox.c).
+ * The inbox is a multi-producer stack of tasks, linked through the tasks, which a worker takes
+ * whole (Treiber's push; with a consumer that takes all there is no ABA). A task's mark `injected`
+ * says what is to happen to it, and that it is in some inbox: whoever adds a bit to a mark that is
+ * not empty need not push, because the taker takes all bits at once, after it has taken the link
+ * (inbox.c).
  */
 #include "core/engine/ready.h"
 

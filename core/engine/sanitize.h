@@ -10,8 +10,8 @@
  * ordered by that worker, and so are the worker's own fields. Without it (no_sync) every one of
  * these is reported, and was when tried. Between workers nothing is implied, and there the races
  * are that the tests look for. A task that leaves its stack for good does not return from its last
- * functions, which ThreadSanitizer keeps on record, at most 65,536 for a fibre. Before that number is
- * reached the stack gets another fibre.
+ * functions, which ThreadSanitizer keeps on record, at most 65,536 for a fibre. Before that number
+ * is reached the stack gets another fibre.
  */
 #ifndef SHUNT_CORE_ENGINE_SANITIZE_H
 #define SHUNT_CORE_ENGINE_SANITIZE_H
@@ -75,8 +75,8 @@ __attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanit
 }
 #endif /* sanitized */
 
-/* Where its header is installed (Debian package valgrind): a few instructions that do nothing outside
- * Valgrind. */
+/* Where its header is installed (Debian package valgrind): a few instructions that do nothing
+ * outside Valgrind. */
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 #else
@@ -113,8 +113,9 @@ static inline void shunt_sanitize_stack(struct shunt_stack *stack, size_t bytes)
 }
 
 /* A stack of the pool, with `bytes` usable bytes, is about to be unmapped. What its last task left
- * poisoned would stay poisoned for whatever is mapped there next: the C library's own mapping of a thread
- * goes past AddressSanitizer, which clears the thread's stack and not all of its thread-local data. */
+ * poisoned would stay poisoned for whatever is mapped there next: the C library's own mapping of a
+ * thread goes past AddressSanitizer, which clears the thread's stack and not all of its
+ * thread-local data. */
 static inline void shunt_sanitize_forget(struct shunt_stack *stack, size_t bytes)
 {
 	(void)stack, (void)bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slow path: what a busy worker looks at every few switches, or when it was poked: its inbox, its
- * wait slot, its timers, the policy's tick.
+ * The slow path: what a busy worker looks at every few switches, or when it was poked: its inbox,
+ * its wait slot, its timers, the policy's tick.
  */
 #include "core/engine/service.h"
 

@@ -3,13 +3,14 @@
  * Slices: how long the running task has run, for a quantum and for policies that charge run times.
  *
  * Every switch of a stamped composition reads the clock once: what one task's slice ends with, the
- * next one's begins with. The cost is that reading, from the processor's counter where it can be had;
- * a composition that is not stamped has none of this in its hooks. A quantum is judged against the
- * slice's first stamp at each checkpoint, so it is late by at most the time to the next checkpoint.
+ * next one's begins with. The cost is that reading, from the processor's counter where it can be
+ * had; a composition that is not stamped has none of this in its hooks. A quantum is judged against
+ * the slice's first stamp at each checkpoint, so it is late by at most the time to the next
+ * checkpoint.
  *
- * Rejected: a thread that ticks at the quantum. It costs its wake-ups whether or not anybody runs for
- * that long, some 20 us of processor time each on a virtual machine, and comes 50 us late and more:
- * it cannot tell quanta of 5 to 50 us apart.
+ * Rejected: a thread that ticks at the quantum. It costs its wake-ups whether or not anybody runs
+ * for that long, some 20 us of processor time each on a virtual machine, and comes 50 us late and
+ * more: it cannot tell quanta of 5 to 50 us apart.
  *
  * It does not interrupt: a task that makes no checkpoint keeps its worker.
  */

@@ -56,7 +56,8 @@ struct shunt_switch_ops {
 	 * the calling thread become the new context's where the switch saves them. */
 	void *(*make)(void *low, size_t bytes, shunt_entry_fn *entry);
 	/* Optional: puts the FP control words back to those of the thread that resolved the switch,
-	 * for a stack that goes from an ended task to a new one without a swap. NULL: none saved. */
+	 * for a stack that goes from an ended task to a new one without a swap. NULL: none
+	 * saved. */
 	void (*reset_fp)(const void *fp_words);
 	_Alignas(16) unsigned char fp_words[32]; /* what resolve() noted for it */
 	const char *fp;         /* "full", "mxcsr" or "none": the FP control words it saves */
@@ -107,8 +108,8 @@ struct shunt_timers {
 	/* One armed entry has become a tombstone. May compact. */
 	void (*cancelled)(void *queue);
 	/* Removes entries due at now_ns, in deadline order as far as the queue's resolution tells,
-	 * and calls fired for each that is live, until none is left or `most` were called. Never one
-	 * before its deadline. Returns how many it called. */
+	 * and calls fired for each that is live, until none is left or `most` were called. Never
+	 * one before its deadline. Returns how many it called. */
 	size_t (*expire)(void *queue, int64_t now_ns, size_t most, shunt_fired_fn *fired,
 		void *arg);
 	/* The earliest deadline, or one before it (a wheel's next cascade); SHUNT_NEVER if none.
@@ -159,10 +160,12 @@ struct shunt_wait {
 	int (*commit)(void *slot, int64_t deadline_ns);
 
 	/* Ends the sleep of `target` (a slot), now or at its next commit(). `from` is the caller's
-	 * own slot, NULL from a thread that is no worker. Any thread; cheap when it does not sleep. */
+	 * own slot, NULL from a thread that is no worker. Any thread; cheap when it does not
+	 * sleep. */
 	void (*wake)(void *target, void *from);
 
-	/* Own timers only. Owner's thread only; cancelled() from any, with task and ticket alone. */
+	/* Own timers only. Owner's thread only; cancelled() from any, with task and ticket
+	 * alone. */
 	int (*arm)(void *slot, const struct shunt_timer *timer);
 	void (*cancelled)(void *slot, const struct shunt_timer *timer);
 	size_t (*in_flight)(const void *slot); /* timers armed and not yet reaped */
@@ -197,10 +200,10 @@ enum shunt_why {
 #define SHUNT_POLICY_TASK_BYTES 8
 
 /*
- * A policy reads nothing but its own state, worker->env and, while it is opened, how far workers are
- * apart (shunt_policy_distance). Each hook runs on the worker's thread
- * unless it says otherwise. With many workers only the owner calls enqueue and pick of a worker;
- * what others hand over arrives through the worker's inbox, already drained by the engine.
+ * A policy reads nothing but its own state, worker->env and, while it is opened, how far workers
+ * are apart (shunt_policy_distance). Each hook runs on the worker's thread unless it says
+ * otherwise. With many workers only the owner calls enqueue and pick of a worker; what others hand
+ * over arrives through the worker's inbox, already drained by the engine.
  */
 struct shunt_policy {
 	const char *name;
@@ -209,24 +212,25 @@ struct shunt_policy {
 	bool steals;                      /* has steal() */
 	bool shared; /* one queue for all workers: has_ready answers for every worker */
 	bool fifo;   /* each queue is first in, first out, whatever becomes ready (SHUNT_FIFO) */
-	bool needs_time; /* running() and stopping() are called, with env.now_ns and env.ran_ns fresh:
-			  * a clock reading at every switch, 10-24 ns, which the record tells */
+	/* running() and stopping() are called, with env.now_ns and env.ran_ns fresh: a clock
+	 * reading at every switch, 10-24 ns, which the record tells. */
+	bool needs_time;
 
-	/* Optional: once per scheduler, before and after all workers. *shared reaches each worker as
-	 * worker->policy_shared. */
+	/* Optional: once per scheduler, before and after all workers. *shared reaches each worker
+	 * as worker->policy_shared. */
 	int (*open)(void **shared, const struct shunt_values *values, unsigned worker_count);
 	void (*close)(void *shared);
 	/* Optional: prepares worker->policy (zeroed). NULL: zero is the empty state. */
 	int (*worker_init)(struct shunt_worker *worker, const struct shunt_values *values);
 	void (*worker_fini)(struct shunt_worker *worker);
 
-	/* Optional (SHUNT_POLICY_KEYED): what task->key is at the spawn, from any thread; attr may be
-	 * NULL. The policy alone changes it afterwards, as a number or as the bytes of
+	/* Optional (SHUNT_POLICY_KEYED): what task->key is at the spawn, from any thread; attr may
+	 * be NULL. The policy alone changes it afterwards, as a number or as the bytes of
 	 * shunt_policy_task, which are zero for a key of 0. NULL: the key is the last task's. */
 	int64_t (*key)(const struct shunt_attr *attr);
-	/* Optional: up to `tasks` tasks may live from now on; called before the first new one lives. The
-	 * time to make room in what open() made. 0, or -ENOMEM: their spawn is refused. One call at a time;
-	 * the other hooks may run meanwhile. */
+	/* Optional: up to `tasks` tasks may live from now on; called before the first new one
+	 * lives. The time to make room in what open() made. 0, or -ENOMEM: their spawn is refused.
+	 * One call at a time; the other hooks may run meanwhile. */
 	int (*reserve)(void *shared, uint64_t tasks);
 
 	/* Required. Takes a ready task. May not fail: queues are intrusive or grow beforehand. */
@@ -243,21 +247,23 @@ struct shunt_policy {
 	 * if the policy steals or is shared, else the task's home. */
 	struct shunt_worker *(
 		*place)(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
-	/* Optional: takes ready work of `victim` for `thief`; returns one task to run at once (others
-	 * it may enqueue), or NULL. */
+	/* Optional: takes ready work of `victim` for `thief`; returns one task to run at once
+	 * (others it may enqueue), or NULL. */
 	struct shunt_task *(*steal)(struct shunt_worker *thief, struct shunt_worker *victim);
-	/* Optional: the next worker to try, for attempt 0, 1, …; NULL ends the search, the thief itself
-	 * is passed over. Work may be anywhere: all others come up in each search. NULL hook: they do
-	 * in a random rotation. */
+	/* Optional: the next worker to try, for attempt 0, 1, …; NULL ends the search, the thief
+	 * itself is passed over. Work may be anywhere: all others come up in each search. NULL
+	 * hook: they do in a random rotation. */
 	struct shunt_worker *(*victim)(struct shunt_worker *thief, unsigned attempt);
-	/* Optional, and called where switches are stamped: needs_time, or a quantum. The task, which is
-	 * in no queue, starts running; it stops, or is looked at, after env.ran_ns since the last such
-	 * call. For one that yields, stopping comes before pick, and is for it to charge the task. */
+	/* Optional, and called where switches are stamped: needs_time, or a quantum. The task,
+	 * which is in no queue, starts running; it stops, or is looked at, after env.ran_ns since
+	 * the last such call. For one that yields, stopping comes before pick, and is for it to
+	 * charge the task. */
 	void (*running)(struct shunt_worker *worker, struct shunt_task *task);
 	void (*stopping)(struct shunt_worker *worker, struct shunt_task *task);
-	/* Optional: how long the task may run before shunt_checkpoint asks it to give way to any other
-	 * that is ready; > 0, or 0: no limit. Asked once a slice, after running(); every switch is
-	 * stamped for it. The setting `quantum` holds too where it is shorter. NULL: it alone holds. */
+	/* Optional: how long the task may run before shunt_checkpoint asks it to give way to any
+	 * other that is ready; > 0, or 0: no limit. Asked once a slice, after running(); every
+	 * switch is stamped for it. The setting `quantum` holds too where it is shorter. NULL: it
+	 * alone holds. */
 	int64_t (*quantum)(struct shunt_worker *worker, const struct shunt_task *task);
 	/* Optional: is a task ready that should run instead of `current`? Asked by shunt_checkpoint
 	 * when something may have become ready. NULL: never, before its quantum is over. */
@@ -276,8 +282,8 @@ struct shunt_place {
 	const char *name;
 	const char *summary;
 	const struct shunt_param *params; /* Optional */
-	/* Optional: the parameter that a bare number list is: place=0+2 then means this plug-in with
-	 * that value. At most one placement has it. */
+	/* Optional: the parameter that a bare number list is: place=0+2 then means this plug-in
+	 * with that value. At most one placement has it. */
 	const char *numbers_are;
 	int (*probe)(struct shunt_error *why); /* Optional */
 	/* Plans worker_count workers (0: as many as this placement offers; *worker_count is set).

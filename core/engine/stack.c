@@ -2,13 +2,13 @@
 /*
  * The stack pool (stack.h).
  *
- * A chunk is one mapping of many strides {guard, stack}, handed out in order; what the pool must know
- * of a stack lies at its top, so that one never taken costs nothing, not even a page. Guards are
- * installed when a stack is first taken. Measured on
- * Linux 6.18: first touch of a page 2 us, mmap and munmap of one stack 4-11 us, a guard by
- * madvise 0.4 us: hence chunks, reuse, and laziness. Where there are many already the next ones are
- * made together, all guards by one system call and all first pages by another: 1.6 us a stack, where one
- * by one, with a fault each, it is 2.1.
+ * A chunk is one mapping of many strides {guard, stack}, handed out in order; what the pool must
+ * know of a stack lies at its top, so that one never taken costs nothing, not even a page. Guards
+ * are installed when a stack is first taken. Measured on Linux 6.18: first touch of a page 2 us,
+ * mmap and munmap of one stack 4-11 us, a guard by madvise 0.4 us: hence chunks, reuse, and
+ * laziness. Where there are many already the next ones are made together, all guards by one system
+ * call and all first pages by another: 1.6 us a stack, where one by one, with a fault each, it is
+ * 2.1.
  */
 #include "core/engine/stack.h"
 
@@ -85,7 +85,8 @@ static bool advise_range(const struct shunt_stack_pool *pool, size_t count, int 
 	       (long)bytes;
 }
 
-/* Does one system call touch many pages (Linux 6.13, for the process itself)? Tried on one of our own. */
+/* Does one system call touch many pages (Linux 6.13, for the process itself)? Tried on one of
+ * our own. */
 static void find_many_at_once(struct shunt_stack_pool *pool)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -281,7 +282,8 @@ static bool guard_many(struct shunt_stack_pool *pool, const struct shunt_stack_c
 	return true;
 }
 
-/* Stacks to make at once: no more than a small share of what there is, because nobody may want them. */
+/* Stacks to make at once: no more than a small share of what there is, because nobody may want
+ * them. */
 static unsigned batch_of(const struct shunt_stack_pool *pool, const struct shunt_stack_chunk *chunk)
 {
 	uint64_t count = pool->self_fd < 0 ? 1 : 1 + pool->made / MADE_SHARE;
@@ -299,8 +301,8 @@ static void push(struct shunt_stack_cache *cache, struct shunt_stack *stack)
 	cache->count++;
 }
 
-/* The next stack never taken, guarded; more of them go to the cache. Context: pool->lock held. NULL:
- * none, or refused (errno). */
+/* The next stack never taken, guarded; more of them go to the cache. Context: pool->lock held.
+ * NULL: none, or refused (errno). */
 static struct shunt_stack *take_fresh(struct shunt_stack_pool *pool,
 	struct shunt_stack_cache *cache)
 {
@@ -409,8 +411,8 @@ static void shed(struct shunt_stack_pool *pool, struct shunt_stack *first, struc
 	pthread_mutex_unlock(&pool->lock);
 }
 
-/* The cache is half full: that half is set aside, whole, and the one set aside before it goes back to
- * the pool. No stack is looked at for that, as each look would be a miss in the cache. */
+/* The cache is half full: that half is set aside, whole, and the one set aside before it goes back
+ * to the pool. No stack is looked at for that, as each look would be a miss in the cache. */
 static __attribute__((noinline)) void set_aside(struct shunt_stack_pool *pool,
 	struct shunt_stack_cache *cache)
 {

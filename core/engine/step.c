@@ -2,10 +2,11 @@
 /*
  * Step tasks: what their steps do in another way than tasks with a stack. Their loop is in hooks.h.
  *
- * A wait is the one protocol of core/task.h. A poll prepares it and gives the ticket away while the step
- * still runs: the task is PARKING or BLOCKING, as one whose registers are not saved yet. Whoever claims it
- * then leaves word, and the commit, which comes when the step has returned, makes it ready. So no step task
- * is called on two workers at once, and none that was claimed early is forgotten.
+ * A wait is the one protocol of core/task.h. A poll prepares it and gives the ticket away while the
+ * step still runs: the task is PARKING or BLOCKING, as one whose registers are not saved yet.
+ * Whoever claims it then leaves word, and the commit, which comes when the step has returned, makes
+ * it ready. So no step task is called on two workers at once, and none that was claimed early is
+ * forgotten.
  */
 #include "core/engine/step.h"
 
@@ -16,7 +17,7 @@
 #include "core/engine/timer.h"
 #include "core/poll.h"
 
-/* ---- waits ------------------------------------------------------------------------------------- */
+/* ---- waits ----------------------------------------------------------------------------------- */
 
 int shunt_step_block(struct shunt_ctx *ctx, int64_t deadline_ns)
 {
@@ -60,7 +61,7 @@ int shunt_step_no_transfer(struct shunt_ctx *ctx, struct shunt_task *to, uint64_
 		"shunt_park_poll");
 }
 
-/* ---- what a step comes to ------------------------------------------------------------------------ */
+/* ---- what a step comes to -------------------------------------------------------------------- */
 
 static __attribute__((cold, noreturn)) void refuse(const struct shunt_task *task, int rc)
 {

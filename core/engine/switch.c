@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The switches that switch.h leaves out: the first one to a task, which gets its stack only then, every
- * one to a step task, which has none, and every switch of a build with sanitizers.
+ * The switches that switch.h leaves out: the first one to a task, which gets its stack only then,
+ * every one to a step task, which has none, and every switch of a build with sanitizers.
  */
 #include "core/engine/switch.h"
 
@@ -53,7 +53,8 @@ static int begin(struct shunt_worker *worker, struct shunt_task *to)
 int shunt_switch_first(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
 	shunt_post_fn *post)
 {
-	/* A step runs on the worker's own stack; its loop, which runs the steps, finds it there (loop.c). */
+	/* A step runs on the worker's own stack; its loop, which runs the steps, finds it there
+	 * (loop.c). */
 	if (to->step)
 		return from == &worker->loop ? 0 : shunt_swap(worker, from, &worker->loop, post);
 	int rc = begin(worker, to);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One switch from a task to another, and its count. The file of a slot that swaps stacks is in backends/switch. */
+/* One switch from a task to another, and its count. The file of a slot that swaps stacks is in
+ * backends/switch. */
 #ifndef SHUNT_CORE_ENGINE_SWITCH_H
 #define SHUNT_CORE_ENGINE_SWITCH_H
 

@@ -2,11 +2,11 @@
 /*
  * Task descriptors: type-stable memory, reused last in first out.
  *
- * Tasks spawned on one worker, or outside, and released on another would pile up there. So a worker keeps
- * its free ones in lists of a slab's length, the one in use and a full one, and exchanges whole lists
- * with the engine (Bonwick, Adams: Magazines and Vmem, USENIX 2001). No descriptor is looked at for that:
- * to walk along a list to cut it cost 2 ns a task where a thousand are alive, and another 4 for the
- * disorder that the cuts left behind.
+ * Tasks spawned on one worker, or outside, and released on another would pile up there. So a worker
+ * keeps its free ones in lists of a slab's length, the one in use and a full one, and exchanges
+ * whole lists with the engine (Bonwick, Adams: Magazines and Vmem, USENIX 2001). No descriptor is
+ * looked at for that: to walk along a list to cut it cost 2 ns a task where a thousand are alive,
+ * and another 4 for the disorder that the cuts left behind.
  *
  * Slabs are never freed before the scheduler is closed, so that a handle of an ended task can be
  * looked at for ever; the generation in the task's word tells that it is another. A generation that
@@ -168,8 +168,9 @@ void shunt_task_pool_release(struct shunt_ctx *ctx, struct shunt_task *task)
 	uint64_t word = shunt_word_load(task, ctx->many);
 	uint64_t generation = (word + SHUNT_GENERATION_ONE) & SHUNT_WORD_GENERATION;
 	uint64_t next = (word & SHUNT_WORD_EPOCH) | generation | SHUNT_TASK_FREE;
-	/* A wake may set the permit of an ended task in no state: plain exchange is enough even with
-	 * many workers, because every other change of the word starts from a state that this is not. */
+	/* A wake may set the permit of an ended task in no state: plain exchange is enough even
+	 * with many workers, because every other change of the word starts from a state that this
+	 * is not. */
 	shunt_word_store(task, next);
 	if (__builtin_expect(generation == 0, 0))
 		return;

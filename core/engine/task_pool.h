@@ -5,8 +5,8 @@
 
 #include "core/engine/worker.h"
 
-/* Sees to a free descriptor for one more task, and that it can surely get a stack if it is to have one.
- * 0, -ENOMEM, -EAGAIN, -ECANCELED: as shunt_spawn. */
+/* Sees to a free descriptor for one more task, and that it can surely get a stack if it is to have
+ * one. 0, -ENOMEM, -EAGAIN, -ECANCELED: as shunt_spawn. */
 int shunt_task_pool_refill(struct shunt_worker *worker, bool stack);
 
 /* The same for a thread that is no worker. */

@@ -2,26 +2,28 @@
 /*
  * Stealing, and when to leave it.
  *
- * A stolen task costs both sides some 300 ns: its descriptor, its stack and its joiner cross from one
- * cache to the other, and back. To wake a worker for it costs the waker 5 us and takes 30. Where tasks
- * are shorter than that a second worker makes all slower; where they are longer it doubles the speed.
- * Nobody says beforehand which it is, so the thief measures it: do the two get through more switches in
- * a time than its victim did alone, while the thief slept? Where they do not, it naps, and twice as long
- * each time, at most `nap`; likewise when it was woken for work and found none. Nobody wakes it from a
- * nap for work that others have. So a program of crumbs loses next to nothing to a worker that comes
- * by every millisecond, and one that begins to have work for two has both in about that time.
+ * A stolen task costs both sides some 300 ns: its descriptor, its stack and its joiner cross from
+ * one cache to the other, and back. To wake a worker for it costs the waker 5 us and takes 30.
+ * Where tasks are shorter than that a second worker makes all slower; where they are longer it
+ * doubles the speed. Nobody says beforehand which it is, so the thief measures it: do the two get
+ * through more switches in a time than its victim did alone, while the thief slept? Where they do
+ * not, it naps, and twice as long each time, at most `nap`; likewise when it was woken for work and
+ * found none. Nobody wakes it from a nap for work that others have. So a program of crumbs loses
+ * next to nothing to a worker that comes by every millisecond, and one that begins to have work for
+ * two has both in about that time.
  *
  *   window   from the first steal after a nap, WINDOW_NS at least, looked at whenever the thief has
  *            nothing left of its own
  *   base     the victim's switches in a time, alone: of the last nap. Older than BASE_AGE_NS it is
  *            measured again, in the shortest of naps, or longer ones if what that saw is doubtful.
  *
- * Each such trial costs both some 70 us where the root of a program of crumbs is what is stolen: all its
- * descriptors and its deque move to the other cache. So when naps have become the longest the thief looks
- * before it tries, 1, 3 and at last 7 times: where the victim's pace is what it was when stealing did not
- * pay, and even its oldest task is another than a nap ago, it naps again. A look costs the victim nothing
- * but the cache lines that are read. A change of pace, or a task that has waited for a whole nap, ends
- * that at once; so what is nobody's for more than one `nap` longer is work like the last, for 8 at most.
+ * Each such trial costs both some 70 us where the root of a program of crumbs is what is stolen:
+ * all its descriptors and its deque move to the other cache. So when naps have become the longest
+ * the thief looks before it tries, 1, 3 and at last 7 times: where the victim's pace is what it was
+ * when stealing did not pay, and even its oldest task is another than a nap ago, it naps again. A
+ * look costs the victim nothing but the cache lines that are read. A change of pace, or a task that
+ * has waited for a whole nap, ends that at once; so what is nobody's for more than one `nap` longer
+ * is work like the last, for 8 at most.
  *
  * nap=0: a worker sleeps only when there is nothing to steal.
  */
@@ -177,8 +179,9 @@ int64_t shunt_thief_nap_begin(struct shunt_worker *thief)
 	return thrift->nap_ns ? thrift->nap_ns : NAP_FIRST_NS;
 }
 
-/* A program of crumbs makes no switch for a while when it spawns many, or joins many that have ended. What
- * a short nap saw of it then is not its pace, and everything would pay in comparison. */
+/* A program of crumbs makes no switch for a while when it spawns many, or joins many that have
+ * ended. What a short nap saw of it then is not its pace, and everything would pay in
+ * comparison. */
 static bool doubtful(const struct shunt_worker *thief, uint64_t switches, int64_t slept_ns)
 {
 	uint64_t expected = thief->thrift.base * (uint64_t)slept_ns / PER_NS;

@@ -2,29 +2,31 @@
 /*
  * The ticker: keeps timers honest when tasks become slow.
  *
- * A worker looks at its timers every few switches, so few that they take about a tick (visit.c): with
- * tasks that run, or block in the kernel, for longer, at every switch. What it cannot know is that the
- * next 61 switches take long where the last 61 did not. So a thread looks after the workers: one that
- * is busy though its earliest deadline has passed takes the slow path at its next switch.
+ * A worker looks at its timers every few switches, so few that they take about a tick (visit.c):
+ * with tasks that run, or block in the kernel, for longer, at every switch. What it cannot know is
+ * that the next 61 switches take long where the last 61 did not. So a thread looks after the
+ * workers: one that is busy though its earliest deadline has passed takes the slow path at its next
+ * switch.
  *
- * A worker that visits its slow path with timers armed starts it, by a timer in the kernel that wakes
- * the thread 8 ticks later; the last worker to go to sleep stops that timer. The thread then looks every
- * 8 ticks while a worker is busy, every tick while one does not get to its slow path, and rests when all
- * are idle. So when tasks become slow, a timer is late by at most 8 ticks and the running task's turn. A
- * worker that wakes, runs tasks for some ten microseconds and sleeps again pays nothing. One that runs
- * for longer pays two system calls, some 3 us on a virtual machine, but no wake of the thread.
+ * A worker that visits its slow path with timers armed starts it, by a timer in the kernel that
+ * wakes the thread 8 ticks later; the last worker to go to sleep stops that timer. The thread then
+ * looks every 8 ticks while a worker is busy, every tick while one does not get to its slow path,
+ * and rests when all are idle. So when tasks become slow, a timer is late by at most 8 ticks and
+ * the running task's turn. A worker that wakes, runs tasks for some ten microseconds and sleeps
+ * again pays nothing. One that runs for longer pays two system calls, some 3 us on a virtual
+ * machine, but no wake of the thread.
  *
  * The timer's signal goes to this thread alone, which has all signals blocked and takes this one by
  * sigtimedwait: there is no handler, and no other thread's system call ends with EINTR. Nobody else
  * should send the process SIGRTMAX - 4 and wait for it.
  *
- * Rejected: a thread that wakes by the clock while a timer is armed and stops when all is idle. With
- * one task that sleeps 10 ms at a time, rousing it and putting it to sleep again was more than half of
- * all processor time; with a thousand timers of uring-each, its ticks were a sixth. One wake each time
- * that a worker sleeps, because nobody stops the timer, cost as much as the worker's own: with 20 tasks
- * that sleep 10 ms at a time, half of all processor time. Rejected: a timer on the processor time of the
- * process. It stands still while tasks block in the kernel, and while it runs the kernel reports processor
- * times that are up to 4 ms old.
+ * Rejected: a thread that wakes by the clock while a timer is armed and stops when all is idle.
+ * With one task that sleeps 10 ms at a time, rousing it and putting it to sleep again was more than
+ * half of all processor time; with a thousand timers of uring-each, its ticks were a sixth. One
+ * wake each time that a worker sleeps, because nobody stops the timer, cost as much as the worker's
+ * own: with 20 tasks that sleep 10 ms at a time, half of all processor time. Rejected: a timer on
+ * the processor time of the process. It stands still while tasks block in the kernel, and while it
+ * runs the kernel reports processor times that are up to 4 ms old.
  */
 #include "core/engine/ticker.h"
 
@@ -98,8 +100,8 @@ static enum state rest(struct shunt_ticker *ticker)
 {
 	/* Relaxed: ordered by the fence [ticker:on]. */
 	atomic_store_explicit(&ticker->on, OFF, memory_order_relaxed);
-	/* Forbids that workers are looked at before they see it off; one that is not seen busy yet sees it
-	 * off at its next visit. */
+	/* Forbids that workers are looked at before they see it off; one that is not seen busy yet
+	 * sees it off at its next visit. */
 	shunt_full_fence();
 	return look(ticker);
 }
@@ -188,7 +190,8 @@ static int thread_start(struct shunt_ticker *ticker)
 {
 	sigset_t all, before;
 	sigfillset(&all);
-	/* Without its signals blocked the thread would die of them, and without this call never end. */
+	/* Without its signals blocked the thread would die of them, and without this call never
+	 * end. */
 	int rc = pthread_kill(pthread_self(), 0);
 	if (!rc)
 		rc = pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -13,8 +13,8 @@
 #include "core/engine/visit.h"
 #include "core/engine/wake.h"
 
-/* Fired in one go: as many as run until the next look, so that what is fetched of them is still in the
- * cache when they do. */
+/* Fired in one go: as many as run until the next look, so that what is fetched of them is still in
+ * the cache when they do. */
 #define FIRED_MOST 64
 
 static void publish_deadline(struct shunt_worker *owner, int64_t deadline_ns)
@@ -24,13 +24,13 @@ static void publish_deadline(struct shunt_worker *owner, int64_t deadline_ns)
 	atomic_store_explicit(&owner->next_deadline_ns, deadline_ns, memory_order_release);
 }
 
-/* This worker's earliest deadline is a new one. Others who sleep have not seen it, and should if this
- * worker goes on with another task, for who knows how long: its next visit to the slow path sees to
- * that. */
+/* This worker's earliest deadline is a new one. Others who sleep have not seen it, and should if
+ * this worker goes on with another task, for who knows how long: its next visit to the slow path
+ * sees to that. */
 static void note_untold(struct shunt_worker *worker)
 {
-	/* Sequentially consistent: forbids that idle is read before the deadline is seen; pairs with
-	 * the fences before a sleeper reads the deadlines (idle.c). */
+	/* Sequentially consistent: forbids that idle is read before the deadline is seen; pairs
+	 * with the fences before a sleeper reads the deadlines (idle.c). */
 	shunt_full_fence();
 	if (!shunt_wake_idle_other(worker))
 		return;
@@ -103,10 +103,10 @@ void shunt_timer_fired(void *arg, const struct shunt_timer *timer)
 }
 
 /* Has the lines of a task's stack that it will touch come into the cache, many tasks' at once: what
- * the switch takes up and returns through, and below it what the next sleep needs. With 10,000 tasks
- * that sleep, a timer costs a fifth to a quarter less. Rejected: to fetch them few at a time, as the
- * tasks before arm their timers; it cost 10 % more, as a reading of the clock waits for loads that were
- * begun. */
+ * the switch takes up and returns through, and below it what the next sleep needs. With 10,000
+ * tasks that sleep, a timer costs a fifth to a quarter less. Rejected: to fetch them few at a time,
+ * as the tasks before arm their timers; it cost 10 % more, as a reading of the clock waits for
+ * loads that were begun. */
 static inline void warm(const struct shunt_task *task)
 {
 	uintptr_t sp = (uintptr_t)task->sp; /* NULL: it is about to go on without having left */

@@ -11,8 +11,8 @@ int shunt_timer_arm(struct shunt_worker *worker, struct shunt_task *task, int64_
 /* The task, claimed by its timer, is about to be made ready. */
 void shunt_timer_timed_out(struct shunt_worker *worker, struct shunt_task *task);
 
-/* Fires what is due in `owner`'s queue, a few dozen at most: the deadline of the rest stays published.
- * Woken tasks are made ready on `worker`. */
+/* Fires what is due in `owner`'s queue, a few dozen at most: the deadline of the rest stays
+ * published. Woken tasks are made ready on `worker`. */
 void shunt_timer_expire(struct shunt_worker *worker, struct shunt_worker *owner, int64_t now_ns);
 
 /* Has an idle worker look at the deadlines again: this one goes on with a task and has armed the

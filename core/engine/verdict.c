@@ -83,9 +83,9 @@ static void end_naps(struct shunt_worker *from)
 			shunt_wake_poke(engine->workers[i], from);
 }
 
-/* Tasks are left, and all was quiet. One of them may have been counted outside and be on its way into an
- * inbox: once nobody is on the way it is there. False: something has come. Context: idle_lock held, which
- * none of those outside wants. */
+/* Tasks are left, and all was quiet. One of them may have been counted outside and be on its way
+ * into an inbox: once nobody is on the way it is there. False: something has come. Context:
+ * idle_lock held, which none of those outside wants. */
 static bool quiet_outside(struct shunt_engine *engine)
 {
 	while (shunt_external_underway(engine)) {

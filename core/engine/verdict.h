@@ -7,8 +7,8 @@
 
 enum shunt_verdict { SHUNT_VERDICT_GO_ON, SHUNT_VERDICT_FINISHED, SHUNT_VERDICT_DEADLOCK };
 
-/* Does every worker sleep or nap, with nothing to come? Context: idle_lock held, a full fence after the
- * caller said that it is idle. */
+/* Does every worker sleep or nap, with nothing to come? Context: idle_lock held, a full fence after
+ * the caller said that it is idle. */
 bool shunt_verdict_all_quiet(struct shunt_engine *engine);
 
 /* Made by a worker that has announced itself and found nothing to do. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When a worker visits its slow path next: after `interval` switches, or sooner where these would make
- * a timer late. A visit knows the time, a switch does not.
+ * When a worker visits its slow path next: after `interval` switches, or sooner where these would
+ * make a timer late. A visit knows the time, a switch does not.
  */
 #include "core/engine/visit.h"
 
 #include "core/engine/ticker.h"
 
-/* Switches until the next visit where nothing is known of how long they take: one more than to run a
- * task and sleep again. */
+/* Switches until the next visit where nothing is known of how long they take: one more than to run
+ * a task and sleep again. */
 #define SOON 3
 /* For so long it looks that often when it has woken. */
 #define SETTLE_NS 50000
@@ -31,9 +31,10 @@ static bool has_timers(const struct shunt_worker *worker)
 	return atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed) != SHUNT_NEVER;
 }
 
-/* The switches until the next visit, with timers armed: as many as take a tick, if they take as long as
- * the last ones did. As these may take longer, the ticker looks, too; to start it costs some us, which a
- * worker that just runs a few tasks and sleeps again saves by looking more often. */
+/* The switches until the next visit, with timers armed: as many as take a tick, if they take as
+ * long as the last ones did. As these may take longer, the ticker looks, too; to start it costs
+ * some us, which a worker that just runs a few tasks and sleeps again saves by looking more
+ * often. */
 static uint64_t interval_at(struct shunt_worker *worker, int64_t now_ns)
 {
 	struct shunt_engine *engine = worker->engine;

@@ -5,7 +5,8 @@
 
 #include "core/engine/worker.h"
 
-/* Sets the limit for the next visit. Returns the time, or 0 where nothing needs it. Context: a visit. */
+/* Sets the limit for the next visit. Returns the time, or 0 where nothing needs it. Context: a
+ * visit. */
 int64_t shunt_visit_plan(struct shunt_worker *worker);
 
 /* The next visit comes within a few switches: nothing is known of how long they take. */

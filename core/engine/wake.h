@@ -12,8 +12,8 @@ bool shunt_wake_poke(struct shunt_worker *target, struct shunt_worker *from);
 /* Another worker that sleeps or naps, or NULL. A full fence of the caller's orders the look. */
 struct shunt_worker *shunt_wake_idle_other(const struct shunt_worker *worker);
 
-/* Work was put where an idle worker could take it: wakes one if nobody is searching. Context: a full
- * fence, or the frequent side of barrier.h, after it was put there. */
+/* Work was put where an idle worker could take it: wakes one if nobody is searching. Context: a
+ * full fence, or the frequent side of barrier.h, after it was put there. */
 void shunt_wake_notify(struct shunt_worker *from);
 
 /* Takes a worker off the idle list if it is still there. Context: idle_lock held. */
@@ -24,7 +24,8 @@ SHUNT_INLINE void shunt_wake_offer(struct shunt_worker *worker)
 {
 	if (!worker->others_may_take)
 		return;
-	/* Forbids that idle_count is read before the task is queued; pairs with announce (idle.c). */
+	/* Forbids that idle_count is read before the task is queued; pairs with announce
+	 * (idle.c). */
 	shunt_barrier_frequent(worker->fenced);
 	/* Relaxed: ordered by that [engine:idle]. */
 	if (SHUNT_UNLIKELY(

@@ -6,10 +6,11 @@
  *   - `current` is the running task, or &worker->loop while the worker's own stack runs.
  *   - A worker has no identity but this struct: nothing in the engine asks which thread it is on.
  *   - What another thread may touch is marked shared and tagged; all else is the owner's.
- *   - `limit` is the one test of the hot path. The owner sets it to switches + interval at most; anybody
- *     may set it to 0, which makes the next switch take the slow path. A request that the owner's own
- *     store overwrites is at most `interval` switches late, never lost: the slow path looks at the
- *     inbox after that store.
+ *   - `limit` is the one test of the hot path. The owner sets it to switches + interval at most;
+ *   anybody
+ *     may set it to 0, which makes the next switch take the slow path. A request that the owner's
+ *     own store overwrites is at most `interval` switches late, never lost: the slow path looks at
+ *     the inbox after that store.
  */
 #ifndef SHUNT_CORE_ENGINE_WORKER_H
 #define SHUNT_CORE_ENGINE_WORKER_H
@@ -26,9 +27,9 @@
 #include <signal.h>
 
 /*
- * Workers and descriptors begin at multiples of this. A load waits for an earlier store whose address has
- * the same last 12 bits: as malloc placed the two against each other a yield took from 5.5 to 9.1 ns, and
- * changed with the size of anything allocated before.
+ * Workers and descriptors begin at multiples of this. A load waits for an earlier store whose
+ * address has the same last 12 bits: as malloc placed the two against each other a yield took from
+ * 5.5 to 9.1 ns, and changed with the size of anything allocated before.
  */
 #define SHUNT_APART ((size_t)4096)
 
@@ -71,8 +72,9 @@ struct shunt_thrift {
 	uint64_t prey_switches, own_switches; /* then */
 	uint64_t base;                        /* the prey's switches in a millisecond, alone */
 	int64_t base_ns;                      /* when that was measured */
-	int64_t nap_ns;   /* the last nap that stealing did not pay; 0: it did */
-	int64_t doubt_ns; /* the base was hardly to be believed: the next nap, to measure it again */
+	int64_t nap_ns; /* the last nap that stealing did not pay; 0: it did */
+	/* the base was hardly to be believed: the next nap, to measure it again */
+	int64_t doubt_ns;
 	bool nap_due;
 	bool wary;            /* take from prey only what has waited since the last look */
 	unsigned looks;       /* how many more times it only looks before it tries again */
@@ -96,10 +98,11 @@ struct shunt_worker {
 	/* The policy's own. */
 	_Alignas(64) unsigned char policy[SHUNT_POLICY_BYTES];
 	void *policy_shared;
-	bool others_may_take; /* what is queued here: the policy steals or shares, with others there */
-	bool keeps_ready;     /* what becomes ready here is queued here */
-	bool fenced;          /* with others there: fence=full (barrier.h) */
-	bool untold;          /* it armed the earliest timer while others slept (timer.c) */
+	/* what is queued here: the policy steals or shares, with others there */
+	bool others_may_take;
+	bool keeps_ready; /* what becomes ready here is queued here */
+	bool fenced;      /* with others there: fence=full (barrier.h) */
+	bool untold;      /* it armed the earliest timer while others slept (timer.c) */
 	struct shunt_env env;
 
 	/* Off the hot path. */
@@ -142,7 +145,8 @@ struct shunt_worker {
 
 	/* Shared: others look, or hand something over. */
 	_Alignas(
-		64) int timers_lock; /* [waiters:lock] guards the queue and next_deadline's change */
+		/* [waiters:lock] guards the queue and next_deadline's change */
+		64) int timers_lock;
 	void *timers;
 	_Atomic int64_t next_deadline_ns; /* [worker:deadline] earliest of timers, or SHUNT_NEVER */
 	_Alignas(64) _Atomic(struct shunt_task *) inbox; /* [worker:inbox] a stack, newest first */

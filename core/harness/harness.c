@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what the scheduler says of itself --------------------------------------------------------- */
+/* ---- what the scheduler says of itself ------------------------------------------------------- */
 
 struct pair_sink {
 	struct shunt_outcome_pair **list;

@@ -2,7 +2,8 @@
 /*
  * One iteration: body inside the root task between two clock readings, then its check.
  *
- * Everything that is not the workload's own (counters, merging, checks) is outside the two readings.
+ * Everything that is not the workload's own (counters, merging, checks) is outside the two
+ * readings.
  */
 #include "core/harness/run.h"
 

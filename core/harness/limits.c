@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Can this run be made here? Asked before it starts, so that a run beyond the machine is skipped with
- * a reason instead of ending the machine's other work.
+ * Can this run be made here? Asked before it starts, so that a run beyond the machine is skipped
+ * with a reason instead of ending the machine's other work.
  */
 #include "core/harness/run.h"
 #include "core/measure/proc.h"
@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a task that waits holds at least: one touched page of its stack, and its descriptor; a step task,
- * whose frame is the workload's own memory. */
+/* What a task that waits holds at least: one touched page of its stack, and its descriptor; a step
+ * task, whose frame is the workload's own memory. */
 #define TASK_BYTES (4096 + 512)
 #define STEP_BYTES 192
 
@@ -60,8 +60,8 @@ static bool has(const char *spec, unsigned needs)
 	return able;
 }
 
-/* The shortest spec of a backend that has all of `needs`: as its preset is, or with another policy, or
- * with that and two workers. */
+/* The shortest spec of a backend that has all of `needs`: as its preset is, or with another policy,
+ * or with that and two workers. */
 static bool find_spec(const struct shunt_plugin *plugin, unsigned needs, char *spec, size_t bytes)
 {
 	const struct shunt_backend *backend = plugin->object;
@@ -110,8 +110,8 @@ void shunt_run_check_needs(struct shunt_run *run)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Bytes that the control group still leaves, or the one above it that has the limit, to all that are in
- * it; or UINT64_MAX. Its page cache can be taken back. */
+/* Bytes that the control group still leaves, or the one above it that has the limit, to all that
+ * are in it; or UINT64_MAX. Its page cache can be taken back. */
 static uint64_t cgroup_left(const char *root)
 {
 	char text[16384], path[SHUNT_PROC_PATH_BYTES];

@@ -8,9 +8,10 @@
  * because a sleep that ends some tens of microseconds late would be measured as latency. With one
  * CPU it sleeps, with the least slack that the kernel grants, and leaves the CPU to the workers.
  *
- * A thread that computes while it waits and workers on one CPU would measure the kernel's scheduler.
- * So, where the workers are fewer than the CPUs, the process gives up that CPU for the run before the
- * scheduler is opened, and the thread takes it. Where they are not, the two share it.
+ * A thread that computes while it waits and workers on one CPU would measure the kernel's
+ * scheduler. So, where the workers are fewer than the CPUs, the process gives up that CPU for the
+ * run before the scheduler is opened, and the thread takes it. Where they are not, the two share
+ * it.
  */
 #include "core/harness/run.h"
 
@@ -33,8 +34,9 @@ struct shunt_outside {
 /* Set in that thread: the process may use other CPUs besides. */
 static __thread bool may_spin;
 
-/* Binds the calling thread to the CPU set apart, or to the last of the process; returns it, -1 if it
- * cannot be. The worker that started the thread may be bound itself, and has left it its own CPU. */
+/* Binds the calling thread to the CPU set apart, or to the last of the process; returns it, -1 if
+ * it cannot be. The worker that started the thread may be bound itself, and has left it its own
+ * CPU. */
 static int bind(const struct shunt_run *run)
 {
 	const struct shunt_cpus *cpus = &run->cpus_before;
@@ -51,7 +53,7 @@ static int bind(const struct shunt_run *run)
 	return rc ? -1 : cpu;
 }
 
-/* ---- a CPU of its own -------------------------------------------------------------------------- */
+/* ---- a CPU of its own ------------------------------------------------------------------------ */
 
 void shunt_outside_wanted(struct shunt_run *run)
 {
@@ -99,7 +101,7 @@ void shunt_outside_give_back(struct shunt_run *run)
 	run->outside_cpu = -1;
 }
 
-/* ---- the thread -------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static uint64_t thread_cpu_ns(void)
 {

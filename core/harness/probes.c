@@ -4,8 +4,9 @@
  *
  * A headline number comes from a run without them. The sampled scheduling delay is on for a whole
  * run that asked for it, and the cost of one sample is measured on the spot. A trace is made of one
- * iteration more, after the measured ones, on a scheduler of its own, and the same iteration is made
- * once without it on another fresh scheduler: the two times stand beside each other in the outcome.
+ * iteration more, after the measured ones, on a scheduler of its own, and the same iteration is
+ * made once without it on another fresh scheduler: the two times stand beside each other in the
+ * outcome.
  */
 #include "core/harness/run.h"
 #include "core/measure/trace.h"

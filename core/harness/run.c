@@ -112,8 +112,8 @@ int shunt_run_counter(const struct shunt_run *run, const char *name, uint64_t *g
 
 /* ---- what the workload says ------------------------------------------------------------------ */
 
-/* The processor time of all threads. With many workers the others run, and their part is brought up to
- * date; *spent_ns is what that took of this thread's time. */
+/* The processor time of all threads. With many workers the others run, and their part is brought up
+ * to date; *spent_ns is what that took of this thread's time. */
 static uint64_t cpu_now(const struct shunt_run *run, uint64_t *spent_ns)
 {
 	uint64_t before = shunt_clock_thread_cpu_ns();

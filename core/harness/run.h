@@ -2,9 +2,9 @@
 /*
  * A run in progress, shared by the files of core/harness/.
  *
- * Who may touch what: once the run is prepared, the outcome changes only under `lock`, on the thread in
- * shunt_run_execute, so that the watcher may read it at any time. `now` belongs to the iteration in progress and is
- * written by tasks, under `now_lock` where they may be many.
+ * Who may touch what: once the run is prepared, the outcome changes only under `lock`, on the
+ * thread in shunt_run_execute, so that the watcher may read it at any time. `now` belongs to the
+ * iteration in progress and is written by tasks, under `now_lock` where they may be many.
  */
 #ifndef SHUNT_CORE_HARNESS_RUN_H
 #define SHUNT_CORE_HARNESS_RUN_H
@@ -90,7 +90,8 @@ struct shunt_run {
 /* Makes room for one item more; returns it zeroed, or NULL. Arrays grow by doubling. */
 void *shunt_run_grow(void *array, size_t *count, size_t item_bytes);
 
-/* Ends the run: sets status and reason, unless it is over already. Context: the executing thread. */
+/* Ends the run: sets status and reason, unless it is over already. Context: the executing
+ * thread. */
 void shunt_run_end(struct shunt_run *run, enum shunt_record_status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Has it ended? Does not return where the watch ends the process: the outcome is the watch's then.
@@ -102,8 +103,9 @@ void shunt_run_at(struct shunt_run *run, const char *format, ...)
 
 /* The time of day. */
 int64_t shunt_run_realtime_ns(void);
-/* Sets `key` of a list of the outcome's. Short of memory the pair is left out: the record's writer notices
- * a missing composition. Context: the executing thread, with the lock held once the run is watched. */
+/* Sets `key` of a list of the outcome's. Short of memory the pair is left out: the record's writer
+ * notices a missing composition. Context: the executing thread, with the lock held once the run is
+ * watched. */
 void shunt_run_add_pair(struct shunt_outcome_pair **list, size_t *count, const char *key,
 	const char *value);
 
@@ -124,8 +126,8 @@ uint64_t shunt_memory_left(const char *root, const char **where);
 
 /* One iteration with its check, on run->sched, into run->now. False: the run is over. */
 bool shunt_run_iterate(struct shunt_run *run);
-/* Puts a finished iteration, the index-th of all, where it belongs; false: the run is over, perhaps for
- * want of memory for it. */
+/* Puts a finished iteration, the index-th of all, where it belongs; false: the run is over, perhaps
+ * for want of memory for it. */
 bool shunt_run_keep(struct shunt_run *run, unsigned index);
 /* Frees what an iteration holds and makes it ready for the next one. */
 void shunt_iteration_reset(struct iteration *now);
@@ -141,7 +143,8 @@ int shunt_history_finish(struct shunt_run *run);
 void shunt_history_free(struct shunt_run *run);
 
 /* Outside (outside.c): sets a CPU apart if one is wanted and there is one to spare, whereupon the
- * scheduler must be opened anew; and gives it back. Context: the thread that prepares and executes. */
+ * scheduler must be opened anew; and gives it back. Context: the thread that prepares and
+ * executes. */
 bool shunt_outside_set_apart(struct shunt_run *run);
 void shunt_outside_give_back(struct shunt_run *run);
 
@@ -151,10 +154,11 @@ double shunt_sched_delay_cost_ns(const struct shunt_clock *clock);
 int shunt_run_try_trace(struct shunt_run *run, struct shunt_error *err);
 void shunt_run_traced_iteration(struct shunt_run *run);
 
-/* The watcher: from start to stop, a signal or the deadline ends the run. 0, or a negative errno, and
- * err names the call that was refused. */
+/* The watcher: from start to stop, a signal or the deadline ends the run. 0, or a negative errno,
+ * and err names the call that was refused. */
 int shunt_watch_start(struct shunt_run *run, struct shunt_error *err);
-/* The run is prepared. Ends the process where a signal or the deadline has ended the run already. */
+/* The run is prepared. Ends the process where a signal or the deadline has ended the run
+ * already. */
 void shunt_watch_prepared(struct shunt_run *run);
 void shunt_watch_stop(struct shunt_run *run);
 

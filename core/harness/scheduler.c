@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler of a run, opened and closed. A failure to open is the user's mistake or the machine's.
+ * The scheduler of a run, opened and closed. A failure to open is the user's mistake or the
+ * machine's.
  */
 #include "core/harness/run.h"
 

@@ -2,8 +2,8 @@
 /*
  * Latency series: sampled by tasks on any worker, merged between iterations.
  *
- * One worker records into one histogram, without a lock. Where tasks run in parallel there are a few
- * shards, chosen by worker index, each under a lock that is nearly never contended: a kernel
+ * One worker records into one histogram, without a lock. Where tasks run in parallel there are a
+ * few shards, chosen by worker index, each under a lock that is nearly never contended: a kernel
  * thread per task would need a histogram of 424 KiB each otherwise.
  */
 #include "core/harness/run.h"

@@ -4,16 +4,16 @@
  *
  * A run may be stuck in a computation that never comes back to any scheduler, so nothing that is to
  * end it may depend on it. Signals are blocked in every thread and read from a signalfd here; the
- * timeout is this thread's poll. A pipe's closed end, which no filter refuses, says that the run is over,
- * or that a handler has seen a stack overflow or a crash. Whoever takes the outcome's lock first and finds
- * the run not over has the last word.
+ * timeout is this thread's poll. A pipe's closed end, which no filter refuses, says that the run is
+ * over, or that a handler has seen a stack overflow or a crash. Whoever takes the outcome's lock
+ * first and finds the run not over has the last word.
  *
- * Before the run is prepared nobody knows what to write into its record. So a signal or the timeout is
- * noted and the preparation goes on for GRACE_NS, at whose end the run ends with a record; a preparation
- * that takes longer is stuck, and the process ends without one.
+ * Before the run is prepared nobody knows what to write into its record. So a signal or the timeout
+ * is noted and the preparation goes on for GRACE_NS, at whose end the run ends with a record; a
+ * preparation that takes longer is stuck, and the process ends without one.
  *
- * A signal that was ignored at the start stays ignored (nohup, jobs in the background). A second signal,
- * while the first one is still being served, kills the process as usual.
+ * A signal that was ignored at the start stays ignored (nohup, jobs in the background). A second
+ * signal, while the first one is still being served, kills the process as usual.
  */
 #include "core/harness/run.h"
 
@@ -139,7 +139,8 @@ void shunt_watch_prepared(struct shunt_run *run)
 		abandon(run, run->early.status, run->early.what, run->early.signal);
 }
 
-/* A call that the watcher cannot do without: no signal and no timeout would end the run any more. */
+/* A call that the watcher cannot do without: no signal and no timeout would end the run any
+ * more. */
 static void *blind(struct shunt_run *run, const char *call, int error)
 {
 	char what[96];
@@ -215,10 +216,10 @@ static void close_all(struct shunt_watch *watch)
 	free(watch);
 }
 
-/* ---- start and stop ---------------------------------------------------------------------------- */
+/* ---- start and stop -------------------------------------------------------------------------- */
 
-/* The signals that end a run: those that nobody had this process ignore. SIGXCPU is the soft limit of
- * processor time (ulimit -t). */
+/* The signals that end a run: those that nobody had this process ignore. SIGXCPU is the soft limit
+ * of processor time (ulimit -t). */
 static void choose_signals(sigset_t *set)
 {
 	static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
@@ -229,8 +230,8 @@ static void choose_signals(sigset_t *set)
 			sigaddset(set, ends[i]);
 }
 
-/* What the thread will need, tried here, where a refusal can still be told. The name of the call that
- * was refused, or NULL. */
+/* What the thread will need, tried here, where a refusal can still be told. The name of the call
+ * that was refused, or NULL. */
 static const char *open_all(struct shunt_watch *watch, bool signals)
 {
 	sigemptyset(&watch->set);

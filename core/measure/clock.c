@@ -2,11 +2,11 @@
 /*
  * Calibration of the processor's counter against CLOCK_MONOTONIC.
  *
- * One point of the line is a counter reading between two readings of CLOCK_MONOTONIC; of some
- * dozen tries the one with the narrowest bracket is kept, so an interrupt in between does no harm.
- * Two points give the rate, and half the sum of their brackets over the span bounds its error. A span
- * that a storm of signals or a suspended machine has spoilt is taken again; a rate whose bound stays too
- * wide is not used.
+ * One point of the line is a counter reading between two readings of CLOCK_MONOTONIC; of some dozen
+ * tries the one with the narrowest bracket is kept, so an interrupt in between does no harm. Two
+ * points give the rate, and half the sum of their brackets over the span bounds its error. A span
+ * that a storm of signals or a suspended machine has spoilt is taken again; a rate whose bound
+ * stays too wide is not used.
  *
  * The counter is used only when both the processor says that it is invariant and the kernel's own
  * clock rests on it: the kernel has watched it since boot and drops it when the CPUs disagree.
@@ -231,7 +231,8 @@ const char *shunt_clock_name(const struct shunt_clock *clock)
 	return names[clock->source];
 }
 
-/* A thread's clock by its number, as the kernel counts them: clock_getcpuclockid(3) knows processes only. */
+/* A thread's clock by its number, as the kernel counts them: clock_getcpuclockid(3) knows
+ * processes only. */
 static clockid_t clock_of_thread(long tid)
 {
 	enum { OF_ONE_THREAD = 4, SCHEDULED_TIME = 2 };

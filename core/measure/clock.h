@@ -65,9 +65,9 @@ static inline uint64_t shunt_clock_thread_cpu_ns(void)
 /**
  * CPU time of all threads of the process, in nanoseconds: two system calls.
  *
- * Once a timer runs on this clock, the kernel answers from sums that it
- * brings up to date at a thread's switches and timer interrupts, up to 4 ms late; asking for the calling
- * thread's time brings its part up to date. Other threads that run meanwhile may be so late, unless
+ * Once a timer runs on this clock, the kernel answers from sums that it brings up to date at a
+ * thread's switches and timer interrupts, up to 4 ms late; asking for the calling thread's time
+ * brings its part up to date. Other threads that run meanwhile may be so late, unless
  * shunt_clock_cpu_refresh() was called.
  */
 static inline uint64_t shunt_clock_cpu_ns(void)
@@ -80,9 +80,9 @@ static inline uint64_t shunt_clock_cpu_ns(void)
 }
 
 /**
- * Has the kernel bring the CPU time of every other thread of the process up to date, by asking for it
- * (proc(5), clock_getcpuclockid(3)). Some 10 us and one more for each thread; beyond a thousand threads the
- * rest stays as it is, and so do all where /proc is not mounted.
+ * Has the kernel bring the CPU time of every other thread of the process up to date, by asking for
+ * it (proc(5), clock_getcpuclockid(3)). Some 10 us and one more for each thread; beyond a thousand
+ * threads the rest stays as it is, and so do all where /proc is not mounted.
  */
 void shunt_clock_cpu_refresh(void);
 
@@ -148,7 +148,8 @@ static inline uint64_t shunt_clock_ordered_ns(const struct shunt_clock *clock)
 	return shunt_clock_convert(clock, shunt_clock_ticks_ordered());
 }
 
-/* A calibration whose error may be larger is not used; a larger drift is reported with the results. */
+/* A calibration whose error may be larger is not used; a larger drift is reported with the
+ * results. */
 #define SHUNT_CLOCK_ERROR_PPM 1000
 
 /**
@@ -157,8 +158,8 @@ static inline uint64_t shunt_clock_ordered_ns(const struct shunt_clock *clock)
  * @counter: take the processor's counter if it is invariant and the kernel trusts it; false asks
  *           for CLOCK_MONOTONIC.
  * @span_ns: how long to calibrate, the thread asleep meanwhile; 0 means 10 ms. The error is about
- *           two readings' jitter over the span: some ppm at 10 ms. A span that was disturbed is taken
- *           again, three times at most.
+ *           two readings' jitter over the span: some ppm at 10 ms. A span that was disturbed is
+ *           taken again, three times at most.
  * Always succeeds: where the counter cannot be used the clock is CLOCK_MONOTONIC and `why` says so.
  * Context: any thread, outside measured time; sleeps.
  */

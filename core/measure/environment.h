@@ -8,10 +8,11 @@
  * second file. What changes from minute to minute is kept apart and not hashed.
  *
  *   env_id        = SHA-256 of the compact JSON, keys sorted, of {facts, redacted, schema}
- *   machine_class = first 16 hex digits of SHA-256 of the compact JSON, keys sorted, of {arch, cores,
- *                   kernel, logical, memory_gib, model}, all strings: those facts ("unknown" where
- *                   absent), the memory rounded up to a power of two GiB, since a kernel keeps a
- *                   varying part to itself. Runs of one class may be compared in absolute numbers.
+ *   machine_class = first 16 hex digits of SHA-256 of the compact JSON, keys sorted, of {arch,
+ *                   cores, kernel, logical, memory_gib, model}, all strings: those facts
+ *                   ("unknown" where absent), the memory rounded up to a power of two GiB, since
+ *                   a kernel keeps a varying part to itself. Runs of one class may be compared in
+ *                   absolute numbers.
  *
  * Not thread-safe. A manifest is made before the run, outside measured time.
  */

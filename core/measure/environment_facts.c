@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The facts of a manifest, one by one: each has a value and its source, or the reason for its absence.
+ * The facts of a manifest, one by one: each has a value and its source, or the reason for its
+ * absence.
  */
 #include "core/measure/environment_internal.h"
 #include "core/measure/json.h"

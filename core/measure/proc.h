@@ -27,8 +27,8 @@ int shunt_proc_field(const char *text, const char *key, uint64_t *number);
 
 /**
  * Reads a file of this process's control group: `file2` in the unified hierarchy, else `file1` in
- * that of `controller`. The group itself or its nearest ancestor that has the file and sets a limit,
- * which "max" and "-1" do not (or, if none does, the last one).
+ * that of `controller`. The group itself or its nearest ancestor that has the file and sets a
+ * limit, which "max" and "-1" do not (or, if none does, the last one).
  *
  * @source: the path it was read from, SHUNT_PROC_PATH_BYTES long.
  * Returns the length or a negative errno: -ENOENT where there is no such group or file.

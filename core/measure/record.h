@@ -48,7 +48,7 @@ struct shunt_record_identity {
 	uint64_t repetition;
 };
 
-/** Has a name the form that records ask of settings, parameters, metrics, series, counters and facts? */
+/** Has a name the form that records ask of settings, metrics, series, counters and facts? */
 bool shunt_record_is_name(const char *name);
 
 /** Begins a record, with status failed and the reason "the run did not end". 0 or -ENOMEM. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A file, whole or not at all: temporary name, flush, rename without replacing, flush the folder. */
+/* A file, whole or not at all: temporary name, flush, rename without replacing, flush the
+ * folder. */
 #include "core/measure/store.h"
 
 #include "core/param.h"
@@ -174,8 +175,8 @@ static int settle(const char *temporary, const char *path, bool replace)
 		return rename(temporary, path) < 0 ? -errno : 0;
 	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
 		return 0;
-	/* A file system that cannot do it, like NFS, or a filter that forbids it: a link does not replace
-	 * either. */
+	/* A file system that cannot do it, like NFS, or a filter that forbids it: a link does not
+	 * replace either. */
 	if (errno != EEXIST && link(temporary, path) == 0) {
 		unlink(temporary);
 		return 0;
@@ -218,7 +219,8 @@ static int store_regular(const char *path, const void *bytes, size_t length, boo
 	return flush_folder(folder);
 }
 
-/* Opens a character device or a pipe; a write to it does not wait. The descriptor, or a negative errno. */
+/* Opens a character device or a pipe; a write to it does not wait. The descriptor, or a negative
+ * errno. */
 static int open_device(const char *path)
 {
 	struct stat there;

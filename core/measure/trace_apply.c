@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an event changes: the worker's state, with the time since the last change booked to the state
- * before, and the task's. And the one rule that looks at both: no task ready beside a sleeper.
+ * What an event changes: the worker's state, with the time since the last change booked to the
+ * state before, and the task's. And the one rule that looks at both: no task ready beside a
+ * sleeper.
  */
 #include "core/measure/trace_rules.h"
 

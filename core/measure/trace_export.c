@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The trace as a file: first every event as it was recorded, for the checker, then what Perfetto and
- * Chrome draw of it, in the Trace Event Format. Viewers pass over the key they do not know.
+ * The trace as a file: first every event as it was recorded, for the checker, then what Perfetto
+ * and Chrome draw of it, in the Trace Event Format. Viewers pass over the key they do not know.
  */
 #include "core/build_info.h"
 #include "core/measure/json.h"

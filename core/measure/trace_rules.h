@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker's two machines, the worker's and the task's: what it remembers, and the two steps that
- * it takes with each event. An event is first judged, without an effect, then applied.
+ * The checker's two machines, the worker's and the task's: what it remembers, and the two steps
+ * that it takes with each event. An event is first judged, without an effect, then applied.
  */
 #ifndef SHUNT_CORE_MEASURE_TRACE_RULES_H
 #define SHUNT_CORE_MEASURE_TRACE_RULES_H

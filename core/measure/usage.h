@@ -22,7 +22,7 @@ struct shunt_usage {
 /** Reads it. Context: any thread; a few system calls. */
 void shunt_usage_read(struct shunt_usage *now);
 
-/** The same for the child processes that have been waited for, and theirs; no size is that of now. */
+/** The same for child processes that have been waited for, and theirs; no size is that of now. */
 void shunt_usage_read_children(struct shunt_usage *now);
 
 /** What was used from `before` to `after`; the two sizes are those of `after`. */

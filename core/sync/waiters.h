@@ -5,14 +5,14 @@
  * A task waits in three steps: under the object's lock it prepares its wait and appends itself
  * (shunt_waiters_join), unlocks, and blocks by a tail call to the backend's hook. Whoever grants it
  * something writes that under the same lock, then claims it; a task whose deadline came first
- * cannot be claimed and is passed over. After a deadline the task takes itself off the list if nobody
- * has.
+ * cannot be claimed and is passed over. After a deadline the task takes itself off the list if
+ * nobody has.
  *
- * Lifetime. A task that goes on may take the object with it, on its own stack or the heap. So it must
- * not go on before its claimer has unlocked: it is claimed only once its registers are saved, and made
- * ready (shunt_grant) after the unlock. The claimer waits for the save, some dozen instructions of a
- * task that holds no lock of this object any more; it may only need that of the mutex it gives up
- * (condition.c), whose holder waits for a task that needs none.
+ * Lifetime. A task that goes on may take the object with it, on its own stack or the heap. So it
+ * must not go on before its claimer has unlocked: it is claimed only once its registers are saved,
+ * and made ready (shunt_grant) after the unlock. The claimer waits for the save, some dozen
+ * instructions of a task that holds no lock of this object any more; it may only need that of the
+ * mutex it gives up (condition.c), whose holder waits for a task that needs none.
  */
 #ifndef SHUNT_CORE_SYNC_WAITERS_H
 #define SHUNT_CORE_SYNC_WAITERS_H
@@ -80,8 +80,8 @@ static inline bool shunt_waiter_claim(struct shunt_task *task, bool many)
 	return shunt_task_claim(task, task->wait_ticket, 0, many) == SHUNT_CLAIM_MINE;
 }
 
-/* Does the running task own it? A descriptor alone may be the next task's by now. Context: task; its
- * own answer cannot change under it, so no lock is needed. */
+/* Does the running task own it? A descriptor alone may be the next task's by now. Context: task;
+ * its own answer cannot change under it, so no lock is needed. */
 static inline bool shunt_mutex_is_own(const struct shunt_mutex *mutex, const struct shunt_ctx *ctx)
 {
 	return mutex->owner.task == ctx->current &&
@@ -142,8 +142,8 @@ static inline void shunt_grant_all(struct shunt_ctx *ctx, struct shunt_task *rea
 	}
 }
 
-/* The wait of `self` on a list ended with rc, or (in a step) has only been registered. Takes it off the
- * list if the deadline, or a refusal of the timer, ended it. Returns rc. */
+/* The wait of `self` on a list ended with rc, or (in a step) has only been registered. Takes it off
+ * the list if the deadline, or a refusal of the timer, ended it. Returns rc. */
 static inline int shunt_waiters_over(struct shunt_waiters *waiters, struct shunt_task *self,
 	bool many, int *lock, int rc)
 {

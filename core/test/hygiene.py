@@ -10,6 +10,7 @@ One rule a call: `hygiene.py RULE [ROOT]`, RULE being one of
   layers   no file includes or names what its folder must not know
   heads    every source begins with its licence, and says what it is
   words    no unfinished business is left in the text
+  columns  a line of C has at most 100 columns, with tabs of 8, one of Python at most 120
   rooms    the files of core depend on each other without a circle (rooms.py)
   docs     what is registered is named in backends/README.md, workloads in README.md
 
@@ -254,8 +255,10 @@ def check_words(root: Path) -> list[str]:
     problems = []
     # Written in halves, so that this file keeps its own rule.
     words = ["TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK"]
-    pattern = re.compile(r"\b(" + "|".join(words) + r")\b|(?i:\bnot " r"implemented\b|\bunimpl" r"emented\b|\bplace" r"holder\b)")
-    text_suffixes = {".c", ".h", ".cc", ".S", ".py", ".sh", ".cmake", ".md", ".txt", ".toml", ".json", ".cff", ".go", ""}
+    pattern = re.compile(r"\b(" + "|".join(words) + r")\b|(?i:\bnot " r"implemented\b|\bunimpl" r"emented\b|"
+                         r"\bplace" r"holder\b)")
+    text_suffixes = {".c", ".h", ".cc", ".S", ".py", ".sh", ".cmake", ".md", ".txt", ".toml", ".json", ".cff", ".go",
+                     ""}
     for path in sources(root):
         if path.suffix not in text_suffixes or path.name == "LICENSE":
             continue
@@ -275,6 +278,14 @@ def check_words(root: Path) -> list[str]:
     return problems
 
 
+def check_columns(root: Path) -> list[str]:
+    most = {".c": 100, ".h": 100, ".cc": 100, ".S": 100, ".py": 120}
+    return [f"{path.relative_to(root)}:{number}: {len(line.expandtabs(8))} columns; at most {most[path.suffix]}"
+            for path in sources(root, *most)
+            for number, line in enumerate(path.read_text().split("\n"), 1)
+            if len(line.expandtabs(8)) > most[path.suffix]]
+
+
 def check_docs(root: Path) -> list[str]:
     problems = []
     for kind, names in sorted(plugin_names(root).items()):
@@ -291,7 +302,7 @@ def check_rooms(root: Path) -> list[str]:
 
 
 RULES = {"tags": check_tags, "layers": check_layers, "heads": check_heads, "words": check_words,
-         "docs": check_docs, "rooms": check_rooms}
+         "columns": check_columns, "docs": check_docs, "rooms": check_rooms}
 
 
 def main(argv: list[str]) -> int:

@@ -91,7 +91,8 @@ int get(void) { return __atomic_exchange_n(&x, 1, __ATOMIC_ACQ_REL); }
     def test_heads(self) -> None:
         self.assertEqual([], self.problems("heads", "core/a.c", HEAD))
         self.assertEqual(1, len(self.problems("heads", "core/a.c", "/* A file. */\n")))
-        self.assertEqual(1, len(self.problems("heads", "core/a.c", "/* SPDX-License-Identifier: MIT */\n#include <x.h>\n")))
+        self.assertEqual(1, len(self.problems("heads", "core/a.c",
+                                              "/* SPDX-License-Identifier: MIT */\n#include <x.h>\n")))
 
     def test_rooms(self) -> None:
         self.write("core/b.h", HEAD + "void shunt_b(void);\nvoid shunt_a(void);\n")
@@ -106,6 +107,11 @@ int get(void) { return __atomic_exchange_n(&x, 1, __ATOMIC_ACQ_REL); }
     def test_docs(self) -> None:
         self.assertEqual([], self.problems("docs", "backends/README.md", "`fifo`\n"))
         self.assertEqual(1, len(self.problems("docs", "backends/README.md", "fifo\n")))
+
+    def test_columns(self) -> None:
+        self.assertEqual([], self.problems("columns", "core/a.c", HEAD + "\t" + "x" * 92 + "\n"))
+        self.assertEqual(["core/a.c:3: 101 columns; at most 100"],
+                         self.problems("columns", "core/a.c", HEAD + "\t" + "x" * 93 + "\n"))
 
     def test_words(self) -> None:
         self.assertEqual([], self.problems("words", "core/a.c", HEAD))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, shunt_work_ns computes for about as long as it was asked to, and longer for more. */
+/* If this passes, shunt_work_ns computes for about as long as it was asked to, and longer for
+ * more. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,8 +47,8 @@ static bool within(int64_t value, int64_t least, int64_t most)
 	return value >= least && value <= most;
 }
 
-/* In a process of its own, which calibrates anew: the processor may run at another speed now than it did
- * then, by more than a factor of two where others have it by halves. */
+/* In a process of its own, which calibrates anew: the processor may run at another speed now than
+ * it did then, by more than a factor of two where others have it by halves. */
 static bool as_long_as_asked(void)
 {
 	int status;

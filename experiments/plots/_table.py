@@ -83,7 +83,8 @@ def lay_out(found: dict[tuple[str, str, str], Entry], x: str, series: str,
         columns = [[corner, *(shown(d) if corner == x else d for _, d in rows)]]
         if many:
             columns.insert(0, ["panel", *(p for p, _ in rows)])
-        columns += [column(f"{x} {shown(a)}" if corner != x and a[:1].isdigit() else a, [found.get(key(p, d, a)) for p, d in rows])
+        columns += [column(f"{x} {shown(a)}" if corner != x and a[:1].isdigit() else a,
+                           [found.get(key(p, d, a)) for p, d in rows])
                     for a in across]
         head, *body = (list(row) for row in zip(*columns))
         return head, body

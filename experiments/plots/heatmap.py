@@ -112,7 +112,9 @@ def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> R
 
 def cell_text(r: Ratio, between: str = "\n") -> str:
     ratio = f"{r.ratio:.2f}" if r.ratio < 10 else f"{r.ratio:.3g}"
-    return ratio if math.isnan(r.low) or r.low == r.high == 1 else f"{ratio}{between}±{r.half_percent:.{2 if r.half_percent < 100 else 3}g} %"
+    if math.isnan(r.low) or r.low == r.high == 1:
+        return ratio
+    return f"{ratio}{between}±{r.half_percent:.{2 if r.half_percent < 100 else 3}g} %"
 
 
 PAGE = 8.4      # inches, of a column with a caption below

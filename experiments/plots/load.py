@@ -184,7 +184,8 @@ def frame_of(found: list[_data.Cell], seen: list[float],
     medians, high = [c.median for c in found] + seen, max(c.high for c in found)
     if ctx.spec.get("logy", _style.wants_log(medians)):
         low = min(c.low for c in found)
-        return True, (min(min(medians), max(low, min(medians) / 10)) / 1.3, max(max(medians), min(high, 10 * max(medians))) * 1.3)
+        return True, (min(min(medians), max(low, min(medians) / 10)) / 1.3,
+                      max(max(medians), min(high, 10 * max(medians))) * 1.3)
     return False, (0, max(max(medians), min(high, CUT * max(medians))) * 1.1)
 
 

@@ -75,7 +75,8 @@ def command(args: argparse.Namespace) -> int:
     with _machine_lock(args.concurrent), process.Stop() as stop:
         runner = Runner(folder, the_plan, found, options, Progress(quiet=args.quiet), stop)
         tally = runner.run({
-            "seal": the_plan["seal"], "cpus": process.show_cpus(cpus), "affinity": process.show_cpus(process.allowed_cpus()),
+            "seal": the_plan["seal"], "cpus": process.show_cpus(cpus),
+            "affinity": process.show_cpus(process.allowed_cpus()),
             "drivers": {n: d.build_id for n, d in found.items()}})
         return _conclude(args, folder, the_plan, runner, tally, stop.signal)
 

@@ -6,8 +6,9 @@ The numbers come from the seed, the backend's name and the repetition. What else
 its backend's name: fail, crash, hang, deaf (hangs and ignores signals), cut (writes half a record),
 liar (writes another block's record), skip, small (skipped, each time for another
 number), lags (an invalid run), mute (exits 0 and writes nothing), slow (0.3 s, or, if
-three runs have been before it, until the file $FAKE_GATE is there). $FAKE_BUILD is its build_id, $FAKE_LOG a file that gets one line a run, and
-$FAKE_LOG.ready one when it is as deaf as it should be, or ready to be interrupted.
+three runs have been before it, until the file $FAKE_GATE is there). $FAKE_BUILD is its build_id,
+$FAKE_LOG a file that gets one line a run, and $FAKE_LOG.ready one when it is as deaf as it should
+be, or ready to be interrupted.
 """
 
 import os

@@ -39,7 +39,8 @@ CATALOG = Catalog("/nonexistent", {
     "switches": {"asm": "", "ucontext": ""}, "waits": {"futex": "", "spin": "", "uring": "no"},
     "policies": {"fifo": "", "lifo": ""}, "timers": {"heap": ""}, "places": {"none": ""}},
     {"workers": {"type": "count"}, "stack.size": {"type": "size"}})
-CATALOG._described = {("workload", "yield"): {"tasks": {"type": "count", "min": 1, "max": 1000}, "switches": {"type": "count"},
+CATALOG._described = {("workload", "yield"): {"tasks": {"type": "count", "min": 1, "max": 1000},
+                                "switches": {"type": "count"},
                                 "mode": {"type": "choice", "choices": ["fast", "slow"]}},
                       ("workload", "chunked_sum"): {"input": {"type": "text"}},
                       ("workload", "timers"): {"tasks": {"type": "count"}, "period": {"type": "duration"}},
@@ -185,7 +186,8 @@ class AgainstTheBinary(Case):
 
     def test_values(self):
         for value, wanted in (("0", "tasks = '0' is out of range: 1 to 1000"), ('"1001"', "out of range"),
-                              ('"2.5"', "tasks = '2.5' is no count such as"), ('"1..100G"', "more than 200,000 values")):
+                              ('"2.5"', "tasks = '2.5' is no count such as"),
+                              ('"1..100G"', "more than 200,000 values")):
             self.refused(GOOD.replace('[2, "1k"]', value), f"demo.toml:9: workload[0].params.tasks: ", wanted,
                          freeze=True)
         self.refused(GOOD + 'mode = "fst"\n', "demo.toml:11: workload[0].params.mode: mode = 'fst': expected fast, "
@@ -194,8 +196,9 @@ class AgainstTheBinary(Case):
     def test_what_expectations_and_figures_speak_of(self):
         expect = GOOD + '[[expect]]\nclaim = "c"\nmetric = "m"\nratio = ["asm", {}]\nabove = 1\n'
         for more, wanted in (
-                ('workload = "yeld"', "demo.toml:16: expect[0].workload: no workload 'yeld' here; did you mean 'yield'?"),
-                ("where = { taks = 2 }", "demo.toml:16: expect[0].where: no parameter 'taks' here; did you mean 'tasks'?")):
+                ('workload = "yeld"', "workload: no workload 'yeld' here; did you mean 'yield'?"),
+                ("where = { taks = 2 }", "where: no parameter 'taks' here; did you mean 'tasks'?")):
+            wanted = f"demo.toml:16: expect[0].{wanted}"
             self.refused(expect.format('"ucontext"') + more, wanted, freeze=True)
         self.refused(expect.format('{ arm = "asm", taks = 2 }'), "demo.toml:14: expect[0].ratio: no parameter 'taks'",
                      freeze=True)
@@ -204,7 +207,8 @@ class AgainstTheBinary(Case):
         for more, wanted in (('x = "taks"', "figure[0].x: no parameter 'taks' here; did you mean 'tasks'?"),
                              ('arms = ["amn"]', "figure[0].arms: no arm 'amn' here; did you mean 'asm'?")):
             self.assertTrue(any(wanted in n for n in self.freeze(figure + more).notes), more)
-        good = self.freeze(figure + 'x = "tasks"\nseries = "wait"\nfacet = "machine"\narms = ["a*"]\nwhere = { tasks = 2 }')
+        good = self.freeze(figure + 'x = "tasks"\nseries = "wait"\nfacet = "machine"\narms = ["a*"]\n'
+                                    'where = { tasks = 2 }')
         self.assertFalse([n for n in good.notes if "figure" in n])
 
     def test_not_built_is_left_out_with_the_reason(self):

@@ -374,7 +374,8 @@ class Truth(Scratch):
 
     def test_load_refuses_what_theory_cannot_say(self):
         for wrong, words in (({"theory": "ps"}, "no formula"), ({"theory": "fcfs-2"}, "no formula"),
-                             ({"theory": "lifo"}, "exact, fcfs, ps"), ({"slo": "soon"}, "not a positive value"), ({"slo": "0"}, "not a positive value")):
+                             ({"theory": "lifo"}, "exact, fcfs, ps"), ({"slo": "soon"}, "not a positive value"),
+                             ({"slo": "0"}, "not a positive value")):
             with self.subTest(wrong), self.assertRaisesRegex(_data.FigureError, words):
                 self.draw("loads", kind="load", name="wrong", y="response_p99_ns", **wrong)
 
@@ -546,7 +547,8 @@ class Sight(Scratch):
             for axis in (a for a in fig.axes if a.get_visible()):
                 (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
                 frame = axis.get_window_extent()
-                for line in (n for n in axis.lines if len(n.get_xdata()) and n.get_marker() not in ("", "None", None, "|", "_")):
+                bare = ("", "None", None, "|", "_")
+                for line in (n for n in axis.lines if len(n.get_xdata()) and n.get_marker() not in bare):
                     self.assertFalse(line.get_clip_on(), (name, line))
                     for x, y in zip(*line.get_data()):
                         self.assertTrue(left <= x <= right and low <= y <= high, (name, x, y))

@@ -71,7 +71,8 @@ class Paper(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stdout[-3000:])
                 self.assertNotIn("Missing character", done.stdout)
                 if shutil.which("pdftotext"):
-                    said = subprocess.run(["pdftotext", "paper.pdf", "-"], cwd=folder, capture_output=True).stdout.decode()
+                    said = subprocess.run(["pdftotext", "paper.pdf", "-"], cwd=folder,
+                                          capture_output=True).stdout.decode()
                     for sign in ("½", "≠", "é"):
                         self.assertNotIn(f"[U+{ord(sign):04X}]", said)
                     self.assertIn("[U+1F600]", said)

@@ -105,7 +105,8 @@ class Checked(Folder):
                 ("blocks.0.id", "b1/../x", "blocks[0].id"), ("blocks.0.point", [], "blocks[0].point"),
                 ("blocks.0.order", ["asm"], "is not the arms of its point"),
                 ("blocks.0.seed", "-1", "blocks[0].seed"), ("blocks.0.seed", 5, "blocks[0].seed"),
-                ("experiment.name", "../x", "experiment.name"), ("experiment.title", "\ud800", "surrogate"), ("experiment.title", "\x1b", "control character"),
+                ("experiment.name", "../x", "experiment.name"), ("experiment.title", "\ud800", "surrogate"),
+                ("experiment.title", "\x1b", "control character"),
                 ("experiment.question", "x" * 20_000, "20,000 characters"), ("extra", 1, "extra: unknown key"),
                 ("types", {"yield": {"tasks": []}}, "types.yield.tasks"),
                 ("figures.0.kind", ";touch$IFS/tmp/x;#", "no figure kind"),
@@ -115,7 +116,9 @@ class Checked(Folder):
                 ("figures.0.sereis", "arm", "kind lines has no key 'sereis'; did you mean 'series'?"),
                 ("figures.0.slo", "1us", "kind lines has no key 'slo'"),
                 ("figures.1.slo", "-1us", "figures[1].slo"), ("figures.1.theory", "fcfs-0", "figures[1].theory"),
-                ("figures.1.theory", "ps-99999999", "figures[1].theory"), ("figures.1.theory", "exact-2", "figures[1].theory"), ("figures.0.where", 5, "where")):
+                ("figures.1.theory", "ps-99999999", "figures[1].theory"),
+                ("figures.1.theory", "exact-2", "figures[1].theory"),
+                ("figures.0.where", 5, "where")):
             with self.subTest(f"{path} = {value!r:.40}"):
                 self.refused(put(good(), path, value), wanted)
 
@@ -178,8 +181,8 @@ def mutated(value, chance: random.Random):
 class Seals(Folder):
     def test_a_rule_that_was_edited(self):
         for path, value in (("margin", 0.5), ("alpha", 0.2), ("metrics", ["n"]), ("expect.0.above", 2),
-                            ("expect", []), ("experiment.expectation", "What came."), ("types", {"yield": {"tasks": "size"}}),
-                            ("created", "2020-01-01")):
+                            ("expect", []), ("experiment.expectation", "What came."),
+                            ("types", {"yield": {"tasks": "size"}}), ("created", "2020-01-01")):
             with self.subTest(path):
                 edited = put(good(), path, value)
                 self.refused({**edited, "seal": good()["seal"]}, "changed after it was frozen", "seal")

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, an arrival table is the documented bits, has its law, and is read from a trace. */
+/* If this passes, an arrival table is the documented bits, has its law, and is read from a
+ * trace. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +35,7 @@ static void make(struct shunt_arrivals *table, struct shunt_arrival_plan plan)
 	assert_int_equal(shunt_arrivals_make(table, &plan), 0);
 }
 
-/* ---- the very bits ---------------------------------------------------------------------------- */
+/* ---- the very bits --------------------------------------------------------------------------- */
 
 static void a_seed_makes_the_documented_table(void **state)
 {
@@ -116,7 +117,8 @@ static void times_and_services_are_apart(void **state)
 	shunt_arrivals_free(&fixed);
 }
 
-/* 2^48 ns at one a second are 281,474 requests and a bit: one more is refused, not wrapped around. */
+/* 2^48 ns at one a second are 281,474 requests and a bit: one more is refused, not wrapped
+ * around. */
 static void a_table_that_needs_more_bits_is_refused(void **state)
 {
 	struct shunt_arrivals table = {NULL, 0, 0};
@@ -137,7 +139,7 @@ static void a_table_that_needs_more_bits_is_refused(void **state)
 	assert_int_equal(shunt_arrivals_make(&table, &plan), -ERANGE);
 }
 
-/* ---- the laws --------------------------------------------------------------------------------- */
+/* ---- the laws -------------------------------------------------------------------------------- */
 
 static int ascending(const void *a, const void *b)
 {
@@ -168,8 +170,8 @@ static void follows(const char *what, double (*law)(double x))
 		fail_msg("%s: Kolmogorov's statistic is %.2f", what, worst * sqrt(SAMPLES));
 }
 
-/* `fourth` is the fourth central moment of the law: where two values are as far from the mean there is no
- * error but that of the services' whole ns. */
+/* `fourth` is the fourth central moment of the law: where two values are as far from the mean there
+ * is no error but that of the services' whole ns. */
 static void has_moments(const char *what, double mean, double variance, double fourth)
 {
 	double sum = 0, squares = 0;
@@ -323,7 +325,8 @@ static void has_moments_of(const char *what, const double (*mode)[2], size_t mod
 	has_moments(what, 1, variance, fourth);
 }
 
-/* What a law is asked for is the mean of the services themselves, whatever the law: a load is made of it. */
+/* What a law is asked for is the mean of the services themselves, whatever the law: a load is
+ * made of it. */
 static void every_law_has_the_mean_asked_for_and_its_variance(void **state)
 {
 	static const double two[][2] = {{0.5, 1}, {0.5, 100}},
@@ -364,7 +367,7 @@ static void the_exponential_function_is_right(void **state)
 	assert_true(shunt_scaled_exp(0, INT64_C(1) << 47, 5) == 0);
 }
 
-/* ---- from a trace ----------------------------------------------------------------------------- */
+/* ---- from a trace ---------------------------------------------------------------------------- */
 
 static int read_text(struct shunt_arrivals *table, const char *text, size_t bytes, size_t most,
 	struct shunt_error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, requests come from a thread beside the scheduler, on a CPU of its own where one can be
- * spared, and it is refused or given way to where it could not do its work.
+ * If this passes, requests come from a thread beside the scheduler, on a CPU of its own where one
+ * can be spared, and it is refused or given way to where it could not do its work.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@
 
 enum { CANNOT = 77 };
 
-/* ---- a workload that is this test's ----------------------------------------------------------- */
+/* ---- a workload that is this test's ---------------------------------------------------------- */
 
 static struct {
 	int (*body)(struct shunt_run *run);
@@ -130,7 +130,7 @@ static const struct shunt_backend *backend_with(unsigned cap, bool has)
 	return NULL;
 }
 
-/* ---- refused ---------------------------------------------------------------------------------- */
+/* ---- refused --------------------------------------------------------------------------------- */
 
 static void come_and_go(struct shunt_run *run, void *arg)
 {
@@ -224,7 +224,7 @@ static void no_thread_to_be_had_is_an_error(void **state)
 	apart(refuse_threads);
 }
 
-/* ---- a CPU of its own -------------------------------------------------------------------------- */
+/* ---- a CPU of its own ------------------------------------------------------------------------ */
 
 static void a_cpu_is_set_apart_where_one_can_be_spared(void **state)
 {
@@ -319,7 +319,8 @@ static int wait_for_one(struct shunt_run *run)
 	return rc;
 }
 
-/* Where a task is a kernel thread, it inherits what its creator was bound to, if nobody looks after it. */
+/* Where a task is a kernel thread, it inherits what its creator was bound to, if nobody looks
+ * after it. */
 static void tasks_leave_that_cpu_alone(void **state)
 {
 	const struct shunt_plugin *p = shunt_registry_backends;
@@ -343,7 +344,7 @@ static void tasks_leave_that_cpu_alone(void **state)
 	}
 }
 
-/* ---- beside real-time workers ------------------------------------------------------------------- */
+/* ---- beside real-time workers ---------------------------------------------------------------- */
 
 static void be_real_time(int priority)
 {
@@ -405,8 +406,8 @@ static void where_nothing_outranks_the_workers_it_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* Those that fork come before this process has had a thread: qemu-user 7.2 trips over what a
-		 * thread that has just ended left behind, if the child starts one. */
+		/* Those that fork come before this process has had a thread: qemu-user 7.2 trips
+		 * over what a thread that has just ended left behind, if the child starts one. */
 		cmocka_unit_test(no_thread_to_be_had_is_an_error),
 		cmocka_unit_test(a_spinning_real_time_worker_does_not_shut_it_out),
 		cmocka_unit_test(where_nothing_outranks_the_workers_it_is_refused),

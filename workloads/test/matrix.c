@@ -102,8 +102,8 @@ static bool run_one(const char *spec, const struct shunt_workload *workload, con
 	return ran;
 }
 
-/* What a workload that runs to completion asks of nobody; a run marked `~`, or of step tasks, asks for
- * more. */
+/* What a workload that runs to completion asks of nobody; a run marked `~`, or of step tasks, asks
+ * for more. */
 static bool must_run(const struct shunt_workload *workload, unsigned caps, const char *small)
 {
 	unsigned full = SHUNT_CAN_BLOCK | SHUNT_TIMED;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, a seed always makes the documented numbers, and a bad file is refused, never summed. */
+/* If this passes, a seed always makes the documented numbers, and a bad file is refused, never
+ * summed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@
 
 static char folder[64], path[128];
 
-/* ---- from the seed ---------------------------------------------------------------------------- */
+/* ---- from the seed --------------------------------------------------------------------------- */
 
 /* FNV-1a over the little-endian bytes. */
 static uint64_t hash_of(const struct shunt_numbers *numbers)
@@ -96,7 +97,7 @@ static void both_kernels_agree(void **state)
 	shunt_numbers_free(&numbers);
 }
 
-/* ---- from a file ------------------------------------------------------------------------------ */
+/* ---- from a file ----------------------------------------------------------------------------- */
 
 static const char *file_of(const char *name, const void *bytes, size_t count)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, openloop hides no latency, bounds its backlog, calls a run invalid whose generator
- * outside lagged, and knows the exact latencies of its table.
+ * If this passes, openloop hides no latency, bounds its backlog, calls a run invalid whose
+ * generator outside lagged, and knows the exact latencies of its table.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -97,7 +97,7 @@ static const char *fact(const struct shunt_run *made, const char *name)
 	return NULL;
 }
 
-/* ---- coordinated omission --------------------------------------------------------------------- */
+/* ---- coordinated omission -------------------------------------------------------------------- */
 
 /* 2 in 5 requests are meant to arrive while a worker does not move for 200 ms. Whoever starts the
  * clock when it gets round to a request never sees it. */
@@ -126,7 +126,7 @@ static void a_stall_shows_with_a_generator_outside(void **state)
 	shunt_run_free(made);
 }
 
-/* ---- more than can be done --------------------------------------------------------------------- */
+/* ---- more than can be done ------------------------------------------------------------------- */
 
 static void arrivals_beyond_the_backlog_are_dropped_and_told(void **state)
 {
@@ -154,7 +154,7 @@ static void nothing_is_dropped_below(void **state)
 	shunt_run_free(made);
 }
 
-/* ---- a generator that does not keep up ---------------------------------------------------------- */
+/* ---- a generator that does not keep up ------------------------------------------------------- */
 
 /* Every request is made to have lagged for as long as it took. */
 static void lag_all(struct openloop *loop)
@@ -205,7 +205,7 @@ static void a_lag_makes_a_run_invalid_whose_generator_is_outside(void **state)
 	}
 }
 
-/* ---- the exact latencies of a table ------------------------------------------------------------- */
+/* ---- the exact latencies of a table ---------------------------------------------------------- */
 
 /* By hand: a linear search for the server that is free first, and sorting for the median. */
 static int by_size(const void *a, const void *b)
@@ -302,7 +302,7 @@ static void a_fifo_run_has_the_exact_latencies_of_its_table(void **state)
 	}
 }
 
-/* ---- blocking, slices, classes ------------------------------------------------------------------ */
+/* ---- blocking, slices, classes --------------------------------------------------------------- */
 
 static void a_blocking_request_leaves_its_worker(void **state)
 {
@@ -360,7 +360,7 @@ static void only_what_is_asked_for_is_kept_in_full(void **state)
 	}
 }
 
-/* ---- what a request costs ---------------------------------------------------------------------- */
+/* ---- what a request costs -------------------------------------------------------------------- */
 
 static const char *kernel_scheduled(void)
 {
@@ -388,8 +388,8 @@ static void be_on_one_cpu(cpu_set_t *before)
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
 }
 
-/* All requests at once on one CPU, where the kernel deals out turns of some ms: each is there for most of
- * the run, which is not its service. */
+/* All requests at once on one CPU, where the kernel deals out turns of some ms: each is there for
+ * most of the run, which is not its service. */
 static void a_request_is_not_charged_with_the_turns_of_others(void **state)
 {
 	const char *backend = kernel_scheduled();
@@ -413,7 +413,7 @@ static void a_request_is_not_charged_with_the_turns_of_others(void **state)
 	shunt_run_free(made);
 }
 
-/* ---- traces ------------------------------------------------------------------------------------- */
+/* ---- traces ---------------------------------------------------------------------------------- */
 
 /* 200 requests of 5 us, 10 us apart: a load of a half. */
 static void a_trace_is_run_at_the_load_asked_for(void **state)
@@ -483,8 +483,8 @@ static void stalled_verify(struct shunt_run *run)
 	}
 }
 
-/* A request every millisecond, in turn on two workers, and one holds its worker for 200 ms: the median
- * response of those that arrive for the other worker meanwhile. */
+/* A request every millisecond, in turn on two workers, and one holds its worker for 200 ms: the
+ * median response of those that arrive for the other worker meanwhile. */
 static double beside_a_stall(size_t stall_at)
 {
 	static struct shunt_workload stalled;
@@ -558,9 +558,9 @@ static double announce_too_often(const char *spec)
 	return made_of_it;
 }
 
-/* To announce that it waits costs a worker a fence in all others, tens of microseconds that its next
- * request would wait: one that spins anyhow looks around for a millisecond first. What is counted goes on
- * after what is timed, which takes long on a busy machine: the best of several. */
+/* To announce that it waits costs a worker a fence in all others, tens of microseconds that its
+ * next request would wait: one that spins anyhow looks around for a millisecond first. What is
+ * counted goes on after what is timed, which takes long on a busy machine: the best of several. */
 static void spinning_workers_seldom_announce_that_they_wait(void **state)
 {
 	char spec[64];
@@ -576,7 +576,7 @@ static void spinning_workers_seldom_announce_that_they_wait(void **state)
 		fail_msg("%g times as many waits as there was time for", too_often);
 }
 
-/* ---- asked wrongly ------------------------------------------------------------------------------ */
+/* ---- asked wrongly --------------------------------------------------------------------------- */
 
 static void what_contradicts_itself_is_refused(void **state)
 {

@@ -35,7 +35,7 @@ static const struct {
 
 static const double load = 0.7;
 
-/* ---- queues worked out -------------------------------------------------------------------------- */
+/* ---- queues worked out ----------------------------------------------------------------------- */
 
 /* A queue of requests that take turns of `turn_ns`: at 0+, true sharing. */
 struct turns {
@@ -125,7 +125,7 @@ static double spread(enum shunt_service_law law)
 	return sqrt((squares - sum * sum / TABLES) / (TABLES - 1));
 }
 
-/* ---- tests --------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void turns_are_right(void **state)
 {
@@ -171,8 +171,8 @@ static enum verdict one_run_responds(void *arg)
 		print_message("the mean response is not that of the formula\n");
 		return WRONG;
 	}
-	/* Within the table there is no chance: what is left is where in a busy period the machine was
-	 * disturbed, which cannot matter more than that it was. */
+	/* Within the table there is no chance: what is left is where in a busy period the machine
+	 * was disturbed, which cannot matter more than that it was. */
 	if (fabs(reported - disturbed) > interference + QUANTUM_NS) {
 		print_message("the mean response is not that of the table's own work, in turns\n");
 		return WRONG;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, the waits that openloop measures are those of queueing theory, on real schedulers. */
+/* If this passes, the waits that openloop measures are those of queueing theory, on real
+ * schedulers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +43,7 @@ static const struct system systems[] = {
 		2, 1.2, 0.5625},
 };
 
-/* ---- what the run should have given --------------------------------------------------------------- */
+/* ---- what the run should have given ---------------------------------------------------------- */
 
 /* When a server became free for request i: all but servers - 1 of its predecessors had left. */
 static double free_for(size_t i, unsigned servers)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, a seed is the same work everywhere, and the same switches wherever the policy is. */
+/* If this passes, a seed is the same work everywhere, and the same switches wherever the policy
+ * is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -14,8 +14,8 @@
 enum { REQUESTS = 1500, SKIP = 150, MEAN_NS = 500000 };
 
 /* What a run says of the theory: nothing where the machine disturbed it too much. A run that was
- * disturbed a little may contradict the theory by coincidence; three such runs without one that agrees are
- * no coincidence. */
+ * disturbed a little may contradict the theory by coincidence; three such runs without one that
+ * agrees are no coincidence. */
 enum verdict { UNKNOWN, RIGHT, WRONG };
 
 enum { UNKNOWN_MOST = 1, WRONG_MOST = 2 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, a workload whose tasks are refused a timer ends and says so, on every timer queue.
+ * If this passes, a workload whose tasks are refused a timer ends and says so, on every timer
+ * queue.
  *
- * The queue's memory cannot grow while the body runs: by --wrap, realloc refuses. A queue that does not
- * ask for any is run all the same.
+ * The queue's memory cannot grow while the body runs: by --wrap, realloc refuses. A queue that does
+ * not ask for any is run all the same.
  */
 #include <setjmp.h>
 #include <stdarg.h>

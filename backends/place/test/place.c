@@ -3,8 +3,8 @@
  * Placements put workers where they say, on machines that this one is not, and refuse the rest.
  *
  * Plans are made on hwloc's synthetic topologies through the scheduler itself, and read back from
- * the facts of the resolved composition. What control groups say is put in by --wrap=fopen; what the
- * kernel refuses is refused by real seccomp filters, in a child each.
+ * the facts of the resolved composition. What control groups say is put in by --wrap=fopen; what
+ * the kernel refuses is refused by real seccomp filters, in a child each.
  */
 #include "core/backend.h"
 #include "core/registry.h"
@@ -92,7 +92,7 @@ static void plans_follow_the_machine(void **state)
 		"0 3");
 }
 
-/* ---- a machine whose cores differ --------------------------------------------------------------- */
+/* ---- a machine whose cores differ ------------------------------------------------------------ */
 
 #define SETS(mask)                                                                                 \
 	"cpuset=\"" mask "\" complete_cpuset=\"" mask "\" allowed_cpuset=\"" mask                  \
@@ -141,7 +141,7 @@ static void plans_follow_a_hybrid_machine(void **state)
 	unlink(file);
 }
 
-/* ---- a CPU quota --------------------------------------------------------------------------------- */
+/* ---- a CPU quota ----------------------------------------------------------------------------- */
 
 /* Files of /proc and /sys, in place of the machine's; an empty list: the machine's own. */
 struct fake {
@@ -310,7 +310,7 @@ static void a_synthetic_plan_cannot_be_run(void **state)
 	shunt_close(sched);
 }
 
-/* ---- what the kernel refuses --------------------------------------------------------------------- */
+/* ---- what the kernel refuses ----------------------------------------------------------------- */
 
 static int forbid(unsigned call, int error)
 {
@@ -335,8 +335,8 @@ static bool allowed_as(const cpu_set_t *before)
 	return !sched_getaffinity(0, sizeof(now), &now) && CPU_EQUAL(&now, before);
 }
 
-/* A run of two workers under a filter: how it ends, and a word of what it says. The caller, which was
- * worker 0, is bound no longer. */
+/* A run of two workers under a filter: how it ends, and a word of what it says. The caller, which
+ * was worker 0, is bound no longer. */
 static void is_refused(unsigned call, const char *spec, int expected, const char *words)
 {
 	int status;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * With policy.lifo_slot=N the newest ready task runs next, at most N times in a row, the others in order.
+ * With policy.lifo_slot=N the newest ready task runs next, at most N times in a row, the others in
+ * order.
  *
- * One worker: what runs when is one sequence, known beforehand. That thieves find what is in the slot
- * is victims.c's.
+ * One worker: what runs when is one sequence, known beforehand. That thieves find what is in the
+ * slot is victims.c's.
  */
 #include "core/backend.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * srpt takes off what a task ran and nothing else; edf, srpt and prio ask the running task to give way
- * to a more urgent one, and to no other.
+ * srpt takes off what a task ran and nothing else; edf, srpt and prio ask the running task to give
+ * way to a more urgent one, and to no other.
  *
- * What a task runs is measured by the clock, and so it seems to run while a busy machine has taken the
- * processor away: where that could change the order, one good attempt out of several is enough.
+ * What a task runs is measured by the clock, and so it seems to run while a busy machine has taken
+ * the processor away: where that could change the order, one good attempt out of several is enough.
  */
 #include "core/backend.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, a policy's optional hooks are called as slots.h says, and without one its default holds.
+ * If this passes, a policy's optional hooks are called as slots.h says, and without one its default
+ * holds.
  *
- * Three policies that only this test has, which the linker puts in the place of the real ones: `bare`
- * has what is required and nothing else, `spy` has every other hook that no thief needs, `robber` lets
- * others steal and does not say from whom.
+ * Three policies that only this test has, which the linker puts in the place of the real ones:
+ * `bare` has what is required and nothing else, `spy` has every other hook that no thief needs,
+ * `robber` lets others steal and does not say from whom.
  */
 #include "core/engine/policy.h"
 #include "core/engine/thief.h"
@@ -27,7 +28,7 @@ static struct {
 	_Atomic int64_t ran_ns;
 } seen;
 
-/* ---- bare ---------------------------------------------------------------------------------------- */
+/* ---- bare ------------------------------------------------------------------------------------ */
 
 SHUNT_INLINE void bare_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
 {
@@ -50,7 +51,7 @@ static bool bare_has_ready(const struct shunt_worker *worker)
 
 SHUNT_POLICY(bare, .summary = "what is required");
 
-/* ---- spy: tasks with an odd number belong to worker 1 --------------------------------------------- */
+/* ---- spy: tasks with an odd number belong to worker 1 ---------------------------------------- */
 
 static int spy_shared;
 
@@ -130,7 +131,7 @@ SHUNT_POLICY(spy, .summary = "every hook", .needs_time = true, .open = spy_open,
 	.worker_init = spy_init, .worker_fini = spy_fini, .place = spy_place,
 	.running = spy_running, .stopping = spy_stopping, .tick = spy_tick);
 
-/* ---- robber --------------------------------------------------------------------------------------- */
+/* ---- robber ---------------------------------------------------------------------------------- */
 
 struct loot {
 	struct shunt_queue queue;
@@ -187,7 +188,7 @@ const struct shunt_plugin __wrap_shunt_registry_policies[] = {
 	{NULL, NULL, NULL},
 };
 
-/* ---- what tasks see ------------------------------------------------------------------------------- */
+/* ---- what tasks see -------------------------------------------------------------------------- */
 
 struct visit {
 	struct shunt_handle handle;

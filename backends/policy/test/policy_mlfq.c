@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, mlfq demotes by charged time and no other, runs earlier levels first, and boosts all
- * tasks; and the quantum that a policy sets for a task is the one that its checkpoints go by.
+ * If this passes, mlfq demotes by charged time and no other, runs earlier levels first, and boosts
+ * all tasks; and the quantum that a policy sets for a task is the one that its checkpoints go by.
  *
- * The first tests call the hooks with times of their own. The last one runs tasks by the clock, where a
- * busy machine may take the processor away: one good attempt out of several is enough.
+ * The first tests call the hooks with times of their own. The last one runs tasks by the clock,
+ * where a busy machine may take the processor away: one good attempt out of several is enough.
  */
 #include "core/backend.h"
 #include "core/engine/policy.h"
@@ -99,7 +99,8 @@ static void earlier_levels_run_first(void **state)
 	}
 	assert_false(policy->has_ready(worker));
 	assert_int_equal(taken(NULL), -1);
-	/* A yield gives way to the task's own level and to earlier ones, a checkpoint to those alone. */
+	/* A yield gives way to the task's own level and to earlier ones, a checkpoint to those
+	 * alone. */
 	put(&task[1]);
 	assert_false(policy->preempts(worker, &task[3]));
 	assert_true(policy->preempts(worker, &task[0]));

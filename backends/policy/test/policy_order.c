@@ -3,8 +3,8 @@
  * Ready tasks run in the order that edf, srpt and prio promise: the same as a sorted list's.
  *
  * The model is a list kept in order by insertion, equal keys behind each other. Tasks with drawn
- * attributes spawn others and yield; each one that takes the processor must be the model's next. With
- * one worker all of this is one sequence. SHUNT_SEED repeats a drawn schedule.
+ * attributes spawn others and yield; each one that takes the processor must be the model's next.
+ * With one worker all of this is one sequence. SHUNT_SEED repeats a drawn schedule.
  */
 #include "core/backend.h"
 #include "core/rng.h"
@@ -49,8 +49,8 @@ static int64_t draw_deadline(struct shunt_rng *rng, struct shunt_attr *attr)
 	return attr->deadline_ns ? attr->deadline_ns : INT64_MAX;
 }
 
-/* Hours apart, so that what a task runs meanwhile does not change the order; the unknown are equal, and
- * no other two: of these the one that has run would be ahead. */
+/* Hours apart, so that what a task runs meanwhile does not change the order; the unknown are equal,
+ * and no other two: of these the one that has run would be ahead. */
 static int64_t draw_service(struct shunt_rng *rng, struct shunt_attr *attr)
 {
 	const int64_t hour = INT64_C(3600000000000);

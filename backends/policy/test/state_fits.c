@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this compiles, a policy's STATE_BYTES fit into a worker and its TASK_BYTES into a task; it must not
- * with one too many of either. */
+/* If this compiles, a policy's STATE_BYTES fit into a worker and its TASK_BYTES into a task; it
+ * must not with one too many of either. */
 #include "core/engine/policy.h"
 
 struct state {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thief asks all other workers, with victim=near the nearest first, and finds work with any of them;
- * of all thieves no more than half ask at a time.
+ * A thief asks all other workers, with victim=near the nearest first, and finds work with any of
+ * them; of all thieves no more than half ask at a time.
  *
- * The schedulers are opened on machines that hwloc makes up, and never run: the test asks the policy
- * for its victims, and is itself the thief.
+ * The schedulers are opened on machines that hwloc makes up, and never run: the test asks the
+ * policy for its victims, and is itself the thief.
  */
 #include "core/engine/policy.h"
 #include "core/engine/thief.h"

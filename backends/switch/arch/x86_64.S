@@ -28,8 +28,8 @@
  *  - push for the stores and mov for the loads: 2.2; mov for both 2.3, push and pop 2.3.
  *  - the FP words are compared with the running ones and loaded only when they differ, which they
  *    rarely do: 3.3, where loading them always costs 4.7.
- *  - a swap begins at a cache line, beside the hooks (core/engine/hooks.h): where it does not, a yield
- *    takes up to 0.4 ns more, as the program happens to be laid out.
+ *  - a swap begins at a cache line, beside the hooks (core/engine/hooks.h): where it does not, a
+ *    yield takes up to 0.4 ns more, as the program happens to be laid out.
  *
  * CFI: the old context's frame and the new one's have the same shape, so one set of rules (all at
  * CFA-x) holds on both sides of the instruction that exchanges the stack pointer.

@@ -8,15 +8,15 @@
  *   [periods=20] [period_us=10000] [grid_ns=0] [skip=0] [all] as further arguments, in this order
  *
  * With a grid, `each` rounds deadlines up to its multiples, so that many timers share an interrupt;
- * lateness still counts from the deadline before that. The first `skip` wakes of each timer are left
- * out of the lateness.
+ * lateness still counts from the deadline before that. The first `skip` wakes of each timer are
+ * left out of the lateness.
  *
  * Each timer sleeps `period` from the moment its last sleep ended, as a task in a loop would, the
- * clock read once for its end and once for its next deadline. Prints one line of CSV: floor, timers,
- * CPU ns a timer, lateness p50, p99 and p99.9 in ns, system calls, and wakes before their deadline,
- * of which there must be none. With `all` it prints instead, for floor_driver.py, wall and CPU ns and
- * the same counts, then every lateness (three significant digits) and how many had it. Written on liburing alone, so that it owes nothing to what it is the
- * floor of.
+ * clock read once for its end and once for its next deadline. Prints one line of CSV: floor,
+ * timers, CPU ns a timer, lateness p50, p99 and p99.9 in ns, system calls, and wakes before their
+ * deadline, of which there must be none. With `all` it prints instead, for floor_driver.py, wall
+ * and CPU ns and the same counts, then every lateness (three significant digits) and how many had
+ * it. Written on liburing alone, so that it owes nothing to what it is the floor of.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -86,7 +86,7 @@ static bool wake_timer(struct floor_run *run, uint32_t i)
 	return true;
 }
 
-/* ---- a heap over one timeout ------------------------------------------------------------------ */
+/* ---- a heap over one timeout ----------------------------------------------------------------- */
 
 struct item {
 	int64_t deadline_ns;
@@ -154,7 +154,7 @@ static void run_heap(struct floor_run *run)
 	free(heap);
 }
 
-/* ---- one timeout each ------------------------------------------------------------------------- */
+/* ---- one timeout each ------------------------------------------------------------------------ */
 
 static void add_timeout(struct floor_run *run, struct __kernel_timespec *time, uint32_t i)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, uring-each hands timers over in batches and collects them without a call, and the ring
- * slots lose no timer and fire none early whatever the kernel does to them: storms of EINTR, EAGAIN and EBUSY, a submission ring that is full, a completion ring that
- * overflows, results lost for want of memory, timeouts refused one by one, messages refused; and a
- * ring or an allocation that cannot be had is an error that leaves nothing behind.
+ * If this passes, uring-each hands timers over in batches and collects them without a call, and the
+ * ring slots lose no timer and fire none early whatever the kernel does to them: storms of EINTR,
+ * EAGAIN and EBUSY, a submission ring that is full, a completion ring that overflows, results lost
+ * for want of memory, timeouts refused one by one, messages refused; and a ring or an allocation
+ * that cannot be had is an error that leaves nothing behind.
  *
  * Faults are put in between the slots and liburing, and between uring-each and its ring, by --wrap.
  */
@@ -253,8 +254,8 @@ static void count_overflows(void *sink, const char *name, const char *value, con
 		fault.overflows = strtoull(value, NULL, 10);
 }
 
-/* Arms `count` timers within spread_ns on a slot of this subject, the first due in lead_ns, and sees
- * every one fire once. */
+/* Arms `count` timers within spread_ns on a slot of this subject, the first due in lead_ns, and
+ * sees every one fire once. */
 static void all_fire_after(struct subject *s, size_t count, int64_t spread_ns, int64_t lead_ns)
 {
 	int enter_error = fault.enter_error;
@@ -297,8 +298,8 @@ static void all_fire(struct subject *s, size_t count, int64_t spread_ns)
 	all_fire_after(s, count, spread_ns, 20 * MS);
 }
 
-/* Until faults have hit more than `least` times: timers that a busy machine lets come due before they are
- * handed on never get to where the faults are. */
+/* Until faults have hit more than `least` times: timers that a busy machine lets come due before
+ * they are handed on never get to where the faults are. */
 static void all_fire_hit(struct subject *s, size_t count, unsigned least)
 {
 	fault.hits = 0;
@@ -312,8 +313,8 @@ static void init_each(struct subject *s)
 	assert_true(subject_init(s, slot_named("uring-each"), 0));
 }
 
-/* Arms a few, has them handed over, and collects them when they are due; calls[0] for the one, calls[1] for
- * the other. False: they were due before they could be handed over. */
+/* Arms a few, has them handed over, and collects them when they are due; calls[0] for the one,
+ * calls[1] for the other. False: they were due before they could be handed over. */
 static bool hand_over_and_collect(const char *setup, uint64_t calls[2])
 {
 	enum { SOME = 50 }; /* fewer than a look takes */
@@ -354,7 +355,8 @@ static bool hand_over_and_collect(const char *setup, uint64_t calls[2])
 	return in_time;
 }
 
-/* Once in several attempts: an interrupt that a busy machine delays may fall into the look itself. */
+/* Once in several attempts: an interrupt that a busy machine delays may fall into the look
+ * itself. */
 static void timers_go_in_together_and_come_back_without_a_call(void **state)
 {
 	static const char *const setups[] = {"plain", "coop"};
@@ -432,8 +434,8 @@ static void lost_results_are_made_good(void **state)
 	subject_fini(&s);
 }
 
-/* After a loss the kernel still has what was armed before, and a table that has shrunk meanwhile has no
- * place for it. */
+/* After a loss the kernel still has what was armed before, and a table that has shrunk meanwhile
+ * has no place for it. */
 static void late_results_of_a_lost_round_find_no_place(void **state)
 {
 	enum { MANY = 20000 }; /* more than an empty table keeps room for */
@@ -492,7 +494,7 @@ static void a_refused_timeout_is_armed_again(void **state)
 	subject_fini(&s);
 }
 
-/* ---- the nearest deadline under faults -------------------------------------------------------- */
+/* ---- the nearest deadline under faults ------------------------------------------------------- */
 
 static void a_deadline_survives_storms(void **state)
 {
@@ -548,8 +550,8 @@ static void an_error_that_stays_ends_the_sleep(void **state)
 	subject_fini(&s);
 }
 
-/* A message goes to a ring that is closed already: the kernel refuses, and the eventfd wakes the sleeper
- * instead. The sender need not act, or it learns of the refusal late. */
+/* A message goes to a ring that is closed already: the kernel refuses, and the eventfd wakes the
+ * sleeper instead. The sender need not act, or it learns of the refusal late. */
 struct sleeper {
 	struct harness *h;
 	void *slot;

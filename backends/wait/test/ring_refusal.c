@@ -194,7 +194,8 @@ static void a_seccomp_filter_is_named(void **state)
 	in_a_child_without(SYS_io_uring_setup, ENOSYS, "seccomp");
 }
 
-/* One that lets rings be set up, and then not be used: found by the probe, not by the first sleep. */
+/* One that lets rings be set up, and then not be used: found by the probe, not by the first
+ * sleep. */
 static void a_filter_on_the_other_calls_is_named(void **state)
 {
 	(void)state;
@@ -219,8 +220,9 @@ static void want_of_memory_names_the_limit(void **state)
 	expect(-ENOMEM, "RLIMIT_MEMLOCK");
 }
 
-/* For real: a user without privileges who may lock nothing. From Linux 5.12 rings were charged to the
- * memory control group and not to the limit, which lets it pass; 6.18 charges the limit again. */
+/* For real: a user without privileges who may lock nothing. From Linux 5.12 rings were charged to
+ * the memory control group and not to the limit, which lets it pass; 6.18 charges the limit
+ * again. */
 static void a_limit_on_locked_memory_is_named(void **state)
 {
 	struct shunt_error why = {""};
@@ -264,7 +266,7 @@ static void missing_features_are_told(void **state)
 	expect(-EOPNOTSUPP, "timeouts");
 }
 
-/* ---- doing without ---------------------------------------------------------------------------- */
+/* ---- doing without --------------------------------------------------------------------------- */
 
 static void own_fired(void *arg, const struct shunt_timer *timer)
 {

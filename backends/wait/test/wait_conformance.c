@@ -2,8 +2,8 @@
 /*
  * If this passes, every wait slot of the registry, with every value of its choices, keeps its
  * contract on one worker: a wake at any time ends the coming or present sleep, a sleep without one
- * lasts until its deadline and not for long after it, signals or not; looking costs no system call; the
- * timer slack is set and put back; and closing leaves no descriptor behind.
+ * lasts until its deadline and not for long after it, signals or not; looking costs no system call;
+ * the timer slack is set and put back; and closing leaves no descriptor behind.
  *
  * Time is judged by CLOCK_MONOTONIC alone. A slot that this machine refuses is skipped, with its
  * own reason.
@@ -25,7 +25,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* A sleep that nothing ends. Whoever has woken in half of it was woken, on a machine however busy. */
+/* A sleep that nothing ends. Whoever has woken in half of it was woken, on a machine however
+ * busy. */
 #define LONG_NS (60000 * MS)
 
 static void own_fired(void *arg, const struct shunt_timer *timer)
@@ -140,8 +141,8 @@ static void a_sleep_lasts_until_its_deadline(void **state)
 	harness_close(h);
 }
 
-/* Taken for a length of time the last of them would be a second. The best of several: a busy machine may
- * take as long for nothing. */
+/* Taken for a length of time the last of them would be a second. The best of several: a busy
+ * machine may take as long for nothing. */
 static void a_deadline_in_the_past_is_no_sleep(void **state)
 {
 	static const int64_t past[] = {INT64_MIN, -1, 0, 1, 999999999};

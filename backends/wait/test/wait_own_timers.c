@@ -161,7 +161,8 @@ static void cancelled_own_timers_never_fire(void **state)
 		for (size_t i = 0; i < OWN_TIMERS; i++)
 			live += own->armed[i];
 		own_wait_for(h, slot, own, own->fired_count + live);
-		/* The far ones were taken back too: nothing stays in flight until its hour comes. */
+		/* The far ones were taken back too: nothing stays in flight until its hour
+		 * comes. */
 		end = now_ns() + PATIENCE_NS;
 		while (h->ops->in_flight(slot) > 0 && now_ns() < end) {
 			h->ops->prepare(slot);

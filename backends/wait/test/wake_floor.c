@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floors of a wake-up across workers: what it takes between two bare threads, one on each of the
- * first two CPUs allowed, without tasks, queues or a protocol against lost wakes.
+ * The floors of a wake-up across workers: what it takes between two bare threads, one on each of
+ * the first two CPUs allowed, without tasks, queues or a protocol against lost wakes.
  *
  *   shunt-wake-floor WAY [WAKES [PAUSE_NS [SEED]]]
  *
  *   futex    the sleeper in FUTEX_WAIT on one word
  *   eventfd  the sleeper in read(2) of an eventfd
- *   msgring  the sleeper in io_uring_enter on its ring, the waker's ring sends it IORING_OP_MSG_RING
+ *   msgring  the sleeper in io_uring_enter on its ring, the waker's sends it IORING_OP_MSG_RING
  *   spin     the sleeper looks at one word and pauses
  *
- * The counterpart of the workload `wakeup`: the same pauses for the same seed, the same two readings of
- * the clock, CPU counted by thread in the same way. Prints one line (wall ns, the waker's CPU ns in its
- * calls to wake, the sleeper's CPU ns, wakes out of order) and then every latency in ns, one a line.
+ * The counterpart of the workload `wakeup`: the same pauses for the same seed, the same two
+ * readings of the clock, CPU counted by thread in the same way. Prints one line (wall ns, the
+ * waker's CPU ns in its calls to wake, the sleeper's CPU ns, wakes out of order) and then every
+ * latency in ns, one a line.
  */
 #include "core/measure/clock.h"
 #include "core/rng.h"
@@ -120,7 +121,7 @@ static const struct way {
 };
 static const struct way *way;
 
-/* ---- the two threads -------------------------------------------------------------------------- */
+/* ---- the two threads ------------------------------------------------------------------------- */
 
 /* Binds the calling thread to the index-th CPU allowed, round again if there are fewer. */
 static void bind_to(unsigned index)

@@ -26,8 +26,8 @@ class BadWords(CommandTest):
         self.refused("run has no option --xyzzy; see `shunt run --help`", "run", "--xyzzy")
         self.refused(f"--iters needs a value: expected {COUNT}", "run", "asm", "yield", "--iters")
         for seed in ("-1", "x", "10k", "", "18446744073709551616"):
-            self.refused(f"--seed: '{seed}' is not a valid seed; expected a whole number from 0 to 18446744073709551615",
-                         "run", "asm", "yield", f"--seed={seed}")
+            self.refused(f"--seed: '{seed}' is not a valid seed; expected a whole number from 0 to "
+                         "18446744073709551615", "run", "asm", "yield", f"--seed={seed}")
         self.refused(f"run: --iters=0 is out of range: expected {COUNT}, 1 to 1M",
                      "run", "asm", "yield", "--iters", "0")
         self.refused("run: --timeout=5 has no unit (ns, us, ms or s): expected a duration such as "
@@ -254,8 +254,8 @@ class NoRegularFile(CommandTest):
         called = self.call(*QUICK, "--record", kept,
                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)))
         self.assertEqual(called.status, 2)
-        self.assertIn(f"cannot write the record {kept}: File too large; raise the limit on the size of files (ulimit -f)",
-                      called.err)
+        self.assertIn(f"cannot write the record {kept}: File too large; raise the limit on the size of files "
+                      "(ulimit -f)", called.err)
 
     def test_the_lab_without_a_python(self) -> None:
         self.environment |= {"SHUNT_PYTHON": "/no/such/python", "SHUNT_LAB": str(SOURCE / "experiments" / "lab")}

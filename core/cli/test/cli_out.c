@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, numbers and words come out as a person reads them, and a shell takes them back. */
+/* If this passes, numbers and words come out as a person reads them, and a shell takes them
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -115,7 +115,8 @@ class Ends(CommandTest):
         for ms in range(1, 40, 8):
             record = self.ends(3, "timeout", f"not done after {ms}ms, in ", "stuck", "warm=1", "--timeout",
                                f"{ms}ms")
-            self.assertRegex(record["reason"], "in (the preparation|the calibration|set-up|warm-up iteration 1 of 1|iteration 1 of 5)$")
+            self.assertRegex(record["reason"], "in (the preparation|the calibration|set-up|"
+                                               "warm-up iteration 1 of 1|iteration 1 of 5)$")
 
     def interrupt(self, number: signal.Signals, *words: str) -> tuple[int, str, str]:
         run = subprocess.Popen([FAULTS, "run", "ucontext", "stuck", "--narrate", *words], text=True,

@@ -2,7 +2,8 @@
 /*
  * Workloads that go wrong, each in its own way, for the tests of the command line.
  *
- * The test program is `shunt` itself, linked with this list in the place of the real one (ld --wrap).
+ * The test program is `shunt` itself, linked with this list in the place of the real one (ld
+ * --wrap).
  */
 #include "core/measure/clock.h"
 #include "core/measure/environment.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, what a machine says of its CPU quota and its hypervisor is found, and a run says so. */
+/* If this passes, what a machine says of its CPU quota and its hypervisor is found, and a run
+ * says so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

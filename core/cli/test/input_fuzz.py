@@ -53,7 +53,8 @@ class Fuzzer:
 
     def numbers(self, chance: Random) -> list[str]:
         suffix = chance.choice((".txt", ".bin", ".i64", ".csv", ""))
-        data = b"12\n-7, 3\n" * chance.choice((1, 50)) if chance.random() < 0.7 else chance.randbytes(chance.choice((0, 8, 64, 99)))
+        numbers = chance.random() < 0.7
+        data = b"12\n-7, 3\n" * chance.choice((1, 50)) if numbers else chance.randbytes(chance.choice((0, 8, 64, 99)))
         data, _ = mutate.text(chance, data)
         return ["run", "asm", "chunked_sum", "tasks=2", "--iters", "1", "--warmup", "0",
                 "input=" + self.file("d" + suffix, data)]
@@ -81,7 +82,8 @@ class Fuzzer:
         try:
             done = subprocess.run([SHUNT, *words, "--timeout", "10s"] if words[0] == "run" else [SHUNT, *words],
                                   capture_output=True, preexec_fn=limited, timeout=200, stdin=subprocess.DEVNULL)
-            why = "" if done.returncode in STATUSES else f"status {done.returncode}: {done.stderr[-1500:].decode(errors='replace')}"
+            said = done.stderr[-1500:].decode(errors="replace")
+            why = "" if done.returncode in STATUSES else f"status {done.returncode}: {said}"
         except subprocess.TimeoutExpired:
             why = "not done in 200 s"
         if why:

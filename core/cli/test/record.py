@@ -80,7 +80,8 @@ class Recorded(CommandTest):
 
     def test_without_end(self) -> None:
         started = time.monotonic()
-        self.ends(3, "timeout", "not done after 1s, in set-up", f"echo $$ > {self.folder}/pid; sleep 1000", "--timeout", "1s")
+        self.ends(3, "timeout", "not done after 1s, in set-up", f"echo $$ > {self.folder}/pid; sleep 1000",
+                  "--timeout", "1s")
         self.is_gone()
         self.ends(3, "timeout", "iteration 1", FOR_EVER, "--timeout", "1s")
         self.assertLess(time.monotonic() - started, 60)

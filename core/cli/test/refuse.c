@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * refuse CALL ERROR PROGRAM [ARGUMENT ...]: runs the program with one system call refused, as a container's
- * seccomp filter does. `refuse --list` prints the calls, one a line.
+ * refuse CALL ERROR PROGRAM [ARGUMENT ...]: runs the program with one system call refused, as a
+ * container's seccomp filter does. `refuse --list` prints the calls, one a line.
  *
- * Not refused are the calls without which no program starts or ends (execve, mmap, exit_group). The filter
- * is in place before the program starts, so the loader and the C library meet it too.
+ * Not refused are the calls without which no program starts or ends (execve, mmap, exit_group). The
+ * filter is in place before the program starts, so the loader and the C library meet it too.
  */
 #include <errno.h>
 #include <linux/filter.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A storm of signals, by LD_PRELOAD: the program gets a SIGALRM every SHUNT_STORM_US, whose handler does
- * nothing, and so no system call that waits lasts longer than that. It begins after SHUNT_STORM_AFTER_MS.
+ * A storm of signals, by LD_PRELOAD: the program gets a SIGALRM every SHUNT_STORM_US, whose handler
+ * does nothing, and so no system call that waits lasts longer than that. It begins after
+ * SHUNT_STORM_AFTER_MS.
  */
 #include <signal.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, what a program says is taken as it says it, and every line that is not of the protocol
- * fails the run with its number and the reason. */
+/* If this passes, what a program says is taken as it says it, and every line that is not of the
+ * protocol fails the run with its number and the reason. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@
 #define INSIDE   PROGRAM BEGIN(1)
 #define WHOLE    PROGRAM BEGIN(1) CHECK END BEGIN(2) CHECK END
 
-/* ---- a run of a program ------------------------------------------------------------------------- */
+/* ---- a run of a program ---------------------------------------------------------------------- */
 
 static struct {
 	struct cli_program program;
@@ -89,7 +89,7 @@ static void runs_script(const char *script, enum shunt_record_status status, con
 	ends(status, reason);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void takes_what_is_said(void **state)
 {

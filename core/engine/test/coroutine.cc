@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// If this passes, C++20 coroutines run as step tasks, always by way of the carrier: the promise is the frame,
-// a step resumes the coroutine, and where that suspends the step returns what for. No coroutine resumes
-// another (symmetric transfer needs the compiler's tail calls, or the stack grows).
+// If this passes, C++20 coroutines run as step tasks, always by way of the carrier: the promise is
+// the frame, a step resumes the coroutine, and where that suspends the step returns what for. No
+// coroutine resumes another (symmetric transfer needs the compiler's tail calls, or the stack
+// grows).
 #include "core/engine/test/coroutine.h"
 
 #include <coroutine>
@@ -30,7 +31,10 @@ struct coroutine {
 		handle_type::from_promise(promise).resume();
 		return promise.next;
 	}
-	int spawn(shunt_handle *task) { return shunt_spawn_step(task, resume, &handle.promise(), nullptr); }
+	int spawn(shunt_handle *task)
+	{
+		return shunt_spawn_step(task, resume, &handle.promise(), nullptr);
+	}
 };
 
 struct give_way {
@@ -58,7 +62,8 @@ static long total;
 static coroutine count(int rounds)
 {
 	for (int i = 0; i < rounds; i++) {
-		int rc = co_await await([] { return shunt_semaphore_wait_poll(&two, SHUNT_FOREVER); });
+		int rc = co_await await(
+			[] { return shunt_semaphore_wait_poll(&two, SHUNT_FOREVER); });
 		rc |= co_await await([] { return shunt_mutex_lock_poll(&mutex, SHUNT_FOREVER); });
 		long before = total; // lives over a suspension
 		co_await give_way();

@@ -9,7 +9,8 @@ extern "C" {
 
 #include "core/step.h"
 
-/* Runs root on several compositions; each time its result must point to `expected`. A program's status. */
+/* Runs root on several compositions; each time its result must point to `expected`. A program's
+ * status. */
 int coroutine_test(shunt_task_fn *root, long expected);
 
 #ifdef __cplusplus

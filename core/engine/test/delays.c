@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delays of delays.h: mostly none, now and then a microsecond, rarely the rest of the time slice.
+ * The delays of delays.h: mostly none, now and then a microsecond, rarely the rest of the time
+ * slice.
  *
- * Each thread draws from a generator of its own, seeded from SHUNT_SEED and the order in which threads
- * come: the seed repeats the delays, not the machine's own timing.
+ * Each thread draws from a generator of its own, seeded from SHUNT_SEED and the order in which
+ * threads come: the seed repeats the delays, not the machine's own timing.
  */
 #include "core/engine/test/delays.h"
 

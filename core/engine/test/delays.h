@@ -2,10 +2,10 @@
 /*
  * Put before a source by -include: a chance of a delay before every atomic access and every fence.
  *
- * Those are the points where threads meet, each of them tagged where it is declared. What lies between
- * two of them is some nanoseconds in a usual build, and no torture gets another thread in there; held up
- * at random, it does. gcc's <stdatomic.h> is made of the builtins below, so that nothing in the sources
- * need be marked. See torture_delayed.py.
+ * Those are the points where threads meet, each of them tagged where it is declared. What lies
+ * between two of them is some nanoseconds in a usual build, and no torture gets another thread in
+ * there; held up at random, it does. gcc's <stdatomic.h> is made of the builtins below, so that
+ * nothing in the sources need be marked. See torture_delayed.py.
  */
 #ifndef SHUNT_ENGINE_TEST_DELAYS_H
 #define SHUNT_ENGINE_TEST_DELAYS_H

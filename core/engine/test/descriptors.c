@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors and promises of stacks are used again wherever tasks end: spawned on one worker and ended
- * on another, or spawned from outside, a hundred times as many tasks take no more of either. One whose
- * generations are used up is not used again.
+ * Descriptors and promises of stacks are used again wherever tasks end: spawned on one worker and
+ * ended on another, or spawned from outside, a hundred times as many tasks take no more of either.
+ * One whose generations are used up is not used again.
  */
 #include "core/descriptors.h"
 #include "core/engine/worker.h"

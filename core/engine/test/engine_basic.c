@@ -78,7 +78,7 @@ static void a_deadlock_is_named(void **state)
 	shunt_close(sched);
 }
 
-/* ---- runs from several threads ------------------------------------------------------------------ */
+/* ---- runs from several threads --------------------------------------------------------------- */
 
 enum { THREADS = 4, TRIES = 100 };
 

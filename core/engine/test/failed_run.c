@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A run that has failed ends, though its tasks would go on for ever: they yield, wake each other, hand
- * over, spawn and join, or end with another in their place, and what would have ended that does not come
- * any more.
+ * A run that has failed ends, though its tasks would go on for ever: they yield, wake each other,
+ * hand over, spawn and join, or end with another in their place, and what would have ended that
+ * does not come any more.
  */
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/halt.h"

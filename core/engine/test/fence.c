@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the kernel refuses membarrier, fence=auto is full and says so, and fence=asymmetric is refused. */
+/* Where the kernel refuses membarrier, fence=auto is full and says so, and fence=asymmetric is
+ * refused. */
 #include "core/engine/test/engine_torture.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, an idle worker runs the tasks from outside that come into the inbox of a busy one,
- * and wakes the sleepers whose timers that has armed, also when all who were told of them have got work
- * since.
+ * If this passes, an idle worker runs the tasks from outside that come into the inbox of a busy
+ * one, and wakes the sleepers whose timers that has armed, also when all who were told of them have
+ * got work since.
  */
 #include "core/backend.h"
 #include "core/engine/worker.h"
@@ -37,7 +37,7 @@ static void run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg)
 	shunt_close(sched);
 }
 
-/* ---- tasks from outside ------------------------------------------------------------------------ */
+/* ---- tasks from outside ---------------------------------------------------------------------- */
 
 #define GUESTS 16
 
@@ -55,8 +55,8 @@ static void *guest(void *arg)
 	return NULL;
 }
 
-/* One when the one before has run, after a pause in which the idle worker falls asleep again: they go
- * to the workers in turn, and nobody comes after one to wake the idle worker for it. */
+/* One when the one before has run, after a pause in which the idle worker falls asleep again: they
+ * go to the workers in turn, and nobody comes after one to wake the idle worker for it. */
 static void *send_guests(void *arg)
 {
 	struct house *house = arg;
@@ -99,7 +99,7 @@ static void guests_go_to_who_is_idle(void **state)
 	}
 }
 
-/* ---- timers ------------------------------------------------------------------------------------ */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 #define ROUNDS   20
 #define ATTEMPTS 50
@@ -119,8 +119,8 @@ static void *snores(void *arg)
 	return NULL;
 }
 
-/* Goes to sleep on a worker that goes on with the other task at once, before the idle worker, which is
- * told of that task too, has woken up. */
+/* Goes to sleep on a worker that goes on with the other task at once, before the idle worker, which
+ * is told of that task too, has woken up. */
 static void *sleeps(void *arg)
 {
 	struct alarm_clock *clock = arg;
@@ -157,8 +157,8 @@ static uint64_t fired_for_others(const char *spec, struct shunt_sched *sched)
 	return for_others;
 }
 
-/* On a busy machine the idle worker may be there to take the other task each time, and the busy one is
- * the idle one then: nothing is fired for others in that run. */
+/* On a busy machine the idle worker may be there to take the other task each time, and the busy one
+ * is the idle one then: nothing is fired for others in that run. */
 static void timers_are_fired_by_who_is_idle(void **state)
 {
 	static const char *const specs[] = {"ucontext:workers=2,policy=shared",
@@ -183,7 +183,7 @@ static void timers_are_fired_by_who_is_idle(void **state)
 	}
 }
 
-/* ---- a deadline changes hands ------------------------------------------------------------------- */
+/* ---- a deadline changes hands ---------------------------------------------------------------- */
 
 #define WATCHES 4
 #define BUSY    2 /* tasks that compute beside the root: of four workers one is left */
@@ -229,8 +229,8 @@ static void linger(void)
 		;
 }
 
-/* A task goes to sleep on a second worker; then one task at a time keeps a worker busy, each time the one
- * that fell asleep last, which is the one that knows of the deadline. */
+/* A task goes to sleep on a second worker; then one task at a time keeps a worker busy, each time
+ * the one that fell asleep last, which is the one that knows of the deadline. */
 static void *keeps_busy_who_knows(void *arg)
 {
 	struct watch *watch = arg;
@@ -277,7 +277,7 @@ static void a_deadline_passes_to_who_still_sleeps(void **state)
 	}
 }
 
-/* ---- woken for one thing, told of another --------------------------------------------------------- */
+/* ---- woken for one thing, told of another ---------------------------------------------------- */
 
 #define PARKED 6
 
@@ -317,8 +317,8 @@ static const struct shunt_handle *at_home(const struct shunt_handle *task)
 	return NULL;
 }
 
-/* Wakes a sleeper for a task that keeps it busy, and while it gets up puts into its own inbox what a
- * thread outside would: the sleeper is told, and the third worker must hear of it. */
+/* Wakes a sleeper for a task that keeps it busy, and while it gets up puts into its own inbox what
+ * a thread outside would: the sleeper is told, and the third worker must hear of it. */
 static void *sends_on_errands(void *arg)
 {
 	struct errand *errand = arg;

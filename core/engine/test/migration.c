@@ -3,13 +3,14 @@
  * A task that goes on on another thread finds its own errno and floating-point modes there, and the
  * task API knows which thread that is.
  *
- * Compilers keep the address of a thread-local over a call that may come back on another thread, the
- * more the more they inline. So the tasks below ask for their worker right before and after each way of
- * giving way, in one function, and compare with what a thread-local of their own says, which they read
- * through a function that no compiler sees into. migration_lto.py builds this and the engine at -O3 -flto,
- * where the whole task API is inlined, with every compiler there is.
+ * Compilers keep the address of a thread-local over a call that may come back on another thread,
+ * the more the more they inline. So the tasks below ask for their worker right before and after
+ * each way of giving way, in one function, and compare with what a thread-local of their own says,
+ * which they read through a function that no compiler sees into. migration_lto.py builds this and
+ * the engine at -O3 -flto, where the whole task API is inlined, with every compiler there is.
  *
- * A task must not use `errno` itself across a switch, for the same reason (core/sched.h): errno_get here.
+ * A task must not use `errno` itself across a switch, for the same reason (core/sched.h): errno_get
+ * here.
  */
 #include "core/engine/test/engine_torture.h"
 

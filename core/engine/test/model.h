@@ -3,12 +3,12 @@
  * A tiny exhaustive explorer: every interleaving of a few threads under total store order.
  *
  * Each thread has a queue of stores that memory has not seen yet, as an x86 processor has: a plain
- * store goes into it, a load looks there first, and at any time its oldest store may reach memory. A
- * fence or a locked instruction waits until it is empty. A model is a function that makes a thread's
- * next instruction; model_explore walks depth first through all states that can be reached, each
- * once, and counts those that break what the model says must hold. It explores the algorithm as
- * written down in the model, not the compiled code. (Owens, Sarkar, Sewell: A Better x86 Memory
- * Model: x86-TSO, TPHOLs 2009.)
+ * store goes into it, a load looks there first, and at any time its oldest store may reach memory.
+ * A fence or a locked instruction waits until it is empty. A model is a function that makes a
+ * thread's next instruction; model_explore walks depth first through all states that can be
+ * reached, each once, and counts those that break what the model says must hold. It explores the
+ * algorithm as written down in the model, not the compiled code. (Owens, Sarkar, Sewell: A Better
+ * x86 Memory Model: x86-TSO, TPHOLs 2009.)
  */
 #ifndef SHUNT_ENGINE_MODEL_H
 #define SHUNT_ENGINE_MODEL_H
@@ -48,7 +48,7 @@ struct model_search {
 	size_t slots, states, broken, ends;
 };
 
-/* ---- what an instruction may do ---------------------------------------------------------------- */
+/* ---- what an instruction may do -------------------------------------------------------------- */
 
 static inline bool model_drained(const struct model_thread *self)
 {
@@ -70,7 +70,7 @@ static inline int8_t model_load(const struct model_state *state, const struct mo
 	return state->memory[variable];
 }
 
-/* ---- the search -------------------------------------------------------------------------------- */
+/* ---- the search ------------------------------------------------------------------------------ */
 
 static inline void model_flush(struct model_state *state, struct model_thread *self)
 {

@@ -3,11 +3,11 @@
  * Of the deque every element is taken exactly once, in whatever order its owner's and two thieves'
  * steps meet; and each locked step, and each step of attaching, is needed for that.
  *
- * The owner pushes two elements, takes two, pushes a third and takes again; each thief attaches, tries
- * and detaches, twice. The steps are those of engine/deque.h, one access each; the fence that a thief
- * has put into the owner is a moment at which the owner's queue of stores is empty. FULL_FENCES is
- * fence=full: no attaching, the owner always reckons with thieves. Growing is not in the model: the
- * buffer has a slot for each element.
+ * The owner pushes two elements, takes two, pushes a third and takes again; each thief attaches,
+ * tries and detaches, twice. The steps are those of engine/deque.h, one access each; the fence that
+ * a thief has put into the owner is a moment at which the owner's queue of stores is empty.
+ * FULL_FENCES is fence=full: no attaching, the owner always reckons with thieves. Growing is not in
+ * the model: the buffer has a slot for each element.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No change of a host's word is lost, whether it makes it with plain stores or its guests do, in whatever
- * order their steps meet; and each step of a visit, and of looking for guests, is needed for that.
+ * No change of a host's word is lost, whether it makes it with plain stores or its guests do, in
+ * whatever order their steps meet; and each step of a visit, and of looking for guests, is needed
+ * for that.
  *
- * All add one to the same word, the host three times, each of two guests on two visits; at the end it is
- * the number of additions. The steps are those of own_begin and own_end (core/join.c) and of
- * engine/guest.c, one access each; the fence that a guest has put into the host is a moment at which the
- * host's queue of stores is empty.
+ * All add one to the same word, the host three times, each of two guests on two visits; at the end
+ * it is the number of additions. The steps are those of own_begin and own_end (core/join.c) and of
+ * engine/guest.c, one access each; the fence that a guest has put into the host is a moment at
+ * which the host's queue of stores is empty.
  */
 #include <setjmp.h>
 #include <stdarg.h>

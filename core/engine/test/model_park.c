@@ -3,17 +3,17 @@
  * In the protocol of idle.c no wake-up is lost, in whatever order its steps meet; and each of its
  * steps is needed: without any one of them an order exists that leaves the sleeper asleep.
  *
- * Two producers publish work, look whether the worker is idle, and wake it if so. The worker looks for
- * work, prepares its sleep, announces that it is idle, has a fence put into each producer, looks again,
- * and sleeps until the count of wakes is another than at prepare. That fence is a moment at which the
- * producer's queue of stores is empty. With fence=full (FULL) producers and worker each have their own.
- * The work is published with a plain store, as into a queue that others may steal from; the lock around
- * the announcement is left out, so that the fence stands alone.
+ * Two producers publish work, look whether the worker is idle, and wake it if so. The worker looks
+ * for work, prepares its sleep, announces that it is idle, has a fence put into each producer,
+ * looks again, and sleeps until the count of wakes is another than at prepare. That fence is a
+ * moment at which the producer's queue of stores is empty. With fence=full (FULL) producers and
+ * worker each have their own. The work is published with a plain store, as into a queue that others
+ * may steal from; the lock around the announcement is left out, so that the fence stands alone.
  *
- * SEARCHER: the second producer is a worker on its search instead, of which the first knows that it will
- * find the work or hand the search on. It finds other work, stops searching, and wakes the sleeper.
- * NAPPER: the same; where it finds nothing it looks once more when it has stopped searching, and wakes
- * the sleeper for what it sees, before it naps.
+ * SEARCHER: the second producer is a worker on its search instead, of which the first knows that it
+ * will find the work or hand the search on. It finds other work, stops searching, and wakes the
+ * sleeper. NAPPER: the same; where it finds nothing it looks once more when it has stopped
+ * searching, and wakes the sleeper for what it sees, before it naps.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,8 +3,8 @@
  * A wake into a worker's inbox ends its nap, and so does a deadline armed by one that goes on.
  *
  * Worker 1 is made to nap for a minute. A task whose home it has is woken from outside while the
- * root computes, and so keeps worker 0 from doing it instead. It must have run in half of that time.
- * In the same way a task computes until the root, which sleeps for a millisecond, has woken.
+ * root computes, and so keeps worker 0 from doing it instead. It must have run in half of that
+ * time. In the same way a task computes until the root, which sleeps for a millisecond, has woken.
  */
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/worker.h"
@@ -21,8 +21,8 @@ static bool in_time(int64_t since_ns)
 	return shunt_now_ns() - since_ns < LIMIT_NS;
 }
 
-/* Until worker 1 is on its way to sleep, and some time longer. One that never says so is found out by
- * the wake. */
+/* Until worker 1 is on its way to sleep, and some time longer. One that never says so is found out
+ * by the wake. */
 static void await_nap(void)
 {
 	int64_t begin = shunt_now_ns();
@@ -43,7 +43,8 @@ static void *parks(void *arg)
 {
 	struct parked *parked = arg;
 	shunt_park();
-	/* On the worker that napped, which has no more naps of that length; the end would wait for them. */
+	/* On the worker that napped, which has no more naps of that length; the end would wait
+	 * for them. */
 	if (shunt_self().task->home == 1)
 		engine->workers[1]->thrift.nap_ns = 0;
 	/* Release pairs with the acquire in wakes_outside [nap:ran]. */

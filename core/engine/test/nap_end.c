@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A run ends when its last task does, though a worker naps: it does not wait for the end of the nap.
+ * A run ends when its last task does, though a worker naps: it does not wait for the end of the
+ * nap.
  *
- * Worker 1 is made to nap for a minute and the root ends meanwhile; then the same where the root waits
- * for ever, which is a deadlock and is reported as soon.
+ * Worker 1 is made to nap for a minute and the root ends meanwhile; then the same where the root
+ * waits for ever, which is a deadlock and is reported as soon.
  */
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/worker.h"

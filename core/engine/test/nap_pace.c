@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a thief believes of its victim's pace: a short nap that saw next to nothing of a busy victim is
- * followed by longer ones, up to an eighth of the longest; and what those saw is believed.
+ * What a thief believes of its victim's pace: a short nap that saw next to nothing of a busy victim
+ * is followed by longer ones, up to an eighth of the longest; and what those saw is believed.
  *
  * The victim's switches and the length of each nap are given, so that nothing depends on time.
  */
@@ -33,7 +33,8 @@ static int begin(void **state)
 	return 0;
 }
 
-/* Takes one nap, in which the victim makes `switches` switches. Returns how long it was meant to be. */
+/* Takes one nap, in which the victim makes `switches` switches. Returns how long it was meant to
+ * be. */
 static int64_t nap(uint64_t switches)
 {
 	int64_t slept_ns = shunt_thief_nap_begin(&thief);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever cannot be had while a scheduler is opened or run, is an error with its reason, and nothing is
- * left behind: each allocation, mapping and thread is refused in turn, on every plug-in of every slot.
+ * Whatever cannot be had while a scheduler is opened or run, is an error with its reason, and
+ * nothing is left behind: each allocation, mapping and thread is refused in turn, on every plug-in
+ * of every slot.
  */
 #include "core/engine/test/engine_torture.h"
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a thread beside the scheduler spawns runs once, whatever the workers do meanwhile; and what it
- * wakes too late moves no task.
+ * What a thread beside the scheduler spawns runs once, whatever the workers do meanwhile; and what
+ * it wakes too late moves no task.
  *
- * The thread has the policy make room for more tasks, while the only worker picks and enqueues and takes
- * no lock for it. And a mark that a late wake has left on a descriptor, still in the inbox of the worker
- * where its last task was at home, meets the next one on its way to another worker. When a run has failed
- * the thread learns of it, and what it is doing at the time meets no worker that has gone.
+ * The thread has the policy make room for more tasks, while the only worker picks and enqueues and
+ * takes no lock for it. And a mark that a late wake has left on a descriptor, still in the inbox of
+ * the worker where its last task was at home, meets the next one on its way to another worker. When
+ * a run has failed the thread learns of it, and what it is doing at the time meets no worker that
+ * has gone.
  */
 #include "core/engine/test/engine_torture.h"
 
@@ -163,8 +164,8 @@ static void *show_many(void *arg)
 	return arg;
 }
 
-/* Whose home a late wake reads is being written for the descriptor's next task: ThreadSanitizer sees
- * whether both know. */
+/* Whose home a late wake reads is being written for the descriptor's next task: ThreadSanitizer
+ * sees whether both know. */
 static void late_wakes_disturb_nothing(void **state)
 {
 	(void)state;
@@ -324,7 +325,8 @@ static void *fail_under_wakes(void *arg)
 	return NULL;
 }
 
-/* The workers fall asleep and are woken all the time; ThreadSanitizer sees one woken that has gone. */
+/* The workers fall asleep and are woken all the time; ThreadSanitizer sees one woken that has
+ * gone. */
 static void a_wake_finds_no_worker_gone(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A checkpoint says so when the running task has used up its quantum and somebody else is ready, not
- * before, and never without a quantum; tasks that heed it share the processor.
+ * A checkpoint says so when the running task has used up its quantum and somebody else is ready,
+ * not before, and never without a quantum; tasks that heed it share the processor.
  */
 #include "core/backend.h"
 

@@ -95,7 +95,7 @@ static int run_on(const char *spec, shunt_task_fn *root, void *arg)
 	return rc;
 }
 
-/* ---- the pool ------------------------------------------------------------------------------- */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 static void guard_faults(const char *mode)
 {
@@ -138,7 +138,8 @@ static void every_guard_faults(void **state)
 	guard_faults("mprotect");
 }
 
-/* Takes `count` stacks that none has had. All are different, usable and, but for guard=none, guarded. */
+/* Takes `count` stacks that none has had. All are different, usable and, but for guard=none,
+ * guarded. */
 static void takes_fresh(const char *mode, unsigned count)
 {
 	struct shunt_stack_pool pool;
@@ -205,7 +206,7 @@ static void what_is_reserved_can_be_taken(void **state)
 	shunt_stack_pool_fini(&pool);
 }
 
-/* ---- overflow ------------------------------------------------------------------------------- */
+/* ---- overflow -------------------------------------------------------------------------------- */
 
 #ifndef SHUNT_SANITIZED
 static int descend(int depth)
@@ -236,8 +237,8 @@ static void *spawn_a_quitter(void *arg)
 	return arg;
 }
 
-/* One frame larger than the stack and its guard together, of which only the far end is touched. Which
- * end that is the compiler must not know, or it keeps nothing else. */
+/* One frame larger than the stack and its guard together, of which only the far end is touched.
+ * Which end that is the compiler must not know, or it keeps nothing else. */
 static void *overflow_by_one_frame(void *arg)
 {
 	static volatile size_t far_end;

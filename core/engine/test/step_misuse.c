@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, what a step must not do ends the process with a message that names the task and why. */
+/* If this passes, what a step must not do ends the process with a message that names the task
+ * and why. */
 #include "core/engine/test/engine_torture.h"
 
 #include "core/step.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, a timer fires under tasks that compute, or block in the kernel, for long between two
- * switches, a run that only sleeps pays for no ticks, and the ticker ends nobody's system call.
+ * If this passes, a timer fires under tasks that compute, or block in the kernel, for long between
+ * two switches, a run that only sleeps pays for no ticks, and the ticker ends nobody's system call.
  */
 #include "core/backend.h"
 #include "core/engine/worker.h"
@@ -25,7 +25,7 @@
 	50 /* switches to the next visit; after that many slow turns a timer is late beyond doubt */
 #define SLEEPS     40
 #define TURNS_LATE 3
-#define ATTEMPTS   12 /* of which one must do: a busy machine may keep any thread waiting for long */
+#define ATTEMPTS   12 /* of which one must do: a busy machine may keep any thread waiting */
 
 static const char *const specs[] = {
 	"ucontext",
@@ -88,8 +88,8 @@ static void block_ns(int64_t time_ns)
 	nanosleep(&(struct timespec){.tv_nsec = time_ns}, NULL);
 }
 
-/* Takes quick turns until the worker has just visited its slow path and, by these turns, will do so again
- * after many more. */
+/* Takes quick turns until the worker has just visited its slow path and, by these turns, will do so
+ * again after many more. */
 static void be_quick(struct race *race)
 {
 	int64_t left = 0;
@@ -129,8 +129,8 @@ static void *race_main(void *arg)
 	return NULL;
 }
 
-/* In the best of several attempts: on a busy machine a turn takes less of the time, and the ticker has to
- * wait for a processor too. */
+/* In the best of several attempts: on a busy machine a turn takes less of the time, and the ticker
+ * has to wait for a processor too. */
 static void starve_no_timer(void (*turn)(int64_t time_ns), bool quick)
 {
 	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
@@ -186,7 +186,8 @@ static void *only_sleeps(void *arg)
 	return NULL;
 }
 
-/* A tick would be one more for each sleep, always; what else the process does adds some now and then. */
+/* A tick would be one more for each sleep, always; what else the process does adds some now and
+ * then. */
 static void a_sleeper_pays_for_no_ticks(void **state)
 {
 	(void)state;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Of the deque every element is taken once, by its owner or by a thief, and no thief sees less of it
- * than its pusher wrote, be it that it only looks.
+ * Of the deque every element is taken once, by its owner or by a thief, and no thief sees less of
+ * it than its pusher wrote, be it that it only looks.
  *
  * The owner pushes and takes bursts of a few, so that the last element is fought for all the time;
- * thieves attach, steal some, detach, and come again. With and without fence=full; and the queue that
- * all take from at the top, where thieves take several at once. model_deque.c explores all orders of a
- * few steps; this runs the compiled code on the machine's own memory order.
+ * thieves attach, steal some, detach, and come again. With and without fence=full; and the queue
+ * that all take from at the top, where thieves take several at once. model_deque.c explores all
+ * orders of a few steps; this runs the compiled code on the machine's own memory order.
  */
 #include "core/engine/deque.h"
 
@@ -89,7 +89,8 @@ static uint64_t fight(struct arena *arena, struct shunt_rng *rng)
 {
 	uint64_t pushed = 0, own = 0;
 	while (pushed < ELEMENTS) {
-		/* Mostly few, as owner and thieves meet at the last element; sometimes enough to make it grow. */
+		/* Mostly few, as owner and thieves meet at the last element; sometimes enough to
+		 * make it grow. */
 		uint64_t most = shunt_rng_below(rng, 64) ? 3 : 2000;
 		for (uint64_t burst = shunt_rng_below(rng, most); burst && pushed < ELEMENTS;
 			burst--) {

@@ -2,10 +2,11 @@
 /*
  * A sync object may go as soon as its last waiter has what it waited for.
  *
- * Who waits on an object of its own, on its stack or on the heap, returns and takes it away; whoever
- * ended the wait must not touch it after that, not even to unlock it. The waiter here poisons the
- * object at once and looks for a while whether anybody wrote to it. ThreadSanitizer sees a late
- * unlock whenever the waiter was claimed before it had left its stack, without that luck.
+ * Who waits on an object of its own, on its stack or on the heap, returns and takes it away;
+ * whoever ended the wait must not touch it after that, not even to unlock it. The waiter here
+ * poisons the object at once and looks for a while whether anybody wrote to it. ThreadSanitizer
+ * sees a late unlock whenever the waiter was claimed before it had left its stack, without that
+ * luck.
  */
 #include "core/engine/test/engine_torture.h"
 

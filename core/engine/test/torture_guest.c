@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Of a worker that spawned a task and one that is its guest, exactly one joins the task, however close.
+ * Of a worker that spawned a task and one that is its guest, exactly one joins the task, however
+ * close.
  *
- * Worker 0 spawns a batch; a rival on worker 1 goes for the same handles at the same time, in the same
- * order. The tasks have ended on worker 0 by then, so that both race for ENDED, or they run on worker 1,
- * so that their ends race with the joins. Between two batches worker 1 switches so often that it is no
- * guest any more: each batch begins with a visit.
+ * Worker 0 spawns a batch; a rival on worker 1 goes for the same handles at the same time, in the
+ * same order. The tasks have ended on worker 0 by then, so that both race for ENDED, or they run on
+ * worker 1, so that their ends race with the joins. Between two batches worker 1 switches so often
+ * that it is no guest any more: each batch begins with a visit.
  */
 #include "core/engine/test/engine_torture.h"
 

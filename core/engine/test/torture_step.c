@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A step task is called once for each time it became ready, never on two workers at once, also when it was
- * claimed before its step had returned; and no wait of it is lost.
+ * A step task is called once for each time it became ready, never on two workers at once, also when
+ * it was claimed before its step had returned; and no wait of it is lost.
  *
- * Every walker marks itself as called while a step of it runs, and stays there for a random time after a
- * poll has registered its wait: that is when wakers, timers and other tasks claim it early. It counts its
- * own rounds in its frame, without an atomic, and in shared memory. Tasks with stacks do the same beside
- * it, wakers and a thread outside pelt all of them with wakes, nearly all of them stale.
+ * Every walker marks itself as called while a step of it runs, and stays there for a random time
+ * after a poll has registered its wait: that is when wakers, timers and other tasks claim it early.
+ * It counts its own rounds in its frame, without an atomic, and in shared memory. Tasks with stacks
+ * do the same beside it, wakers and a thread outside pelt all of them with wakes, nearly all of
+ * them stale.
  */
 #include "core/engine/test/engine_torture.h"
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes into a channel comes out once and in order, a mutex lets in one, an ended task is joined once.
+ * What goes into a channel comes out once and in order, a mutex lets in one, an ended task is
+ * joined once.
  *
- * In every round tasks are pitted against each other with deadlines that fall right among the events:
+ * In every round tasks are pitted against each other with deadlines that fall right among the
+ * events:
  *
- *   channel  senders number their values, receivers add them up; every value is received once, those of
- *            one sender in its order, and what timed out was not sent. Closing ends the rest.
+ *   channel  senders number their values, receivers add them up; every value is received once,
+ *            those of one sender in its order, and what timed out was not sent. Closing ends
+ *            the rest.
  *   mutex    lock, lock until, try lock and conditions guard two counters that must stay equal.
- *   join     joiners, joiners with deadlines and detachers of one task: exactly one gets its result.
+ *   join     joiners, some with deadlines, and detachers of one task: exactly one gets its result.
  *
  * There is no timeout behind any of it: a wake that is lost ends in a reported deadlock.
  */
@@ -43,7 +46,7 @@ static int64_t soon(struct shunt_rng *rng)
 	return shunt_now_ns() + (int64_t)shunt_rng_below(rng, 20000);
 }
 
-/* ---- channel ---------------------------------------------------------------------------------- */
+/* ---- channel --------------------------------------------------------------------------------- */
 
 static struct shunt_channel channel;
 static _Atomic long received[SENDERS];
@@ -125,7 +128,7 @@ static void torture_channel(struct shunt_rng *rng)
 	shunt_channel_fini(&channel);
 }
 
-/* ---- mutex and condition ------------------------------------------------------------------------ */
+/* ---- mutex and condition --------------------------------------------------------------------- */
 
 static struct shunt_mutex mutex;
 static struct shunt_condition changed;
@@ -216,14 +219,14 @@ static void torture_mutex(struct shunt_rng *rng)
 	assert_null(changed.waiters.head);
 }
 
-/* ---- join ---------------------------------------------------------------------------------------- */
+/* ---- join ------------------------------------------------------------------------------------ */
 
 static struct shunt_handle prey;
 static struct shunt_wait_group gate;
 static _Atomic long fetched, detached;
 
-/* Its seed is its argument, and its result: a detached one may run long after whoever spawned it has
- * gone on. */
+/* Its seed is its argument, and its result: a detached one may run long after whoever spawned it
+ * has gone on. */
 static void *live_shortly(void *arg)
 {
 	struct shunt_rng rng;
@@ -276,7 +279,7 @@ static void torture_join(struct shunt_rng *rng)
 	}
 }
 
-/* --------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------- */
 
 static void *root(void *arg)
 {

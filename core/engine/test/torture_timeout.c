@@ -34,7 +34,8 @@ static void *take(void *arg)
 			assert_int_equal(rc, -ETIMEDOUT);
 			assert_true(shunt_now_ns() >= deadline);
 			expired++;
-			/* lifo runs woken tasks first: without this the posters starve, as it says. */
+			/* lifo runs woken tasks first: without this the posters starve, as it
+			 * says. */
 			shunt_yield();
 		}
 	}

@@ -8,8 +8,9 @@
  * other wakes: one that is lost leaves everybody asleep, and ends in a reported deadlock or in the
  * test's time limit.
  *
- * Where workers take each other's tasks, a task starts another and computes until that has run: only
- * the other worker can run it, asleep, on its way there, or napping because so small a task does not pay.
+ * Where workers take each other's tasks, a task starts another and computes until that has run:
+ * only the other worker can run it, asleep, on its way there, or napping because so small a task
+ * does not pay.
  */
 #include "core/engine/test/engine_torture.h"
 
@@ -69,7 +70,8 @@ static void *play(void *arg)
 	return NULL;
 }
 
-/* Answers and parks at once: the caller, which never sleeps, calls again while its worker tries to. */
+/* Answers and parks at once: the caller, which never sleeps, calls again while its worker tries
+ * to. */
 static void *answer(void *arg)
 {
 	struct player *player = arg;

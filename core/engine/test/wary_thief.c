@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thief that has learnt from a program of crumbs that stealing does not pay still takes what the owner
- * does not get to, be its pace another than before or the same.
+ * A thief that has learnt from a program of crumbs that stealing does not pay still takes what the
+ * owner does not get to, be its pace another than before or the same.
  *
- * The root makes crumbs until a thief has learnt it, if it does. Then there is a task that only a thief
- * can run: the newest task computes until it has, or the root goes on with crumbs above it until it has.
+ * The root makes crumbs until a thief has learnt it, if it does. Then there is a task that only a
+ * thief can run: the newest task computes until it has, or the root goes on with crumbs above it
+ * until it has.
  */
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/worker.h"

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- a clock of the day that may be set while a run is on --------------------------------------- */
+/* ---- a clock of the day that may be set while a run is on ------------------------------------ */
 
 static _Atomic int64_t set_back_s;
 

@@ -51,7 +51,8 @@ static void counter_says_why_or_is_calibrated(void **state)
 	assert_true(clock.read_cost_ns > 0 && clock.monotonic_cost_ns > 0);
 }
 
-/* In place of the library's: it fails with `sleep_error` always, as under a filter or a storm of signals. */
+/* In place of the library's: it fails with `sleep_error` always, as under a filter or a storm of
+ * signals. */
 static int sleep_error, sleeps;
 
 int clock_nanosleep(clockid_t id, int flags, const struct timespec *time, struct timespec *left)
@@ -191,8 +192,8 @@ static void *spin(void *arg)
 	return arg;
 }
 
-/* After a refresh a reading holds what the other thread has used so far: asked for its time once more, no
- * more is added than two threads can have used since. Without, up to 4 ms are. */
+/* After a refresh a reading holds what the other thread has used so far: asked for its time once
+ * more, no more is added than two threads can have used since. Without, up to 4 ms are. */
 static void cpu_time_of_others_is_fine_after_a_refresh(void **state)
 {
 	struct itimerspec hour = {.it_value = {3600, 0}};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, a manifest says where each fact is from, and its name changes with its content. */
+/* If this passes, a manifest says where each fact is from, and its name changes with its
+ * content. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

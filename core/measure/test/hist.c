@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, a histogram counts every value in the bucket its header says, and merges without error. */
+/* If this passes, a histogram counts every value in the bucket its header says, and merges
+ * without error. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -215,7 +215,8 @@ static void a_left_over_temporary_does_no_harm(void **state)
 	assert_int_equal(files_in(folder), 2);
 }
 
-/* Refuses system calls with an errno from here on, in this process; -1 where there is no seccomp. */
+/* Refuses system calls with an errno from here on, in this process; -1 where there is no
+ * seccomp. */
 static int refuse(unsigned code, unsigned first, unsigned second)
 {
 	struct sock_filter rule[] = {

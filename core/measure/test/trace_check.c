@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, good traces close after a way through a file, and each kind of damage is named. */
+/* If this passes, good traces close after a way through a file, and each kind of damage is
+ * named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

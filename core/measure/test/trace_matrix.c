@@ -61,8 +61,8 @@ static size_t settings_of(const struct shunt_workload *workload, struct shunt_se
 	return count;
 }
 
-/* 1 if a trace was made and closed, 0 if this backend or build cannot run it. `more` is one setting more,
- * or NULL. */
+/* 1 if a trace was made and closed, 0 if this backend or build cannot run it. `more` is one setting
+ * more, or NULL. */
 static int closes_with(const char *spec, const struct shunt_workload *workload,
 	const struct shunt_setting *more)
 {
