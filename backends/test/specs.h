@@ -2,7 +2,8 @@
 /*
  * The schedulers that a registry-driven test goes through: every backend as it is; then one engine
  * preset with each plug-in of each slot in turn, with the hooks for many workers on one, with two
- * workers, and each wait slot where tasks move. SHUNT_MATRIX=product is the rest of what there is:
+ * workers, and each wait slot where tasks move; of two that are the same composition the first.
+ * SHUNT_MATRIX=product is the rest of what there is:
  * every switch x wait x timers x workers; product:1/2 and product:2/2 are the halves of that. A new
  * plug-in is there without a line written. SHUNT_MATRIX="SPEC SPEC" tests those alone.
  */
@@ -150,6 +151,49 @@ static inline void specs_part(struct specs *specs, const char *asked)
 	specs->count = kept;
 }
 
+struct specs_settings {
+	char text[1024];
+};
+
+static inline void specs_add_setting(void *arg, const char *key, const char *value)
+{
+	struct specs_settings *settings = (struct specs_settings *)arg;
+	size_t length = strlen(settings->text);
+	int n = snprintf(settings->text + length, sizeof(settings->text) - length, "%s=%s ", key,
+		value);
+	SHUNT_ASSERT(n > 0 && (size_t)n < sizeof(settings->text) - length);
+}
+
+/* What the spec comes to, every setting of it; empty: it cannot be had here. */
+static inline void specs_settings(const char *spec, struct specs_settings *settings)
+{
+	struct shunt_sched *sched;
+	settings->text[0] = '\0';
+	if (shunt_open(&sched, spec, NULL, NULL))
+		return;
+	if (sched->backend->composition)
+		sched->backend->composition(sched, specs_add_setting, settings);
+	shunt_close(sched);
+}
+
+/* "asm:wait=futex" is asm. */
+static inline void specs_keep_one_of_each(struct specs *specs)
+{
+	struct specs_settings *seen = (struct specs_settings *)calloc(specs->count, sizeof(*seen));
+	size_t kept = 0;
+	SHUNT_ASSERT(seen);
+	for (size_t i = 0; i < specs->count; i++) {
+		size_t same = 0;
+		specs_settings(specs->text[i], &seen[kept]);
+		while (same < kept && strcmp(seen[same].text, seen[kept].text) != 0)
+			same++;
+		if (same == kept || !*seen[kept].text)
+			memmove(specs->text[kept++], specs->text[i], sizeof(specs->text[i]));
+	}
+	specs->count = kept;
+	free(seen);
+}
+
 static inline void specs_make(struct specs *specs)
 {
 	const char *asked = getenv("SHUNT_MATRIX"), *base = specs_base();
@@ -178,6 +222,7 @@ static inline void specs_make(struct specs *specs)
 	specs_add(specs, "%s:mt=1", base);
 	specs_add(specs, "%s:dispatch=vtable", base);
 	specs_add_diagonal(specs, base);
+	specs_keep_one_of_each(specs);
 }
 
 /*

@@ -17,7 +17,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from lab_campaigns import LAB, Lab
+from campaign_case import LAB, Lab
 
 from shuntlab import export, export_sqlite, progress, units
 from shuntlab.files import replacing

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import synthetic
-from lab_campaigns import FAKE, LAB, Lab
+from campaign_case import FAKE, LAB, Lab
 from shuntlab import campaign, drivers, figure_kinds, journal, opening, plan, schema, sealing
 from shuntlab.campaign import Damaged
 

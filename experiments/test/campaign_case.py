@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of campaigns share: the lab as a program, with a driver that measures nothing (fake_shunt.py)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+LAB = HERE.parent / "lab"
+FAKE = HERE / "fake_shunt.py"
+sys.path.insert(0, str(HERE.parent))
+try:
+    import tomllib  # noqa: F401
+except ImportError:
+    print("skipped: Python 3.11 or later is needed (tomllib)")
+    sys.exit(77)
+
+from shuntlab import campaign  # noqa: E402
+
+HEAD = 'question = "?"\nexpectation = "!"\nrepetitions = {n}\ntimeout = "{t}"\nbackends = [{b}]\n'
+TAIL = '[[workload]]\nname = "yield"\n[workload.params]\ntasks = [2, 100]\n'
+
+
+ALONE = """import sys; sys.path.insert(0, sys.argv[1])
+from shuntlab import cli, locks
+locks.MachineLock.NAME += sys.argv[2]
+sys.exit(cli.main(sys.argv[3:]))"""
+
+
+class Lab(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = Path(self.folder.name)
+        self.out = self.root / "campaign"
+        self.log = self.root / "log"
+        self.ready = self.root / "log.ready"
+        self.gate = self.root / "gate"
+
+    def experiment(self, backends="asm ucontext", n=2, timeout="20s", more="") -> Path:
+        file = self.root / "demo.toml"
+        names = ", ".join(f'"{b}"' for b in backends.split())
+        file.write_text(HEAD.format(n=n, t=timeout, b=names) + more + TAIL)
+        return file
+
+    def environment(self, **more) -> dict[str, str]:
+        path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "SHUNT_BIN": str(FAKE), "FAKE_LOG": str(self.log),
+                "SHUNT_PYTHON": sys.executable, **{k: str(v) for k, v in more.items()}}
+
+    def command(self, *words, alone=False) -> list[str]:
+        """A command of the lab; the machine's lock is not taken: other tests run meanwhile."""
+        if alone:       # with a machine of its own to lock
+            return [sys.executable, "-c", ALONE, str(HERE.parent), str(self.root), *map(str, words)]
+        return [str(LAB), *map(str, words), *["--concurrent"] * (words[0] == "run")]
+
+    def lab(self, *words, code=0, alone=False, **environment) -> subprocess.CompletedProcess:
+        done = subprocess.run(self.command(*words, alone=alone), capture_output=True, text=True,
+                              env=self.environment(**environment), timeout=200)
+        self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def start(self, *words, alone=False, **environment) -> subprocess.Popen:
+        child = subprocess.Popen(self.command(*words, alone=alone), stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True,
+                                 env=self.environment(**environment))
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        return child
+
+    def wait_for(self, test, what="something"):
+        deadline = time.monotonic() + 100
+        while not test():
+            self.assertLess(time.monotonic(), deadline, f"waited for {what}")
+            time.sleep(0.02)
+
+    def slow_run(self) -> int:
+        """The process of a slow run that goes on until there is a gate; three at least are done before it."""
+        self.wait_for(lambda: self.log.exists() and len(self.runs()) > 3 and ".slow" in self.runs()[-1],
+                      "a slow run")
+        return int(self.log.read_text().split()[-1])
+
+    def names(self) -> list[str]:
+        return sorted(f.name for f in campaign.record_files(self.out))
+
+    def runs(self) -> list[str]:
+        """block.arm of every run that was started, in order."""
+        return [".".join(line.split()[:2]) for line in self.log.read_text().splitlines()]
+
+    def snapshot(self) -> dict[str, bytes]:
+        return {f.name: f.read_bytes() for f in campaign.record_files(self.out)}
