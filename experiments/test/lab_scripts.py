@@ -59,7 +59,7 @@ class Scripts(unittest.TestCase):
             "logged build/logs/leg.log bash -c 'echo 3/9 Test 3: good; sleep 5' >kept\necho end\n")
         (self.root / "experiments" / "alive").chmod(0o755)
         said = self.call("alive", code=0)
-        self.assertRegex(said, r"^(  leg, [24] s: 3/9 Test 3: good\n){1,2}end\n$")
+        self.assertRegex(said, r"^(  leg, \d+ s: 3/9 Test 3: good\n){1,2}end\n$")
 
     def test_a_seed_that_is_none(self):
         self.assertIn("SHUNT_SEED=x1 is not a number", self.call("selftest", "--no-install", "--torture", "1", code=2,

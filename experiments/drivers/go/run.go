@@ -93,6 +93,7 @@ func (r *run) recorder(name string) *series {
 
 func perform(r *run, w workload) {
 	known := w.knows()
+	known["form"] = "stack" // the default: goroutines are the one kind of tasks here
 	for name, value := range r.text {
 		only, there := known[name]
 		if !there || (only != nil && only != value) {
