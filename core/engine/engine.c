@@ -169,8 +169,11 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 	if (engine->policy->fifo && !engine->quantum_ns)
 		caps |= SHUNT_FIFO;
 	bool stay = !engine->policy->steals && !engine->policy->shared;
+	/* Whoever decides by how long tasks ran decides otherwise on another day. */
 	if (engine->worker_count == 1)
-		caps |= SHUNT_DETERMINISTIC | SHUNT_PINS;
+		caps |= SHUNT_PINS |
+			(engine->quantum_ns || engine->policy->needs_time ? 0
+									  : SHUNT_DETERMINISTIC);
 	else
 		caps |= SHUNT_PARALLEL | (stay ? 0 : SHUNT_MIGRATES) |
 			(stay && !engine->policy->place ? SHUNT_PINS : 0);

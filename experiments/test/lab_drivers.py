@@ -212,8 +212,8 @@ class Work(Case):
 
     def test_a_parameter_that_a_driver_has_not_is_skipped(self):
         for name in {*HERE} - {"shunt"}:
-            for workload, word in (("yield", "depth=2"), ("timers", "busy=1"), ("chunked_sum", "walk=1"), ("ring", "form=step"),
-                                   ("openloop", "slice=1us"), ("openloop", "injection=outside")):
+            for workload, word in (("yield", "depth=2"), ("timers", "busy=1"), ("chunked_sum", "walk=1"),
+                                   ("ring", "form=step"), ("openloop", "slice=1us"), ("openloop", "injection=outside")):
                 with self.subTest(name=name, word=word):
                     r = self.run_one(name, workload, [word], code=3)
                     self.assertEqual(r["status"], "skipped")

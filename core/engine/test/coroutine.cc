@@ -87,8 +87,9 @@ static void *root(void *)
 		if (task[i].spawn(&handle[i]))
 			return nullptr;
 	}
-	for (int i = 0; i < TASKS; i++) {
+	for (int i = 0; i < TASKS; i++)
 		shunt_join(handle[i], nullptr);
+	for (int i = 0; i < TASKS; i++) {
 		total += !task[i].handle.done();
 		task[i].handle.destroy();
 	}
