@@ -25,7 +25,7 @@ class Scripts(unittest.TestCase):
             shutil.copy2(HERE.parent / name, self.root / "experiments")
 
     def call(self, script: str, *words: str, code: int, **environment: str) -> str:
-        done = subprocess.run([str(self.root / "experiments" / script), *words], text=True, timeout=100,
+        done = subprocess.run([str(self.root / "experiments" / script), *words], text=True, timeout=100, cwd=self.root,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               env={**os.environ, "NO_COLOR": "1", **environment})
         self.assertEqual(done.returncode, code, done.stdout)
