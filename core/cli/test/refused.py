@@ -105,6 +105,8 @@ class Refused(CommandTest):
         self.assertIn("futex: Invalid argument", run(("futex", "EINVAL"), SHUNT, "run", "threads", *WORK)[1])
 
     def test_a_ring_that_is_refused_is_no_mistake_of_the_user(self) -> None:
+        if run(("getcpu", "EPERM"), SHUNT, "run", "uring", *WORK)[0] != 0:
+            self.skipTest("no ring can be had here, or in this build")
         for call, said in (("io_uring_setup", "io_uring"), ("io_uring_register", "io_uring"),
                            ("eventfd2", "eventfd: Invalid argument")):
             status, err = run((call, "EINVAL"), SHUNT, "run", "uring", *WORK)
