@@ -71,7 +71,7 @@ int shunt_spawn_step(struct shunt_handle *handle, shunt_step_fn *fn, struct shun
 	switch ((step)->line) {                                                                    \
 	case 0:
 
-/* A line that is none of the body's is named by the scheduler: 0 is no valid return. */
+/* A line outside the body returns 0, which is not valid: the scheduler names the task. */
 #define SHUNT_STEP_END(step)                                                                       \
 	return SHUNT_STEP_DONE;                                                                    \
 	default:                                                                                   \

@@ -333,13 +333,6 @@ static inline struct shunt_stack *shunt_task_stack(const struct shunt_task *task
 	return task->step ? NULL : task->stack;
 }
 
-/* What a task that goes on touches first, for prefetching: where its registers are, or its
- * frame. */
-static inline const void *shunt_task_live(const struct shunt_task *task)
-{
-	return task->sp ? task->sp : (const void *)task->frame;
-}
-
 /* The handle's generation bits of a live descriptor. */
 static inline uint64_t shunt_task_generation(const struct shunt_task *task)
 {

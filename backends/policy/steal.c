@@ -198,7 +198,7 @@ SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct 
 	if (task) {
 		const struct shunt_task *next = shunt_deque_peek(behind, 0);
 		if (next)
-			__builtin_prefetch(shunt_task_live(next));
+			__builtin_prefetch(next->sp);
 		__builtin_prefetch(shunt_deque_peek(behind, 1));
 	}
 #endif

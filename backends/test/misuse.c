@@ -9,14 +9,7 @@
 
 #include "core/sched.h"
 #include "core/step.h"
-
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "core/test/dies.h"
 
 static struct shunt_handle nobody;
 static struct shunt_mutex mutex;
@@ -156,45 +149,16 @@ static const struct misuse {
 	ROW(wait_group_wait_poll),
 };
 
-/* What the call says before it ends the process it was made in. */
-static int ask(const struct misuse *misuse, char *text, size_t bytes)
+static void call(const void *misuse)
 {
-	int ends[2], status;
-	assert_int_equal(pipe(ends), 0);
-	fflush(NULL);
-	pid_t child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		struct rlimit none = {0, 0};
-		setrlimit(RLIMIT_CORE, &none);
-		signal(SIGABRT, SIG_DFL);
-		dup2(ends[1], STDERR_FILENO);
-		misuse->call();
-		_exit(0);
-	}
-	close(ends[1]);
-	size_t used = 0;
-	ssize_t got;
-	while (used + 1 < bytes && (got = read(ends[0], text + used, bytes - used - 1)) > 0)
-		used += (size_t)got;
-	text[used] = '\0';
-	close(ends[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
+	((const struct misuse *)misuse)->call();
 }
 
 static void each_call_is_named(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(misuses) / sizeof(misuses[0]); i++) {
-		char text[4096];
-		int status = ask(&misuses[i], text, sizeof(text));
-		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
-			fail_msg("%s outside a task: status %#x, said '%s'", misuses[i].name,
-				(unsigned)status, text);
-		if (!strstr(text, misuses[i].told) || !strstr(text, "outside a task"))
-			fail_msg("%s outside a task said '%s'", misuses[i].name, text);
-	}
+	for (size_t i = 0; i < sizeof(misuses) / sizeof(misuses[0]); i++)
+		dies_saying(call, &misuses[i], misuses[i].told, "outside a task");
 }
 
 static void these_are_for_anybody(void **state)

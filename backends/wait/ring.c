@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #define HELD_BACK (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)
-#define PAUSE_NS  100000 /* after a refusal for want of memory */
+#define PAUSE_NS  100000 /* after a refusal: out of memory */
 
 struct shunt_ring {
 	struct io_uring ring;

@@ -112,7 +112,7 @@ unsigned shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *resu
 unsigned shunt_ring_posted(const struct shunt_ring *ring);
 bool shunt_ring_has_since(const struct shunt_ring *ring, unsigned before, uint64_t user_data);
 
-/* Has the kernel ever lost a result, for want of memory? Answers once. */
+/* Has the kernel ever lost a result because it ran out of memory? Answers once. */
 bool shunt_ring_lost(struct shunt_ring *ring);
 
 /* How often the completion ring overflowed into the kernel's memory. */

@@ -33,7 +33,7 @@
  * busy one's ring.
  *
  * Each submission has exactly one result (removals are silent, but for failing), so an index is
- * free when its result has come. Only if the kernel says that it lost results, for want of memory,
+ * free when its result has come. Only if the kernel says that it lost results, out of memory,
  * is that not so: then what is due is fired, the rest is submitted anew under the next `round`, and
  * results of an older round mean nothing.
  */

@@ -110,8 +110,8 @@ static struct shunt_semaphore at_start;
 
 /*
  * Both wait for the word to go, and only the first gets it: the other is parked, as it must be to
- * be switched to directly. A permit left over from a wake before the first transfer would be handed
- * to and fro for ever, and every transfer would go by way of the queue.
+ * be switched to directly. A permit left over from a wake before the first transfer would be
+ * passed between the two for ever, and every transfer would go by way of the queue.
  */
 static void *transferrer(void *arg)
 {

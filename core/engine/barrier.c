@@ -32,7 +32,7 @@ void shunt_barrier_rare(bool full)
 	/* Our own, because the call need not fence its caller: forbids that what follows is read
 	 * before what came before is seen; pairs with shunt_barrier_frequent. */
 	shunt_full_fence();
-	/* Once registered it can fail for want of memory alone, and has then done nothing. */
+	/* Once registered it can fail only when memory runs out, and has then done nothing. */
 	while (!full && membarrier(PRIVATE_EXPEDITED))
 		sched_yield();
 	errno = before;

@@ -98,7 +98,7 @@ static inline struct shunt_task *shunt_queue_pop(void *state)
 	struct shunt_task *next = task->next;
 	shunt_queue_set_head(queue, next);
 	if (next) {
-		__builtin_prefetch(shunt_task_live(next));
+		__builtin_prefetch(next->sp);
 		__builtin_prefetch(next->next);
 	}
 	return task;

@@ -127,7 +127,7 @@ uint64_t shunt_memory_left(const char *root, const char **where);
 /* One iteration with its check, on run->sched, into run->now. False: the run is over. */
 bool shunt_run_iterate(struct shunt_run *run);
 /* Puts a finished iteration, the index-th of all, where it belongs; false: the run is over, perhaps
- * for want of memory for it. */
+ * out of memory for it. */
 bool shunt_run_keep(struct shunt_run *run, unsigned index);
 /* Frees what an iteration holds and makes it ready for the next one. */
 void shunt_iteration_reset(struct iteration *now);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The record as a document, built field by field. Each setter takes a JSON value that may be NULL
- * for want of memory; the first failure is kept and reported by shunt_record_finish.
+ * when memory runs out; the first failure is kept and reported by shunt_record_finish.
  */
 #include "core/measure/record.h"
 

@@ -18,7 +18,7 @@ struct shunt_record {
 /* Keeps the first failure. */
 void shunt_record_spoil(struct shunt_record *record, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Sets a value, which is taken over and may be NULL for want of memory. */
+/* Sets a value, which is taken over and may be NULL when memory ran out. */
 void shunt_record_put(struct shunt_record *record, json_t *into, const char *key, json_t *value);
 /* A part of the document, made (json_object, json_array) if it is not there. */
 json_t *shunt_record_part(struct shunt_record *record, const char *key, json_t *(*make)(void));

@@ -40,7 +40,7 @@ struct shunt_checker {
 	size_t follower_count;
 	struct shunt_trace_queue ready; /* tasks that any worker may run */
 	uint64_t base_ns, grace_ns;
-	char why[256]; /* what is wrong with the event at hand; "" for want of memory */
+	char why[256]; /* what is wrong with the event at hand; "" when memory ran out */
 };
 
 /* Sets why, and is false. */

@@ -380,24 +380,34 @@ class Faults(Lab):
         done = self.lab("run", self.out, code=4, SHUNT_BIN="/nonexistent/shunt")
         self.assertIn("/nonexistent/shunt: no such program", done.stderr)
 
-    def test_full_disk(self):
+    def small_disk(self, mib: int) -> Path:
+        """A file system of that size, the campaign's folder in it."""
         small = self.root / "small"
         small.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "none", str(small)],
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", str(small)],
                                  capture_output=True)
         if mounted.returncode != 0:
             self.skipTest("may not mount a tmpfs")
         self.addCleanup(subprocess.run, ["umount", "-l", str(small)])
         self.out = small / "campaign"
-        self.lab("run", self.experiment(n=2), "--out", self.out, "--block", "1")
-        before = self.snapshot()
-        ballast = small / "ballast"
+        return small
+
+    def fill(self, folder: Path) -> Path:
+        """The file that fills it."""
+        ballast = folder / "ballast"
         with open(ballast, "wb", buffering=0) as f:
             try:
                 while True:
                     f.write(b"x" * 4096)
             except OSError:
                 pass
+        return ballast
+
+    def test_full_disk(self):
+        small = self.small_disk(5)
+        self.lab("run", self.experiment(n=2), "--out", self.out, "--block", "1")
+        before = self.snapshot()
+        ballast = self.fill(small)
         done = self.lab("run", self.out, code=4)
         self.assertIn("the disk is full. Every finished run is kept", done.stderr)
         self.assertEqual(self.snapshot(), before)
@@ -405,21 +415,8 @@ class Faults(Lab):
         self.finish_and_check(before, 12)
 
     def test_disk_that_is_full_before_the_plan_is_written(self):
-        small = self.root / "small"
-        small.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)],
-                                 capture_output=True)
-        if mounted.returncode != 0:
-            self.skipTest("may not mount a tmpfs")
-        self.addCleanup(subprocess.run, ["umount", "-l", str(small)])
-        self.out = small / "campaign"
-        ballast = small / "ballast"
-        with open(ballast, "wb", buffering=0) as f:
-            try:
-                while True:
-                    f.write(b"x" * 4096)
-            except OSError:
-                pass
+        small = self.small_disk(1)
+        ballast = self.fill(small)
         words = ("plan", self.experiment(n=1), "--out", self.out)
         self.assertIn("give the same command again", self.lab(*words, code=4).stderr)
         self.assertTrue(self.out.is_dir())
@@ -428,23 +425,10 @@ class Faults(Lab):
         self.assertEqual(campaign.load_plan(self.out)["repetitions"], 1)
 
     def test_disk_that_fills_in_the_middle(self):
-        small = self.root / "small"
-        small.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "none", str(small)],
-                                 capture_output=True)
-        if mounted.returncode != 0:
-            self.skipTest("may not mount a tmpfs")
-        self.addCleanup(subprocess.run, ["umount", "-l", str(small)])
-        self.out = small / "campaign"
+        small = self.small_disk(5)
         child = self.start("run", self.experiment("asm slow", n=3), "--out", self.out, FAKE_GATE=self.gate)
         self.slow_run()
-        ballast = small / "ballast"
-        with open(ballast, "wb", buffering=0) as f:
-            try:
-                while True:
-                    f.write(b"x" * 4096)
-            except OSError:
-                pass
+        ballast = self.fill(small)
         self.gate.touch()
         text = child.communicate(timeout=100)[0]
         self.assertEqual(child.returncode, 4, text)

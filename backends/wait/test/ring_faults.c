@@ -3,7 +3,7 @@
  * If this passes, uring-each hands timers over in batches and collects them without a call, and the
  * ring slots lose no timer and fire none early whatever the kernel does to them: storms of EINTR,
  * EAGAIN and EBUSY, a submission ring that is full, a completion ring that overflows, results lost
- * for want of memory, timeouts refused one by one, messages refused; and a ring or an allocation
+ * when memory runs out, timeouts refused one by one, messages refused; and a ring or an allocation
  * that cannot be had is an error that leaves nothing behind.
  *
  * Faults are put in between the slots and liburing, and between uring-each and its ring, by --wrap.

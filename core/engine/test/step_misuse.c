@@ -4,11 +4,7 @@
 #include "core/engine/test/engine_torture.h"
 
 #include "core/step.h"
-
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "core/test/dies.h"
 
 static struct shunt_semaphore semaphore, another;
 static struct shunt_mutex mutex;
@@ -135,45 +131,16 @@ static void *start(void *arg)
 	return ends_after_the_others(arg);
 }
 
-/* What it says before it ends the process that it was made in. */
-static int ask(const struct misuse *misuse, char *text, size_t bytes)
+static void call(const void *misuse)
 {
-	int ends[2], status;
-	assert_int_equal(pipe(ends), 0);
-	fflush(NULL);
-	pid_t child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		struct rlimit none = {0, 0};
-		setrlimit(RLIMIT_CORE, &none);
-		signal(SIGABRT, SIG_DFL);
-		dup2(ends[1], STDERR_FILENO);
-		torture_run(misuse->spec, 1, start, (void *)(uintptr_t)misuse);
-		_exit(0);
-	}
-	close(ends[1]);
-	size_t used = 0;
-	ssize_t got;
-	while (used + 1 < bytes && (got = read(ends[0], text + used, bytes - used - 1)) > 0)
-		used += (size_t)got;
-	text[used] = '\0';
-	close(ends[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
+	torture_run(((const struct misuse *)misuse)->spec, 1, start, (void *)(uintptr_t)misuse);
 }
 
 static void each_misuse_is_named(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(misuses) / sizeof(misuses[0]); i++) {
-		char text[4096];
-		int status = ask(&misuses[i], text, sizeof(text));
-		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
-			fail_msg("'%s' is not noticed: status %#x, said '%s'", misuses[i].told,
-				(unsigned)status, text);
-		if (!strstr(text, misuses[i].told) || !strstr(text, "step task 'clumsy' (number 2"))
-			fail_msg("'%s' is not what it said: '%s'", misuses[i].told, text);
-	}
+	for (size_t i = 0; i < sizeof(misuses) / sizeof(misuses[0]); i++)
+		dies_saying(call, &misuses[i], misuses[i].told, "step task 'clumsy' (number 2");
 }
 
 static void *polls(void *arg)
@@ -182,21 +149,17 @@ static void *polls(void *arg)
 	return arg;
 }
 
+static void call_with_a_stack(const void *arg)
+{
+	(void)arg;
+	torture_run("asm", 1, polls, NULL);
+}
+
 static void a_poll_is_for_steps(void **state)
 {
 	(void)state;
-	int status;
-	pid_t child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		struct rlimit none = {0, 0};
-		setrlimit(RLIMIT_CORE, &none);
-		signal(SIGABRT, SIG_DFL);
-		torture_run("asm", 1, polls, NULL);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	dies_saying(call_with_a_stack, NULL, "shunt_sleep_poll called by a task with a stack",
+		"only step tasks may call it");
 }
 
 int main(void)

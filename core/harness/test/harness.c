@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/harness/run.h"
+#include "core/measure/test/machine_files.h"
 #include "core/registry.h"
 
 #include <errno.h>
@@ -505,41 +506,26 @@ static void needs_more_memory_than_there_is(void **state)
 	assert_int_equal(play.setups, 0);
 }
 
-static void put(const char *root, const char *path, const char *text)
-{
-	char whole[256];
-	snprintf(whole, sizeof(whole), "%s/%s", root, path);
-	for (char *slash = strchr(whole + strlen(root) + 1, '/'); slash;
-		slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(whole, 0777);
-		*slash = '/';
-	}
-	FILE *file = fopen(whole, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	assert_int_equal(fclose(file), 0);
-}
-
 /* The group that has the limit may have others below it, which have used of it too. */
 static void what_others_use_of_a_limit_is_not_left(void **state)
 {
-	char root[] = "/tmp/shunt-harness-XXXXXX", command[64];
+	char root[64];
 	const char *where = "";
 	(void)state;
-	assert_non_null(mkdtemp(root));
-	put(root, "proc/meminfo", "MemAvailable: 1000000 kB\n");
-	put(root, "proc/self/cgroup", "0::/shared/mine\n");
-	put(root, "sys/fs/cgroup/shared/memory.max", "100000000\n");
-	put(root, "sys/fs/cgroup/shared/memory.current", "90000000\n");
-	put(root, "sys/fs/cgroup/shared/memory.stat", "anon 80000000\ninactive_file 3000000\n");
-	put(root, "sys/fs/cgroup/shared/mine/memory.max", "max\n");
-	put(root, "sys/fs/cgroup/shared/mine/memory.current", "1000000\n");
-	put(root, "sys/fs/cgroup/shared/mine/memory.stat", "anon 1000000\ninactive_file 0\n");
+	assert_int_equal(machine_make(root, sizeof(root)), 0);
+	machine_put(root, "/proc/meminfo", "MemAvailable: 1000000 kB\n");
+	machine_put(root, "/proc/self/cgroup", "0::/shared/mine\n");
+	machine_put(root, "/sys/fs/cgroup/shared/memory.max", "100000000\n");
+	machine_put(root, "/sys/fs/cgroup/shared/memory.current", "90000000\n");
+	machine_put(root, "/sys/fs/cgroup/shared/memory.stat",
+		"anon 80000000\ninactive_file 3000000\n");
+	machine_put(root, "/sys/fs/cgroup/shared/mine/memory.max", "max\n");
+	machine_put(root, "/sys/fs/cgroup/shared/mine/memory.current", "1000000\n");
+	machine_put(root, "/sys/fs/cgroup/shared/mine/memory.stat",
+		"anon 1000000\ninactive_file 0\n");
 	assert_int_equal(shunt_memory_left(root, &where), 13000000);
 	assert_non_null(strstr(where, "control group"));
-	snprintf(command, sizeof(command), "rm -r %s", root);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(machine_remove(root), 0);
 }
 
 static void needs_more_tasks_than_fit(void **state)

@@ -11,6 +11,7 @@
 #include "core/measure/interference.h"
 #include "core/measure/proc.h"
 #include "core/measure/usage.h"
+#include "core/measure/test/machine_files.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,35 +27,18 @@ static char root[64];
 static int make_root(void **state)
 {
 	(void)state;
-	snprintf(root, sizeof(root), "/tmp/shunt-machine-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
+	return machine_make(root, sizeof(root));
 }
 
 static int remove_root(void **state)
 {
-	char command[96];
-
 	(void)state;
-	snprintf(command, sizeof(command), "rm -r %s", root);
-	return system(command);
+	return machine_remove(root);
 }
 
-/* Makes a file of that machine, and the folders above it. */
 static void put(const char *path, const char *text)
 {
-	char whole[512];
-
-	snprintf(whole, sizeof(whole), "%s%s", root, path);
-	for (char *slash = strchr(whole + strlen(root) + 1, '/'); slash;
-		slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(whole, 0777);
-		*slash = '/';
-	}
-	FILE *file = fopen(whole, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
+	machine_put(root, path, text);
 }
 
 static void files_are_read_and_trimmed(void **state)

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine of files, for tests: a folder that stands for "/". */
+#ifndef SHUNT_CORE_MEASURE_TEST_MACHINE_FILES_H
+#define SHUNT_CORE_MEASURE_TEST_MACHINE_FILES_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Makes a file of the machine in `root`, and the folders above it. */
+static inline void machine_put(const char *root, const char *path, const char *text)
+{
+	char whole[512];
+
+	snprintf(whole, sizeof(whole), "%s%s", root, path);
+	for (char *slash = strchr(whole + strlen(root) + 1, '/'); slash;
+		slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(whole, 0777);
+		*slash = '/';
+	}
+	FILE *file = fopen(whole, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static inline int machine_make(char *root, size_t bytes)
+{
+	snprintf(root, bytes, "/tmp/shunt-machine-XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static inline int machine_remove(const char *root)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "rm -r %s", root);
+	return system(command);
+}
+
+#endif
