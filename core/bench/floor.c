@@ -2,6 +2,8 @@
 /* Floors (floor.h). One thread at a time: its state is one static scheduler. */
 #include "core/bench/floor.h"
 
+#include "core/measure/clock.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -129,10 +131,11 @@ static void bounce(uintptr_t value)
 		value = fl.ops->swap(&swap_sp[1], swap_sp[0], value + 1);
 }
 
-static uint64_t swaps_made;
+static uint64_t swaps_made, swaps_cpu_ns;
 
-uint64_t shunt_floor_swaps(void)
+uint64_t shunt_floor_swaps(uint64_t *cpu_ns)
 {
+	*cpu_ns = swaps_cpu_ns;
 	return swaps_made;
 }
 
@@ -144,10 +147,12 @@ double shunt_floor_swap(const struct shunt_switch_ops *ops, uint64_t operations)
 	begin(ops, NULL, 0);
 	swap_sp[1] = ops->make(stack, STACK_BYTES, bounce);
 	uintptr_t value = 0;
+	uint64_t cpu_before = shunt_clock_cpu_ns();
 	double start = now_ns();
 	for (uint64_t i = 0; i < operations; i += 2)
 		value = ops->swap(&swap_sp[0], swap_sp[1], value + 1);
 	double ns = now_ns() - start;
+	swaps_cpu_ns = shunt_clock_cpu_ns() - cpu_before;
 	swaps_made = value;
 	free(stack);
 	return ns;

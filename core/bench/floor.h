@@ -12,8 +12,9 @@
 /* Nanoseconds for `operations`; negative errno as a double when memory is short. */
 typedef double shunt_floor_fn(const struct shunt_switch_ops *ops, uint64_t operations);
 
-shunt_floor_fn shunt_floor_swap;       /* one way between two stacks */
-uint64_t shunt_floor_swaps(void);      /* how many the last call made, by both sides' count */
+shunt_floor_fn shunt_floor_swap; /* one way between two stacks */
+/* How many the last call made, by both sides' count; *cpu_ns: the CPU time of its loop. */
+uint64_t shunt_floor_swaps(uint64_t *cpu_ns);
 shunt_floor_fn shunt_floor_yield;      /* two tasks, through a queue */
 shunt_floor_fn shunt_floor_spawn_join; /* 1,000 alive: create, run, end, collect */
 shunt_floor_fn shunt_floor_ring;       /* 1,000 tasks, a token */

@@ -343,10 +343,12 @@ static int run_swap(const void *arg, uint64_t operations, struct shunt_bench_res
 	if (!rc)
 		rc = slot->resolve(&values, &ops, err);
 	if (!rc) {
-		uint64_t before = shunt_clock_cpu_ns();
+		uint64_t cpu_ns;
 		result->wall_ns = result->ns = shunt_floor_swap(&ops, operations);
-		result->cpu_ns = (double)(shunt_clock_cpu_ns() - before);
-		result->made = shunt_floor_swaps();
+		result->made = shunt_floor_swaps(&cpu_ns);
+		result->cpu_ns = (double)cpu_ns;
+		if (result->ns < 0)
+			rc = shunt_fail(err, (int)result->ns, "no memory for a stack");
 		shunt_bench_tell_check((int64_t)(operations + operations % 2),
 			(int64_t)result->made);
 		shunt_bench_tell_setting("switch", slot->name);

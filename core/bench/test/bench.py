@@ -89,7 +89,9 @@ class Bench(unittest.TestCase):
             each = [r for r in results if r["run_name"] == name and r["run_type"] == "iteration"]
             for result in each:
                 self.assertGreater(result["cpu_time"], 5, result)
-                self.assertLess(result["cpu_time"], 1.1 * result["real_time"] + 5, result)
+            # An interrupt between two readings of the clocks may spoil one repetition, not all.
+            least = min(each, key=lambda result: result["cpu_time"] / result["real_time"])
+            self.assertLess(least["cpu_time"], 1.1 * least["real_time"] + 5, least)
             times = [r["cpu_time"] for r in each]
             kinds = {"mean": statistics.mean(times), "median": statistics.median(times),
                      "stddev": statistics.stdev(times),
