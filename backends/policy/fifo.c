@@ -14,10 +14,8 @@ SHUNT_INLINE void fifo_enqueue(struct shunt_worker *worker, struct shunt_task *t
 	shunt_queue_push(shunt_policy_state(worker, struct shunt_queue), task);
 }
 
-SHUNT_INLINE struct shunt_task *fifo_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+SHUNT_INLINE struct shunt_task *fifo_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	(void)why;
 	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker, struct shunt_queue));
 	return next ? next : current;
 }

@@ -17,10 +17,8 @@ SHUNT_INLINE void lifo_enqueue(struct shunt_worker *worker, struct shunt_task *t
 		shunt_queue_push_front(shunt_policy_state(worker, struct shunt_queue), task);
 }
 
-SHUNT_INLINE struct shunt_task *lifo_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+SHUNT_INLINE struct shunt_task *lifo_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	(void)why;
 	struct shunt_task *next = shunt_queue_pop(shunt_policy_state(worker, struct shunt_queue));
 	return next ? next : current;
 }

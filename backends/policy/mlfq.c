@@ -162,10 +162,8 @@ SHUNT_INLINE void mlfq_enqueue(struct shunt_worker *worker, struct shunt_task *t
 		shunt_more_urgent(worker);
 }
 
-SHUNT_INLINE struct shunt_task *mlfq_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+SHUNT_INLINE struct shunt_task *mlfq_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	(void)why;
 	struct mlfq *mlfq = worker->policy_shared;
 	struct shunt_task *next = current;
 	if (!ready_levels(mlfq))

@@ -68,10 +68,8 @@ SHUNT_INLINE void prio_enqueue(struct shunt_worker *worker, struct shunt_task *t
 		shunt_more_urgent(worker);
 }
 
-SHUNT_INLINE struct shunt_task *prio_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+SHUNT_INLINE struct shunt_task *prio_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	(void)why;
 	struct prio *prio = worker->policy_shared;
 	struct shunt_task *next = current;
 	if (!ready_classes(prio))

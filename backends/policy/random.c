@@ -58,10 +58,8 @@ SHUNT_INLINE void random_enqueue(struct shunt_worker *worker, struct shunt_task 
 	set_count(queue, queue->count + 1);
 }
 
-SHUNT_INLINE struct shunt_task *random_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+SHUNT_INLINE struct shunt_task *random_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	(void)why;
 	struct random_queue *queue = shunt_policy_state(worker, struct random_queue);
 	/* A yielding task is one of the candidates, its place the one past the last. */
 	size_t candidates = queue->count + (current != NULL);

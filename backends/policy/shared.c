@@ -41,10 +41,8 @@ SHUNT_INLINE void shared_enqueue(struct shunt_worker *worker, struct shunt_task 
 	shunt_spin_unlock(&shared->lock, worker->ctx.many);
 }
 
-SHUNT_INLINE struct shunt_task *shared_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+SHUNT_INLINE struct shunt_task *shared_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	(void)why;
 	struct shared *shared = worker->policy_shared;
 	if (shunt_queue_empty(&shared->queue))
 		return current;

@@ -20,7 +20,6 @@
 
 #include <string.h>
 
-#define BATCH          32 /* tasks stolen from behind at once */
 #define PATIENCE_SPINS 16 /* looks at a worker: a microsecond or less */
 #define OFTEN_NS       50000
 
@@ -123,7 +122,7 @@ static int steal_init(struct shunt_worker *worker, const struct shunt_values *va
 {
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	state->fair = state->countdown = (unsigned)shunt_value_int(values, "fair");
-	state->ready = deque_new(worker->fenced);
+	state->ready = deque_new(worker->env.fenced);
 	state->behind = deque_new(false);
 	state->slot_most = (unsigned)shunt_value_int(values, "lifo_slot");
 	state->until_fair = state->fair;
@@ -172,7 +171,7 @@ static __attribute__((noinline)) void enqueue_slot(struct shunt_worker *worker,
 {
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	if (why == (SHUNT_WHY_NEW | SHUNT_FROM_LOCAL) || why == (SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL))
-		task = slot_swap(state, task, worker->others_may_take);
+		task = slot_swap(state, task, worker->env.others_may_take);
 	if (task)
 		push(state->behind, task);
 }
@@ -185,7 +184,8 @@ SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *
 		enqueue_slot(worker, task, why);
 		return;
 	}
-	bool behind = cause == SHUNT_WHY_YIELD || cause == SHUNT_WHY_TIMER;
+	bool behind = cause == SHUNT_WHY_YIELD || cause == SHUNT_WHY_TIMER ||
+		      cause == SHUNT_WHY_MIGRATE;
 	push(behind ? state->behind : state->ready, task);
 }
 
@@ -193,7 +193,7 @@ SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *
  * with thousands of tasks in rotation each switch would otherwise wait for memory twice. */
 SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct shunt_deque *behind)
 {
-	struct shunt_task *task = shunt_deque_take_oldest(behind, worker->others_may_take);
+	struct shunt_task *task = shunt_deque_take_oldest(behind, worker->env.others_may_take);
 #ifndef SHUNT_SANITIZED /* a thief may run the next one by now: its sp is only a hint */
 	if (task) {
 		const struct shunt_task *next = shunt_deque_peek(behind, 0);
@@ -216,19 +216,17 @@ static __attribute__((noinline)) struct shunt_task *pick_slot(struct shunt_worke
 	if (fair)
 		state->until_fair = state->fair;
 	if (!fair && state->in_a_row < state->slot_most &&
-		(task = slot_swap(state, NULL, worker->others_may_take))) {
+		(task = slot_swap(state, NULL, worker->env.others_may_take))) {
 		state->in_a_row++;
 		return task;
 	}
 	state->in_a_row = 0;
 	task = take_behind(worker, state->behind);
-	return task ? task : slot_swap(state, NULL, worker->others_may_take);
+	return task ? task : slot_swap(state, NULL, worker->env.others_may_take);
 }
 
-SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	(void)why;
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	struct shunt_task *task = NULL;
 	if (SHUNT_UNLIKELY(--state->countdown == 0)) {
@@ -249,20 +247,6 @@ static bool steal_has_ready(const struct shunt_worker *worker)
 	/* Relaxed: the fences of the idle protocol order it [steal:slot]. */
 	return shunt_deque_count(state->ready) || shunt_deque_count(state->behind) ||
 	       atomic_load_explicit(&state->slot, memory_order_relaxed);
-}
-
-/* Some of what waits behind: tasks that yield are many and alike, so half of them, to come back
- * less often. */
-static struct shunt_task *steal_behind(struct shunt_worker *thief, struct shunt_deque *behind)
-{
-	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
-	void *task[BATCH];
-	size_t count = shunt_deque_steal_half(behind, task, BATCH);
-	for (size_t i = 1; i < count; i++)
-		push(state->behind, task[i]);
-	if (count)
-		thief->tasks_stolen += count - 1;
-	return count ? task[0] : NULL;
 }
 
 /* A single ready task is nearly always what its worker runs next: a token that is passed on, a
@@ -290,10 +274,10 @@ static bool comes_often(struct shunt_worker *thief)
 }
 
 /* Is the victim's oldest ready task the one of the last look? */
-static bool has_waited(struct shunt_worker *thief, const struct steal_state *victim)
+static bool has_waited(struct shunt_worker *thief, const struct steal_state *from)
 {
 	struct steal_state *state = shunt_policy_state(thief, struct steal_state);
-	struct shunt_task *oldest = shunt_deque_oldest(victim->ready);
+	struct shunt_task *oldest = shunt_deque_oldest(from->ready);
 	uint64_t generation = oldest ? shunt_task_generation(oldest) : 0;
 	bool waited = oldest && oldest == state->oldest && generation == state->oldest_generation;
 	state->oldest = oldest;
@@ -301,29 +285,43 @@ static bool has_waited(struct shunt_worker *thief, const struct steal_state *vic
 	return waited;
 }
 
-/* The oldest of what the victim would run first, the root of the largest piece of work; else of
- * what waits behind. */
-static struct shunt_task *steal_steal(struct shunt_worker *thief, struct shunt_worker *victim)
+/* Half of what waits behind: tasks that yield are many and alike, and so the thief comes back less
+ * often. */
+static unsigned steal_behind(struct shunt_deque *behind, struct shunt_task **taken)
+{
+	void *task[SHUNT_STEAL_MOST];
+	unsigned count = (unsigned)shunt_deque_steal_half(behind, task, SHUNT_STEAL_MOST);
+	for (unsigned i = 0; i < count; i++)
+		taken[i] = task[i];
+	return count;
+}
+
+/* The oldest of what the victim would run first, the root of the largest piece of work; else what
+ * waits behind. */
+static unsigned steal_steal(struct shunt_worker *thief, struct shunt_worker *victim, bool wary,
+	struct shunt_task **taken)
 {
 	struct steal_state *state = shunt_policy_state(victim, struct steal_state);
 	struct shunt_task *task = NULL;
 	bool lost = false;
-	if (thief->thrift.wary && victim == thief->thrift.prey && !has_waited(thief, state))
-		return NULL;
+	if (wary && !has_waited(thief, state))
+		return 0;
 	int64_t ready = shunt_deque_count(state->ready);
 	if (ready > 1 || (ready == 1 && !gets_to_it(victim))) {
-		shunt_deque_attach(state->ready, &thief->thrift.attached, thief->fenced);
+		shunt_deque_attach(state->ready, &thief->env.attached, thief->env.fenced);
 		task = shunt_deque_steal(state->ready, &lost);
 		if (task && !comes_often(thief))
-			shunt_deque_detach(&thief->thrift.attached);
+			shunt_deque_detach(&thief->env.attached);
 	}
-	if (!task)
-		task = steal_behind(thief, state->behind);
+	unsigned count = task ? 0 : steal_behind(state->behind, taken);
 	/* Relaxed: a hint; the exchange decides [steal:slot]. */
-	if (!task && atomic_load_explicit(&state->slot, memory_order_relaxed) &&
+	if (!task && !count && atomic_load_explicit(&state->slot, memory_order_relaxed) &&
 		!gets_to_it(victim))
 		task = slot_swap(state, NULL, true);
-	return task;
+	if (!task)
+		return count;
+	taken[0] = task;
+	return 1;
 }
 
 /* All others in a random rotation; with victim=near those of each distance in one, nearest first:

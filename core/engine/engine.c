@@ -128,11 +128,10 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->swap = (shunt_status_swap_fn *)(void (*)(void))engine->swap.swap;
 	worker->swap_post = (shunt_status_swap_post_fn *)(void (*)(void))engine->swap.swap_post;
 	worker->policy_shared = engine->policy_shared;
-	worker->others_may_take = engine->worker_count > 1 &&
-				  (engine->policy->steals || engine->policy->shared);
-	worker->keeps_ready = !engine->policy->place &&
-			      (engine->policy->steals || engine->policy->shared);
-	worker->fenced = engine->worker_count > 1 && engine->fenced;
+	worker->env.others_may_take = engine->worker_count > 1 &&
+				      (engine->policy->steals || engine->policy->shared);
+	worker->keeps_ready = engine->policy->steals || engine->policy->shared;
+	worker->env.fenced = engine->worker_count > 1 && engine->fenced;
 	worker->credits_most = shunt_task_pool_credits_most(engine);
 	worker->next_deadline_ns = worker->watch_ns = SHUNT_NEVER;
 	worker->fired_tail = &worker->fired;
@@ -145,7 +144,7 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 		.sched = &engine->sched,
 		.many = engine->sched.many,
 		.index = index};
-	if (engine->sched.many && !worker->fenced)
+	if (engine->sched.many && !worker->env.fenced)
 		worker->ctx.host = (index + 1) * SHUNT_JOINER_HOST_ONE;
 	worker->loop.sched = worker->dying.sched = &engine->sched;
 	worker->visits = calloc(engine->worker_count, sizeof(*worker->visits));
@@ -175,8 +174,7 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 			(engine->quantum_ns || engine->policy->needs_time ? 0
 									  : SHUNT_DETERMINISTIC);
 	else
-		caps |= SHUNT_PARALLEL | (stay ? 0 : SHUNT_MIGRATES) |
-			(stay && !engine->policy->place ? SHUNT_PINS : 0);
+		caps |= SHUNT_PARALLEL | (stay ? SHUNT_PINS : SHUNT_MIGRATES);
 	return caps;
 }
 

@@ -10,10 +10,9 @@ static inline void table_enqueue(struct shunt_worker *worker, struct shunt_task 
 	worker->engine->policy->enqueue(worker, task, why);
 }
 
-static inline struct shunt_task *table_pick(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why)
+static inline struct shunt_task *table_pick(struct shunt_worker *worker, struct shunt_task *current)
 {
-	return worker->engine->policy->pick(worker, current, why);
+	return worker->engine->policy->pick(worker, current);
 }
 
 static inline void table_set_key(struct shunt_worker *worker, struct shunt_task *task,

@@ -37,8 +37,7 @@
 #include "core/engine/wake.h"
 
 typedef void shunt_enqueue_fn(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
-typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shunt_task *current,
-	unsigned why);
+typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shunt_task *current);
 typedef void shunt_key_fn(struct shunt_worker *worker, struct shunt_task *task,
 	const struct shunt_attr *attr);
 
@@ -52,7 +51,7 @@ SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool 
 	shunt_enqueue_fn *enqueue, shunt_pick_fn *pick, shunt_post_fn *post)
 {
 	struct shunt_task *current = worker->ctx.current;
-	struct shunt_task *next = pick(worker, current, SHUNT_WHY_YIELD);
+	struct shunt_task *next = pick(worker, current);
 	if (stamped)
 		shunt_slice_begin(worker, next);
 	if (next == current)
@@ -80,7 +79,7 @@ SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool p
 	bool serviced, shunt_pick_fn *pick)
 {
 	struct shunt_task *current = worker->ctx.current;
-	struct shunt_task *next = pick(worker, NULL, SHUNT_WHY_BLOCK);
+	struct shunt_task *next = pick(worker, NULL);
 	if (stamped && next)
 		shunt_slice_begin(worker, next);
 	worker->blocked++;
@@ -244,7 +243,7 @@ SHUNT_INLINE struct shunt_task *shunt_hook_step_yield(struct shunt_worker *worke
 		shunt_slice_end(worker);
 	if (SHUNT_UNLIKELY(shunt_due(worker)) && !shunt_step_service(worker))
 		return NULL;
-	struct shunt_task *next = pick(worker, task, SHUNT_WHY_YIELD);
+	struct shunt_task *next = pick(worker, task);
 	if (stamped)
 		shunt_slice_begin(worker, next);
 	if (next == task)
@@ -282,7 +281,7 @@ SHUNT_INLINE struct shunt_task *shunt_hook_step_leave(struct shunt_worker *worke
 	}
 	if (SHUNT_UNLIKELY(shunt_due(worker)) && !shunt_step_service(worker))
 		return NULL;
-	struct shunt_task *next = pick(worker, NULL, SHUNT_WHY_BLOCK);
+	struct shunt_task *next = pick(worker, NULL);
 	if (!next)
 		return NULL;
 	if (stamped)

@@ -60,7 +60,7 @@
 static bool inboxes_empty(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
-	for (unsigned i = 0; worker->others_may_take && i < engine->worker_count; i++)
+	for (unsigned i = 0; worker->env.others_may_take && i < engine->worker_count; i++)
 		if (!shunt_worker_inbox_empty(engine->workers[i]))
 			return false;
 	return shunt_worker_inbox_empty(worker);
@@ -79,7 +79,7 @@ static void set_watch(struct shunt_worker *worker, int64_t deadline_ns)
 static void serve_others(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
-	for (unsigned i = 0; worker->others_may_take && i < engine->worker_count; i++)
+	for (unsigned i = 0; worker->env.others_may_take && i < engine->worker_count; i++)
 		shunt_inbox_drain(worker, engine->workers[i]);
 	if (engine->worker_count == 1 || !engine->timers_slot)
 		return;
@@ -100,11 +100,11 @@ static struct shunt_task *look_for_work(struct shunt_worker *worker)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
 	shunt_service(worker);
-	struct shunt_task *task = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+	struct shunt_task *task = policy->pick(worker, NULL);
 	if (task)
 		return task;
 	serve_others(worker);
-	task = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+	task = policy->pick(worker, NULL);
 	return task || worker->thrift.nap_due ? task : shunt_thief_steal(worker);
 }
 
@@ -127,7 +127,7 @@ static void announce(struct shunt_worker *worker)
 	/* Forbids that a recheck is made before the announcement is seen; pairs with the fences in
 	 * shunt_wake_poke and note_untold (timer.c), and with shunt_wake_offer, whose side passes
 	 * often. */
-	shunt_barrier_rare(engine->fenced || !worker->others_may_take);
+	shunt_barrier_rare(engine->fenced || !worker->env.others_may_take);
 }
 
 /* False: somebody has taken it off the list, to wake it. */
@@ -174,7 +174,7 @@ static int64_t spin_budget(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
 	/* A wait that spins is no rest, and to announce it costs a fence in every other worker. */
-	if (engine->wait_slot->spins && worker->others_may_take)
+	if (engine->wait_slot->spins && worker->env.others_may_take)
 		return engine->spin_ns > SPIN_FIRST_NS ? engine->spin_ns : SPIN_FIRST_NS;
 	/* Relaxed: a guess. */
 	unsigned idle = atomic_load_explicit(&engine->idle_count, memory_order_relaxed);
@@ -226,7 +226,7 @@ static void nap(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	int64_t now = shunt_now_ns(), until = now + shunt_thief_nap_begin(worker);
-	shunt_deque_detach(&worker->thrift.attached);
+	shunt_deque_detach(&worker->env.attached);
 	shunt_guest_leave(worker);
 	/* Release: as in announce; ordered before the looks by the fence below [worker:idle]. */
 	atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_release);
@@ -267,7 +267,7 @@ static bool sleep_or_end(struct shunt_worker *worker)
 	int64_t live = 0;
 	bool work = true;
 	int rc = 0;
-	shunt_deque_detach(&worker->thrift.attached);
+	shunt_deque_detach(&worker->env.attached);
 	shunt_guest_leave(worker);
 	announce(worker);
 	int64_t deadline = shunt_timer_earliest(engine);
@@ -318,7 +318,7 @@ static bool is_watched(const struct shunt_worker *worker, int64_t deadline_ns)
 static bool anything_left(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
-	if (worker->others_may_take && !inboxes_empty(worker))
+	if (worker->env.others_may_take && !inboxes_empty(worker))
 		return true;
 	if (engine->worker_count < 3 || !engine->timers_slot)
 		return false;

@@ -16,7 +16,7 @@
 static bool is_astray(const struct shunt_worker *worker, const struct shunt_task *task)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
-	bool stays = !policy->steals && !policy->shared && !policy->place;
+	bool stays = !policy->steals && !policy->shared;
 	return stays && shunt_ready_home(worker->engine, task) != worker;
 }
 

@@ -171,9 +171,8 @@ SHUNT_INLINE void shunt_keyed_enqueue(struct shunt_worker *worker, struct shunt_
 
 /* A yielding task goes on before those with a larger key, and after those with its own. */
 SHUNT_INLINE struct shunt_task *shunt_keyed_pick(struct shunt_worker *worker,
-	struct shunt_task *current, unsigned why)
+	struct shunt_task *current)
 {
-	(void)why;
 	struct shunt_keyed *keyed = worker->policy_shared;
 	struct shunt_task *next = current;
 	if (shunt_keyed_empty(keyed))
@@ -212,9 +211,9 @@ static inline bool shunt_keyed_preempts(struct shunt_worker *worker,
 		shunt_keyed_enqueue(worker, task, why);                                            \
 	}                                                                                          \
 	SHUNT_INLINE struct shunt_task *P##_pick(struct shunt_worker *worker,                      \
-		struct shunt_task *current, unsigned why)                                          \
+		struct shunt_task *current)                                                        \
 	{                                                                                          \
-		return shunt_keyed_pick(worker, current, why);                                     \
+		return shunt_keyed_pick(worker, current);                                          \
 	}                                                                                          \
 	static bool P##_has_ready(const struct shunt_worker *worker)                               \
 	{                                                                                          \

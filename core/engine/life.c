@@ -42,8 +42,7 @@ static __attribute__((noinline)) struct shunt_task *end_and_go_on(void)
 		shunt_service(worker);
 		failed = shunt_halt_has_failed(engine);
 	}
-	struct shunt_task *next = failed ? NULL
-					 : engine->policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+	struct shunt_task *next = failed ? NULL : engine->policy->pick(worker, NULL);
 	if (engine->stamped && next)
 		shunt_slice_begin(worker, next);
 	if (next && !next->sp && !next->step) {

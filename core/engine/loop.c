@@ -43,7 +43,7 @@ static void run_tasks(struct shunt_worker *worker)
 	while (!stopping(worker->engine)) {
 		if (shunt_due(worker))
 			shunt_service(worker);
-		struct shunt_task *next = policy->pick(worker, NULL, SHUNT_WHY_BLOCK);
+		struct shunt_task *next = policy->pick(worker, NULL);
 		if (!next)
 			next = shunt_idle_next(worker);
 		if (!next)

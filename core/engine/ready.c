@@ -27,7 +27,7 @@ void shunt_ready_push(struct shunt_worker *target, struct shunt_worker *from,
 	while (!atomic_compare_exchange_weak_explicit(&target->inbox, &head, task,
 		memory_order_release,
 		memory_order_relaxed)); /* release pairs with drain [worker:inbox] */
-	if (shunt_wake_poke(target, from) || !target->others_may_take)
+	if (shunt_wake_poke(target, from) || !target->env.others_may_take)
 		return;
 	/* The target may compute for long before it looks; poke's fence orders this look. */
 	struct shunt_worker *idle = shunt_wake_idle_other(target);
@@ -64,9 +64,7 @@ void shunt_ready_task(struct shunt_worker *worker, struct shunt_task *task, unsi
 		return;
 	}
 	struct shunt_worker *target = worker;
-	if (policy->place)
-		target = policy->place(worker, task, why);
-	else if (!policy->steals && !policy->shared)
+	if (!policy->steals && !policy->shared)
 		target = engine->workers[task->home];
 	if (target != worker) {
 		worker->remote_wakes++;

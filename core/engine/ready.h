@@ -16,8 +16,8 @@ enum shunt_inject {
 void shunt_ready_push(struct shunt_worker *target, struct shunt_worker *from,
 	struct shunt_task *task, unsigned what);
 
-/* Makes `task` ready to run on `worker` or where the policy places it: not inlined, with a policy
- * behind its table. For the slow paths; the hooks have their own. */
+/* Makes `task` ready to run on `worker`, or on its home where tasks stay: not inlined, and the
+ * policy behind its table. For the slow paths; the hooks have their own. */
 void shunt_ready_task(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 
 /* The task was woken before its timer fired. */

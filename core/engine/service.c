@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The slow path: what a busy worker looks at every few switches, or when it was poked: its inbox,
- * its wait slot, its timers, the policy's tick.
+ * its wait slot, its timers.
  */
 #include "core/engine/service.h"
 
@@ -43,8 +43,6 @@ void shunt_service(struct shunt_worker *worker)
 		if (atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed) <= now_ns)
 			shunt_timer_expire(worker, worker, now_ns);
 	}
-	if (engine->policy->tick)
-		engine->policy->tick(worker);
 	if (worker->untold && engine->policy->has_ready(worker))
 		shunt_timer_tell_deadline(worker);
 	if (worker->visits_count)

@@ -5,7 +5,7 @@
 
 #include "core/engine/worker.h"
 
-/* The slow path: sets the next limit, drains the inbox, polls, expires timers, ticks the policy. */
+/* The slow path: sets the next limit, drains the inbox, polls, expires timers. */
 void shunt_service(struct shunt_worker *worker);
 
 #endif

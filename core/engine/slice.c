@@ -47,10 +47,7 @@ static int64_t quantum_of(struct shunt_worker *worker, const struct shunt_task *
 
 void shunt_slice_begin(struct shunt_worker *worker, struct shunt_task *next)
 {
-	const struct shunt_policy *policy = worker->engine->policy;
 	worker->slice_ns = worker->stamp_ns;
-	if (policy->running)
-		policy->running(worker, next);
 	worker->quantum_ns = quantum_of(worker, next);
 }
 

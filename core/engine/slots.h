@@ -179,14 +179,13 @@ struct shunt_wait {
 /* ------------------------------------------------------------------------------------------- */
 /* policy: which ready task runs next, and where                                                */
 
-/* Why a task is enqueued or a pick is made: a cause, and where it came from. */
+/* Why a task is enqueued: a cause, and where it came from. */
 enum shunt_why {
 	SHUNT_WHY_NEW,     /* spawned */
 	SHUNT_WHY_WAKE,    /* unblocked by a task */
 	SHUNT_WHY_YIELD,   /* gave way */
 	SHUNT_WHY_TIMER,   /* its deadline passed */
-	SHUNT_WHY_MIGRATE, /* stolen, or handed over */
-	SHUNT_WHY_BLOCK,   /* pick only: the current task blocked or ended, or there is none */
+	SHUNT_WHY_MIGRATE, /* stolen, and not run at once */
 	SHUNT_WHY_CAUSE = 0x0f,
 	SHUNT_FROM_LOCAL = 0x00,    /* this worker */
 	SHUNT_FROM_REMOTE = 0x10,   /* another worker */
@@ -199,11 +198,19 @@ enum shunt_why {
 /* Bytes a policy may keep in each task (shunt_policy_task): the place of the task's key. */
 #define SHUNT_POLICY_TASK_BYTES 8
 
+/* Tasks that one steal takes at most. */
+#define SHUNT_STEAL_MOST 32
+
 /*
- * A policy reads nothing but its own state, worker->env and, while it is opened, how far workers
- * are apart (shunt_policy_distance). Each hook runs on the worker's thread unless it says
- * otherwise. With many workers only the owner calls enqueue and pick of a worker; what others hand
- * over arrives through the worker's inbox, already drained by the engine.
+ * Of a worker a policy reads its own state (shunt_policy_state, policy_shared), env, ctx.current
+ * (the running task) and ctx.many (other threads look at the state), and writes its own state. The
+ * functions of engine/policy.h give it the rest, and those of engine/deque.h a queue for thieves.
+ * Of a task it has next, sp as a hint for prefetching, and the key. `hygiene.py policies` holds
+ * each policy to that.
+ *
+ * Each hook runs on the worker's thread unless it says otherwise. With many workers only the owner
+ * calls enqueue and pick of a worker; what others hand over arrives through the worker's inbox,
+ * already drained by the engine.
  */
 struct shunt_policy {
 	const char *name;
@@ -212,8 +219,8 @@ struct shunt_policy {
 	bool steals;                      /* has steal() */
 	bool shared; /* one queue for all workers: has_ready answers for every worker */
 	bool fifo;   /* each queue is first in, first out, whatever becomes ready (SHUNT_FIFO) */
-	/* running() and stopping() are called, with env.now_ns and env.ran_ns fresh: a clock
-	 * reading at every switch, 10-24 ns, which the record tells. */
+	/* stopping() is called, with env.now_ns and env.ran_ns fresh: a clock reading at every
+	 * switch, 10-24 ns, which the record tells. */
 	bool needs_time;
 
 	/* Optional: once per scheduler, before and after all workers. *shared reaches each worker
@@ -236,40 +243,34 @@ struct shunt_policy {
 	/* Required. Takes a ready task. May not fail: queues are intrusive or grow beforehand. */
 	void (*enqueue)(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
 	/* Required. Removes and returns the task to run next; NULL: none. For a yield `current` is
-	 * the running task, not enqueued yet: returning it means that it goes on. Else NULL. */
-	struct shunt_task *(
-		*pick)(struct shunt_worker *worker, struct shunt_task *current, unsigned why);
+	 * the running task, not enqueued yet: returning it means that it goes on. NULL: the last
+	 * one blocked or ended, or there was none. */
+	struct shunt_task *(*pick)(struct shunt_worker *worker, struct shunt_task *current);
 	/* Required. Is anything queued that this worker could pick? Any thread; may be stale, but
 	 * must see what was enqueued before the caller's last full fence. */
 	bool (*has_ready)(const struct shunt_worker *worker);
 
-	/* Optional: the worker that should get a task woken or spawned on `worker`. NULL: `worker`
-	 * if the policy steals or is shared, else the task's home. */
-	struct shunt_worker *(
-		*place)(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
-	/* Optional: takes ready work of `victim` for `thief`; returns one task to run at once
-	 * (others it may enqueue), or NULL. */
-	struct shunt_task *(*steal)(struct shunt_worker *thief, struct shunt_worker *victim);
+	/* Where `steals`: moves up to SHUNT_STEAL_MOST ready tasks of `victim` to `taken`, and
+	 * returns how many. The thief runs the first at once; the engine enqueues the others there.
+	 * wary: only what has waited since the last such call. */
+	unsigned (*steal)(struct shunt_worker *thief, struct shunt_worker *victim, bool wary,
+		struct shunt_task **taken);
 	/* Optional: the next worker to try, for attempt 0, 1, …; NULL ends the search, the thief
 	 * itself is passed over. Work may be anywhere: all others come up in each search. NULL
 	 * hook: they do in a random rotation. */
 	struct shunt_worker *(*victim)(struct shunt_worker *thief, unsigned attempt);
-	/* Optional, and called where switches are stamped: needs_time, or a quantum. The task,
-	 * which is in no queue, starts running; it stops, or is looked at, after env.ran_ns since
-	 * the last such call. For one that yields, stopping comes before pick, and is for it to
-	 * charge the task. */
-	void (*running)(struct shunt_worker *worker, struct shunt_task *task);
+	/* Optional, and called where switches are stamped: needs_time, or a quantum. The task
+	 * stops, or is looked at, after env.ran_ns since it began to run or the last such call. It
+	 * comes before pick, for the policy to charge the task. */
 	void (*stopping)(struct shunt_worker *worker, struct shunt_task *task);
 	/* Optional: how long the task may run before shunt_checkpoint asks it to give way to any
-	 * other that is ready; > 0, or 0: no limit. Asked once a slice, after running(); every
+	 * other that is ready; > 0, or 0: no limit. Asked once a slice, when it begins; every
 	 * switch is stamped for it. The setting `quantum` holds too where it is shorter. NULL: it
 	 * alone holds. */
 	int64_t (*quantum)(struct shunt_worker *worker, const struct shunt_task *task);
 	/* Optional: is a task ready that should run instead of `current`? Asked by shunt_checkpoint
 	 * when something may have become ready. NULL: never, before its quantum is over. */
 	bool (*preempts)(struct shunt_worker *worker, const struct shunt_task *current);
-	/* Optional: called from the slow path, about every 61 picks. */
-	void (*tick)(struct shunt_worker *worker);
 
 	/* The hot hooks with this policy inlined; filled by SHUNT_POLICY (engine/hooks.h). */
 	const struct shunt_hooks *inlined[2][2]; /* many workers; stamped switches */

@@ -50,6 +50,20 @@ static struct shunt_worker *rotate(struct shunt_worker *thief, unsigned start, u
 	return engine->workers[(start + attempt) % engine->worker_count];
 }
 
+/* Takes of a victim; the first task is for the thief to run, the others are queued. */
+static struct shunt_task *rob(struct shunt_worker *thief, struct shunt_worker *victim)
+{
+	const struct shunt_policy *policy = thief->engine->policy;
+	struct shunt_task *taken[SHUNT_STEAL_MOST];
+	bool wary = thief->thrift.wary && victim == thief->thrift.prey;
+	unsigned count = policy->steal(thief, victim, wary, taken);
+	thief->steals_tried++;
+	thief->tasks_stolen += count;
+	for (unsigned i = 1; i < count; i++)
+		policy->enqueue(thief, taken[i], SHUNT_WHY_MIGRATE | SHUNT_FROM_REMOTE);
+	return count ? taken[0] : NULL;
+}
+
 /* One round of all others. */
 static struct shunt_task *search(struct shunt_worker *thief, struct shunt_worker **from)
 {
@@ -64,9 +78,8 @@ static struct shunt_task *search(struct shunt_worker *thief, struct shunt_worker
 			return NULL;
 		if (victim == thief)
 			continue;
-		thief->steals_tried++;
 		*from = victim;
-		struct shunt_task *task = policy->steal(thief, victim);
+		struct shunt_task *task = rob(thief, victim);
 		if (task)
 			return task;
 	}
@@ -113,7 +126,6 @@ struct shunt_task *shunt_thief_steal(struct shunt_worker *thief)
 	if (engine->nap_most_ns && !thrift->since_ns)
 		open_window(thief, victim);
 	thief->steals_won++;
-	thief->tasks_stolen++;
 	if (engine->probing)
 		shunt_probe_steal(thief, victim, task);
 	if (last)

@@ -59,7 +59,7 @@ int64_t shunt_visit_plan(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
 	bool timers = has_timers(worker);
-	int64_t now_ns = timers || engine->policy->tick ? shunt_now_ns() : 0;
+	int64_t now_ns = timers ? shunt_now_ns() : 0;
 	uint64_t interval = engine->interval;
 	if (timers && engine->ticker)
 		interval = interval_at(worker, now_ns);

@@ -22,11 +22,11 @@ bool shunt_wake_unlist(struct shunt_engine *engine, struct shunt_worker *worker)
 /* A task was queued here: is there an idle worker that could take it? */
 SHUNT_INLINE void shunt_wake_offer(struct shunt_worker *worker)
 {
-	if (!worker->others_may_take)
+	if (!worker->env.others_may_take)
 		return;
 	/* Forbids that idle_count is read before the task is queued; pairs with announce
 	 * (idle.c). */
-	shunt_barrier_frequent(worker->fenced);
+	shunt_barrier_frequent(worker->env.fenced);
 	/* Relaxed: ordered by that [engine:idle]. */
 	if (SHUNT_UNLIKELY(
 		    atomic_load_explicit(&worker->engine->idle_count, memory_order_relaxed) != 0))

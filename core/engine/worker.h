@@ -43,13 +43,19 @@ struct shunt_engine;
 struct shunt_trace;
 struct shunt_trace_ring;
 
-/* All that a policy may read besides its own state. */
+/* What a policy is told of its worker. */
 struct shunt_env {
+	/* what is queued here: the policy steals or shares, with others there */
+	bool others_may_take;
+	bool fenced;          /* with others there: fence=full (barrier.h) */
 	int64_t now_ns;       /* coarse: of the last visit to the slow path, or of the last stamp */
 	int64_t ran_ns;       /* in stopping(): how long the task ran since it was last charged */
 	struct shunt_rng rng; /* seeded from the run's seed and the worker's index */
 	unsigned index, worker_count;
 	struct shunt_worker *const *workers; /* all, by index */
+	/* [deque:thieves] of the deque that a thief stays attached to; the engine detaches it
+	 * before the worker sleeps */
+	_Atomic unsigned *attached;
 };
 
 /*
@@ -66,9 +72,8 @@ enum { SHUNT_AWAKE, SHUNT_SLEEPS, SHUNT_NAPS };
 
 /* What a thief knows of its stealing (thief.c). */
 struct shunt_thrift {
-	struct shunt_worker *prey;  /* of the window, and of the base */
-	_Atomic unsigned *attached; /* [deque:thieves] of the deque that it stays attached to */
-	int64_t since_ns;           /* the window's begin; 0: none is open */
+	struct shunt_worker *prey;            /* of the window, and of the base */
+	int64_t since_ns;                     /* the window's begin; 0: none is open */
 	uint64_t prey_switches, own_switches; /* then */
 	uint64_t base;                        /* the prey's switches in a millisecond, alone */
 	int64_t base_ns;                      /* when that was measured */
@@ -98,10 +103,7 @@ struct shunt_worker {
 	/* The policy's own. */
 	_Alignas(64) unsigned char policy[SHUNT_POLICY_BYTES];
 	void *policy_shared;
-	/* what is queued here: the policy steals or shares, with others there */
-	bool others_may_take;
 	bool keeps_ready; /* what becomes ready here is queued here */
-	bool fenced;      /* with others there: fence=full (barrier.h) */
 	bool untold;      /* it armed the earliest timer while others slept (timer.c) */
 	struct shunt_env env;
 

@@ -11,6 +11,7 @@ One rule a call: `hygiene.py RULE [ROOT]`, RULE being one of
   heads    every source begins with its licence, and says what it is
   words    no unfinished business is left in the text
   columns  a line of C has at most 100 columns, with tabs of 8, one of Python at most 120
+  policies a policy reads of a worker what the contract names (core/engine/slots.h)
   rooms    the files of core depend on each other without a circle (rooms.py)
   docs     what is registered is named in backends/README.md, workloads in README.md
 
@@ -297,12 +298,34 @@ def check_docs(root: Path) -> list[str]:
     return problems
 
 
+# What a policy may read of a worker, and of a task; the rest comes from functions of engine/policy.h.
+POLICY_MAY = {"worker": re.compile(r"policy_shared\b|env\.|ctx\.(?:current|many)\b"),
+              "task": re.compile(r"(?:next|sp|key)\b")}
+
+
+def check_policies(root: Path) -> list[str]:
+    problems: list[str] = []
+    for path in sources(root, ".c", ".h"):
+        name = str(path.relative_to(root))
+        if not re.fullmatch(r"backends/policy/[\w-]+\.[ch]|core/engine/keyed\.h", name):
+            continue
+        code, _ = split_comments(path.read_text())
+        for kind, may in POLICY_MAY.items():
+            variables = set(re.findall(rf"struct shunt_{kind} \*(\w+)", "\n".join(code)))
+            for number, line in enumerate(code):
+                for variable, field in re.findall(r"\b(\w+)->([\w.]+)", line):
+                    if variable in variables and not may.match(field):
+                        problems.append(f"{name}:{number + 1}: a policy reads {variable}->{field}, "
+                                        f"which the contract in core/engine/slots.h does not name")
+    return problems
+
+
 def check_rooms(root: Path) -> list[str]:
     return rooms.check(root, sources(root), lambda text: "\n".join(split_comments(text)[0]))
 
 
 RULES = {"tags": check_tags, "layers": check_layers, "heads": check_heads, "words": check_words,
-         "columns": check_columns, "docs": check_docs, "rooms": check_rooms}
+         "columns": check_columns, "docs": check_docs, "policies": check_policies, "rooms": check_rooms}
 
 
 def main(argv: list[str]) -> int:

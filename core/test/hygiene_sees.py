@@ -108,6 +108,16 @@ int get(void) { return __atomic_exchange_n(&x, 1, __ATOMIC_ACQ_REL); }
         self.assertEqual([], self.problems("docs", "backends/README.md", "`fifo`\n"))
         self.assertEqual(1, len(self.problems("docs", "backends/README.md", "fifo\n")))
 
+    def test_policies(self) -> None:
+        body = HEAD + ("static void a(struct shunt_worker *worker, struct shunt_task *task)\n{\n"
+                       "\tuse(worker->env.index, worker->ctx.current, worker->policy_shared, task->key);\n%s}\n")
+        name = "backends/policy/a.c"
+        self.assertEqual([], self.problems("policies", name, body % ""))
+        self.assertEqual([], self.problems("policies", "backends/wait/a.c", body % "\tuse(worker->limit);\n"))
+        for reads in ("worker->limit", "worker->ctx.hooks", "task->word"):
+            self.assertEqual([f"{name}:6: a policy reads {reads}, which the contract in core/engine/slots.h "
+                              "does not name"], self.problems("policies", name, body % f"\tuse({reads});\n"))
+
     def test_columns(self) -> None:
         self.assertEqual([], self.problems("columns", "core/a.c", HEAD + "\t" + "x" * 92 + "\n"))
         self.assertEqual(["core/a.c:3: 101 columns; at most 100"],

@@ -53,8 +53,7 @@ static void put(struct shunt_task *ready)
 
 static long taken(struct shunt_task *current)
 {
-	struct shunt_task *next =
-		policy->pick(worker, current, current ? SHUNT_WHY_YIELD : SHUNT_WHY_BLOCK);
+	struct shunt_task *next = policy->pick(worker, current);
 	return next ? next - task : -1;
 }
 

@@ -149,7 +149,7 @@ MUTANTS = [
            "if (anything_to_steal(engine))",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a push into an inbox does not wake its owner", "core/engine/ready.c",
-           "if (shunt_wake_poke(target, from) || !target->others_may_take)\n\t\treturn;", "(void)from;\n\treturn;",
+           "if (shunt_wake_poke(target, from) || !target->env.others_may_take)\n\t\treturn;", "(void)from;\n\treturn;",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a worker goes to sleep unannounced", "core/engine/idle.c",
            "atomic_store_explicit(&worker->idle, SHUNT_SLEEPS, memory_order_release);\n"
@@ -189,7 +189,8 @@ MUTANTS = [
            "return deadline != SHUNT_NEVER && !is_watched(worker, deadline);", "(void)is_watched;\n\treturn false;",
            "idle_helps", ""),
     Mutant("who was told of an inbox goes to work and tells nobody", "core/engine/idle.c",
-           "if (worker->others_may_take && !inboxes_empty(worker))\n\t\treturn true;\n\tif (engine->worker_count < 3",
+           "if (worker->env.others_may_take && !inboxes_empty(worker))\n"
+           "\t\treturn true;\n\tif (engine->worker_count < 3",
            "if (engine->worker_count < 3", "idle_helps", ""),
     Mutant("who has left still watches", "core/engine/idle.c",
            "set_watch(worker, SHUNT_NEVER);\n\t\tshunt_timer_flush_fired(worker);\n\t\twork =",
