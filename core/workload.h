@@ -63,6 +63,9 @@ struct shunt_workload {
 	 * says, and every backend with many workers that pins tasks has it; one with form=step
 	 * needs SHUNT_STEPS. */
 	const char *small;
+	/* Optional: the same for shunt-bench, which else makes the first run of `small`. A metric
+	 * "floor_" and the name of the cost metric is what it takes for the floor. */
+	const char *bench;
 
 	/* Optional: checks parameters against each other and lets one imply others. -EINVAL;
 	 * -ENOTSUP: these parameters need more than the backend can (err says what), a run to

@@ -13,55 +13,11 @@
  * `sample`, because two readings of the clock cost more than a yield: at the default that is well
  * below 1 % of the time. Sleeps are all recorded.
  */
-#include "workloads/crowd.h"
-#include "workloads/numbers.h"
-#include "workloads/sum_kernel.h"
+#include "workloads/chunked_sum.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
-enum { NAMED_TASKS = 26, CHECKED_TASKS = 4 };
-
-struct slice {
-	struct sum *sum;
-	const int64_t *number;
-	size_t count;
-	uint64_t rounds;
-	uint64_t sample_in; /* rounds until the first sample */
-	char name[2];       /* "A", "B", …; empty beyond Z */
-	/* Results of the iteration, written by its task. */
-	uint64_t total, yields, early;
-	int rc;
-	int64_t before_ns; /* form=step: a recorded yield, or when the sleep is due */
-};
-
-/* form=step: what is alive over a step. A round touches nothing else of its task: one cache
- * line. */
-struct frame {
-	_Alignas(64) struct shunt_step step;
-	struct sum *sum;
-	const int64_t *at;
-	size_t left;
-	uint64_t total, rounds_left, sample_in;
-};
-_Static_assert(sizeof(struct frame) == 64, "one cache line");
-
-/* One run. */
-struct sum {
-	struct shunt_run *run;
-	struct shunt_numbers numbers;
-	uint64_t task_count, chunk, rounds, sample;
-	uint64_t walk, walked; /* in how many slices before each iteration; what they came to */
-	int64_t pause_ns;
-	shunt_sum_fn *kernel;
-	struct slice *slice;
-	struct frame *frame; /* NULL: tasks with stacks */
-	uint64_t *expected;  /* sum of each slice, modulo 2^64 */
-	struct crowd crowd;
-	struct shunt_series *resume_delay, *completion;
-	int64_t start_ns, elapsed_ns;
-	bool narrating;
-};
+enum { CHECKED_TASKS = 4 };
 
 /* ---- the tasks ------------------------------------------------------------------------------- */
 
@@ -275,29 +231,16 @@ static int join_tasks(struct sum *sum)
 	return first;
 }
 
-/* walk=N: adds everything up once, a chunk of each of N slices in turn. */
-static uint64_t walk(const struct sum *sum, uint64_t slices)
-{
-	size_t share = (sum->numbers.count + slices - 1) / slices;
-	uint64_t total = 0;
-	for (size_t done = 0; done < share; done += sum->chunk)
-		for (uint64_t i = 0; i < slices; i++) {
-			size_t at = i * share + done;
-			size_t end = (i + 1) * share;
-			end = end < sum->numbers.count ? end : sum->numbers.count;
-			if (at < end)
-				total += sum->kernel(sum->numbers.number + at,
-					end - at < sum->chunk ? end - at : sum->chunk);
-		}
-	return total;
-}
-
 static int sum_body(struct shunt_run *run)
 {
 	struct sum *sum = shunt_run_state(run);
 	prepare_iteration(sum);
-	if (sum->walk)
-		sum->walked = walk(sum, sum->walk);
+	if (sum->walk) {
+		sum->walk_ns = -shunt_now_ns();
+		sum->walked = shunt_sum_walk(sum->kernel, sum->numbers.number, sum->numbers.count,
+			sum->chunk, sum->walk);
+		sum->walk_ns += shunt_now_ns();
+	}
 	shunt_measure_begin(run);
 	sum->start_ns = shunt_now_ns();
 	int started = start_tasks(sum);
@@ -321,6 +264,14 @@ static void check_each(struct shunt_run *run, const struct sum *sum)
 	}
 }
 
+/* What a chunk costs without a task; shunt-bench looks for a metric of that name. */
+static void report_walk(struct shunt_run *run, const struct sum *sum, uint64_t expected)
+{
+	double chunks = (double)sum->numbers.count / (double)sum->chunk;
+	shunt_check_int(run, "walked", (int64_t)expected, (int64_t)sum->walked);
+	shunt_metric(run, "floor_ns_per_chunk", (double)sum->walk_ns / chunks, "ns", "lower");
+}
+
 static void sum_verify(struct shunt_run *run)
 {
 	const struct sum *sum = shunt_run_state(run);
@@ -337,7 +288,7 @@ static void sum_verify(struct shunt_run *run)
 		check_each(run, sum);
 	shunt_check_int(run, "total", (int64_t)expected, (int64_t)total);
 	if (sum->walk)
-		shunt_check_int(run, "walked", (int64_t)expected, (int64_t)sum->walked);
+		report_walk(run, sum, expected);
 	shunt_check_int(run, "tasks_with_the_right_sum", (int64_t)sum->task_count,
 		(int64_t)right_sums);
 	shunt_check_int(run, "tasks_with_the_right_yields", (int64_t)sum->task_count,
@@ -352,189 +303,6 @@ static void sum_verify(struct shunt_run *run)
 			"higher");
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------- */
-
-static bool has_input(const struct shunt_run *run)
-{
-	return shunt_run_text(run, "input")[0] != '\0';
-}
-
-static int imply_tutorial(struct shunt_run *run, struct shunt_error *err)
-{
-	static const char *const implied[][2] = {{"items", "200"}, {"tasks", "2"}, {"chunk", "100"},
-		{"pause", "100ms"}, {"tail", "1"}, {"data", "index"}};
-	if (has_input(run))
-		return shunt_fail(err, -EINVAL,
-			"preset=tutorial has its own numbers: leave input out");
-	int rc = 0;
-	for (size_t i = 0; !rc && i < sizeof(implied) / sizeof(implied[0]); i++)
-		if (!shunt_run_given(run, implied[i][0]))
-			rc = shunt_run_imply(run, implied[i][0], implied[i][1], err);
-	return rc;
-}
-
-static int sum_resolve(struct shunt_run *run, struct shunt_error *err)
-{
-	int rc = form_check(run, err);
-	if (rc)
-		return rc;
-	if (!strcmp(shunt_run_text(run, "preset"), "tutorial"))
-		rc = imply_tutorial(run, err);
-	if (rc)
-		return rc;
-	if (has_input(run) && (shunt_run_given(run, "items") || shunt_run_given(run, "data")))
-		return shunt_fail(err, -EINVAL,
-			"input=FILE gives the numbers and their count: leave items and data out");
-	if (has_input(run))
-		rc = shunt_run_imply(run, "data", "file", err);
-	else if (!strcmp(shunt_run_text(run, "data"), "file"))
-		rc = shunt_fail(err, -EINVAL, "data=file needs input=FILE");
-	if (rc)
-		return rc;
-	if (shunt_run_int(run, "pause") == 0)
-		return 0;
-	if (!(shunt_run_caps(run) & SHUNT_TIMED))
-		return shunt_fail(err, -ENOTSUP,
-			"pause > 0 needs tasks that sleep, which this backend does not have; use "
-			"pause=0");
-	return shunt_run_given(run, "sample") ? 0 : shunt_run_imply(run, "sample", "1", err);
-}
-
-static void sum_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
-{
-	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
-	uint64_t numbers = (uint64_t)shunt_run_int(run, "items") * sizeof(int64_t);
-	struct stat st;
-	/* The text of a file needs up to four times its size beside itself while it is read. */
-	if (has_input(run))
-		numbers = stat(shunt_run_text(run, "input"), &st) ? 0 : (uint64_t)st.st_size * 5;
-	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
-	footprint->bytes =
-		numbers +
-		footprint->tasks *
-			(sizeof(struct slice) + sizeof(struct shunt_handle) + sizeof(uint64_t) +
-				(footprint->stackless ? sizeof(struct frame) : 0));
-}
-
-static int make_numbers(struct shunt_run *run, struct sum *sum, struct shunt_error *err)
-{
-	size_t items = (size_t)shunt_run_int(run, "items");
-	if (has_input(run)) {
-		int rc = shunt_numbers_from_file(&sum->numbers, shunt_run_text(run, "input"), err);
-		if (!rc)
-			shunt_run_input(run, shunt_numbers_hash(&sum->numbers));
-		return rc;
-	}
-	int rc = strcmp(shunt_run_text(run, "data"), "index")
-			 ? shunt_numbers_from_seed(&sum->numbers, items, shunt_run_seed(run))
-			 : shunt_numbers_from_index(&sum->numbers, items);
-	return rc ? shunt_fail(err, rc, "no memory for %zu numbers", items) : 0;
-}
-
-static void cut_slices(struct shunt_run *run, struct sum *sum)
-{
-	bool tail = shunt_run_int(run, "tail");
-	const int64_t *number = sum->numbers.number;
-	for (uint64_t i = 0; i < sum->task_count; i++) {
-		struct slice *slice = &sum->slice[i];
-		*slice = (struct slice){.sum = sum,
-			.number = number,
-			.count = crowd_share(sum->numbers.count, sum->task_count, i)};
-		if (sum->task_count <= NAMED_TASKS)
-			slice->name[0] = (char)('A' + i);
-		slice->rounds = tail ? slice->count / sum->chunk + 1
-				     : (slice->count + sum->chunk - 1) / sum->chunk;
-		sum->rounds += slice->rounds;
-		for (size_t k = 0; k < slice->count; k++)
-			sum->expected[i] += (uint64_t)number[k];
-		number += slice->count;
-	}
-}
-
-static int sum_setup(struct shunt_run *run, struct shunt_error *err)
-{
-	struct sum *sum = calloc(1, sizeof(*sum));
-	shunt_run_set_state(run, sum);
-	if (!sum)
-		return -ENOMEM;
-	sum->run = run;
-	sum->task_count = (uint64_t)shunt_run_int(run, "tasks");
-	sum->chunk = (uint64_t)shunt_run_int(run, "chunk");
-	sum->pause_ns = shunt_run_int(run, "pause");
-	sum->sample = (uint64_t)shunt_run_int(run, "sample");
-	sum->walk = (uint64_t)shunt_run_int(run, "walk");
-	sum->kernel = strcmp(shunt_run_text(run, "kernel"), "vector") ? shunt_sum_scalar
-								      : shunt_sum_vector;
-	int rc = make_numbers(run, sum, err);
-	if (rc)
-		return rc;
-	sum->slice = calloc(sum->task_count, sizeof(*sum->slice));
-	sum->expected = calloc(sum->task_count, sizeof(*sum->expected));
-	sum->completion = shunt_series(run, "completion");
-	bool steps = shunt_run_int(run, "form") == FORM_STEP;
-	if (steps)
-		sum->frame = aligned_alloc(64, sum->task_count * sizeof(*sum->frame));
-	if (!sum->slice || !sum->expected || (steps && !sum->frame) || !sum->completion ||
-		crowd_init(&sum->crowd, sum->task_count) ||
-		crowd_series(run, "resume_delay", sum->sample, &sum->resume_delay))
-		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
-			(unsigned long long)sum->task_count);
-	cut_slices(run, sum);
-	return 0;
-}
-
-static void sum_teardown(struct shunt_run *run)
-{
-	struct sum *sum = shunt_run_state(run);
-	if (!sum)
-		return;
-	shunt_numbers_free(&sum->numbers);
-	crowd_fini(&sum->crowd);
-	free(sum->slice);
-	free(sum->frame);
-	free(sum->expected);
-	free(sum);
-}
-
-static const char *const presets[] = {"none", "tutorial", NULL};
-static const char *const datas[] = {"seed", "index", "file", NULL};
-static const char *const kernels[] = {"scalar", "vector", NULL};
-
-static const struct shunt_param sum_params[] = {
-	{"items", SHUNT_PARAM_COUNT, "10M", 1, INT64_C(1) << 32, NULL,
-		"how many numbers (an input has its own count); more than fit the cache measure "
-		"memory, fewer the scheduler"},
-	{"tasks", SHUNT_PARAM_COUNT, "100", 1, 100000000, NULL,
-		"how many tasks share them; each adds up one contiguous slice"},
-	{"chunk", SHUNT_PARAM_COUNT, "100", 1, INT64_C(1) << 32, NULL,
-		"numbers added between two yields or sleeps: the grain"},
-	{"pause", SHUNT_PARAM_DURATION, "0", 0, INT64_C(3600000000000), NULL,
-		"sleep after each chunk; 0: yield"},
-	{"tail", SHUNT_PARAM_COUNT, "0", 0, 1, NULL,
-		"1: rounds = length / chunk + 1, so that a last, empty round may follow, as in the "
-		"tutorial"},
-	{"data", SHUNT_PARAM_CHOICE, "seed", 0, 0, datas,
-		"seed: random 32-bit integers from the seed; index: number i is i; file: the "
-		"input's"},
-	{"kernel", SHUNT_PARAM_CHOICE, "scalar", 0, 0, kernels,
-		"how a chunk is added up, one number at a time or by vectors; both compiled with "
-		"-O2"},
-	{"preset", SHUNT_PARAM_CHOICE, "none", 0, 0, presets,
-		"tutorial: tasks A and B, 0..199 in chunks of 100, 100 ms pause; what you set "
-		"stays"},
-	{"input", SHUNT_PARAM_TEXT, "", 0, 0, NULL,
-		"sum this file instead: int64 little-endian if it is named .bin or .i64, else "
-		"decimal numbers separated by white space"},
-	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
-		"record the resume delay of one yield in N (0: none), and of every sleep unless "
-		"set"},
-	{"walk", SHUNT_PARAM_COUNT, "0", 0, 100000000, NULL,
-		"before each iteration, sum everything in N slices, one chunk of each in turn, so "
-		"that the cache always starts with the same data; 0: do not"},
-	FORM_PARAM,
-	{.name = NULL},
-};
-
 const struct shunt_workload shunt_workload_chunked_sum = {
 	.name = "chunked_sum",
 	.summary = "tasks add up slices of an array and yield or sleep after each chunk",
@@ -545,16 +313,19 @@ const struct shunt_workload shunt_workload_chunked_sum = {
 		       "of real work; with a pause, how late sleepers wake.",
 	.operation = "one chunk summed",
 	.cost_metric = "ns_per_chunk",
-	.params = sum_params,
-	.small = "items=1000 tasks=7 chunk=10 sample=3 walk=3|items=200 tasks=3 chunk=33 "
+	.params = chunked_sum_params,
+	.bench = "kernel=overlap items=1M tasks=1k sample=0 walk=1k"
+		 "|kernel=scalar items=1M tasks=1k sample=0 walk=1k",
+	.small = "items=1000 tasks=7 chunk=10 sample=3 walk=3 kernel=scalar|items=200 tasks=3 "
+		 "chunk=33 "
 		 "pause=200us tail=1"
 		 "|preset=tutorial pause=1ms"
 		 "|items=1000 tasks=7 chunk=10 sample=3 form=step|preset=tutorial pause=1ms "
 		 "form=step",
-	.resolve = sum_resolve,
-	.footprint = sum_footprint,
-	.setup = sum_setup,
+	.resolve = chunked_sum_resolve,
+	.footprint = chunked_sum_footprint,
+	.setup = chunked_sum_setup,
 	.body = sum_body,
 	.verify = sum_verify,
-	.teardown = sum_teardown,
+	.teardown = chunked_sum_teardown,
 };

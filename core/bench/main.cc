@@ -222,8 +222,9 @@ static bool print_help()
 	std::printf(
 		"shunt-bench: the primitives of the task API, and every workload's operation at "
 		"a small\nsize, under Google Benchmark. Names are PRIMITIVE/SPEC and "
-		"workload/NAME/BACKEND; x_floor is the\nratio to a bare switch or a throw-away "
-		"scheduler on the same switch, taken in the same call.\n\n"
+		"workload/NAME[:SETTING]/BACKEND;\nx_floor is the ratio to a bare switch, to a "
+		"throw-away scheduler on the same switch, or to\nthe same work without tasks, "
+		"taken in the same call.\n\n"
 		"  shunt-bench --benchmark_filter='^yield/'\n"
 		"  shunt-bench --benchmark_list_tests\n"
 		"  shunt-bench --benchmark_repetitions=9 --shunt_record=FOLDER\n\n"

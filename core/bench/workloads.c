@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every workload's operation, on every backend that this machine can run, at the workload's small
- * size. An iteration of the harness makes as many operations as it makes; there are as many of them
- * as the number asked for wants, up to a bound, and the time is scaled to that number. For quick
- * looks and regressions; what is published comes from `shunt run`.
+ * Every workload's operation, on every backend that this machine can run, at the sizes that the
+ * workload gives (`bench`), or at its small one. An iteration of the harness makes as many
+ * operations as it makes; there are as many of them as the number asked for wants, up to a bound,
+ * and the time is scaled to that number. For quick looks and regressions; what is published comes
+ * from `shunt run`.
  */
 #include "core/bench/bench.h"
 #include "core/bench/record.h"
@@ -20,7 +21,8 @@
 struct work {
 	const struct shunt_workload *workload;
 	const char *backend;
-	char name[96];
+	const char *settings; /* up to a `|` */
+	char name[128];
 	uint64_t ops; /* of one iteration, once known */
 	struct work *next;
 };
@@ -45,9 +47,21 @@ static size_t split(char *text, struct shunt_setting *settings)
 	return count;
 }
 
+/* What the workload says that an operation takes without tasks; 0: it does not say. */
+static double floor_ns(const struct work *work, const struct shunt_outcome *outcome)
+{
+	char name[64];
+	snprintf(name, sizeof(name), "floor_%s", work->workload->cost_metric);
+	for (size_t i = 0; i < outcome->metric_count; i++)
+		if (!strcmp(outcome->metrics[i].name, name))
+			return outcome->metrics[i].value;
+	return 0;
+}
+
 static void add_up(struct work *work, const struct shunt_outcome *outcome, uint64_t operations,
 	struct shunt_bench_result *result)
 {
+	result->floor_ns = floor_ns(work, outcome) * (double)operations;
 	for (size_t i = 0; i < outcome->iteration_count; i++) {
 		result->made += outcome->iterations[i].ops;
 		result->wall_ns += (double)outcome->iterations[i].wall_ns;
@@ -68,13 +82,12 @@ static int run_work(const void *arg, uint64_t operations, struct shunt_bench_res
 {
 	struct work *work = (struct work *)arg; /* what was added: it is ours */
 	struct shunt_setting settings[SETTINGS_MOST];
-	char small[512];
-	const char *all = work->workload->small ? work->workload->small : "";
-	snprintf(small, sizeof(small), "%.*s", (int)strcspn(all, "|"), all);
+	char text[512];
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(work->settings, "|"), work->settings);
 	struct shunt_request request = {.spec = work->backend,
 		.workload = work->workload,
 		.params = settings,
-		.param_count = split(small, settings),
+		.param_count = split(text, settings),
 		.seed = 1,
 		.warmup = 1,
 		.iterations = iterations_for(work, operations)};
@@ -106,22 +119,40 @@ static bool fits(const struct shunt_backend *backend, const struct shunt_workloa
 	return ok;
 }
 
+/* Named for what tells it from the workload's other benchmarks, its first setting. */
+static void add(const struct shunt_workload *workload, const struct shunt_backend *backend,
+	const char *settings)
+{
+	struct work *work = malloc(sizeof(*work));
+	if (!work)
+		return;
+	*work = (struct work){.workload = workload,
+		.backend = backend->name,
+		.settings = settings,
+		.next = works};
+	works = work;
+	int named = workload->bench ? (int)strcspn(settings, " |") : 0;
+	snprintf(work->name, sizeof(work->name), "workload/%s%s%.*s/%s", workload->name,
+		named ? ":" : "", named, settings, backend->name);
+	shunt_bench_add(work->name, run_work, work);
+}
+
+/* Those of one workload on one backend: each of `bench`, or the first of `small`. */
+static void add_each(const struct shunt_workload *workload, const struct shunt_backend *backend)
+{
+	const char *settings = workload->bench;
+	if (!settings)
+		add(workload, backend, workload->small ? workload->small : "");
+	for (; settings; settings = strchr(settings, '|')) {
+		settings += *settings == '|';
+		add(workload, backend, settings);
+	}
+}
+
 void shunt_bench_add_workloads(void)
 {
 	for (const struct shunt_plugin *w = shunt_registry_workloads; w->name; w++)
-		for (const struct shunt_plugin *b = shunt_registry_backends; b->name; b++) {
-			if (!w->object || !b->object || !fits(b->object, w->object))
-				continue;
-			struct work *work = malloc(sizeof(*work));
-			if (!work)
-				return;
-			work->next = works;
-			works = work;
-			work->ops = 0;
-			work->workload = w->object;
-			work->backend = b->name;
-			snprintf(work->name, sizeof(work->name), "workload/%s/%s", w->name,
-				b->name);
-			shunt_bench_add(work->name, run_work, work);
-		}
+		for (const struct shunt_plugin *b = shunt_registry_backends; b->name; b++)
+			if (w->object && b->object && fits(b->object, w->object))
+				add_each(w->object, b->object);
 }

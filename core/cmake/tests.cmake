@@ -14,6 +14,12 @@
 
 option(BUILD_TESTING "Build the tests" ON)
 enable_testing()
+# For tests that read code as GNU's objdump writes it.
+set(SHUNT_OBJDUMP ${CMAKE_OBJDUMP})
+if(SHUNT_OBJDUMP MATCHES "llvm")
+  find_program(SHUNT_GNU_OBJDUMP objdump)
+  set(SHUNT_OBJDUMP ${SHUNT_GNU_OBJDUMP})
+endif()
 set(SHUNT_LABELS unit conformance matrix torture switch tools long)
 
 if(SHUNT_CMOCKA_CROSS)

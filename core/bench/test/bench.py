@@ -50,8 +50,14 @@ class Bench(unittest.TestCase):
 
     def test_every_workload_is_there(self) -> None:
         names = bench("--benchmark_list_tests").stdout
-        for name in ("yield", "ring", "skynet", "chunked_sum"):
+        for name in ("yield", "ring", "skynet", "chunked_sum:kernel=overlap"):
             self.assertIn(f"workload/{name}/", names)
+
+    def test_a_kernel_has_its_own_floor(self) -> None:
+        done = bench("--benchmark_filter=^workload/chunked_sum:kernel=.*/null/", SHORT, "--benchmark_format=json")
+        floors = {result["name"].split("/")[1]: result["floor_ns"] for result in json.loads(done.stdout)["benchmarks"]}
+        self.assertEqual(list(floors), ["chunked_sum:kernel=overlap", "chunked_sum:kernel=scalar"])
+        self.assertGreater(min(floors.values()), 1, floors)
 
     def test_a_workload_runs(self) -> None:
         done = bench("--benchmark_filter=^workload/yield/", SHORT, "--benchmark_format=json")

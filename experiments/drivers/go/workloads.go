@@ -38,7 +38,7 @@ type chunkedSum struct {
 
 func (*chunkedSum) knows() knows {
 	return knows{"items": nil, "tasks": nil, "chunk": nil, "pause": nil, "tail": nil, "data": nil,
-		"kernel": "scalar", "preset": nil, "sample": nil, "input": "", "walk": "0"}
+		"kernel": nil, "preset": nil, "sample": nil, "input": "", "walk": "0"}
 }
 
 func (w *chunkedSum) setup(r *run) {
@@ -71,7 +71,19 @@ func (w *chunkedSum) setup(r *run) {
 }
 
 //go:noinline
-func sum(numbers []int64) (total int64) {
+func sumOverlap(numbers []int64) (total int64) {
+	var a, b, c, d int64
+	for ; len(numbers) >= 8; numbers = numbers[8:] {
+		a += numbers[0] + numbers[1]
+		b += numbers[2] + numbers[3]
+		c += numbers[4] + numbers[5]
+		d += numbers[6] + numbers[7]
+	}
+	return a + b + c + d + sumScalar(numbers)
+}
+
+//go:noinline
+func sumScalar(numbers []int64) (total int64) {
 	for _, v := range numbers {
 		total += v
 	}
@@ -98,7 +110,10 @@ func (w *chunkedSum) iterate(r *run) {
 
 func (w *chunkedSum) part(r *run, s *slice, task int64, delay *series) {
 	chunk, pause, every := int(r.whole["chunk"]), r.whole["pause"], r.whole["sample"]
-	rest, in, total := s.numbers, s.sample, int64(0)
+	rest, in, total, sum := s.numbers, s.sample, int64(0), sumOverlap
+	if r.text["kernel"] == "scalar" {
+		sum = sumScalar
+	}
 	for round := int64(0); round < s.rounds; round++ {
 		n := chunk
 		if n > len(rest) {
