@@ -83,6 +83,26 @@ class Hardened(unittest.TestCase):
                 self.assertIn("__stack_chk_fail", symbols)
                 self.assertRegex(symbols, r"__\w*printf_chk")
 
+    def test_no_frame_of_a_workload_steps_over_a_guard(self) -> None:
+        """The compiler probes each page of a large frame, or refuses it."""
+        commands = json.loads((Path(BUILD) / "compile_commands.json").read_text(encoding="utf-8"))
+        entry = next(entry for entry in commands if entry["file"].endswith("/workloads/yield.c"))
+        words = shlex.split(entry["command"])
+        words[words.index("-o"):] = ["-x", "c", "-S", "-o", "/dev/null", "-"]
+
+        def compiled(size: int) -> subprocess.CompletedProcess:
+            body = f"void take(char *); void frame(void); void frame(void) {{ char a[{size}]; take(a); }}"
+            return subprocess.run(words, cwd=entry["directory"], input=body, capture_output=True, text=True)
+
+        small, large = compiled(1000), compiled(84 << 10)
+        self.assertEqual(small.returncode, 0, small.stderr)
+        if is_for("RISC-V"):
+            self.assertNotEqual(large.returncode, 0)
+            self.assertIn("is larger than 4096 bytes", large.stderr)
+        else:
+            self.assertEqual(large.returncode, 0, large.stderr)
+            self.assertIn("-fstack-clash-protection", words)
+
     def test_every_object_marks_where_branches_may_go(self) -> None:
         if not is_for("X86-64"):
             self.skipTest("only x86-64 has indirect branch tracking")
