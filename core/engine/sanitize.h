@@ -16,6 +16,7 @@
 #ifndef SHUNT_CORE_ENGINE_SANITIZE_H
 #define SHUNT_CORE_ENGINE_SANITIZE_H
 
+#include "core/engine/fibre.h"
 #include "core/engine/worker.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -25,21 +26,12 @@
 #define SHUNT_ASAN 1
 #endif
 #endif
-#if defined(__SANITIZE_THREAD__)
-#define SHUNT_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SHUNT_TSAN 1
-#endif
-#endif
-
 #ifdef SHUNT_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef SHUNT_TSAN
 #include <sanitizer/tsan_interface.h>
-#define SHUNT_TSAN_LIVES 5000 /* of tasks on one fibre of a stack */
 #endif
 
 #if defined(SHUNT_ASAN) || defined(SHUNT_TSAN)
@@ -101,14 +93,7 @@ static inline void shunt_sanitize_stack(struct shunt_stack *stack, size_t bytes)
 	__asan_unpoison_memory_region(stack->low, bytes);
 #endif
 #ifdef SHUNT_TSAN
-	if (stack->fiber && ++stack->lives > SHUNT_TSAN_LIVES) {
-		__tsan_destroy_fiber(stack->fiber);
-		stack->fiber = NULL;
-	}
-	if (!stack->fiber) {
-		stack->fiber = __tsan_create_fiber(0);
-		stack->lives = 0;
-	}
+	shunt_fibre_begin(stack);
 #endif
 }
 
@@ -125,8 +110,7 @@ static inline void shunt_sanitize_forget(struct shunt_stack *stack, size_t bytes
 	if (RUNNING_ON_VALGRIND)
 		VALGRIND_STACK_DEREGISTER(stack->known);
 #ifdef SHUNT_TSAN
-	if (stack->fiber)
-		__tsan_destroy_fiber(stack->fiber);
+	shunt_fibre_end(stack);
 #endif
 }
 

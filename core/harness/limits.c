@@ -49,15 +49,21 @@ const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)
 	return text;
 }
 
-static bool has(const char *spec, unsigned needs)
+/* What more workers, or another policy, can add to what a preset can do. */
+#define BY_SETTINGS                                                                                \
+	(SHUNT_PARALLEL | SHUNT_MIGRATES | SHUNT_DETERMINISTIC | SHUNT_PINS | SHUNT_FIFO)
+
+/* Of `needs`, what the spec lacks: all of it where it cannot be opened. */
+static unsigned lacks(const char *spec, unsigned needs)
 {
+	const struct shunt_config config = {.look = true};
 	struct shunt_sched *sched;
 
-	if (shunt_open(&sched, spec, NULL, NULL) != 0)
-		return false;
-	bool able = (sched->caps & needs) == needs;
+	if (shunt_open(&sched, spec, &config, NULL) != 0)
+		return needs;
+	unsigned lacking = needs & ~sched->caps;
 	shunt_close(sched);
-	return able;
+	return lacking;
 }
 
 /* The shortest spec of a backend that has all of `needs`: as its preset is, or with another policy,
@@ -68,12 +74,15 @@ static bool find_spec(const struct shunt_plugin *plugin, unsigned needs, char *s
 	static const char *const workers[] = {"", ",workers=2"};
 
 	snprintf(spec, bytes, "%s", plugin->name);
-	if (!backend || has(spec, needs))
+	unsigned lacking = backend ? lacks(spec, needs) : needs;
+	if (!backend || !lacking)
 		return backend;
-	for (size_t w = 0; backend->preset && w < 2; w++)
+	if (!backend->preset || lacking & ~BY_SETTINGS)
+		return false;
+	for (size_t w = lacking & SHUNT_PARALLEL ? 1 : 0; w < 2; w++)
 		for (const struct shunt_plugin *p = shunt_registry_policies; p->name; p++) {
 			snprintf(spec, bytes, "%s:policy=%s%s", plugin->name, p->name, workers[w]);
-			if (p->object && has(spec, needs))
+			if (p->object && !lacks(spec, needs))
 				return true;
 		}
 	return false;
