@@ -32,6 +32,7 @@
 #include <errno.h>
 #include <hwloc.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,16 +105,8 @@ static int affinity_refused(void)
 	return rc;
 }
 
-static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)
+static int read_topology(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)
 {
-	int rc = affinity_refused();
-	if (rc)
-		return shunt_fail(err, -ENOTSUP,
-			"the CPUs of this process cannot be read: sched_getaffinity: %s; "
-			"place=none with a number of workers runs without",
-			strerror(-rc));
-	hide_errors();
-	ignore_environment();
 	if (hwloc_topology_init(topology))
 		return shunt_fail(err, -ENOMEM, "hwloc: out of memory");
 	if (synthetic && describe(*topology, synthetic)) {
@@ -128,6 +121,36 @@ static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_
 		return shunt_fail(err, -EIO, "hwloc could not read the topology of this machine");
 	}
 	return 0;
+}
+
+/* This machine is read once in a process, which takes milliseconds, and copied from then on. A CPU
+ * that goes offline later is missed by nobody: each plan keeps only those that may be used. */
+static int copy_of_this_machine(hwloc_topology_t *topology, struct shunt_error *err)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static hwloc_topology_t machine; /* [guarded by lock] NULL: not read yet */
+	pthread_mutex_lock(&lock);
+	int rc = machine ? 0 : read_topology(&machine, NULL, err);
+	if (rc)
+		machine = NULL;
+	else if (hwloc_topology_dup(topology, machine))
+		rc = shunt_fail(err, -ENOMEM, "hwloc: out of memory");
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)
+{
+	int rc = affinity_refused();
+	if (rc)
+		return shunt_fail(err, -ENOTSUP,
+			"the CPUs of this process cannot be read: sched_getaffinity: %s; "
+			"place=none with a number of workers runs without",
+			strerror(-rc));
+	hide_errors();
+	ignore_environment();
+	return synthetic ? read_topology(topology, synthetic, err)
+			 : copy_of_this_machine(topology, err);
 }
 
 /* Leaves only the CPUs that this thread may use. */

@@ -171,7 +171,7 @@ int shunt_run_prepare(struct shunt_run **made, const struct shunt_request *reque
 	shunt_cpus_allowed(&run->cpus_before);
 	run->outcome.started_ns = shunt_run_realtime_ns();
 	run->outcome.sched_delay_every = request->sched_delay_every;
-	run->started_mono_ns = shunt_clock_monotonic_ns();
+	run->started = shunt_clock_point();
 	pthread_mutex_init(&run->lock, NULL);
 	pthread_mutex_init(&run->now_lock, NULL);
 	int rc = request->sched_delay_every ? shunt_hist_init(&run->sched_delay) : 0;
@@ -308,7 +308,7 @@ static void calibrate(struct shunt_run *run)
 	struct shunt_clock clock;
 
 	shunt_run_at(run, "the calibration");
-	shunt_clock_init(&clock, true, run->request->clock_span_ns);
+	shunt_clock_init_since(&clock, true, run->started, run->request->clock_span_ns);
 	shunt_work_calibrate();
 	double cost_ns = run->request->sched_delay_every ? shunt_sched_delay_cost_ns(&clock) : 0;
 

@@ -29,7 +29,7 @@ void shunt_run_end(struct shunt_run *run, enum shunt_record_status status, const
 		outcome->status = status;
 		outcome->reason[0] = '\0';
 		outcome->finished_ns = shunt_run_realtime_ns();
-		outcome->elapsed_ns = shunt_clock_monotonic_ns() - run->started_mono_ns;
+		outcome->elapsed_ns = shunt_clock_monotonic_ns() - run->started.ns;
 		va_start(args, format);
 		if (status != SHUNT_RECORD_OK)
 			vsnprintf(outcome->reason, sizeof(outcome->reason), format, args);

@@ -67,7 +67,7 @@ struct shunt_run {
 	bool over;                    /* [guarded by lock] the outcome is final */
 	bool prepared;                /* [guarded by lock] the outcome says what is run */
 	struct shunt_early_end early; /* [guarded by lock] */
-	uint64_t started_mono_ns;
+	struct shunt_clock_point started;
 	struct shunt_usage usage_before;
 
 	pthread_mutex_t now_lock;

@@ -92,7 +92,7 @@ static void abandon(struct shunt_run *run, enum shunt_record_status status, cons
 	run->over = true;
 	clock_gettime(CLOCK_REALTIME, &now);
 	outcome->finished_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-	outcome->elapsed_ns = shunt_clock_monotonic_ns() - run->started_mono_ns;
+	outcome->elapsed_ns = shunt_clock_monotonic_ns() - run->started.ns;
 	outcome->status = status;
 	outcome->incomplete = !run->prepared;
 	snprintf(outcome->reason, sizeof(outcome->reason), "%s, in %s", what, run->where);
@@ -279,7 +279,7 @@ int shunt_watch_start(struct shunt_run *run, struct shunt_error *err)
 	const char *refused = open_all(watch, run->request->watch_signals);
 
 	if (run->request->timeout_ns)
-		watch->deadline_ns = run->started_mono_ns + run->request->timeout_ns;
+		watch->deadline_ns = run->started.ns + run->request->timeout_ns;
 	run->watch = watch;
 	if (!refused) {
 		errno = start_thread(run);

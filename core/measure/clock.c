@@ -33,13 +33,9 @@
 #define COST_READS   256
 #define REFRESH_MOST 1024
 
-struct point {
-	uint64_t ticks, ns, width_ns;
-};
-
-static struct point take_point(void)
+struct shunt_clock_point shunt_clock_point(void)
 {
-	struct point best = {.width_ns = UINT64_MAX};
+	struct shunt_clock_point best = {.width_ns = UINT64_MAX};
 
 	for (int i = 0; i < POINT_TRIES; i++) {
 		uint64_t before = shunt_clock_monotonic_ns();
@@ -47,7 +43,8 @@ static struct point take_point(void)
 		uint64_t after = shunt_clock_monotonic_ns();
 
 		if (after - before < best.width_ns)
-			best = (struct point){ticks, before + (after - before) / 2, after - before};
+			best = (struct shunt_clock_point){ticks, before + (after - before) / 2,
+				after - before};
 	}
 	return best;
 }
@@ -154,12 +151,12 @@ static void give_up(struct shunt_clock *clock, const char *why, const char *more
 	snprintf(clock->why, sizeof(clock->why), "%s%s", why, more);
 }
 
-/* Over one span; true: the rate is known well enough. */
-static bool calibrate_once(struct shunt_clock *clock, uint64_t span_ns)
+/* Over one span from *first; true: the rate is known well enough. */
+static bool calibrate_once(struct shunt_clock *clock, struct shunt_clock_point first,
+	uint64_t span_ns)
 {
-	struct point first = take_point();
 	int rc = sleep_until(first.ns + span_ns);
-	struct point last = take_point();
+	struct shunt_clock_point last = shunt_clock_point();
 	uint64_t ticks = last.ticks - first.ticks, ns = last.ns - first.ns;
 
 	if (rc) {
@@ -183,15 +180,18 @@ static bool calibrate_once(struct shunt_clock *clock, uint64_t span_ns)
 	return clock->calibration_error_ppm <= SHUNT_CLOCK_ERROR_PPM;
 }
 
-static void calibrate(struct shunt_clock *clock, uint64_t span_ns)
+static void calibrate(struct shunt_clock *clock, struct shunt_clock_point first, uint64_t span_ns)
 {
-	for (int i = 0; i < SPAN_TRIES; i++)
-		if (calibrate_once(clock, span_ns))
+	for (int i = 0; i < SPAN_TRIES; i++) {
+		if (calibrate_once(clock, first, span_ns))
 			return;
+		first = shunt_clock_point();
+	}
 	give_up(clock, "signals or other programs disturbed the calibration", "");
 }
 
-void shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns)
+void shunt_clock_init_since(struct shunt_clock *clock, bool counter, struct shunt_clock_point first,
+	uint64_t span_ns)
 {
 	memset(clock, 0, sizeof(*clock));
 	clock->monotonic_cost_ns = read_cost_ns(clock);
@@ -200,8 +200,13 @@ void shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns)
 	else
 		clock->source = counter_source(clock->why, sizeof(clock->why));
 	if (clock->source != SHUNT_CLOCK_MONOTONIC)
-		calibrate(clock, span_ns ? span_ns : SPAN_DEFAULT_NS);
+		calibrate(clock, first, span_ns ? span_ns : SPAN_DEFAULT_NS);
 	clock->read_cost_ns = clock->scale ? read_cost_ns(clock) : clock->monotonic_cost_ns;
+}
+
+void shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns)
+{
+	shunt_clock_init_since(clock, counter, shunt_clock_point(), span_ns);
 }
 
 double shunt_clock_verify(struct shunt_clock *clock)
@@ -209,7 +214,7 @@ double shunt_clock_verify(struct shunt_clock *clock)
 	if (clock->scale == 0)
 		return 0;
 
-	struct point now = take_point();
+	struct shunt_clock_point now = shunt_clock_point();
 	double span_ns = (double)(now.ns - clock->base_ns);
 	double off_ns = (double)shunt_clock_convert(clock, now.ticks) - (double)now.ns;
 	double drift_ppm = (off_ns < 0 ? -off_ns : off_ns) / span_ns * 1e6;

@@ -165,6 +165,21 @@ static inline uint64_t shunt_clock_ordered_ns(const struct shunt_clock *clock)
  */
 void shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns);
 
+/* The counter and CLOCK_MONOTONIC at one moment; width_ns: how far apart they may be. */
+struct shunt_clock_point {
+	uint64_t ticks, ns, width_ns;
+};
+
+/** Now. Context: any thread; some microseconds. */
+struct shunt_clock_point shunt_clock_point(void);
+
+/**
+ * shunt_clock_init over a span that began at `first`, a point of this process's recent past: it
+ * sleeps only for what is left of the span.
+ */
+void shunt_clock_init_since(struct shunt_clock *clock, bool counter, struct shunt_clock_point first,
+	uint64_t span_ns);
+
 /**
  * Calibrates again over all the time since shunt_clock_init, and returns the difference of the two
  * rates in ppm: what the samples of the run are wrong by. Updates calibration_error_ppm and

@@ -178,12 +178,15 @@ static const struct shunt_workload
 	huge = FAULT("huge", none, 0, needs_everything, nothing, right);
 
 /* A clock whose calibration went wrong, where SHUNT_CLOCK_WRONG is set. */
-void __real_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns);
-void __wrap_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns);
+void __real_shunt_clock_init_since(struct shunt_clock *clock, bool counter,
+	struct shunt_clock_point first, uint64_t span_ns);
+void __wrap_shunt_clock_init_since(struct shunt_clock *clock, bool counter,
+	struct shunt_clock_point first, uint64_t span_ns);
 
-void __wrap_shunt_clock_init(struct shunt_clock *clock, bool counter, uint64_t span_ns)
+void __wrap_shunt_clock_init_since(struct shunt_clock *clock, bool counter,
+	struct shunt_clock_point first, uint64_t span_ns)
 {
-	__real_shunt_clock_init(clock, counter, span_ns);
+	__real_shunt_clock_init_since(clock, counter, first, span_ns);
 	if (getenv("SHUNT_CLOCK_WRONG"))
 		clock->scale = clock->scale / 100 * 193;
 }

@@ -93,6 +93,25 @@ static void a_sleep_that_is_refused_is_named_and_not_tried_again(void **state)
 	assert_non_null(strstr(clock.why, "clock_nanosleep: Operation not permitted"));
 }
 
+static void a_span_that_has_passed_is_not_slept_for(void **state)
+{
+	const uint64_t span_ns = 2000000;
+	struct shunt_clock_point first = shunt_clock_point();
+	struct shunt_clock clock;
+
+	(void)state;
+	while (shunt_clock_monotonic_ns() < first.ns + span_ns)
+		continue;
+	sleep_error = EPERM;
+	shunt_clock_init_since(&clock, true, first, span_ns);
+	sleep_error = 0;
+	if (clock.source == SHUNT_CLOCK_MONOTONIC && !strstr(clock.why, "clock_nanosleep"))
+		skip();
+	assert_string_equal(clock.why, "");
+	assert_int_equal(clock.base_ns, first.ns);
+	assert_true(clock.calibration_span_ns >= span_ns);
+}
+
 /* How far a reading is outside the two readings of CLOCK_MONOTONIC around it. */
 static uint64_t outside_ns(const struct shunt_clock *clock)
 {
@@ -234,6 +253,7 @@ int main(void)
 		cmocka_unit_test(counter_says_why_or_is_calibrated),
 		cmocka_unit_test(a_calibration_that_never_sleeps_ends),
 		cmocka_unit_test(a_sleep_that_is_refused_is_named_and_not_tried_again),
+		cmocka_unit_test(a_span_that_has_passed_is_not_slept_for),
 		cmocka_unit_test(the_two_clocks_agree_within_the_claim),
 		cmocka_unit_test(it_never_runs_backwards),
 		cmocka_unit_test(conversion_is_linear_and_does_not_overflow),
