@@ -9,10 +9,11 @@
  * wildly in size (T3). The trees and their counts are the published ones, so the answer is checked
  * against other people's programs.
  *
- * A task expands its node and keeps the children on a pile of its own. Of the pile it makes every
- * `grain`-th node a task, as long as fewer than `alive` tasks are; the others it expands itself.
- * So the number of tasks alive is bounded under any policy, also breadth first, where a task for
- * every node would have most of the four million leaves alive at once.
+ * A task expands its node and keeps the children on a pile of its own. Of the pile it expands the
+ * newest node itself, and in place of every `grain`-th it makes the oldest one a task, as long as
+ * fewer than `alive` tasks are: that is the nearest to the root, whose subtree is the largest, and
+ * worth a thief's way. So the number of tasks alive is bounded under any policy, also breadth
+ * first, where a task for every node would have most of the four million leaves alive at once.
  *
  * The series `subtree` is the time from a task's start to the end of its subtree, of about one task
  * in `sample`.
@@ -74,7 +75,7 @@ struct branch {
 /* What a task has still to do, and the tasks that it must join. */
 struct pile {
 	struct node *node;
-	size_t count, room;
+	size_t first, count, room; /* those before `first` have become tasks */
 	struct branch **branch;
 	size_t branch_count, branch_room;
 };
@@ -209,15 +210,15 @@ static void leave(struct uts *uts)
 
 static void *uts_task(void *arg);
 
-/* Makes a task of the node. Context: entered. */
-static int spawn_branch(struct uts *uts, const struct node *node, struct pile *pile)
+/* Makes a task of the pile's oldest node. Context: entered. */
+static int spawn_branch(struct uts *uts, struct pile *pile)
 {
 	int rc = make_room((void **)&pile->branch, &pile->branch_room, pile->branch_count + 1,
 		sizeof(struct branch *));
 	struct branch *branch = rc ? NULL : malloc(sizeof(*branch));
 	if (!branch)
 		return -ENOMEM;
-	*branch = (struct branch){.uts = uts, .node = *node};
+	*branch = (struct branch){.uts = uts, .node = pile->node[pile->first++]};
 	rc = shunt_spawn(&branch->handle, uts_task, branch, NULL);
 	if (rc)
 		free(branch);
@@ -230,17 +231,17 @@ static int work_off(struct uts *uts, struct pile *pile, struct count *count)
 {
 	uint64_t until_spawn = uts->grain;
 	int rc = 0;
-	while (pile->count && !rc) {
-		struct node node = pile->node[--pile->count];
+	while (pile->first < pile->count && !rc) {
 		if (--until_spawn == 0) {
 			until_spawn = uts->grain;
 			if (enter(uts)) {
-				rc = spawn_branch(uts, &node, pile);
+				rc = spawn_branch(uts, pile);
 				if (rc)
 					leave(uts);
 				continue;
 			}
 		}
+		struct node node = pile->node[--pile->count];
 		rc = expand(&uts->tree, &node, pile, count);
 	}
 	return rc;

@@ -3,8 +3,8 @@
  * yield: tasks do nothing but give way to each other.
  *
  * The price of one trip through the scheduler: pick, switch, account. With two tasks and a fair
- * policy every yield is a switch (the metric switches_per_yield says so where the backend counts
- * them; a policy may give a task to itself).
+ * policy every yield is a switch. A policy may give a task to itself, as it does where each worker
+ * has one task: that is no switch, and the metric switches_per_yield shows how many there were.
  *
  * How a switch returns matters more than what it saves, and this workload can show it. sites=2
  * lets odd tasks yield from a second place in the program: a switch that ends in `ret` is then

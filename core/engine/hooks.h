@@ -54,8 +54,10 @@ SHUNT_INLINE void shunt_hook_yield(struct shunt_worker *worker, bool many, bool 
 	struct shunt_task *next = pick(worker, current);
 	if (stamped)
 		shunt_slice_begin(worker, next);
-	if (next == current)
+	if (next == current) {
+		worker->self_picks++;
 		return;
+	}
 	if (probe)
 		shunt_probe_switch(worker, current, next, SHUNT_PROBE_YIELD);
 	if (many) {
@@ -84,6 +86,7 @@ SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool p
 		shunt_slice_begin(worker, next);
 	worker->blocked++;
 	if (serviced && next == current) {
+		worker->self_picks++;
 		if (probe)
 			shunt_probe_switch(worker, current, current, SHUNT_PROBE_BLOCK);
 		return (int)(intptr_t)current->value;
@@ -246,8 +249,10 @@ SHUNT_INLINE struct shunt_task *shunt_hook_step_yield(struct shunt_worker *worke
 	struct shunt_task *next = pick(worker, task);
 	if (stamped)
 		shunt_slice_begin(worker, next);
-	if (next == task)
+	if (next == task) {
+		worker->self_picks++;
 		return next;
+	}
 	if (probe)
 		shunt_probe_switch(worker, task, next, SHUNT_PROBE_YIELD);
 	task->saved_errno = *worker->errno_at;

@@ -8,6 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A worker counts before it picks: who is picked again does not switch. */
+static uint64_t switches_of(const struct shunt_worker *worker)
+{
+	return worker->switches - worker->self_picks;
+}
+
 /* How the work was spread: a few counts of each worker, "worker0.switches". */
 static void count_each(const struct shunt_engine *engine, shunt_counter_fn *counter, void *sink)
 {
@@ -17,7 +23,7 @@ static void count_each(const struct shunt_engine *engine, shunt_counter_fn *coun
 			const char *name;
 			uint64_t value;
 		} list[] = {
-			{"switches", worker->switches},
+			{"switches", switches_of(worker)},
 			{"ended", worker->ended},
 			{"steals_won", worker->steals_won},
 			{"tasks_stolen", worker->tasks_stolen},
@@ -42,7 +48,8 @@ void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 #define ADD(field) sum.field += worker->field
 	for (unsigned i = 0; i < engine->worker_count; i++) {
 		const struct shunt_worker *worker = engine->workers[i];
-		ADD(switches), ADD(spawned), ADD(ended), ADD(blocked), ADD(ctx.count.wakes);
+		ADD(switches), ADD(self_picks), ADD(spawned), ADD(ended), ADD(blocked),
+			ADD(ctx.count.wakes);
 		ADD(ctx.count.wakes_stale), ADD(ctx.count.permits), ADD(ctx.count.parks);
 		ADD(ctx.count.sleeps), ADD(ctx.count.blocks), ADD(ctx.count.joins);
 		ADD(ctx.count.transfers_direct), ADD(ctx.count.transfers_plain);
@@ -57,7 +64,8 @@ void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 		const char *name;
 		uint64_t value;
 	} list[] = {
-		{"switches", sum.switches},
+		{"switches", switches_of(&sum)},
+		{"self_picks", sum.self_picks},
 		{"spawns", sum.spawned},
 		{"ended", sum.ended},
 		{"blocked", sum.blocked},

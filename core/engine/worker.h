@@ -118,6 +118,7 @@ struct shunt_worker {
 	unsigned credits_most;
 	unsigned spawn_turn;         /* the next task's home; many workers only */
 	shunt_post_fn *pending_post; /* sanitizer builds: what follows the arrival on a stack */
+	uint64_t self_picks; /* whoever gave way was picked again: counted as a switch, and none */
 	uint64_t blocked, spawned, ended, timers_armed, timers_fired, timers_cancelled;
 	uint64_t slow_visits, commits, injected_drained, steals_tried, steals_won, tasks_stolen;
 	uint64_t remote_wakes, expired_for_others, sleeps, wait_syscalls;

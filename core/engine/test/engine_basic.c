@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tasks run, switch, sleep, wait for each other and end, and the engine says when none is left. */
 #include "core/backend.h"
+#include "core/step.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+
+enum { YIELDS = 100 };
 
 static void *add(void *arg)
 {
@@ -175,6 +178,48 @@ static void a_transfer_is_one_switch(void **state)
 	shunt_close(sched);
 }
 
+/* ---- a yield to oneself ---------------------------------------------------------------------- */
+
+static int yield_alone_step(struct shunt_step *step)
+{
+	static int left;
+	SHUNT_STEP_BEGIN(step);
+	for (left = YIELDS; left; left--)
+		SHUNT_STEP_GIVE_WAY(step);
+	SHUNT_STEP_END(step);
+}
+
+static void *yield_alone(void *arg)
+{
+	struct shunt_step frame;
+	struct shunt_handle task;
+	for (int i = 0; i < YIELDS; i++)
+		shunt_yield();
+	assert_int_equal(shunt_spawn_step(&task, yield_alone_step, &frame, NULL), 0);
+	assert_int_equal(shunt_join(task, NULL), 0);
+	return arg;
+}
+
+static void take_self_picks(void *sink, const char *name, uint64_t value)
+{
+	if (!strcmp(name, "self_picks"))
+		*(uint64_t *)sink = value;
+}
+
+/* With a stack and without one, and on the slow path. */
+static void a_yield_to_oneself_is_no_switch(void **state)
+{
+	uint64_t switches = 0, self_picks = 0;
+	struct shunt_sched *sched;
+	assert_int_equal(shunt_open(&sched, *state, NULL, NULL), 0);
+	assert_int_equal(shunt_run(sched, yield_alone, NULL, NULL, NULL), 0);
+	sched->backend->counters(sched, take_switches, &switches);
+	sched->backend->counters(sched, take_self_picks, &self_picks);
+	assert_int_equal(self_picks, 2 * YIELDS);
+	assert_in_range(switches, 1, 10);
+	shunt_close(sched);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +227,10 @@ int main(void)
 		cmocka_unit_test(a_deadlock_is_named),
 		cmocka_unit_test(one_run_is_on_at_a_time),
 		cmocka_unit_test(a_transfer_is_one_switch),
+		cmocka_unit_test_prestate(a_yield_to_oneself_is_no_switch,
+			(void *)"asm:interval=3"),
+		cmocka_unit_test_prestate(a_yield_to_oneself_is_no_switch,
+			(void *)"asm:interval=3,mt=1,policy=steal"),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
