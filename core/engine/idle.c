@@ -28,6 +28,9 @@
  *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2.
  *      Or it has found none and naps: then it has looked once more after it had stopped searching,
  *      and woken a sleeper for what it leaves to itself.
+ *   7. Where a policy does not let every worker run every task of its shared queues (has_ready), a
+ *      publisher wakes a sleeper that may run some of what is queued, and whoever goes to sleep
+ *      does so too: the last to sleep leaves nothing to those that sleep already.
  * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back. When all others
  * sleep and nothing is to come, its nap is ended, so that it sleeps too and the end can be judged.
  * But for the end of a nap no timeout stands in for a step of this. Removing a fence or a recheck
@@ -258,6 +261,14 @@ static void nap(struct shunt_worker *worker)
 	atomic_store_explicit(&worker->idle, SHUNT_AWAKE, memory_order_relaxed);
 }
 
+/* Of two woken at once for what one of them may run, the other goes back to sleep, and may be the
+ * one that was woken in place of a worker that could run what is left. Context: after announce. */
+static void leave_to_able(struct shunt_worker *worker)
+{
+	if (worker->env.others_may_take && worker->engine->policy->shared)
+		shunt_wake_notify(worker);
+}
+
 /* Announces, looks again and sleeps, or ends the run. True: there was work that others have, or
  * somebody woke this worker for some. */
 static bool sleep_or_end(struct shunt_worker *worker)
@@ -277,6 +288,7 @@ static bool sleep_or_end(struct shunt_worker *worker)
 		retract(worker);
 	} else {
 		int64_t before = shunt_now_ns();
+		leave_to_able(worker);
 		shunt_ticker_rest(engine);
 		worker->sleeps++;
 		set_watch(worker, deadline);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue of ready tasks in order of their keys, one for all workers: what `edf` and `srpt` are
- * made of.
+ * A queue of ready tasks in order of their keys, one for all workers: what `edf`, `srpt` and
+ * `eevdf` are made of.
  *
  * A binary heap of {key, order of arrival, task}: the smallest key first, equal ones first in,
  * first out, in O(log n). Key and arrival stand in the heap, so that sifting does not touch the
@@ -58,12 +58,16 @@ static inline int shunt_keyed_open(void **state, const struct shunt_values *valu
 	return 0;
 }
 
-static inline void shunt_keyed_close(void *state)
+static inline void shunt_keyed_fini(struct shunt_keyed *keyed)
 {
-	struct shunt_keyed *keyed = state;
 	free(keyed->heap);
 	free(keyed->larger);
-	free(keyed);
+}
+
+static inline void shunt_keyed_close(void *state)
+{
+	shunt_keyed_fini(state);
+	free(state);
 }
 
 /* Twice the room if need be. The queue may be in use meanwhile: nothing of it is touched. */
@@ -118,9 +122,10 @@ static inline bool shunt_keyed_empty(const struct shunt_keyed *keyed)
 }
 
 /* Context: the lock is held. */
-static inline void shunt_keyed_insert(struct shunt_keyed *keyed, struct shunt_task *task)
+static inline void shunt_keyed_insert_at(struct shunt_keyed *keyed, struct shunt_task *task,
+	int64_t key)
 {
-	struct shunt_keyed_entry entry = {task->key, keyed->arrivals++, task};
+	struct shunt_keyed_entry entry = {key, keyed->arrivals++, task};
 	size_t at = keyed->count;
 	if (SHUNT_UNLIKELY(at == keyed->capacity))
 		shunt_keyed_move(keyed);
@@ -133,6 +138,12 @@ static inline void shunt_keyed_insert(struct shunt_keyed *keyed, struct shunt_ta
 		heap[at] = heap[parent];
 	}
 	heap[at] = entry;
+}
+
+/* The first one's key. Context: the lock is held, the queue is not empty. */
+static inline int64_t shunt_keyed_first(const struct shunt_keyed *keyed)
+{
+	return keyed->heap->entry[0].key;
 }
 
 /* The first one. Context: the lock is held, the queue is not empty. */
@@ -163,7 +174,7 @@ SHUNT_INLINE void shunt_keyed_enqueue(struct shunt_worker *worker, struct shunt_
 	struct shunt_keyed *keyed = worker->policy_shared;
 	int64_t key = task->key; /* once unlocked it may be another worker's */
 	shunt_spin_lock(&keyed->lock, worker->ctx.many);
-	shunt_keyed_insert(keyed, task);
+	shunt_keyed_insert_at(keyed, task, key);
 	shunt_spin_unlock(&keyed->lock, worker->ctx.many);
 	if (key < worker->ctx.current->key)
 		shunt_more_urgent(worker);
@@ -178,7 +189,7 @@ SHUNT_INLINE struct shunt_task *shunt_keyed_pick(struct shunt_worker *worker,
 	if (shunt_keyed_empty(keyed))
 		return current;
 	shunt_spin_lock(&keyed->lock, worker->ctx.many);
-	if (keyed->count && (!current || keyed->heap->entry[0].key <= current->key))
+	if (keyed->count && (!current || shunt_keyed_first(keyed) <= current->key))
 		next = shunt_keyed_remove(keyed);
 	shunt_spin_unlock(&keyed->lock, worker->ctx.many);
 	return next;
@@ -194,7 +205,7 @@ static inline bool shunt_keyed_preempts(struct shunt_worker *worker,
 {
 	struct shunt_keyed *keyed = worker->policy_shared;
 	shunt_spin_lock(&keyed->lock, worker->ctx.many);
-	bool preempts = keyed->count && keyed->heap->entry[0].key < current->key;
+	bool preempts = keyed->count && shunt_keyed_first(keyed) < current->key;
 	shunt_spin_unlock(&keyed->lock, worker->ctx.many);
 	return preempts;
 }

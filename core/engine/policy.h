@@ -114,6 +114,14 @@ static inline unsigned shunt_policy_distance(const struct shunt_worker *worker, 
 		       : 0;
 }
 
+/* To be called by a shared policy that has changed which tasks its workers may run, outside its own
+ * lock: wakes the sleepers that now may run some. */
+static inline void shunt_policy_offer(struct shunt_worker *worker)
+{
+	for (unsigned i = 0; worker->env.others_may_take && i < worker->env.worker_count; i++)
+		shunt_wake_notify(worker);
+}
+
 /* To be called when a task that is more urgent than the running one was enqueued: the next
  * checkpoint asks preempts(). The running task's key may be older than what it ran. */
 SHUNT_INLINE void shunt_more_urgent(struct shunt_worker *worker)

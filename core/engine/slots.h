@@ -217,7 +217,7 @@ struct shunt_policy {
 	const char *summary;
 	const struct shunt_param *params; /* Optional */
 	bool steals;                      /* has steal() */
-	bool shared; /* one queue for all workers: has_ready answers for every worker */
+	bool shared; /* the queues are all workers': each may take what has_ready says it may */
 	bool fifo;   /* each queue is first in, first out, whatever becomes ready (SHUNT_FIFO) */
 	/* stopping() is called, with env.now_ns and env.ran_ns fresh: a clock reading at every
 	 * switch, 10-24 ns, which the record tells. */

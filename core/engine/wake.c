@@ -52,6 +52,15 @@ bool shunt_wake_unlist(struct shunt_engine *engine, struct shunt_worker *worker)
 	return false;
 }
 
+/* A sleeper that could take what is queued; NULL: none. Context: idle_lock held. */
+static struct shunt_worker *able_sleeper(const struct shunt_engine *engine)
+{
+	struct shunt_worker *sleeper = engine->idle_list;
+	while (sleeper && engine->policy->shared && !engine->policy->has_ready(sleeper))
+		sleeper = sleeper->idle_next;
+	return sleeper;
+}
+
 void shunt_wake_notify(struct shunt_worker *from)
 {
 	struct shunt_engine *engine = from->engine;
@@ -63,7 +72,7 @@ void shunt_wake_notify(struct shunt_worker *from)
 		atomic_load_explicit(&engine->searching, memory_order_relaxed))
 		return;
 	pthread_mutex_lock(&engine->idle_lock);
-	struct shunt_worker *sleeper = engine->idle_list;
+	struct shunt_worker *sleeper = able_sleeper(engine);
 	if (sleeper)
 		shunt_wake_unlist(engine, sleeper);
 	pthread_mutex_unlock(&engine->idle_lock);

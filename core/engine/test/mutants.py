@@ -60,6 +60,8 @@ KEYED = "core/engine/keyed.h"
 EDF = "backends/policy/edf.c"
 SRPT = "backends/policy/srpt.c"
 MLFQ = "backends/policy/mlfq.c"
+EEVDF = "backends/policy/eevdf.c"
+DARC = "backends/policy/darc.c"
 SLICE = "core/engine/slice.c"
 REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
@@ -325,7 +327,7 @@ MUTANTS = [
            "shunt_keyed_before(&heap[child], &heap[child + 1])",
            "policy_order", "", (SRPT,)),
     Mutant("a yielding task goes on before its equals", KEYED,
-           "keyed->heap->entry[0].key <= current->key", "keyed->heap->entry[0].key < current->key",
+           "shunt_keyed_first(keyed) <= current->key", "shunt_keyed_first(keyed) < current->key",
            "policy_order", "", (EDF,)),
     Mutant("the least urgent class first", "backends/policy/prio.c",
            "int class = ready ? __builtin_ctzll(ready) : PRIO_CLASSES;",
@@ -350,8 +352,8 @@ MUTANTS = [
            "if (SHUNT_UNLIKELY(shunt_due(shunt_worker_of(ctx)))) \\\n\t\t\treturn P##_leave_slow",
            "policy_charge", "", (SRPT,)),
     Mutant("a less urgent task preempts", KEYED,
-           "keyed->count && keyed->heap->entry[0].key < current->key",
-           "keyed->count && keyed->heap->entry[0].key <= current->key",
+           "keyed->count && shunt_keyed_first(keyed) < current->key",
+           "keyed->count && shunt_keyed_first(keyed) <= current->key",
            "policy_charge", "", (EDF,)),
     Mutant("a quantum goes on over a yield", SLICE,
            "worker->slice_ns = worker->stamp_ns;",
@@ -376,6 +378,28 @@ MUTANTS = [
     Mutant("mlfq: a boost forgets those who are not ready", MLFQ,
            "(uint16_t)(mlfq->boosts + 1)", "mlfq->boosts",
            "policy_mlfq", ""),
+    Mutant("eevdf: who has had more than its share runs", EEVDF,
+           "if (from_of(task->key) <= eevdf->now) shunt_keyed_insert_at(&eevdf->eligible",
+           "if (true)\n\t\tshunt_keyed_insert_at(&eevdf->eligible",
+           "policy_eevdf", ""),
+    Mutant("eevdf: a wait earns a share", EEVDF,
+           "if (from_of(task->key) < eevdf->now)", "if (false)",
+           "policy_eevdf", ""),
+    Mutant("eevdf: what a task leaves goes to nobody", EEVDF,
+           "if (lag > 0)", "if (false)",
+           "policy_eevdf", ""),
+    Mutant("darc: a reserved worker takes any type", DARC,
+           "(uint32_t)(i >= first) << type", "(uint32_t)1 << type",
+           "policy_darc", ""),
+    Mutant("darc: a new division wakes nobody", DARC,
+           "if (SHUNT_UNLIKELY(changed))", "if (false && changed)",
+           "policy_darc", ""),
+    Mutant("a worker that may not run the task is woken for it", "core/engine/wake.c",
+           "while (sleeper && engine->policy->shared &&", "while (false &&",
+           "policy_darc", ""),
+    Mutant("who goes to sleep leaves it to a worker that may not run it", "core/engine/idle.c",
+           "if (worker->env.others_may_take && worker->engine->policy->shared)", "if (false)",
+           "policy_darc", ""),
     # ---- the open loop, whose tests must notice what would make its latencies look better
     Mutant("open loop: a response counts from the first run", REPORT,
            "request->ended_ns - intended_ns;", "request->ended_ns - request->started_ns;",
