@@ -35,11 +35,13 @@ struct shunt_switch_arch {
 	void (*fp_set[SHUNT_FP_COUNT])(uint64_t words); /* NULL: none to set */
 	struct shunt_switch_pair jmp[SHUNT_FP_COUNT];
 	struct shunt_switch_pair ret[SHUNT_FP_COUNT];
-	/* swapcontext without the signal mask, on the same ucontext_t. */
-	int (*swap_ucontext)(ucontext_t *from, const ucontext_t *to);
 };
 
 extern const struct shunt_switch_arch shunt_switch_arch __attribute__((visibility("hidden")));
+
+/* swapcontext without the signal mask, on the same ucontext_t (arch/ucontext/<cpu>.S). */
+int shunt_swap_ucontext(ucontext_t *from, const ucontext_t *to)
+	__attribute__((visibility("hidden")));
 
 /* The parameter table of the assembly switches: fp. */
 extern const struct shunt_param shunt_switch_arch_params[];

@@ -9,18 +9,18 @@
 
 static uintptr_t swap(void **save, void *load, uintptr_t value)
 {
-	return context_swap(shunt_switch_arch.swap_ucontext, save, load, value, NULL, NULL);
+	return context_swap(shunt_swap_ucontext, save, load, value, NULL, NULL);
 }
 
 static uintptr_t swap_post(void **save, void *load, uintptr_t value, shunt_post_fn *post, void *arg)
 {
-	return context_swap(shunt_switch_arch.swap_ucontext, save, load, value, post, arg);
+	return context_swap(shunt_swap_ucontext, save, load, value, post, arg);
 }
 
 /* A context that swaps to itself is saved, and goes on. */
 static int capture(ucontext_t *machine)
 {
-	return shunt_switch_arch.swap_ucontext(machine, machine);
+	return shunt_swap_ucontext(machine, machine);
 }
 
 static void *make(void *low, size_t bytes, shunt_entry_fn *entry)

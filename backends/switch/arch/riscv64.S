@@ -19,6 +19,22 @@
  * flags. Not saved: the t and a registers, ft and fa, the vector unit. gp and tp are the program's
  * and the thread's. There is no MXCSR here, so fp=mxcsr is refused.
  *
+ * The default written out, swap_jmp_full without post; SWAP makes it and the others:
+ *
+ *	ld	t1, 208(a1)		where to go on, loaded early
+ *	addi	sp, sp, -224
+ *	fsd	fs0, 16(sp)		and all the others
+ *	frcsr	t2
+ *	sw	t2, 0(sp)
+ *	sd	sp, 0(a0)		the old context is complete
+ *	mv	sp, a1			from here on, the new one
+ *	lw	t3, 0(sp)
+ *	bne	t2, t3, fscsr		another fcsr: load it, beside the common way
+ *	mv	a0, a2			the value is the new context's result
+ *	fld	fs0, 16(sp)		and all the others
+ *	addi	sp, sp, 224
+ *	jr	t1
+ *
  * fcsr is compared and loaded only when it differs: writing it drains the pipeline on many cores.
  * jmp is a `jr` by t1: a jump by ra or t0 is a hint to the return predictor (the unprivileged
  * ISA's table of return-address stack hints), one by t1 is not. ret is a `ret`.
@@ -193,72 +209,6 @@
 1:	ret
 	END_FUNCTION shunt_switch_fp_set
 
-/*
- * int swap_ucontext(ucontext_t *from: a0, const ucontext_t *to: a1)
- *
- * glibc's swapcontext without its system call: the same registers (the arguments, which
- * makecontext fills in, included), the same places in ucontext_t, fs0-fs11 and fcsr. The signal
- * masks stay untouched.
- */
-#define UC_PC	176
-#define UC_RA	184
-#define UC_SP	192
-#define UC_S0	240
-#define UC_A0	256
-#define UC_S2	320
-#define UC_FS0	496
-#define UC_FS2	576
-#define UC_FCSR 688
-
-/* The caller's register, by its DWARF number, lies at a0 + place. */
-.macro CFI_AT_A0 number, place
-	.cfi_escape 0x10, \number, 3, 0x7a, 0x80 | ((\place) & 0x7f), (\place) >> 7
-.endm
-
-.macro EVERY_UC op, fop, base
-	\op	s0, UC_S0(\base)
-	\op	s1, UC_S0 + 8(\base)
-	\fop	fs0, UC_FS0(\base)
-	\fop	fs1, UC_FS0 + 8(\base)
-	.irp	n, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-	\op	s\n, UC_S2 + 8 * (\n - 2)(\base)
-	\fop	fs\n, UC_FS2 + 8 * (\n - 2)(\base)
-	.endr
-.endm
-
-	FUNCTION shunt_swap_ucontext
-	mv	t0, a1
-	sd	ra, UC_PC(a0)
-	sd	ra, UC_RA(a0)
-	sd	sp, UC_SP(a0)
-	sd	zero, UC_A0(a0)
-	EVERY_UC sd, fsd, a0
-	frcsr	t1
-	sw	t1, UC_FCSR(a0)
-	CFI_AT_A0 1, UC_RA
-	.irp	n, 0, 1	/* s0, s1 are x8, x9; fs0, fs1 are f8, f9, DWARF's 40, 41 */
-	CFI_AT_A0 8 + \n, UC_S0 + 8 * \n
-	CFI_AT_A0 40 + \n, UC_FS0 + 8 * \n
-	.endr
-	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-	CFI_AT_A0 18 + \n, UC_S2 + 8 * \n
-	CFI_AT_A0 50 + \n, UC_FS2 + 8 * \n
-	.endr
-
-	lw	t1, UC_FCSR(t0)
-	fscsr	t1
-	EVERY_UC ld, fld, t0
-	ld	t1, UC_PC(t0)
-	ld	ra, UC_RA(t0)
-	ld	sp, UC_SP(t0)
-	CFI_RESTORED
-	.cfi_register ra, t1
-	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7
-	ld	a\n, UC_A0 + 8 * \n(t0)
-	.endr
-	jr	t1
-	END_FUNCTION shunt_swap_ucontext
-
 /* struct shunt_switch_arch of arch.h, in its order. */
 	.section .rodata.str1.1, "aMS", @progbits, 1
 .Lcpu:
@@ -283,7 +233,6 @@ shunt_switch_arch:
 	.quad	shunt_swap_ret_full, shunt_swap_post_ret_full
 	.quad	0, 0
 	.quad	shunt_swap_ret_none, shunt_swap_post_ret_none
-	.quad	shunt_swap_ucontext
 	.size	shunt_switch_arch, . - shunt_switch_arch
 
 	.section .note.GNU-stack, "", @progbits
