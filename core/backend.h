@@ -87,11 +87,9 @@ struct shunt_config {
 	const struct shunt_setting *settings; /* later ones override earlier ones */
 	size_t setting_count;
 	uint64_t seed;                  /* for policies and victims */
-	uint64_t tasks_max;             /* expected peak of live tasks, 0 unknown */
 	struct shunt_trace *trace;      /* NULL: none. Chooses the probe variant of the hooks */
 	struct shunt_hist *sched_delay; /* NULL: off. ready -> running, sampled */
 	unsigned sched_delay_every;     /* one in this many */
-	bool look; /* opened to be looked at: nothing that takes memory is made beforehand */
 };
 
 typedef void shunt_counter_fn(void *sink, const char *name, uint64_t value);

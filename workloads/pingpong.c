@@ -4,26 +4,20 @@
  *
  * The smallest conversation there is: a round is two wake-ups and two switches. On one worker it is
  * the cost of a blocking hand-over; when the two run on different workers it is the latency of a
- * wake-up across cores, which is another quantity by orders of magnitude. `across` puts the two on
- * one worker or on two, where the backend keeps tasks where they are put; left to the scheduler,
- * the series `round_trip` tells the two apart. One round in `sample` is timed.
+ * wake-up across cores, which is another quantity by orders of magnitude. The series `round_trip`
+ * tells the two apart; `wakeup` always has two workers. One round in `sample` is timed.
  */
 #include "workloads/baton.h"
-
-enum across { ACROSS_NO, ACROSS_YES, ACROSS_ANY };
-static const char *const across_names[] = {"0", "1", "any", NULL};
 
 struct pingpong {
 	struct baton_place *place; /* 0: where ping waits, 1: where pong waits */
 	uint64_t rounds, sample;
 	enum baton_over over;
-	enum across across;
 	struct crowd crowd;
 	struct player {
 		struct pingpong *game;
 		unsigned side;
 		uint64_t wrong;
-		unsigned worker[2]; /* on which it played the first ball and the last */
 	} player[2];
 	struct shunt_series *round_trip;
 	struct shunt_semaphore seated; /* posted by pong when it can be woken */
@@ -66,7 +60,6 @@ BATON_INLINE void *play(struct player *player, enum baton_over over)
 	struct pingpong *game = player->game;
 	uint64_t balls;
 	game->place[player->side].member = shunt_self();
-	player->worker[0] = shunt_worker_index();
 	if (player->side == 0) {
 		shunt_semaphore_wait(&game->seated);
 		balls = serve(player, over);
@@ -74,7 +67,6 @@ BATON_INLINE void *play(struct player *player, enum baton_over over)
 		shunt_semaphore_post(&game->seated);
 		balls = answer(player, over);
 	}
-	player->worker[1] = shunt_worker_index();
 	return (void *)(uintptr_t)balls;
 }
 
@@ -93,29 +85,14 @@ static void *play_channel(void *arg)
 	return play(arg, BATON_CHANNEL);
 }
 
-/* As crowd_start, each player where `across` puts it. */
-static int seat(struct shunt_run *run, struct pingpong *game, shunt_task_fn *fn)
-{
-	struct crowd *crowd = &game->crowd;
-	if (game->across == ACROSS_ANY)
-		return crowd_start(run, crowd, 2, fn, game->player, sizeof(game->player[0]));
-	for (crowd->started = 0; crowd->started < 2; crowd->started++) {
-		uint64_t i = crowd->started;
-		struct shunt_attr attr = {.worker = game->across == ACROSS_YES && i ? 2 : 1};
-		int rc = shunt_spawn(&crowd->handle[i], fn, &game->player[i], &attr);
-		if (rc)
-			return crowd_refused(run, i, 2, rc);
-	}
-	return 0;
-}
-
 static int pingpong_body(struct shunt_run *run)
 {
 	static shunt_task_fn *const players[] = {play_semaphore, play_park, play_channel};
 	struct pingpong *game = shunt_run_state(run);
 	game->player[0].wrong = game->player[1].wrong = 0;
 	shunt_measure_begin(run);
-	int rc = seat(run, game, players[game->over]);
+	int rc = crowd_start(run, &game->crowd, 2, players[game->over], game->player,
+		sizeof(game->player[0]));
 	if (rc && game->crowd.started) {
 		/* Ping alone waits for pong: it need not play. */
 		game->rounds = 0;
@@ -132,28 +109,7 @@ static void pingpong_verify(struct shunt_run *run)
 	shunt_check_int(run, "balls", (int64_t)(2 * game->rounds), (int64_t)game->balls);
 	shunt_check_int(run, "balls_out_of_sequence", 0,
 		(int64_t)(game->player[0].wrong + game->player[1].wrong));
-	for (unsigned i = 0; game->across != ACROSS_ANY && i < 4; i++)
-		shunt_check_int(run, i / 2 ? "worker_of_pong" : "worker_of_ping",
-			i / 2 && game->across == ACROSS_YES, game->player[i / 2].worker[i % 2]);
 	shunt_operations(run, game->rounds);
-}
-
-/* Where tasks move, or there is one worker, `across` cannot be had. */
-static int pingpong_resolve(struct shunt_run *run, struct shunt_error *err)
-{
-	enum across across = (enum across)shunt_run_int(run, "across");
-	unsigned caps = shunt_run_caps(run);
-	if (across == ACROSS_ANY)
-		return 0;
-	if (!(caps & SHUNT_PINS))
-		return shunt_fail(err, -ENOTSUP,
-			"across=%s puts each task on a worker, and this backend moves tasks (its "
-			"policy steals or shares): use policy=fifo, lifo or random",
-			across_names[across]);
-	if (across == ACROSS_YES && !(caps & SHUNT_PARALLEL))
-		return shunt_fail(err, -ENOTSUP,
-			"across=1 needs two workers, and this backend has one: use workers=2");
-	return 0;
 }
 
 static void pingpong_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
@@ -172,7 +128,6 @@ static int pingpong_setup(struct shunt_run *run, struct shunt_error *err)
 	game->rounds = (uint64_t)shunt_run_int(run, "rounds");
 	game->sample = (uint64_t)shunt_run_int(run, "sample");
 	game->over = (enum baton_over)shunt_run_int(run, "over");
-	game->across = (enum across)shunt_run_int(run, "across");
 	for (unsigned side = 0; side < 2; side++)
 		game->player[side] = (struct player){.game = game, .side = side};
 	if (crowd_init(&game->crowd, 2) || baton_init(&game->place, 2, game->over) ||
@@ -195,9 +150,6 @@ static const struct shunt_param pingpong_params[] = {
 	{"rounds", SHUNT_PARAM_COUNT, "100k", 1, INT64_C(1) << 40, NULL, "round trips of the ball"},
 	{"over", SHUNT_PARAM_CHOICE, "channel", 0, 0, baton_names,
 		"what carries the ball: a semaphore each, wake and park, or a channel of one each"},
-	{"across", SHUNT_PARAM_CHOICE, "any", 0, 0, across_names,
-		"1: the two on workers 0 and 1; 0: both on worker 0; any: where the scheduler puts "
-		"them"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
 		"time one round trip in N (0: none)"},
 	{.name = NULL},
@@ -213,9 +165,7 @@ const struct shunt_workload shunt_workload_pingpong = {
 	.cost_metric = "ns_per_round",
 	.needs = SHUNT_CAN_BLOCK,
 	.params = pingpong_params,
-	.small = "rounds=50 sample=1|rounds=50 over=park sample=0|rounds=50 over=semaphore|"
-		 "~rounds=50 across=0 over=park|~rounds=50 across=1|~rounds=50 across=1 over=park",
-	.resolve = pingpong_resolve,
+	.small = "rounds=50 sample=1|rounds=50 over=park sample=0|rounds=50 over=semaphore",
 	.footprint = pingpong_footprint,
 	.setup = pingpong_setup,
 	.body = pingpong_body,

@@ -20,6 +20,8 @@
 
 #include <stdio.h>
 
+#define BUSY_SLICE_NS 10000 /* how long a busy task computes before it yields */
+
 enum timers_mode { FIXED, RANDOM };
 static const char *const mode_names[] = {"fixed", "random", NULL};
 
@@ -45,7 +47,7 @@ struct frame {
 
 struct timers {
 	uint64_t task_count, sleeps, busy_count, sample, skip, seed;
-	int64_t period_ns, spread_ns, busy_slice_ns;
+	int64_t period_ns, spread_ns;
 	enum timers_mode mode;
 	uint64_t cancel_below; /* a wait is a request if its 53 random bits are below this */
 	struct sleeper *sleeper;
@@ -192,7 +194,7 @@ static void *busy_run(void *arg)
 	struct timers *timers = arg;
 	/* Relaxed: see above [timers:left]. */
 	while (__atomic_load_n(&timers->left, __ATOMIC_RELAXED)) {
-		shunt_work_ns(timers->busy_slice_ns);
+		shunt_work_ns(BUSY_SLICE_NS);
 		shunt_yield();
 	}
 	return NULL;
@@ -326,7 +328,6 @@ static void timers_configure(struct shunt_run *run, struct timers *timers)
 	timers->spread_ns = shunt_run_int(run, "spread");
 	timers->mode = (enum timers_mode)shunt_run_int(run, "mode");
 	timers->busy_count = (uint64_t)shunt_run_int(run, "busy");
-	timers->busy_slice_ns = shunt_run_int(run, "busy_slice");
 	timers->sample = (uint64_t)shunt_run_int(run, "sample");
 	timers->skip = (uint64_t)shunt_run_int(run, "skip");
 	timers->seed = shunt_run_seed(run);
@@ -385,8 +386,6 @@ static const struct shunt_param timers_params[] = {
 		"answer"},
 	{"busy", SHUNT_PARAM_COUNT, "0", 0, 100000, NULL,
 		"tasks that compute and yield all the time, beside the sleepers"},
-	{"busy_slice", SHUNT_PARAM_DURATION, "10us", 0, 1000000000, NULL,
-		"how long a busy task computes before it yields"},
 	{"sample", SHUNT_PARAM_COUNT, "1", 0, INT64_C(1) << 32, NULL,
 		"record the lateness of every N-th wait of each task (0: none)"},
 	{"skip", SHUNT_PARAM_COUNT, "0", 0, INT64_C(1) << 32, NULL,
@@ -405,8 +404,7 @@ const struct shunt_workload shunt_workload_timers = {
 		"waits into requests whose timeout is armed and cancelled, as in servers; busy=N "
 		"keeps the run queue full meanwhile. To compare with a program that starts its "
 		"sleepers cold, run --warmup 0: the first touch of every stack then counts and "
-		"delays the first wakes. skip=2 leaves those wakes out of the lateness; "
-		"stack.prefault=N of the backend makes the stacks before the clock starts.",
+		"delays the first wakes. skip=2 leaves those wakes out of the lateness.",
 	.operation = "one timed wait",
 	.cost_metric = "ns_per_wait",
 	.needs = SHUNT_CAN_BLOCK | SHUNT_TIMED,

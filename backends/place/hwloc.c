@@ -15,8 +15,7 @@
  * workers than CPUs, some share a CPU, and the run has a caveat.
  *
  * Memory is by first touch: a page is where the worker is that first writes to it, unless that node
- * is full. memory=local binds each worker's allocations to its node, strictly, and fails where the
- * kernel refuses. On a machine with one node the two are the same.
+ * is full.
  *
  * place.topology=TEXT plans on another machine, to see what a placement would do there: a synthetic
  * one, as hwloc describes them ("pack:2 core:4 pu:2"), or FILE.xml, which lstopo writes and a
@@ -41,7 +40,7 @@
 
 struct plan {
 	hwloc_topology_t topology;
-	bool synthetic, local;
+	bool synthetic;
 	hwloc_bitmap_t *cpu;    /* of each worker: one CPU */
 	hwloc_bitmap_t *before; /* of each worker's thread, to put back */
 	unsigned char *bound;   /* of each worker: enum bound, in the last run */
@@ -49,9 +48,6 @@ struct plan {
 };
 
 enum bound { NOT_BOUND, VERIFIED, UNVERIFIED };
-
-enum memory { MEMORY_FIRST_TOUCH, MEMORY_LOCAL };
-static const char *const memory_names[] = {"first-touch", "local", NULL};
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
@@ -210,7 +206,6 @@ static int plan_open(shunt_offer_fn *fn, void **state, const struct shunt_values
 	if (!plan)
 		return shunt_fail(err, -ENOMEM, "out of memory for the placement");
 	plan->synthetic = !here;
-	plan->local = shunt_value_int(values, "memory") == MEMORY_LOCAL;
 	int rc = load(&plan->topology, here ? NULL : synthetic, err);
 	if (rc) {
 		free(plan);
@@ -254,43 +249,24 @@ static enum bound runs_there(const struct plan *plan, hwloc_const_bitmap_t cpu)
 	return bound;
 }
 
-/* Binds what the thread allocates from now on to the node of its CPU. */
-static int bind_memory(const struct plan *plan, hwloc_const_bitmap_t cpu, struct shunt_error *err)
-{
-	if (!plan->local)
-		return 0;
-	if (hwloc_set_membind(plan->topology, cpu, HWLOC_MEMBIND_BIND,
-		    HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_STRICT))
-		return shunt_fail(err, -errno,
-			"the kernel refused to bind the worker's memory to its node (%s); "
-			"place.memory=first-touch does not need it",
-			strerror(errno));
-	return 0;
-}
-
 static void plan_unbind(void *state, unsigned worker_index)
 {
 	struct plan *plan = state;
-	if (plan->local)
-		hwloc_set_membind(plan->topology,
-			hwloc_topology_get_topology_cpuset(plan->topology), HWLOC_MEMBIND_DEFAULT,
-			HWLOC_MEMBIND_THREAD);
 	if (!hwloc_bitmap_iszero(plan->before[worker_index]))
 		hwloc_set_cpubind(plan->topology, plan->before[worker_index], HWLOC_CPUBIND_THREAD);
 }
 
-/* The thread is bound: is it there, and its memory too? */
+/* The thread is bound: is it there? */
 static int settle(struct plan *plan, unsigned worker_index, const char *text,
 	struct shunt_error *err)
 {
-	hwloc_bitmap_t cpu = plan->cpu[worker_index];
-	plan->bound[worker_index] = runs_there(plan, cpu);
+	plan->bound[worker_index] = runs_there(plan, plan->cpu[worker_index]);
 	if (!plan->bound[worker_index])
 		return shunt_fail(err, -EXDEV,
 			"bound to CPU %s, but the kernel runs the worker elsewhere; place=none "
 			"does not bind",
 			text);
-	return bind_memory(plan, cpu, err);
+	return 0;
 }
 
 static int plan_bind(void *state, unsigned worker_index, struct shunt_error *err)
@@ -371,27 +347,21 @@ static void plan_facts(shunt_fact_fn *fact, void *sink)
 	hwloc_topology_destroy(topology);
 }
 
-#define COMMON_PARAMS                                                                              \
-	{.name = "memory",                                                                         \
-		.type = SHUNT_PARAM_CHOICE,                                                        \
-		.fallback = "first-touch",                                                         \
-		.choices = memory_names,                                                           \
-		.help = "first-touch: on the node of the worker that first writes a page; "        \
-			"local: bound to the worker's node"},                                      \
+#define TOPOLOGY_PARAM                                                                             \
 	{                                                                                          \
 		.name = "topology", .type = SHUNT_PARAM_TEXT, .fallback = "none",                  \
 		.help = "plan for another machine, in hwloc's notation (pack:2 core:4 "            \
 			"pu:2) or FILE.xml; such a plan cannot run"                                \
 	}
 
-static const struct shunt_param plan_params[] = {COMMON_PARAMS, {.name = NULL}};
+static const struct shunt_param plan_params[] = {TOPOLOGY_PARAM, {.name = NULL}};
 
 static const struct shunt_param list_params[] = {
 	{.name = "cpus",
 		.type = SHUNT_PARAM_TEXT,
 		.fallback = "0",
 		.help = "CPU numbers and ranges joined by +, one for each worker: 0+2+4-7"},
-	COMMON_PARAMS,
+	TOPOLOGY_PARAM,
 	{.name = NULL},
 };
 

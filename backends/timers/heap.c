@@ -46,11 +46,10 @@ struct heap {
 	_Atomic uint64_t cancels;
 };
 
-static int heap_open(void **queue, const struct shunt_values *values)
+static int heap_open(void **queue)
 {
 	struct heap *heap = calloc(1, sizeof(*heap));
 
-	(void)values;
 	if (heap == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < RUNS; i++)

@@ -29,6 +29,7 @@
 
 #define DIGIT_BITS    6
 #define SLOTS         64
+#define TICK_SHIFT    10 /* a tick is 1,024 ns */
 #define LEVELS        11 /* 11 digits of 6 bits hold 63 bits, whatever the tick */
 #define NONE          UINT32_MAX
 #define CAPACITY_MIN  64
@@ -48,7 +49,6 @@ struct list {
 
 struct wheel {
 	uint64_t tick;   /* the present one; nothing lies before it but in its own slot */
-	unsigned shift;  /* a tick is 2^shift ns */
 	unsigned levels; /* one bit a level: something is in it */
 	uint64_t occupied[LEVELS];
 	struct list slot[LEVELS][SLOTS];
@@ -62,26 +62,12 @@ struct wheel {
 	_Atomic uint64_t cancels;
 };
 
-static const struct shunt_param wheel_params[] = {
-	{.name = "tick",
-		.type = SHUNT_PARAM_DURATION,
-		.fallback = "1024ns",
-		.min = 1,
-		.max = 1000000000,
-		.help = "timers are ordered to this resolution, a power of two in ns (rounded up); "
-			"lateness is not affected"},
-	{.name = NULL},
-};
-
-static int wheel_open(void **queue, const struct shunt_values *values)
+static int wheel_open(void **queue)
 {
 	struct wheel *wheel = calloc(1, sizeof(*wheel));
-	int64_t tick_ns = shunt_value_int(values, "tick");
 
 	if (wheel == NULL)
 		return -ENOMEM;
-	while ((INT64_C(1) << wheel->shift) < tick_ns)
-		wheel->shift++;
 	wheel->free = NONE;
 	*queue = wheel;
 	return 0;
@@ -134,16 +120,16 @@ static void shrink_when_empty(struct wheel *wheel)
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
-static uint64_t tick_of(const struct wheel *wheel, int64_t time_ns)
+static uint64_t tick_of(int64_t time_ns)
 {
-	return time_ns > 0 ? (uint64_t)time_ns >> wheel->shift : 0;
+	return time_ns > 0 ? (uint64_t)time_ns >> TICK_SHIFT : 0;
 }
 
 /* Puts a node where its deadline belongs, seen from the present tick. */
 static void place(struct wheel *wheel, uint32_t index)
 {
 	struct node *node = &wheel->node[index];
-	uint64_t tick = tick_of(wheel, node->timer.deadline_ns);
+	uint64_t tick = tick_of(node->timer.deadline_ns);
 	unsigned level, digit;
 	struct list *list;
 
@@ -333,7 +319,7 @@ static size_t wheel_expire(void *queue, int64_t now_ns, size_t most, shunt_fired
 	void *arg)
 {
 	struct wheel *wheel = queue;
-	uint64_t now_tick = tick_of(wheel, now_ns);
+	uint64_t now_tick = tick_of(now_ns);
 	size_t called = 0;
 	unsigned level, digit;
 
@@ -379,7 +365,6 @@ static size_t wheel_count(const void *queue)
 const struct shunt_timers shunt_timers_wheel = {
 	.name = "wheel",
 	.summary = "hierarchical timing wheel: O(1) to arm and cancel, exact to the nanosecond",
-	.params = wheel_params,
 	.open = wheel_open,
 	.close = wheel_close,
 	.arm = wheel_arm,

@@ -2,16 +2,14 @@
 /*
  * epoll: a worker sleeps in epoll_wait on an eventfd, which wakes it, and on its deadline.
  *
- * The deadline is a timerfd (absolute, CLOCK_MONOTONIC) or, with timer=pwait2, the relative
- * timeout of epoll_pwait2(2). A timerfd costs a second system call whenever the deadline changes
- * and has no timer slack; the timeout costs none, but the kernel may end it late by the thread's
- * slack or a thousandth of the wait, whichever is more. Neither can end it early: a relative
- * timeout starts after the clock was read. epoll_wait(2) itself counts milliseconds and is no
- * use here.
+ * The deadline is a timerfd (absolute, CLOCK_MONOTONIC). It costs a second system call whenever the
+ * deadline changes and has no timer slack. The timeout of epoll_pwait2(2) costs no call, but may
+ * end late by the thread's slack or a thousandth of the wait, whichever is more. That of
+ * epoll_wait(2) counts milliseconds.
  *
  * Both descriptors are edge-triggered, so that neither is ever read. The protocol of the word that
  * spares a waker the write is in host.h; an eventfd remembers a write that comes before the sleep,
- * so prepare() and abort() have nothing to do.
+ * so there is no prepare().
  */
 #include "backends/wait/host.h"
 #include "core/engine/slots.h"
@@ -19,17 +17,10 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#ifndef SYS_epoll_pwait2
-#define SYS_epoll_pwait2 441
-#endif
-
 #define NOT_ARMED 0
-
-enum { TIMER_TIMERFD, TIMER_PWAIT2 };
 
 struct epoll_slot {
 	/* Any thread. */
@@ -40,32 +31,12 @@ struct epoll_slot {
 	int64_t slack_before_ns;
 	int64_t armed_ns; /* what the timerfd is set to, or NOT_ARMED */
 	int epoll_fd;
-	int timer_fd; /* -1: epoll_pwait2 */
+	int timer_fd;
 };
 
 struct epoll_wait {
 	int64_t slack_ns;
-	int timer;
 };
-
-static const char *const timer_choices[] = {"timerfd", "pwait2", NULL};
-
-static const struct shunt_param epoll_params[] = {
-	{.name = "timer",
-		.type = SHUNT_PARAM_CHOICE,
-		.fallback = "timerfd",
-		.choices = timer_choices,
-		.help = "what ends a sleep: a timerfd, or epoll_pwait2's timeout (Linux 5.11): one "
-			"system call less, but late by the timer slack"},
-	{.name = NULL},
-};
-
-/* epoll_pwait2 through syscall(2): glibc has it since 2.35. timeout NULL: for ever. */
-static int wait_relative(int epoll_fd, struct epoll_event *event, int count,
-	const struct timespec *timeout)
-{
-	return (int)syscall(SYS_epoll_pwait2, epoll_fd, event, count, timeout, NULL, (size_t)8);
-}
 
 static int epoll_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
 {
@@ -74,7 +45,6 @@ static int epoll_open(void **wait, const struct shunt_wait_config *config, struc
 	if (self == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for the epoll wait");
 	self->slack_ns = config->slack_ns;
-	self->timer = (int)shunt_value_int(config->values, "timer");
 	*wait = self;
 	return 0;
 }
@@ -91,10 +61,8 @@ static int watch(struct epoll_slot *slot, int fd)
 	return epoll_ctl(slot->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
-static int descriptors_open(struct epoll_slot *slot, int timer, struct shunt_error *err)
+static int descriptors_open(struct epoll_slot *slot, struct shunt_error *err)
 {
-	struct timespec none = {0, 0};
-	struct epoll_event event;
 	int code;
 
 	slot->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -106,13 +74,6 @@ static int descriptors_open(struct epoll_slot *slot, int timer, struct shunt_err
 	code = watch(slot, slot->event_fd);
 	if (code != 0)
 		return shunt_fail(err, code, "epoll_ctl: %s", strerror(-code));
-	if (timer == TIMER_PWAIT2) {
-		if (wait_relative(slot->epoll_fd, &event, 1, &none) < 0)
-			return shunt_fail(err, -errno,
-				"epoll_pwait2: %s (it needs Linux 5.11); use timer=timerfd",
-				strerror(errno));
-		return 0;
-	}
 	slot->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (slot->timer_fd < 0)
 		return shunt_fail(err, -errno, "timerfd_create: %s", strerror(errno));
@@ -144,7 +105,7 @@ static int epoll_start(void *wait, unsigned worker_index, void *arg, void **slot
 	memset(new, 0, sizeof(*new));
 	new->epoll_fd = new->event_fd = new->timer_fd = -1;
 	new->armed_ns = NOT_ARMED;
-	code = descriptors_open(new, self->timer, err);
+	code = descriptors_open(new, err);
 	if (code == 0)
 		code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
 	if (code != 0) {
@@ -165,16 +126,6 @@ static void epoll_stop(void *slot)
 	free(self);
 }
 
-static void epoll_prepare(void *slot)
-{
-	(void)slot;
-}
-
-static void epoll_abort(void *slot)
-{
-	(void)slot;
-}
-
 /* An old deadline may stay armed when there is none now: it ends one sleep spuriously, where a
  * call to disarm it would cost every sleep. */
 static int arm_timer(struct epoll_slot *self, int64_t deadline_ns)
@@ -193,7 +144,7 @@ static int arm_timer(struct epoll_slot *self, int64_t deadline_ns)
 	return 0;
 }
 
-static int sleep_on_timerfd(struct epoll_slot *self, int64_t deadline_ns)
+static int sleep_until(struct epoll_slot *self, int64_t deadline_ns)
 {
 	struct epoll_event event[2];
 	int code = arm_timer(self, deadline_ns);
@@ -210,31 +161,13 @@ static int sleep_on_timerfd(struct epoll_slot *self, int64_t deadline_ns)
 	return 0;
 }
 
-static int sleep_on_timeout(struct epoll_slot *self, int64_t deadline_ns)
-{
-	struct epoll_event event;
-	struct timespec timeout;
-
-	if (deadline_ns != SHUNT_NEVER) {
-		int64_t now_ns = shunt_wait_now_ns();
-
-		timeout = shunt_wait_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
-	}
-	shunt_wait_called(&self->calls);
-	if (wait_relative(self->epoll_fd, &event, 1, deadline_ns != SHUNT_NEVER ? &timeout : NULL) <
-		0)
-		return -errno;
-	return 0;
-}
-
 static int epoll_commit(void *slot, int64_t deadline_ns)
 {
 	struct epoll_slot *self = slot;
 	int code = 0;
 
 	if (shunt_wait_word_sleep(&self->word))
-		code = self->timer_fd >= 0 ? sleep_on_timerfd(self, deadline_ns)
-					   : sleep_on_timeout(self, deadline_ns);
+		code = sleep_until(self, deadline_ns);
 	shunt_wait_word_awake(&self->word);
 	return code == -EINTR ? 0 : code;
 }
@@ -253,13 +186,8 @@ static void epoll_wake(void *target, void *from)
 
 static void epoll_facts(const void *wait, shunt_fact_fn *fact, void *sink)
 {
-	const struct epoll_wait *self = wait;
-
-	fact(sink, "wait.epoll.timer", timer_choices[self->timer], "parameter");
-	fact(sink, "wait.epoll.timer_slack",
-		self->timer == TIMER_TIMERFD ? "none: a timerfd has none"
-					     : "of the thread, at least a thousandth of the wait",
-		"epoll_pwait2(2), timerfd_create(2)");
+	(void)wait;
+	fact(sink, "wait.epoll.timer_slack", "none: a timerfd has none", "timerfd_create(2)");
 }
 
 static uint64_t epoll_syscalls(const void *slot)
@@ -272,13 +200,10 @@ static uint64_t epoll_syscalls(const void *slot)
 const struct shunt_wait shunt_wait_epoll = {
 	.name = "epoll",
 	.summary = "sleeps in epoll_wait on a timerfd and an eventfd",
-	.params = epoll_params,
 	.open = epoll_open,
 	.close = epoll_close,
 	.start = epoll_start,
 	.stop = epoll_stop,
-	.prepare = epoll_prepare,
-	.abort = epoll_abort,
 	.commit = epoll_commit,
 	.wake = epoll_wake,
 	.facts = epoll_facts,

@@ -3,7 +3,7 @@
  * futex: a worker sleeps on one word, until an absolute CLOCK_MONOTONIC deadline.
  *
  * The protocol of the word is in host.h. The kernel compares the word once more before it puts the
- * thread to sleep, so prepare() and abort() have nothing to do.
+ * thread to sleep, so there is no prepare().
  *
  * futex(2): FUTEX_WAIT_BITSET takes an absolute time, on CLOCK_MONOTONIC unless told otherwise;
  * FUTEX_WAIT would take a relative one, which drifts.
@@ -80,16 +80,6 @@ static void futex_stop(void *slot)
 	free(self);
 }
 
-static void futex_prepare(void *slot)
-{
-	(void)slot;
-}
-
-static void futex_abort(void *slot)
-{
-	(void)slot;
-}
-
 static int futex_commit(void *slot, int64_t deadline_ns)
 {
 	struct futex_slot *self = slot;
@@ -134,8 +124,6 @@ const struct shunt_wait shunt_wait_futex = {
 	.close = futex_close,
 	.start = futex_start,
 	.stop = futex_stop,
-	.prepare = futex_prepare,
-	.abort = futex_abort,
 	.commit = futex_commit,
 	.wake = futex_wake,
 	.syscalls = futex_syscalls,

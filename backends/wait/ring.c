@@ -54,7 +54,7 @@ static char mappings;
 #endif
 
 int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan,
-	struct shunt_error *err)
+	struct shunt_wait_calls *calls, struct shunt_error *err)
 {
 	struct shunt_ring *self = calloc(1, sizeof(*self));
 	unsigned features, entries;
@@ -80,24 +80,12 @@ int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan
 	self->absolute_wait = plan->absolute_wait;
 	self->silent = plan->skips_success;
 	self->enter_fd = self->ring.ring_fd;
+	self->calls = calls;
+	if (plan->registers_itself && io_uring_register_ring_fd(&self->ring) == 1) {
+		self->enter_fd = self->ring.enter_ring_fd;
+		self->enter_flags = IORING_ENTER_REGISTERED_RING;
+	}
 	*ring = self;
-	return 0;
-}
-
-int shunt_ring_own(struct shunt_ring *ring, const struct shunt_ring_plan *plan,
-	struct shunt_wait_calls *calls, struct shunt_error *err)
-{
-	if (plan->setup_flags & IORING_SETUP_R_DISABLED) {
-		int code = shunt_ring_enable(&ring->ring, err);
-
-		if (code != 0)
-			return code;
-	}
-	ring->calls = calls;
-	if (plan->registers_itself && io_uring_register_ring_fd(&ring->ring) == 1) {
-		ring->enter_fd = ring->ring.enter_ring_fd;
-		ring->enter_flags = IORING_ENTER_REGISTERED_RING;
-	}
 	return 0;
 }
 
@@ -224,18 +212,6 @@ void shunt_ring_add_timeout(struct shunt_ring *ring, int64_t deadline_ns, uint64
 	set_time(time, deadline_ns);
 	io_uring_prep_timeout(sqe, time, 0, IORING_TIMEOUT_ABS);
 	io_uring_sqe_set_data64(sqe, user_data);
-}
-
-void shunt_ring_add_update(struct shunt_ring *ring, uint64_t target, int64_t deadline_ns,
-	uint64_t user_data)
-{
-	struct __kernel_timespec *time;
-	struct io_uring_sqe *sqe = next_sqe(ring, &time);
-
-	set_time(time, deadline_ns);
-	io_uring_prep_timeout_update(sqe, time, target, IORING_TIMEOUT_ABS);
-	io_uring_sqe_set_data64(sqe, user_data);
-	io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
 }
 
 void shunt_ring_add_remove(struct shunt_ring *ring, uint64_t target, uint64_t user_data)

@@ -4,8 +4,7 @@
  *
  * All that is known of liburing is in ring.c and ring_plan.c. A plan says which of the kernel's
  * features the rings of one scheduler use; it is made once, by trying, and all rings are set up
- * from it. A ring belongs to one thread, the one that calls shunt_ring_own(): no other may submit
- * or collect.
+ * from it. A ring belongs to the thread that opens it: no other may submit or collect.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_H
 #define SHUNT_BACKENDS_WAIT_RING_H
@@ -15,15 +14,13 @@
 
 struct shunt_ring;
 
-/* How completions get from the kernel's timer interrupt into the ring. */
+/* When the kernel posts completions into the ring. A plan takes the first that this kernel has,
+ * from the one asked for on. */
 enum shunt_ring_setup {
-	SHUNT_RING_AUTO,  /* the best that this kernel has */
 	SHUNT_RING_DEFER, /* SINGLE_ISSUER | DEFER_TASKRUN: when the owner asks (Linux 6.1) */
-	SHUNT_RING_COOP,  /* COOP_TASKRUN: when the owner enters the kernel for any reason (5.19) */
+	SHUNT_RING_COOP,  /* COOP_TASKRUN: when the owner enters the kernel for any reason (5.19);
+			   * best where many results come at a time */
 	SHUNT_RING_PLAIN, /* at once, by interrupting the owner */
-	/* The best for a ring with many results at a time: coop, which posts them all without being
-	 * asked, else plain. */
-	SHUNT_RING_AUTO_MANY,
 };
 
 struct shunt_ring_plan {
@@ -38,33 +35,19 @@ struct shunt_ring_plan {
 
 /*
  * Finds out what this kernel offers, by setting up a ring and using it. 0, or a negative errno
- * with the reason and the remedy in err: -ENOSYS, -EPERM, -ENOMEM, -EOPNOTSUPP (a feature that is
- * needed is missing, or `setup` is not available).
+ * with the reason and the remedy in err: -ENOSYS, -EPERM, -ENOMEM, -EOPNOTSUPP (the kernel lacks a
+ * feature that is needed).
  */
 int shunt_ring_plan(struct shunt_ring_plan *plan, enum shunt_ring_setup setup, unsigned sq_entries,
 	unsigned cq_entries, struct shunt_error *err);
-
-/*
- * Has the rings set up disabled (R_DISABLED), by any thread, for their owners to enable: it is then
- * that SINGLE_ISSUER takes the owner for the one that submits. Tries it. 0, or a negative errno:
- * -EOPNOTSUPP, or why enabling was refused.
- */
-int shunt_ring_plan_for_owners(struct shunt_ring_plan *plan, struct shunt_error *err);
 
 /* Tells the plan as facts, each name after `prefix` ("wait.uring"). */
 void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefix,
 	shunt_fact_fn *fact, void *sink);
 
-/* Sets a ring up. Context: the owner's thread; any, if the plan is for owners to enable. */
+/* Sets a ring up. System calls made on it are counted in *calls, which must outlive it. */
 int shunt_ring_open(struct shunt_ring **ring, const struct shunt_ring_plan *plan,
-	struct shunt_error *err);
-
-/* Makes the calling thread the owner, enabling the ring if it is disabled. System calls made on it
- * are counted in *calls, which must outlive it. On an error the ring can only be closed. */
-int shunt_ring_own(struct shunt_ring *ring, const struct shunt_ring_plan *plan,
 	struct shunt_wait_calls *calls, struct shunt_error *err);
-
-/* Context: the owner's thread, or any if it has no owner. */
 void shunt_ring_close(struct shunt_ring *ring);
 int shunt_ring_fd(const struct shunt_ring *ring);
 
@@ -79,8 +62,6 @@ int shunt_ring_room(struct shunt_ring *ring, unsigned count);
 /* Each of these takes one place that shunt_ring_room() has found. A quiet submission leaves no
  * result unless it fails; it needs plan.skips_success. */
 void shunt_ring_add_timeout(struct shunt_ring *ring, int64_t deadline_ns, uint64_t user_data);
-void shunt_ring_add_update(struct shunt_ring *ring, uint64_t target, int64_t deadline_ns,
-	uint64_t user_data); /* quiet */
 void shunt_ring_add_remove(struct shunt_ring *ring, uint64_t target, uint64_t user_data);
 void shunt_ring_add_read(struct shunt_ring *ring, int fd, uint64_t *buffer, uint64_t user_data);
 void shunt_ring_add_message(struct shunt_ring *ring, int target_fd, uint64_t target_user_data,

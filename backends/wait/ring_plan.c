@@ -91,19 +91,6 @@ int shunt_ring_refused(int code, struct shunt_error *err)
 	}
 }
 
-/* By the system call: liburing 2.3 declares io_uring_enable_rings, and its library lacks it. */
-int shunt_ring_enable(struct io_uring *ring, struct shunt_error *err)
-{
-	int code;
-
-	if (syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) >=
-		0)
-		return 0;
-	code = -errno;
-	return shunt_fail(err, refusal(code),
-		"enabling a ring (io_uring_register): %s; use enable=setup", strerror(-code));
-}
-
 static unsigned flags_of(enum shunt_ring_setup setup)
 {
 	switch (setup) {
@@ -132,23 +119,14 @@ int shunt_ring_init(struct io_uring *ring, const struct shunt_ring_plan *plan, u
 }
 
 static int find_setup(struct io_uring *ring, struct shunt_ring_plan *plan,
-	enum shunt_ring_setup setup, struct shunt_error *err)
+	enum shunt_ring_setup first, struct shunt_error *err)
 {
-	static const char *const name[] = {"auto", "defer", "coop", "plain"};
-	bool chosen = setup != SHUNT_RING_AUTO && setup != SHUNT_RING_AUTO_MANY;
-	enum shunt_ring_setup first = setup == SHUNT_RING_AUTO        ? SHUNT_RING_DEFER
-				      : setup == SHUNT_RING_AUTO_MANY ? SHUNT_RING_COOP
-								      : setup;
-	enum shunt_ring_setup last = chosen ? setup : SHUNT_RING_PLAIN;
 	int code = -EINVAL;
 
-	for (enum shunt_ring_setup s = first; s <= last && code == -EINVAL; s++) {
+	for (enum shunt_ring_setup s = first; s <= SHUNT_RING_PLAIN && code == -EINVAL; s++) {
 		plan->setup_flags = flags_of(s);
 		code = shunt_ring_init(ring, plan, &plan->features);
 	}
-	if (code == -EINVAL && chosen)
-		return shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring has no setup=%s; use setup=auto", name[setup]);
 	return code == 0 ? 0 : shunt_ring_refused(code, err);
 }
 
@@ -230,25 +208,6 @@ out:
 	return code;
 }
 
-int shunt_ring_plan_for_owners(struct shunt_ring_plan *plan, struct shunt_error *err)
-{
-	struct io_uring ring;
-	unsigned features;
-	int code;
-
-	plan->setup_flags |= IORING_SETUP_R_DISABLED;
-	code = shunt_ring_init(&ring, plan, &features);
-	if (code == -EINVAL)
-		return shunt_fail(err, -EOPNOTSUPP,
-			"this kernel's io_uring cannot create a disabled ring (needs Linux 5.10); "
-			"use enable=setup");
-	if (code != 0)
-		return shunt_ring_refused(code, err);
-	code = shunt_ring_enable(&ring, err);
-	io_uring_queue_exit(&ring);
-	return code;
-}
-
 void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefix,
 	shunt_fact_fn *fact, void *sink)
 {
@@ -260,7 +219,6 @@ void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefi
 		{IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"},
 		{IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},
 		{IORING_SETUP_TASKRUN_FLAG, "TASKRUN_FLAG"},
-		{IORING_SETUP_R_DISABLED, "R_DISABLED"},
 	};
 	char name[64], value[128];
 	size_t used = 0;
@@ -276,7 +234,7 @@ void shunt_ring_plan_facts(const struct shunt_ring_plan *plan, const char *prefi
 	fact(sink, name, value, "io_uring_setup");
 	snprintf(name, sizeof(name), "%s.entries", prefix);
 	snprintf(value, sizeof(value), "%u/%u", plan->sq_entries, plan->cq_entries);
-	fact(sink, name, value, "parameter");
+	fact(sink, name, value, "io_uring_setup");
 	snprintf(name, sizeof(name), "%s.registered_ring", prefix);
 	fact(sink, name, plan->registers_itself ? "yes" : "no", "io_uring_register");
 	snprintf(name, sizeof(name), "%s.wait_deadline", prefix);

@@ -10,9 +10,6 @@
 
 #include <liburing.h>
 
-#ifndef IORING_SETUP_R_DISABLED
-#define IORING_SETUP_R_DISABLED (1U << 6)
-#endif
 #ifndef IORING_SETUP_SINGLE_ISSUER
 #define IORING_SETUP_SINGLE_ISSUER (1U << 12)
 #endif
@@ -28,9 +25,5 @@ int shunt_ring_init(struct io_uring *ring, const struct shunt_ring_plan *plan, u
 
 /* Says why io_uring_setup failed, and the remedy; returns code. */
 int shunt_ring_refused(int code, struct shunt_error *err);
-
-/* Enables a ring that was set up disabled, the calling thread becoming its owner. 0, or a negative
- * errno with the reason and the remedy in err. */
-int shunt_ring_enable(struct io_uring *ring, struct shunt_error *err);
 
 #endif

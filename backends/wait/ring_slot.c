@@ -11,14 +11,12 @@
 #define STOP_MOST_NS 100000000 /* what is not answered by then is left to the kernel */
 
 const char *const shunt_ring_wake_choices[] = {"eventfd", "msgring", NULL};
-const char *const shunt_ring_enable_choices[] = {"setup", "owner", NULL};
-const char *const shunt_ring_setup_choices[] = {"auto", "defer", "coop", "plain", NULL};
 
 int shunt_ring_probe(struct shunt_error *why)
 {
 	struct shunt_ring_plan plan;
 
-	return shunt_ring_plan(&plan, SHUNT_RING_AUTO, 8, 16, why);
+	return shunt_ring_plan(&plan, SHUNT_RING_DEFER, 8, 16, why);
 }
 
 static int bells_open(struct shunt_ring_wait *wait, struct shunt_error *err)
@@ -40,36 +38,20 @@ static int bells_open(struct shunt_ring_wait *wait, struct shunt_error *err)
 	return 0;
 }
 
-/* enable=owner: the rings, for their workers to enable. */
-static int rings_open(struct shunt_ring_wait *wait, struct shunt_error *err)
-{
-	int code = shunt_ring_plan_for_owners(&wait->plan, err);
-
-	for (unsigned i = 0; code == 0 && i < wait->worker_count; i++)
-		code = shunt_ring_open(&wait->bells[i].ring, &wait->plan, err);
-	return code;
-}
-
 static void bells_close(struct shunt_ring_wait *wait)
 {
-	for (unsigned i = 0; wait->bells != NULL && i < wait->worker_count; i++) {
-		if (wait->bells[i].ring != NULL)
-			shunt_ring_close(wait->bells[i].ring); /* its worker never started */
+	for (unsigned i = 0; wait->bells != NULL && i < wait->worker_count; i++)
 		if (wait->bells[i].event_fd >= 0)
 			close(wait->bells[i].event_fd);
-	}
 	free(wait->bells);
 	wait->bells = NULL;
 }
 
 static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_config *config,
-	enum shunt_ring_setup automatic, unsigned sq_entries, unsigned cq_entries,
+	enum shunt_ring_setup setup, unsigned sq_entries, unsigned cq_entries,
 	struct shunt_error *err)
 {
-	enum shunt_ring_setup setup =
-		(enum shunt_ring_setup)shunt_value_int(config->values, "setup");
-	int code = shunt_ring_plan(&wait->plan, setup == SHUNT_RING_AUTO ? automatic : setup,
-		sq_entries, cq_entries, err);
+	int code = shunt_ring_plan(&wait->plan, setup, sq_entries, cq_entries, err);
 
 	if (code != 0)
 		return code;
@@ -82,15 +64,13 @@ static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_confi
 			"this kernel's io_uring cannot send silent messages between rings (needs "
 			"Linux 5.18); use wake=eventfd");
 	code = bells_open(wait, err);
-	if (code == 0 && shunt_value_int(config->values, "enable") == SHUNT_ENABLE_OWNER)
-		code = rings_open(wait, err);
 	if (code != 0)
 		bells_close(wait);
 	return code;
 }
 
 int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_config *config,
-	enum shunt_ring_setup automatic, unsigned sq_entries, unsigned cq_entries,
+	enum shunt_ring_setup setup, unsigned sq_entries, unsigned cq_entries,
 	struct shunt_error *err)
 {
 	struct shunt_ring_wait *new = calloc(1, bytes);
@@ -98,7 +78,7 @@ int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_confi
 
 	if (new == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for the ring wait");
-	code = wait_init(new, config, automatic, sq_entries, cq_entries, err);
+	code = wait_init(new, config, setup, sq_entries, cq_entries, err);
 	if (code != 0)
 		free(new);
 	else
@@ -112,24 +92,6 @@ void shunt_ring_wait_close(void *wait)
 	free(wait);
 }
 
-/* The worker's ring: the one set up for it (enable=owner, the first run), or a new one. */
-static int take_ring(struct shunt_ring_slot *slot, struct shunt_error *err)
-{
-	const struct shunt_ring_plan *plan = &slot->wait->plan;
-	int code = 0;
-
-	slot->ring = slot->bell->ring;
-	slot->bell->ring = NULL;
-	if (slot->ring == NULL)
-		code = shunt_ring_open(&slot->ring, plan, err);
-	if (code != 0)
-		return code;
-	code = shunt_ring_own(slot->ring, plan, &slot->calls, err);
-	if (code != 0)
-		shunt_ring_close(slot->ring);
-	return code;
-}
-
 static int slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
 	unsigned worker_index, struct shunt_error *err)
 {
@@ -140,7 +102,7 @@ static int slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
 	code = shunt_wait_slack_set(wait->slack_ns, &slot->slack_before_ns, err);
 	if (code != 0)
 		return code;
-	code = take_ring(slot, err);
+	code = shunt_ring_open(&slot->ring, &wait->plan, &slot->calls, err);
 	if (code != 0) {
 		shunt_wait_slack_restore(slot->slack_before_ns);
 		return code;
@@ -243,11 +205,6 @@ void shunt_ring_slot_stop(void *slot)
 	shunt_ring_close(self->ring);
 	shunt_wait_slack_restore(self->slack_before_ns);
 	free(self);
-}
-
-void shunt_ring_slot_nothing(void *slot)
-{
-	(void)slot;
 }
 
 /* Posts into the sleeper's ring; false: use the eventfd. A refusal is known at once, as a rule;

@@ -8,10 +8,6 @@
  * posts straight into the sleeper's ring from its own, which takes one system call as well but no
  * read; a thread without a ring uses the eventfd all the same, as does a message that the kernel
  * refuses.
- *
- * A ring is set up by its worker; with enable=owner by open(), disabled, for the worker to enable.
- * So all memory is had, or refused, before a thread starts; CPU and system calls a timer are the
- * same, which is why it is not the default.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_SLOT_H
 #define SHUNT_BACKENDS_WAIT_RING_SLOT_H
@@ -30,13 +26,10 @@ enum {
 #define SHUNT_RING_DATA(tag, rest) ((uint64_t)(tag) << 56 | (uint64_t)(rest))
 
 enum { SHUNT_WAKE_EVENTFD, SHUNT_WAKE_MSGRING };
-enum { SHUNT_ENABLE_SETUP, SHUNT_ENABLE_OWNER };
 
 struct shunt_bell {
 	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_word word;
 	int event_fd; /* constant */
-	/* enable=owner: set up by open(), until its worker takes it in start(). */
-	struct shunt_ring *ring;
 	/* [ring:bell-fd] the sleeper's ring; written by its worker before it first sleeps, read by
 	 * those who found it asleep. Ordered by the word. */
 	_Atomic int ring_fd;
@@ -64,7 +57,7 @@ struct shunt_ring_slot {
 	bool reading;         /* the read is in the ring */
 };
 
-/* The parameters that both slots take, for their tables. */
+/* The parameter that both slots take, for their tables. */
 #define SHUNT_RING_PARAM_WAKE                                                                      \
 	{                                                                                          \
 		.name = "wake", .type = SHUNT_PARAM_CHOICE, .fallback = "eventfd",                 \
@@ -72,33 +65,15 @@ struct shunt_ring_slot {
 		.help = "how a worker wakes another: an eventfd read by its ring, or a message "   \
 			"posted into its ring (Linux 5.18)"                                        \
 	}
-#define SHUNT_RING_PARAM_SETUP                                                                     \
-	{                                                                                          \
-		.name = "setup", .type = SHUNT_PARAM_CHOICE, .fallback = "auto",                   \
-		.choices = shunt_ring_setup_choices,                                               \
-		.help = "when completions are posted: when the owner asks (defer; auto for "       \
-			"uring), when it leaves the kernel (coop; auto for uring-each), or by "    \
-			"interrupting it (plain)"                                                  \
-	}
-#define SHUNT_RING_PARAM_ENABLE                                                                    \
-	{                                                                                          \
-		.name = "enable", .type = SHUNT_PARAM_CHOICE, .fallback = "setup",                 \
-		.choices = shunt_ring_enable_choices,                                              \
-		.help = "when a ring is enabled: when its worker sets it up (setup), or created "  \
-			"disabled and enabled by its worker (owner: R_DISABLED); no difference "   \
-			"once it runs"                                                             \
-	}
 extern const char *const shunt_ring_wake_choices[];
-extern const char *const shunt_ring_enable_choices[];
-extern const char *const shunt_ring_setup_choices[];
 
 /* probe() of both slots. */
 int shunt_ring_probe(struct shunt_error *why);
 
 /* The shared part of open(): `bytes` of a struct that begins with a shunt_ring_wait, the rest zero.
- * `automatic` is what setup=auto means. */
+ * The rings have the first setup that the kernel has, from `setup` on. */
 int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_config *config,
-	enum shunt_ring_setup automatic, unsigned sq_entries, unsigned cq_entries,
+	enum shunt_ring_setup setup, unsigned sq_entries, unsigned cq_entries,
 	struct shunt_error *err);
 
 /* The shared part of start(): `bytes`, whole cache lines, of a struct that begins with a
@@ -115,7 +90,6 @@ int shunt_ring_slot_listen(struct shunt_ring_slot *slot);
 /* Hooks of both slots. */
 void shunt_ring_wait_close(void *wait);
 void shunt_ring_slot_stop(void *slot);
-void shunt_ring_slot_nothing(void *slot); /* prepare, abort: the word does it all */
 void shunt_ring_slot_wake(void *target, void *from);
 void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink);
 uint64_t shunt_ring_slot_syscalls(const void *slot);

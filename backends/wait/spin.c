@@ -19,23 +19,10 @@ struct spin_slot {
 	_Alignas(SHUNT_WAIT_LINE_BYTES) atomic_int notified;
 	/* The worker's. */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) int64_t slack_before_ns;
-	unsigned pause_count;
 };
 
 struct spin_wait {
 	int64_t slack_ns;
-	unsigned pause_count;
-};
-
-static const struct shunt_param spin_params[] = {
-	{.name = "pause",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "1",
-		.min = 0,
-		.max = 10000,
-		.help = "pause instructions between two polls; more leave an SMT sibling more of "
-			"the core"},
-	{.name = NULL},
 };
 
 static void cpu_pause(void)
@@ -58,7 +45,6 @@ static int spin_open(void **wait, const struct shunt_wait_config *config, struct
 	if (self == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for the spin wait");
 	self->slack_ns = config->slack_ns;
-	self->pause_count = (unsigned)shunt_value_int(config->values, "pause");
 	*wait = self;
 	return 0;
 }
@@ -80,7 +66,6 @@ static int spin_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	if (new == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for a worker's spin wait");
 	memset(new, 0, sizeof(*new));
-	new->pause_count = self->pause_count;
 	code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
 	if (code != 0) {
 		free(new);
@@ -98,16 +83,6 @@ static void spin_stop(void *slot)
 	free(self);
 }
 
-static void spin_prepare(void *slot)
-{
-	(void)slot;
-}
-
-static void spin_abort(void *slot)
-{
-	(void)slot;
-}
-
 static int spin_commit(void *slot, int64_t deadline_ns)
 {
 	struct spin_slot *self = slot;
@@ -116,8 +91,7 @@ static int spin_commit(void *slot, int64_t deadline_ns)
 	while (!atomic_load_explicit(&self->notified, memory_order_relaxed)) {
 		if (deadline_ns != SHUNT_NEVER && shunt_wait_now_ns() >= deadline_ns)
 			break;
-		for (unsigned i = 0; i < self->pause_count; i++)
-			cpu_pause();
+		cpu_pause();
 	}
 	/* [wait:spin-notified] acquires what spin_wake() released. An exchange, so that a wake that
 	 * comes between the look and this line is either taken here or left for the next commit. */
@@ -144,14 +118,11 @@ static uint64_t spin_syscalls(const void *slot)
 const struct shunt_wait shunt_wait_spin = {
 	.name = "spin",
 	.summary = "polls a word and the clock until there is work; uses a whole CPU",
-	.params = spin_params,
 	.spins = true,
 	.open = spin_open,
 	.close = spin_close,
 	.start = spin_start,
 	.stop = spin_stop,
-	.prepare = spin_prepare,
-	.abort = spin_abort,
 	.commit = spin_commit,
 	.wake = spin_wake,
 	.syscalls = spin_syscalls,

@@ -10,8 +10,8 @@
  *     call of a sleep where there is one; a busy worker hands it over when a second look finds it
  *     still there. A timer cancelled by then costs no call.
  *   - Results are posted as the worker leaves the kernel for any reason, and be it the interrupt
- *     that ended their time (setup=coop), so none has to be asked for: at 100,000 tasks 7 % less
- *     CPU a timer than with 20 a call (defer), at 10,000 3 %.
+ *     that ended their time (COOP_TASKRUN), so none has to be asked for: at 100,000 tasks 7 % less
+ *     CPU a timer than with 20 a call (DEFER_TASKRUN), at 10,000 3 %.
  *   - Results that are in the ring are fired without a call. A result names its entry of the
  *     table by its index; one whose task waits for something else by now is dropped. A look takes
  *     a handful, so that what one task frees, in the kernel and here, the next one has in cache.
@@ -21,7 +21,7 @@
  *     came 6 ms late instead of 0.3. Sparse timers keep their deadline to the nanosecond.
  *   - A cancelled timer that the kernel has stays there as a tombstone, for the price of one
  *     interrupt at its deadline at most. Where tombstones outnumber the rest they are marked, and
- *     taken back if they have more than `cancel` to go and few others before them: the kernel finds
+ *     taken back if they have more than FAR_NS to go and few others before them: the kernel finds
  *     what it is to remove by a walk through its list, oldest first. With 100,000 sleepers in the
  *     list, taking back tripled the cost of a timer; with 200 it saved a third.
  *
@@ -47,22 +47,21 @@
 #define HANDFUL   64
 #define LATE_NS   1000000
 #define SHARERS   16 /* timers to a grid that make it worth having */
+#define BATCH     1024    /* submission entries: a pending list as long is submitted at once */
+#define RESULTS   8192    /* completion entries; further results wait in the kernel's memory */
+#define FAR_NS    1000000 /* a cancelled timer with less time left stays in the kernel */
+#define WALK_MOST 500 /* timers before one in the kernel's list that make its removal too long */
 #define ROUNDS    (1u << 24)
 
 struct each_wait {
 	struct shunt_ring_wait base;
-	int64_t cancel_ns, grid_ns;
-	unsigned batch, walk_count;
+	int64_t grid_ns;
 };
 
 struct each_slot {
 	struct shunt_ring_slot base;
 	shunt_fired_fn *fired;
 	void *arg;
-	int64_t cancel_ns;
-	unsigned batch;      /* a pending list as long as this is submitted at once */
-	unsigned walk_count; /* the longest walk for a removal */
-
 	int64_t grid_ns;      /* a power of two, or 0 */
 	bool dense;           /* so that deadlines are rounded up to it */
 	uint32_t armed_count; /* handed over since ... */
@@ -80,37 +79,12 @@ struct each_slot {
 
 static const struct shunt_param each_params[] = {
 	SHUNT_RING_PARAM_WAKE,
-	SHUNT_RING_PARAM_SETUP,
-	SHUNT_RING_PARAM_ENABLE,
-	{.name = "entries",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "1024",
-		.min = 8,
-		.max = 32768,
-		.help = "submission queue entries: the largest batch per system call"},
-	{.name = "results",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "8192",
-		.min = 16,
-		.max = 65536,
-		.help = "completion queue entries; further results wait in the kernel's memory"},
 	{.name = "grid",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "256us",
 		.max = 1000000000,
 		.help = "16 or more timers that expire within this time, a power of two in ns "
 			"(rounded up), share an interrupt and are late by at most that; 0: never"},
-	{.name = "cancel",
-		.type = SHUNT_PARAM_DURATION,
-		.fallback = "1ms",
-		.max = 3600000000000,
-		.help = "a cancelled timer with more time left than this is also cancelled in the "
-			"kernel"},
-	{.name = "walk",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "500",
-		.max = 1000000000,
-		.help = "unless more timers than this precede it in the kernel's list"},
 	{.name = NULL},
 };
 
@@ -190,7 +164,7 @@ static int hand_over(struct each_slot *self, int64_t now_ns, unsigned what)
 static void take_back(struct each_slot *self, uint32_t index, int64_t far_ns, size_t before)
 {
 	bool left = self->table.entry[index].timer.deadline_ns <= far_ns ||
-		    before + self->table.left > self->walk_count ||
+		    before + self->table.left > WALK_MOST ||
 		    shunt_ring_room(self->base.ring, 1) != 0;
 
 	shunt_each_bury(&self->table, index, left);
@@ -203,7 +177,7 @@ static void take_back(struct each_slot *self, uint32_t index, int64_t far_ns, si
 static void sweep(struct each_slot *self, uint64_t cancels)
 {
 	struct shunt_each_table *table = &self->table;
-	int64_t now_ns = shunt_wait_now_ns(), far_ns = now_ns + self->cancel_ns;
+	int64_t now_ns = shunt_wait_now_ns(), far_ns = now_ns + FAR_NS;
 	size_t before = 0; /* live timers earlier in the kernel's list */
 	uint32_t next;
 
@@ -342,21 +316,16 @@ static int64_t power_of_two(int64_t least)
 
 static int each_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
 {
-	const struct shunt_values *values = config->values;
-	unsigned entries = (unsigned)shunt_value_int(values, "entries");
 	struct each_wait *self;
 	void *new;
-	int code = shunt_ring_wait_new(&new, sizeof(*self), config, SHUNT_RING_AUTO_MANY, entries,
-		(unsigned)shunt_value_int(values, "results"), err);
+	int code = shunt_ring_wait_new(&new, sizeof(*self), config, SHUNT_RING_COOP, BATCH, RESULTS,
+		err);
 
 	if (code != 0)
 		return code;
 	self = new;
 	self->base.prefix = "wait.uring-each";
-	self->cancel_ns = shunt_value_int(values, "cancel");
-	self->grid_ns = power_of_two(shunt_value_int(values, "grid"));
-	self->batch = entries;
-	self->walk_count = (unsigned)shunt_value_int(values, "walk");
+	self->grid_ns = power_of_two(shunt_value_int(config->values, "grid"));
 	*wait = self;
 	return 0;
 }
@@ -373,10 +342,7 @@ static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	new = *slot;
 	new->fired = self->base.fired;
 	new->arg = arg;
-	new->cancel_ns = self->cancel_ns;
 	new->grid_ns = self->grid_ns;
-	new->batch = self->batch;
-	new->walk_count = self->walk_count;
 	shunt_each_init(&new->table);
 	return 0;
 }
@@ -401,8 +367,7 @@ static int each_arm(void *slot, const struct shunt_timer *timer)
 	if (code != 0)
 		return code;
 	shunt_each_pend(&self->table, index);
-	if (self->table.pending.count >= self->batch &&
-		hand_over(self, shunt_wait_now_ns(), SUBMIT) == 0)
+	if (self->table.pending.count >= BATCH && hand_over(self, shunt_wait_now_ns(), SUBMIT) == 0)
 		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
 	publish(self);
 	return 0;
@@ -499,7 +464,6 @@ const struct shunt_wait shunt_wait_uring_each = {
 	.stop = each_stop,
 	.poll = each_poll,
 	.prepare = each_prepare,
-	.abort = shunt_ring_slot_nothing,
 	.commit = each_commit,
 	.wake = shunt_ring_slot_wake,
 	.arm = each_arm,

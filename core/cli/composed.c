@@ -50,7 +50,7 @@ int cli_describe_composed(const struct cli_args *args, const char *spec)
 	struct shunt_error err = {""};
 	struct shunt_sched *sched;
 	char words[256];
-	int rc = shunt_open(&sched, spec, &(const struct shunt_config){.look = true}, &err);
+	int rc = shunt_open(&sched, spec, NULL, &err);
 
 	if (rc)
 		return cli_error(args->json,

@@ -13,11 +13,13 @@
 #include <errno.h>
 #include <string.h>
 
-#define ACCESSORS(kind)                                                                            \
+#define SUMMARY(kind)                                                                              \
 	static const char *kind##_summary(const void *object)                                      \
 	{                                                                                          \
 		return ((const struct shunt_##kind *)object)->summary;                             \
-	}                                                                                          \
+	}
+#define ACCESSORS(kind)                                                                            \
+	SUMMARY(kind)                                                                              \
 	static const struct shunt_param *kind##_params(const void *object)                         \
 	{                                                                                          \
 		return ((const struct shunt_##kind *)object)->params;                              \
@@ -36,10 +38,16 @@ ACCESSORS(wait)
 PROBE(wait)
 ACCESSORS(place)
 PROBE(place)
-ACCESSORS(timers)
+SUMMARY(timers)
 ACCESSORS(policy)
 ACCESSORS(backend)
 ACCESSORS(workload)
+
+static const struct shunt_param *timers_params(const void *object)
+{
+	(void)object;
+	return NULL;
+}
 
 static int backend_probe(const void *object, struct shunt_error *why)
 {

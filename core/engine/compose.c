@@ -19,7 +19,6 @@ static const char *const mt_choices[] = {"auto", "0", "1", NULL};
 static const char *const fence_choices[] = {"auto", "asymmetric", "full", NULL};
 static const char *const dispatch_choices[] = {"inline", "vtable", NULL};
 static const char *const guard_choices[] = {"auto", "madvise", "mprotect", "none", NULL};
-static const char *const reclaim_choices[] = {"keep", "dontneed", NULL};
 
 const struct shunt_param shunt_compose_params[] = {
 	{.name = "workers",
@@ -99,23 +98,6 @@ const struct shunt_param shunt_compose_params[] = {
 		.choices = guard_choices,
 		.help = "guard below each stack: madvise (Linux 6.13), mprotect (two mappings "
 			"each), none"},
-	{.name = "stack.reclaim",
-		.type = SHUNT_PARAM_CHOICE,
-		.fallback = "keep",
-		.choices = reclaim_choices,
-		.help = "dontneed: return the pages of idle stacks to the kernel when the cache "
-			"drops them"},
-	{.name = "stack.colours",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "16",
-		.max = 64,
-		.help = "cache lines over which the tops of stacks are spread; 0: no spreading"},
-	{.name = "stack.prefault",
-		.type = SHUNT_PARAM_COUNT,
-		.fallback = "0",
-		.max = 100000000,
-		.help = "stacks to guard and touch before the run, one page each; else each task "
-			"does so when it first runs"},
 	{.name = NULL},
 };
 
@@ -132,9 +114,8 @@ struct slot {
 
 enum { SWITCH, WAIT, TIMERS, POLICY, PLACE, SLOTS };
 
-/* The timers slot's value where the wait slot brings its own, and stack's only one: no plug-ins. */
+/* The timers slot's value where the wait slot brings its own: no plug-in. */
 #define OWN_TIMERS "own"
-#define STACK_POOL "pool"
 
 static int find(struct slot *slot, struct shunt_error *err)
 {
@@ -228,12 +209,6 @@ static int choose_slots(struct slot *slots, struct shunt_setting *settings, size
 		if (slot && !*rest) {
 			slot->chosen = settings[i].value;
 			timers_by_user |= slot == &slots[TIMERS] && settings[i].by_user;
-		} else if (!strcmp(settings[i].key, "stack") &&
-			   strcmp(settings[i].value, STACK_POOL)) {
-			return shunt_fail(err, -ENOENT,
-				"stack=%s: there is no such stack; the only one "
-				"is " STACK_POOL,
-				settings[i].value);
 		}
 	}
 	choose_numbered_place(&slots[PLACE], settings, setting_count);
@@ -271,8 +246,6 @@ static int set_values(struct shunt_engine *engine, const char *where, struct slo
 		int rc = 0;
 		if (is_own(key))
 			rc = shunt_values_set(&engine->own, where, key, settings[i].value, err);
-		else if (!slot && !strcmp(key, "stack"))
-			continue;
 		else if (!slot)
 			rc = unknown_key(where, slots, key, err);
 		else if (*rest && slot->params) {
@@ -309,8 +282,8 @@ static int init_values(struct shunt_engine *engine, struct slot *slots, struct s
 	const struct shunt_timers *timers = slots[TIMERS].object;
 	const struct shunt_policy *policy = slots[POLICY].object;
 	const struct shunt_place *place = slots[PLACE].object;
-	const struct shunt_param *params[SLOTS] = {sw->params, wait->params,
-		timers ? timers->params : NULL, policy->params, place->params};
+	const struct shunt_param *params[SLOTS] = {sw->params, wait->params, NULL, policy->params,
+		place->params};
 	engine->switch_slot = sw;
 	engine->wait_slot = wait;
 	engine->timers_slot = timers;
@@ -333,8 +306,7 @@ int shunt_compose(struct shunt_engine *engine, const struct shunt_backend *backe
 			&engine->switch_values, NULL},
 		[WAIT] = {"wait", shunt_registry_waits, NULL, NULL, NULL, &engine->wait_values,
 			NULL},
-		[TIMERS] = {"timers", shunt_registry_timers, NULL, NULL, NULL,
-			&engine->timers_values, NULL},
+		[TIMERS] = {"timers", shunt_registry_timers, NULL, NULL, NULL, NULL, NULL},
 		[POLICY] = {"policy", shunt_registry_policies, NULL, NULL, NULL,
 			&engine->policy_values, NULL},
 		[PLACE] = {"place", shunt_registry_places, NULL, NULL, NULL, &engine->place_values,
@@ -369,7 +341,6 @@ void shunt_compose_fini(struct shunt_engine *engine)
 	shunt_values_fini(&engine->own);
 	shunt_values_fini(&engine->switch_values);
 	shunt_values_fini(&engine->wait_values);
-	shunt_values_fini(&engine->timers_values);
 	shunt_values_fini(&engine->policy_values);
 	shunt_values_fini(&engine->place_values);
 }

@@ -66,20 +66,16 @@ static int choose_fence(struct shunt_engine *engine, struct shunt_error *err)
 	return 0;
 }
 
-static int open_stacks(struct shunt_engine *engine, unsigned workers, bool look,
-	struct shunt_error *err)
+static int open_stacks(struct shunt_engine *engine, unsigned workers, struct shunt_error *err)
 {
 	const struct shunt_values *own = &engine->own;
 	int rc = shunt_stack_pool_init(&engine->stacks, (size_t)shunt_value_int(own, "stack.size"),
-		shunt_value_text(own, "stack.guard"),
-		!strcmp(shunt_value_text(own, "stack.reclaim"), "dontneed"),
-		(unsigned)shunt_value_int(own, "stack.colours"), workers, err);
+		shunt_value_text(own, "stack.guard"), workers, err);
 	engine->stacks_open = !rc;
-	int64_t count = look ? 0 : shunt_value_int(own, "stack.prefault");
-	return rc || !count ? rc : shunt_stack_prefault(&engine->stacks, (uint64_t)count, err);
+	return rc;
 }
 
-static int open_slots(struct shunt_engine *engine, bool look, struct shunt_error *err)
+static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 {
 	unsigned count;
 	int rc = parse_workers(shunt_value_text(&engine->own, "workers"), &count, err);
@@ -113,7 +109,7 @@ static int open_slots(struct shunt_engine *engine, bool look, struct shunt_error
 	if (rc)
 		return shunt_fail(err, rc, "policy '%s' could not be opened: %s",
 			engine->policy->name, strerror(-rc));
-	return open_stacks(engine, count, look, err);
+	return open_stacks(engine, count, err);
 }
 
 static int worker_new(struct shunt_engine *engine, unsigned index)
@@ -150,7 +146,7 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->visits = calloc(engine->worker_count, sizeof(*worker->visits));
 	int rc = worker->visits ? 0 : -ENOMEM;
 	if (!rc && engine->timers_slot)
-		rc = engine->timers_slot->open(&worker->timers, &engine->timers_values);
+		rc = engine->timers_slot->open(&worker->timers);
 	if (!rc && engine->policy->worker_init)
 		rc = engine->policy->worker_init(worker, &engine->policy_values);
 	return rc;
@@ -226,7 +222,7 @@ int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *ba
 	pthread_cond_init(&engine->gate, NULL);
 	int rc = shunt_compose(engine, backend, config, err);
 	if (!rc)
-		rc = open_slots(engine, config->look, err);
+		rc = open_slots(engine, err);
 	if (!rc) {
 		adopt_config(engine, config);
 		engine->workers = calloc(engine->worker_count, sizeof(*engine->workers));

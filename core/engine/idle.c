@@ -113,10 +113,17 @@ static struct shunt_task *look_for_work(struct shunt_worker *worker)
 
 /* ---- announcing and rechecking --------------------------------------------------------------- */
 
+static void prepare_sleep(struct shunt_worker *worker)
+{
+	const struct shunt_wait *slot = worker->engine->wait_slot;
+	if (slot->prepare)
+		slot->prepare(worker->wait);
+}
+
 static void announce(struct shunt_worker *worker)
 {
 	struct shunt_engine *engine = worker->engine;
-	engine->wait_slot->prepare(worker->wait);
+	prepare_sleep(worker);
 	pthread_mutex_lock(&engine->idle_lock);
 	worker->idle_next = engine->idle_list;
 	engine->idle_list = worker;
@@ -233,18 +240,16 @@ static void nap(struct shunt_worker *worker)
 	shunt_guest_leave(worker);
 	/* Release: as in announce; ordered before the looks by the fence below [worker:idle]. */
 	atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_release);
-	engine->wait_slot->prepare(worker->wait);
+	prepare_sleep(worker);
 	/* Sequentially consistent: forbids that the inbox, and who else is idle, is looked at
 	 * before idle is seen; pairs with the fences in shunt_wake_poke, in announce, and in
 	 * note_untold (timer.c). */
 	shunt_full_fence();
 	int64_t deadline = shunt_timer_earliest(engine);
 	/* Acquire pairs with shunt_halt_stop [engine:stopping]. */
-	if (!inboxes_empty(worker) || deadline <= now ||
-		atomic_load_explicit(&engine->stopping, memory_order_acquire) ||
-		nap_is_pointless(engine)) {
-		engine->wait_slot->abort(worker->wait);
-	} else {
+	if (inboxes_empty(worker) && deadline > now &&
+		!atomic_load_explicit(&engine->stopping, memory_order_acquire) &&
+		!nap_is_pointless(engine)) {
 		leave_to_others(worker);
 		set_watch(worker, deadline);
 		shunt_probe_sleep(worker, true);
@@ -284,7 +289,6 @@ static bool sleep_or_end(struct shunt_worker *worker)
 	int64_t deadline = shunt_timer_earliest(engine);
 	if (anything_to_do(worker) || (deadline != SHUNT_NEVER && deadline <= shunt_now_ns()) ||
 		(verdict = shunt_verdict_judge(worker, &live)) != SHUNT_VERDICT_GO_ON) {
-		engine->wait_slot->abort(worker->wait);
 		retract(worker);
 	} else {
 		int64_t before = shunt_now_ns();

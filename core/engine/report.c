@@ -150,12 +150,10 @@ void shunt_report_composition(const struct shunt_sched *sched, setting_fn *setti
 	setting(sink, "wait", engine->wait_slot->name);
 	list_values(&engine->wait_values, "wait", setting, sink);
 	setting(sink, "timers", engine->timers_slot ? engine->timers_slot->name : "own");
-	list_values(&engine->timers_values, "timers", setting, sink);
 	setting(sink, "policy", engine->policy->name);
 	list_values(&engine->policy_values, "policy", setting, sink);
 	setting(sink, "place", engine->place_slot->name);
 	list_values(&engine->place_values, "place", setting, sink);
-	setting(sink, "stack", "pool");
 	list_own(engine, setting, sink);
 	if (engine->stamped)
 		setting(sink, "stamped", "1");

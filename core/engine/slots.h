@@ -99,10 +99,9 @@ typedef void shunt_fired_fn(void *arg, const struct shunt_timer *timer);
 struct shunt_timers {
 	const char *name;
 	const char *summary;
-	const struct shunt_param *params; /* Optional */
 	/* All but cancelled() are called with the queue's lock held (many workers) or by its only
 	 * worker. Empty queues hold no more than a fixed small amount of memory. */
-	int (*open)(void **queue, const struct shunt_values *values);
+	int (*open)(void **queue);
 	void (*close)(void *queue);
 	int (*arm)(void *queue, const struct shunt_timer *timer); /* -ENOMEM: nothing changed */
 	/* One armed entry has become a tombstone. May compact. */
@@ -151,11 +150,10 @@ struct shunt_wait {
 	void (*poll)(void *slot);
 
 	/* The sleep, in two halves. After prepare() every wake() ends the coming commit() at once.
-	 * The engine then issues a full fence, rechecks all its queues, and calls either abort() or
-	 * commit(). commit() returns at a wake, at deadline_ns (never judged early by more than the
-	 * engine can recheck: the engine reads the clock itself), or spuriously. */
-	void (*prepare)(void *slot);
-	void (*abort)(void *slot);
+	 * The engine then issues a full fence, rechecks all its queues, and calls commit() if it
+	 * found nothing. commit() returns at a wake, at deadline_ns (never judged early by more
+	 * than the engine can recheck: the engine reads the clock itself), or spuriously. */
+	void (*prepare)(void *slot); /* Optional */
 	/* 0, or a negative errno that ends the run: the kernel refused to let it sleep. */
 	int (*commit)(void *slot, int64_t deadline_ns);
 

@@ -156,11 +156,11 @@ static int choose_guard(struct shunt_stack_pool *pool, const char *guard, struct
 }
 
 int shunt_stack_pool_init(struct shunt_stack_pool *pool, size_t bytes, const char *guard,
-	bool dontneed, unsigned colours, unsigned workers, struct shunt_error *err)
+	unsigned workers, struct shunt_error *err)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	*pool = (struct shunt_stack_pool){.dontneed = dontneed, .colours = colours};
-	pool->slack = workers > 1 ? workers * (uint64_t)SHUNT_STACK_SLACK : 0;
+	*pool = (struct shunt_stack_pool){
+		.slack = workers > 1 ? workers * (uint64_t)SHUNT_STACK_SLACK : 0};
 	int rc = choose_guard(pool, guard, err);
 	if (rc)
 		return rc;
@@ -339,16 +339,6 @@ static struct shunt_stack *pop(struct shunt_stack **list)
 	return stack;
 }
 
-/* Context: pool->lock held, or no worker runs. */
-static void release(struct shunt_stack_pool *pool, struct shunt_stack *first,
-	struct shunt_stack *last)
-{
-	if (!first)
-		return;
-	last->next = pool->free;
-	pool->free = first;
-}
-
 struct shunt_stack *shunt_stack_take(struct shunt_stack_pool *pool, struct shunt_stack_cache *cache)
 {
 	if (!cache->free && cache->full) {
@@ -373,41 +363,14 @@ struct shunt_stack *shunt_stack_take(struct shunt_stack_pool *pool, struct shunt
 	return pop(&cache->free);
 }
 
-int shunt_stack_prefault(struct shunt_stack_pool *pool, uint64_t count, struct shunt_error *err)
-{
-	int rc = shunt_stack_reserve(pool, count);
-	if (rc)
-		return shunt_fail(err, rc, "stack.prefault: cannot allocate %llu stacks: %s",
-			(unsigned long long)count, rc == -EAGAIN ? pool->limit_why : strerror(-rc));
-	for (uint64_t made = 0; made < count && !rc;) {
-		struct shunt_stack_cache cache = {.count = 0};
-		struct shunt_stack *stack = take_fresh(pool, &cache);
-		if (!stack)
-			rc = shunt_fail(err, -errno, "stack.prefault: stack %llu: %s",
-				(unsigned long long)made + 1, strerror(errno));
-		else
-			push(&cache, stack);
-		made += cache.count;
-		release(pool, cache.free, cache.last);
-	}
-	shunt_stack_unreserve(pool, count);
-	return rc;
-}
-
-static size_t page_bytes(void)
-{
-	return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Gives a list of stacks that are not used back to the pool. */
 static void shed(struct shunt_stack_pool *pool, struct shunt_stack *first, struct shunt_stack *last)
 {
-	/* All but the top page, where the pool's own header is. */
-	if (pool->dontneed)
-		for (struct shunt_stack *s = first; s; s = s->next)
-			madvise(s->low, pool->bytes - page_bytes(), MADV_DONTNEED);
+	if (!first)
+		return;
 	pthread_mutex_lock(&pool->lock);
-	release(pool, first, last);
+	last->next = pool->free;
+	pool->free = first;
 	pthread_mutex_unlock(&pool->lock);
 }
 

@@ -44,8 +44,6 @@ struct shunt_stack_pool {
 	size_t usable; /* of these: all but struct shunt_stack */
 	size_t guard_bytes, stride;
 	enum shunt_guard guard;
-	bool dontneed;    /* give the pages of idle stacks back to the system */
-	unsigned colours; /* cache lines by which tops are spread */
 	uint64_t limit;   /* stacks that may be reserved; 0: none known */
 	const char *limit_why;
 	uint64_t slack; /* stacks that other workers' caches may hold back */
@@ -70,12 +68,8 @@ struct shunt_stack_cache {
 
 /* Parses nothing: the caller gives resolved values. guard "auto" probes. 0 or negative errno. */
 int shunt_stack_pool_init(struct shunt_stack_pool *pool, size_t bytes, const char *guard,
-	bool dontneed, unsigned colours, unsigned workers, struct shunt_error *err);
+	unsigned workers, struct shunt_error *err);
 void shunt_stack_pool_fini(struct shunt_stack_pool *pool);
-
-/* Makes `count` stacks, guarded and their top page touched, for tasks to come. 0, or as
- * shunt_stack_reserve() with the reason. Context: no worker runs. */
-int shunt_stack_prefault(struct shunt_stack_pool *pool, uint64_t count, struct shunt_error *err);
 
 /* Promises `count` stacks more. 0, -ENOMEM: no address space; -EAGAIN: beyond pool->limit. */
 int shunt_stack_reserve(struct shunt_stack_pool *pool, uint64_t count);
@@ -87,7 +81,7 @@ void shunt_stack_unreserve(struct shunt_stack_pool *pool, uint64_t count);
 struct shunt_stack *shunt_stack_take(struct shunt_stack_pool *pool,
 	struct shunt_stack_cache *cache);
 /* Puts a stack back. The caller may still be running on it until it next switches: nobody else
- * takes from the cache, and the pages are given back only when the stack leaves the cache. */
+ * takes from the cache. */
 void shunt_stack_give(struct shunt_stack_pool *pool, struct shunt_stack_cache *cache,
 	struct shunt_stack *stack);
 void shunt_stack_cache_fini(struct shunt_stack_pool *pool, struct shunt_stack_cache *cache);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define COLOURS 16 /* cache lines over which the tops of stacks are spread */
+
 #ifdef SHUNT_SANITIZED
 /* First code on every stack taken up: announces the arrival, then does what was to follow. */
 __attribute__((no_sanitize("address", "thread"))) static void arrive(void *arg)
@@ -41,10 +43,7 @@ static int begin(struct shunt_worker *worker, struct shunt_task *to)
 	if (!stack)
 		return -errno;
 	shunt_sanitize_stack(stack, engine->stacks.usable);
-	size_t colour = 0;
-	if (engine->stacks.colours)
-		colour = ((uintptr_t)stack->low / engine->stacks.stride) % engine->stacks.colours *
-			 64;
+	size_t colour = (uintptr_t)stack->low / engine->stacks.stride % COLOURS * 64;
 	to->stack = stack;
 	to->sp = engine->swap.make(stack->low, engine->stacks.usable - colour, engine->entry);
 	return 0;

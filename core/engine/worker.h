@@ -37,8 +37,6 @@
 #define SHUNT_SLOW                __attribute__((noinline, cold))
 #define SHUNT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
-#define SHUNT_SLOW_INTERVAL 61 /* picks between two visits of the slow path at least */
-
 struct shunt_engine;
 struct shunt_trace;
 struct shunt_trace_ring;
@@ -172,8 +170,7 @@ struct shunt_engine {
 	const struct shunt_policy *policy;
 	const struct shunt_place *place_slot;
 	void *wait, *place, *policy_shared;
-	struct shunt_values own, switch_values, wait_values, timers_values, policy_values,
-		place_values;
+	struct shunt_values own, switch_values, wait_values, policy_values, place_values;
 	const struct shunt_hooks *hooks;
 	void (*entry)(uintptr_t value); /* first code of every fresh stack (life.c) */
 	const char *dispatch;

@@ -86,7 +86,7 @@ static int find_backend(struct shunt_run *run, struct shunt_error *err)
 static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
 {
 	struct shunt_outcome *outcome = &run->outcome;
-	const struct shunt_config config = {.seed = run->request->seed, .look = true};
+	const struct shunt_config config = {.seed = run->request->seed};
 	struct pair_sink sink = {&outcome->composition, &outcome->composition_count};
 	int rc = shunt_run_open(run, &config, err);
 
@@ -244,7 +244,6 @@ static void open_to_measure(struct shunt_run *run)
 	const struct shunt_request *request = run->request;
 	const struct shunt_config config = {
 		.seed = request->seed,
-		.tasks_max = run->outcome.footprint.tasks,
 		.sched_delay = request->sched_delay_every ? &run->sched_delay : NULL,
 		.sched_delay_every = request->sched_delay_every,
 	};

@@ -56,10 +56,9 @@ const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)
 /* Of `needs`, what the spec lacks: all of it where it cannot be opened. */
 static unsigned lacks(const char *spec, unsigned needs)
 {
-	const struct shunt_config config = {.look = true};
 	struct shunt_sched *sched;
 
-	if (shunt_open(&sched, spec, &config, NULL) != 0)
+	if (shunt_open(&sched, spec, NULL, NULL) != 0)
 		return needs;
 	unsigned lacking = needs & ~sched->caps;
 	shunt_close(sched);
@@ -163,38 +162,21 @@ uint64_t shunt_memory_available(const char **where)
 	return shunt_memory_left("", where);
 }
 
-/* Stacks that are made before the run, a touched page each: tasks get them first. */
-static uint64_t stacks_beforehand(const struct shunt_outcome *outcome)
-{
-	int64_t count = 0;
-
-	for (size_t i = 0; i < outcome->composition_count; i++)
-		if (strcmp(outcome->composition[i].key, "stack.prefault") == 0)
-			shunt_parse_integer(SHUNT_PARAM_COUNT, outcome->composition[i].value,
-				&count);
-	return (uint64_t)count;
-}
-
 static void check_memory(struct shunt_run *run)
 {
 	const struct shunt_footprint *need = &run->outcome.footprint;
 	const char *where;
 	uint64_t available = shunt_memory_available(&where);
-	uint64_t stacks = stacks_beforehand(&run->outcome);
+	uint64_t each = need->stackless ? STEP_BYTES : TASK_BYTES;
+	unsigned __int128 bytes = (unsigned __int128)need->tasks * each + need->bytes;
 
-	if (stacks < need->tasks && !need->stackless)
-		stacks = need->tasks;
-	unsigned __int128 bytes = (unsigned __int128)stacks * TASK_BYTES + need->bytes;
-
-	if (need->stackless)
-		bytes += (unsigned __int128)need->tasks * STEP_BYTES;
 	if (available == 0 || bytes <= available)
 		return;
 	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
-		"needs at least %.1f GiB (%" PRIu64 " %s, %.1f GiB of data), and %.1f GiB are %s",
-		(double)bytes / (1 << 30), stacks ? stacks : need->tasks,
-		stacks > need->tasks ? "stacks by stack.prefault" : "tasks",
-		(double)need->bytes / (1 << 30), (double)available / (1 << 30), where);
+		"needs at least %.1f GiB (%" PRIu64
+		" tasks, %.1f GiB of data), and %.1f GiB are %s",
+		(double)bytes / (1 << 30), need->tasks, (double)need->bytes / (1 << 30),
+		(double)available / (1 << 30), where);
 }
 
 void shunt_run_check_limits(struct shunt_run *run)

@@ -63,7 +63,7 @@ void shunt_outside_wanted(struct shunt_run *run)
 /* Does the scheduler open with as few workers as the calling thread has CPUs? */
 static bool scheduler_fits(const struct shunt_run *run, unsigned cpus)
 {
-	const struct shunt_config config = {.seed = run->request->seed, .look = true};
+	const struct shunt_config config = {.seed = run->request->seed};
 	struct shunt_sched *sched;
 	struct shunt_error err;
 

@@ -63,7 +63,6 @@ static uint64_t fresh_iteration(struct shunt_run *run, struct shunt_trace *trace
 {
 	struct shunt_config config = {
 		.seed = run->request->seed,
-		.tasks_max = run->outcome.footprint.tasks,
 		.trace = trace,
 	};
 	struct shunt_error err = {""};

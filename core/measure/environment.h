@@ -26,7 +26,6 @@ struct json_t; /* jansson.h */
 struct shunt_env;
 struct shunt_error; /* core/param.h */
 
-#define SHUNT_ENV_ID_BYTES        65 /* 64 hex digits */
 #define SHUNT_MACHINE_CLASS_BYTES 17 /* 16 hex digits */
 #define SHUNT_BUILD_ID_BYTES      129
 

@@ -375,40 +375,6 @@ static void a_refused_binding_is_an_error(void **state)
 	is_refused(SYS_sched_setaffinity, "ucontext:workers=2,place=none", 0, "");
 }
 
-static void refused_memory_is_an_error(void **state)
-{
-	(void)state;
-	if (!have("core"))
-		skip();
-	is_refused(SYS_set_mempolicy, "ucontext:workers=2,place=compact,place.memory=local", -EPERM,
-		"memory to its node");
-	is_refused(SYS_set_mempolicy, "ucontext:workers=2,place=compact", 0, "");
-}
-
-static void memory_can_be_local(void **state)
-{
-	struct shunt_sched *sched;
-	int ran = -1;
-	(void)state;
-	if (!have("core"))
-		skip();
-	assert_int_equal(shunt_open(&sched, "ucontext:workers=2,place=compact,place.memory=local",
-				 NULL, &err),
-		0);
-	int rc = shunt_run(sched, where_am_i, &ran, NULL, &err);
-	shunt_close(sched);
-	if (rc == -ENOSYS || rc == -EXDEV || rc == -EPERM) { /* no NUMA in this kernel */
-		print_message("%s\n", err.text);
-		skip();
-	}
-	assert_int_equal(rc, 0);
-	assert_true(ran >= 0);
-	/* The caller was worker 0: its memory is no longer bound. */
-	int mode = -1;
-	assert_int_equal(syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0), 0);
-	assert_int_equal(mode, 0); /* MPOL_DEFAULT */
-}
-
 /* hwloc says on standard error what it could not read; we do not, unless asked. */
 static void the_library_is_silent(void **state)
 {
@@ -474,8 +440,6 @@ int main(void)
 		cmocka_unit_test(plans_follow_a_hybrid_machine),
 		cmocka_unit_test(a_quota_bounds_all),
 		cmocka_unit_test(a_refused_binding_is_an_error),
-		cmocka_unit_test(refused_memory_is_an_error),
-		cmocka_unit_test(memory_can_be_local),
 		cmocka_unit_test(the_library_is_silent),
 		cmocka_unit_test(the_environment_brings_no_other_machine),
 		cmocka_unit_test(one_allowed_cpu_gives_one_worker),

@@ -180,13 +180,10 @@ static void bench_population(struct bench *b)
 
 static int bench_queue(const struct shunt_timers *ops, size_t most, uint64_t seed)
 {
-	struct shunt_values values = {NULL, NULL};
 	struct bench b = {.ops = ops, .now_ns = 1000 * PERIOD_NS};
 
-	if (ops->params != NULL && shunt_values_init(&values, ops->params, NULL) != 0)
-		return 1;
 	b.task = aligned_alloc(_Alignof(struct shunt_task), (most + 1) * sizeof(*b.task));
-	if (b.task == NULL || ops->open(&b.queue, &values) != 0)
+	if (b.task == NULL || ops->open(&b.queue) != 0)
 		return 1;
 	memset(b.task, 0, (most + 1) * sizeof(*b.task));
 	shunt_rng_init(&b.rng, seed);
@@ -194,8 +191,6 @@ static int bench_queue(const struct shunt_timers *ops, size_t most, uint64_t see
 		bench_population(&b);
 	ops->close(b.queue);
 	free(b.task);
-	if (ops->params != NULL)
-		shunt_values_fini(&values);
 	return 0;
 }
 

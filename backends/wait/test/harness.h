@@ -175,6 +175,12 @@ static inline void *harness_start(struct harness *h, unsigned index, void *arg)
 	return slot;
 }
 
+static inline void prepare(const struct shunt_wait *ops, void *slot)
+{
+	if (ops->prepare != NULL)
+		ops->prepare(slot);
+}
+
 static inline void harness_close(struct harness *h)
 {
 	h->ops->close(h->wait);

@@ -22,13 +22,13 @@
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* What is not done by then is taken for lost, on a machine however busy. */
 #define PATIENCE_NS  (60000 * MS)
 #define LEAD_MOST_NS (10000 * MS)
+
+#define DEFER_TASKRUN (1u << 13) /* IORING_SETUP_, which older headers lack */
 
 struct io_uring;
 
@@ -36,8 +36,6 @@ int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 	struct io_uring_params *params);
 int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 	struct io_uring_params *params);
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
 void __real_io_uring_queue_exit(struct io_uring *ring);
 void __wrap_io_uring_queue_exit(struct io_uring *ring);
 int __real_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
@@ -66,7 +64,8 @@ static __thread struct {
 	bool lose;            /* results vanish, and the kernel says so */
 	int result_error;     /* instead of -ETIME, before its time */
 	int setup_countdown;  /* the n-th ring cannot be had */
-	int enable_countdown; /* the n-th ring cannot be enabled */
+	unsigned sq_entries, cq_entries; /* of every ring, if not 0 */
+	bool plain;                      /* as on a kernel without COOP_TASKRUN and DEFER_TASKRUN */
 	int memory_countdown; /* the n-th allocation fails */
 	unsigned hits;
 	bool losing;
@@ -88,25 +87,12 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 {
 	if (fault.setup_countdown > 0 && --fault.setup_countdown == 0)
 		return -ENOMEM;
-	return __real_io_uring_queue_init_params(entries, ring, params);
-}
-
-/* Six words for every call: those that a call does not have are whatever is there. */
-__attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...)
-{
-	long arg[6];
-	va_list list;
-
-	va_start(list, number);
-	for (size_t i = 0; i < 6; i++)
-		arg[i] = va_arg(list, long);
-	va_end(list);
-	if (number == SYS_io_uring_register && (int)arg[1] == IORING_REGISTER_ENABLE_RINGS &&
-		fault.enable_countdown > 0 && --fault.enable_countdown == 0) {
-		errno = EBADFD;
-		return -1;
-	}
-	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	if (fault.plain && params->flags & (IORING_SETUP_COOP_TASKRUN | DEFER_TASKRUN))
+		return -EINVAL;
+	if (fault.cq_entries)
+		params->cq_entries = fault.cq_entries;
+	return __real_io_uring_queue_init_params(fault.sq_entries ? fault.sq_entries : entries,
+		ring, params);
 }
 
 int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned wait, unsigned flags, void *arg,
@@ -278,14 +264,13 @@ static void all_fire_after(struct subject *s, size_t count, int64_t spread_ns, i
 	}
 	while (own.fired < count && now_ns() - begin < PATIENCE_NS) {
 		h->ops->poll(slot);
-		h->ops->prepare(slot);
+		prepare(h->ops, slot);
 		assert_int_equal(h->ops->commit(slot, now_ns() + 50 * MS), 0);
 	}
 	assert_int_equal(own.fired, count);
 	assert_false(own.wrong);
-	h->ops->prepare(slot); /* from then on the number is what the engine judges by */
+	prepare(h->ops, slot); /* from then on the number is what the engine judges by */
 	assert_int_equal(h->ops->in_flight(slot), 0);
-	h->ops->abort(slot);
 	h->ops->stop(slot);
 	h->ops->facts(h->wait, count_overflows, NULL);
 	harness_close(h);
@@ -315,7 +300,7 @@ static void init_each(struct subject *s)
 
 /* Arms a few, has them handed over, and collects them when they are due; calls[0] for the one,
  * calls[1] for the other. False: they were due before they could be handed over. */
-static bool hand_over_and_collect(const char *setup, uint64_t calls[2])
+static bool hand_over_and_collect(uint64_t calls[2])
 {
 	enum { SOME = 50 }; /* fewer than a look takes */
 	struct own own = own_new(SOME);
@@ -325,7 +310,6 @@ static bool hand_over_and_collect(const char *setup, uint64_t calls[2])
 	bool in_time;
 
 	init_each(&s);
-	set(&s, "setup", setup);
 	h = harness_open(&s);
 	slot = harness_start(h, 0, &own);
 	uint64_t before = h->ops->syscalls(slot);
@@ -359,15 +343,14 @@ static bool hand_over_and_collect(const char *setup, uint64_t calls[2])
  * itself. */
 static void timers_go_in_together_and_come_back_without_a_call(void **state)
 {
-	static const char *const setups[] = {"plain", "coop"};
-
 	(void)state;
 	for (size_t n = 0; n < 2; n++) {
 		uint64_t calls[2] = {0, 0};
 		bool in_time = false;
 
+		fault.plain = n > 0;
 		for (int i = 0; i < 10 && !(in_time && calls[0] == 1 && calls[1] == 0); i++)
-			in_time = hand_over_and_collect(setups[n], calls);
+			in_time = hand_over_and_collect(calls);
 		assert_true(in_time);
 		assert_int_equal(calls[0], 1);
 		assert_int_equal(calls[1], 0);
@@ -382,7 +365,7 @@ static void storms_of_errors_lose_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		init_each(&s);
-		set(&s, "entries", "16");
+		fault.sq_entries = 16;
 		fault.enter_error = errors[i];
 		fault.percent = 60;
 		all_fire_hit(&s, 2000, 20);
@@ -397,24 +380,23 @@ static void a_full_submission_ring_is_submitted(void **state)
 
 	(void)state;
 	init_each(&s);
-	set(&s, "entries", "8");
+	fault.sq_entries = 8;
 	all_fire(&s, 5000, 10 * MS);
 	subject_fini(&s);
 }
 
 static void an_overflowing_completion_ring_is_flushed(void **state)
 {
-	static const char *const setups[] = {"plain", "coop", "auto"};
 	uint64_t overflows = 0;
 	struct subject s;
 
 	(void)state;
 	for (int64_t lead_ns = 20 * MS; lead_ns < LEAD_MOST_NS && overflows == 0; lead_ns *= 3)
-		for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]); i++) {
+		for (int plain = 0; plain < 2; plain++) {
 			init_each(&s);
-			set(&s, "entries", "8");
-			set(&s, "results", "16");
-			set(&s, "setup", setups[i]);
+			fault.sq_entries = 8;
+			fault.cq_entries = 16;
+			fault.plain = plain;
 			all_fire_after(&s, 5000, 1, lead_ns);
 			overflows += fault.overflows;
 			subject_fini(&s);
@@ -456,7 +438,7 @@ static void late_results_of_a_lost_round_find_no_place(void **state)
 		assert_int_equal(h->ops->arm(slot, &timer), 0);
 	}
 	fault.losing = true;
-	h->ops->prepare(slot);
+	prepare(h->ops, slot);
 	assert_int_equal(h->ops->commit(slot, now_ns()), 0);
 	assert_false(fault.losing);
 	for (size_t i = 0; i < MANY; i++) {
@@ -465,11 +447,10 @@ static void late_results_of_a_lost_round_find_no_place(void **state)
 		h->ops->cancelled(slot, &timer);
 	}
 	own.count = own.fired; /* if it was late already, these have fired */
-	h->ops->prepare(slot);
-	h->ops->abort(slot);
+	prepare(h->ops, slot);
 	h->ops->poll(slot); /* all are dropped, and the table shrinks */
 	while (now_ns() < due_ns + 50 * MS) {
-		h->ops->prepare(slot);
+		prepare(h->ops, slot);
 		assert_int_equal(h->ops->commit(slot, due_ns + 50 * MS), 0);
 		h->ops->poll(slot);
 	}
@@ -498,27 +479,25 @@ static void a_refused_timeout_is_armed_again(void **state)
 
 static void a_deadline_survives_storms(void **state)
 {
-	static const char *const timeouts[] = {"enter", "op"};
 	static const int errors[] = {-EINTR, -EAGAIN, -EBUSY};
 
 	(void)state;
-	for (size_t i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct subject s;
 		struct harness *h;
 		void *slot;
 
 		assert_true(subject_init(&s, slot_named("uring"), 0));
-		set(&s, "timeout", timeouts[i % 2]);
 		h = harness_open(&s);
 		slot = harness_start(h, 0, NULL);
 		shunt_rng_init(&fault.rng, harness_seed(h));
-		fault.enter_error = errors[i / 2];
+		fault.enter_error = errors[i];
 		fault.percent = 60;
 		for (int round = 0; round < 20; round++) {
 			int64_t deadline = now_ns() + MS;
 
 			do {
-				h->ops->prepare(slot);
+				prepare(h->ops, slot);
 				assert_int_equal(h->ops->commit(slot, deadline), 0);
 			} while (now_ns() < deadline);
 			assert_true(now_ns() - deadline < PATIENCE_NS);
@@ -542,7 +521,7 @@ static void an_error_that_stays_ends_the_sleep(void **state)
 	slot = harness_start(h, 0, NULL);
 	fault.enter_error = -EBADF;
 	fault.percent = 100;
-	h->ops->prepare(slot);
+	prepare(h->ops, slot);
 	assert_int_equal(h->ops->commit(slot, now_ns() + MS), -EBADF);
 	fault.enter_error = 0;
 	h->ops->stop(slot);
@@ -567,7 +546,7 @@ static void *sleep_long(void *arg)
 	s->slot = harness_start(s->h, 1, NULL);
 	pthread_barrier_wait(&s->started);
 	while (now_ns() - begin < PATIENCE_NS && !atomic_load(&s->awake)) {
-		s->h->ops->prepare(s->slot);
+		prepare(s->h->ops, s->slot);
 		assert_int_equal(s->h->ops->commit(s->slot, begin + PATIENCE_NS), 0);
 		atomic_store(&s->awake, true);
 	}
@@ -576,7 +555,7 @@ static void *sleep_long(void *arg)
 	return now_ns() - begin < PATIENCE_NS / 2 ? NULL : arg;
 }
 
-static void refuse_a_message(const char *enable, bool late_refusal)
+static void refuse_a_message(bool late_refusal)
 {
 	struct sleeper sleeper;
 	struct shunt_ring_slot *target;
@@ -586,7 +565,6 @@ static void refuse_a_message(const char *enable, bool late_refusal)
 
 	assert_true(subject_init(&s, slot_named("uring"), 0));
 	set(&s, "wake", "msgring");
-	set(&s, "enable", enable);
 	sleeper.h = harness_open(&s);
 	atomic_store(&sleeper.awake, false);
 	pthread_barrier_init(&sleeper.started, NULL, 2);
@@ -616,9 +594,8 @@ static void refuse_a_message(const char *enable, bool late_refusal)
 static void a_refused_message_is_rung_instead(void **state)
 {
 	(void)state;
-	refuse_a_message("setup", false);
-	refuse_a_message("owner", false);
-	refuse_a_message("setup", true);
+	refuse_a_message(false);
+	refuse_a_message(true);
 }
 
 /* The kernel takes them back after the ring is closed, and they have addresses in the slot. */
@@ -631,10 +608,10 @@ static void no_read_outlives_its_slot(void **state)
 		void *slot;
 
 		assert_true(subject_init(&s, slot_named(i < 2 ? "uring" : "uring-each"), 0));
-		set(&s, "setup", i % 2 ? "plain" : "auto");
+		fault.plain = i % 2;
 		h = harness_open(&s);
 		slot = harness_start(h, 0, NULL);
-		h->ops->prepare(slot);
+		prepare(h->ops, slot);
 		assert_int_equal(h->ops->commit(slot, now_ns() + MS), 0);
 		if (polls_left() == 0)
 			skip(); /* this kernel does not tell */
@@ -663,20 +640,15 @@ static int open_descriptors(void)
 
 /* Opens and starts every slot; the n-th allocation or ring is refused. Returns whether all the
  * same everything went well. */
-static bool open_with_refusal(const struct shunt_wait *ops, const char *enable, int memory,
-	int setup)
+static bool open_with_refusal(const struct shunt_wait *ops, int memory, int setup)
 {
-	struct shunt_wait_config config = {.worker_count = enable == NULL ? 1 : 2,
-		.slack_ns = -1,
-		.fired = own_fired};
+	struct shunt_wait_config config = {.worker_count = 1, .slack_ns = -1, .fired = own_fired};
 	struct shunt_error err = {""};
 	void *wait = NULL, *slot = NULL;
 	struct subject s;
 	int code;
 
 	assert_true(subject_init(&s, ops, 0));
-	if (enable != NULL)
-		set(&s, "enable", enable);
 	config.values = &s.values;
 	fault.memory_countdown = memory;
 	fault.setup_countdown = setup;
@@ -705,74 +677,25 @@ static void a_refusal_leaves_nothing_behind(void **state)
 
 		if (ops == NULL || ops->open == NULL)
 			continue;
-		for (int n = 1; !open_with_refusal(ops, NULL, n, 0); n++) {
+		for (int n = 1; !open_with_refusal(ops, n, 0); n++) {
 			assert_int_equal(open_descriptors(), before);
 			refused++;
 		}
 		if (strncmp(p->name, "uring", 5) != 0)
 			continue;
-		assert_false(open_with_refusal(ops, NULL, 0, 1));
-		assert_false(open_with_refusal(ops, NULL, 0, 2));
-		assert_true(open_with_refusal(ops, NULL, 0, 3));
+		assert_false(open_with_refusal(ops, 0, 1));
+		assert_false(open_with_refusal(ops, 0, 2));
+		assert_true(open_with_refusal(ops, 0, 3));
 		assert_int_equal(open_descriptors(), before);
 	}
 	assert_true(refused > 6);
 }
 
-/* With enable=owner a ring for each of two workers is set up before they start; one starts. */
-static void a_ring_without_an_owner_is_not_left_behind(void **state)
-{
-	int before = open_descriptors();
-
-	(void)state;
-	for (size_t i = 0; i < 2; i++) {
-		const struct shunt_wait *ops = slot_named(i == 0 ? "uring" : "uring-each");
-		int n = 1;
-
-		for (; !open_with_refusal(ops, "owner", n, 0); n++)
-			assert_int_equal(open_descriptors(), before);
-		assert_true(n > 7); /* the wait, its bells, two for each ring, the slot */
-		for (int ring = 1; ring <= 4; ring++) {
-			assert_false(open_with_refusal(ops, "owner", 0, ring));
-			assert_int_equal(open_descriptors(), before);
-		}
-		assert_true(open_with_refusal(ops, "owner", 0, 5));
-		assert_int_equal(open_descriptors(), before);
-	}
-}
-
-/* Refused at the first trial it is open() that says so, later start(), and the slack is back. */
-static void a_ring_that_cannot_be_enabled_is_told(void **state)
-{
-	struct shunt_wait_config config = {.worker_count = 2, .slack_ns = 1000, .fired = own_fired};
-	int before = open_descriptors(), slack = prctl(PR_GET_TIMERSLACK);
-
-	(void)state;
-	for (int n = 1; n <= 2; n++) {
-		struct shunt_error err = {""};
-		void *wait = NULL, *slot = NULL;
-		struct subject s;
-
-		assert_true(subject_init(&s, slot_named("uring"), 0));
-		set(&s, "enable", "owner");
-		config.values = &s.values;
-		fault.enable_countdown = n;
-		assert_int_equal(s.ops->open(&wait, &config, &err), n == 1 ? -EBADFD : 0);
-		if (n == 2) {
-			assert_int_equal(s.ops->start(wait, 0, NULL, &slot, &err), -EBADFD);
-			s.ops->close(wait);
-		}
-		assert_non_null(strstr(err.text, "enable=setup"));
-		assert_int_equal(prctl(PR_GET_TIMERSLACK), slack);
-		assert_int_equal(open_descriptors(), before);
-		subject_fini(&s);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(timers_go_in_together_and_come_back_without_a_call),
+		cmocka_unit_test_teardown(timers_go_in_together_and_come_back_without_a_call,
+			no_more_faults),
 		cmocka_unit_test_teardown(storms_of_errors_lose_nothing, no_more_faults),
 		cmocka_unit_test_teardown(a_full_submission_ring_is_submitted, no_more_faults),
 		cmocka_unit_test_teardown(an_overflowing_completion_ring_is_flushed,
@@ -786,9 +709,6 @@ int main(void)
 		cmocka_unit_test_teardown(a_refused_message_is_rung_instead, no_more_faults),
 		cmocka_unit_test_teardown(no_read_outlives_its_slot, no_more_faults),
 		cmocka_unit_test_teardown(a_refusal_leaves_nothing_behind, no_more_faults),
-		cmocka_unit_test_teardown(a_ring_without_an_owner_is_not_left_behind,
-			no_more_faults),
-		cmocka_unit_test_teardown(a_ring_that_cannot_be_enabled_is_told, no_more_faults),
 	};
 	struct shunt_error why;
 

@@ -75,11 +75,11 @@ static void a_wake_before_the_sleep_ends_it(void **state)
 		pthread_t thread;
 
 		if (when > 0)
-			h->ops->prepare(slot);
+			prepare(h->ops, slot);
 		ring_in_other_thread(&a, &thread);
 		pthread_join(thread, NULL);
 		if (when == 0)
-			h->ops->prepare(slot);
+			prepare(h->ops, slot);
 		if (when == 2 && h->ops->poll != NULL)
 			h->ops->poll(slot);
 		assert_int_equal(h->ops->commit(slot, begin + LONG_NS), 0);
@@ -101,7 +101,7 @@ static void a_wake_ends_the_sleep(void **state)
 
 		ring_in_other_thread(&a, &thread);
 		do {
-			h->ops->prepare(slot);
+			prepare(h->ops, slot);
 			assert_int_equal(h->ops->commit(slot, begin + LONG_NS), 0);
 		} while (now_ns() - begin < 5 * MS); /* spurious returns are allowed */
 		assert_true(now_ns() - begin < LONG_NS / 2);
@@ -124,7 +124,7 @@ static void a_sleep_lasts_until_its_deadline(void **state)
 		int returns = 0;
 
 		do {
-			h->ops->prepare(slot);
+			prepare(h->ops, slot);
 			assert_int_equal(h->ops->commit(slot, deadline), 0);
 			returns++;
 		} while (now_ns() < deadline);
@@ -154,10 +154,10 @@ static void a_deadline_in_the_past_is_no_sleep(void **state)
 		int64_t begin = now_ns();
 
 		for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
-			h->ops->prepare(slot);
+			prepare(h->ops, slot);
 			assert_int_equal(h->ops->commit(slot, past[i]), 0);
 		}
-		h->ops->prepare(slot);
+		prepare(h->ops, slot);
 		assert_int_equal(h->ops->commit(slot, begin), 0);
 		took = now_ns() - begin;
 	}
@@ -173,13 +173,11 @@ static void an_aborted_sleep_leaves_the_next_one_whole(void **state)
 	int64_t deadline;
 	int returns = 0;
 
-	for (int i = 0; i < 100; i++) {
-		h->ops->prepare(slot);
-		h->ops->abort(slot);
-	}
+	for (int i = 0; i < 100; i++)
+		prepare(h->ops, slot);
 	deadline = now_ns() + 5 * MS;
 	do {
-		h->ops->prepare(slot);
+		prepare(h->ops, slot);
 		assert_int_equal(h->ops->commit(slot, deadline), 0);
 		returns++;
 	} while (now_ns() < deadline);
@@ -197,14 +195,13 @@ static void looking_and_waking_the_awake_cost_no_system_call(void **state)
 
 	assert_non_null(h->ops->syscalls);
 	h->ops->wake(slot, slot);
-	h->ops->prepare(slot);
+	prepare(h->ops, slot);
 	assert_int_equal(h->ops->commit(slot, 0), 0);
 	before = h->ops->syscalls(slot);
 	for (int i = 0; i < 1000; i++) {
 		if (h->ops->poll != NULL)
 			h->ops->poll(slot);
-		h->ops->prepare(slot);
-		h->ops->abort(slot);
+		prepare(h->ops, slot);
 		h->ops->wake(slot, NULL);
 	}
 	assert_int_equal(h->ops->syscalls(slot) - before, 0);
@@ -231,7 +228,7 @@ static void a_storm_of_signals_ends_no_run(void **state)
 		int64_t deadline = now_ns() + 3 * MS;
 
 		do {
-			h->ops->prepare(slot);
+			prepare(h->ops, slot);
 			assert_int_equal(h->ops->commit(slot, deadline), 0);
 		} while (now_ns() < deadline);
 		assert_true(now_ns() - deadline < LONG_NS);
@@ -302,7 +299,7 @@ static void closing_leaves_no_descriptor(void **state)
 		struct harness *h = harness_open(*state);
 		void *slot = harness_start(h, 0, NULL);
 
-		h->ops->prepare(slot);
+		prepare(h->ops, slot);
 		assert_int_equal(h->ops->commit(slot, now_ns() + MS), 0);
 		h->ops->stop(slot);
 		harness_close(h);

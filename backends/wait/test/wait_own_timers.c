@@ -87,7 +87,7 @@ static void own_wait_for(struct harness *h, void *slot, struct own *own, size_t 
 		h->ops->poll(slot);
 		if (own->fired_count >= count)
 			break;
-		h->ops->prepare(slot);
+		prepare(h->ops, slot);
 		assert_int_equal(h->ops->commit(slot, begin + PATIENCE_NS), 0);
 		h->ops->poll(slot);
 	}
@@ -165,7 +165,7 @@ static void cancelled_own_timers_never_fire(void **state)
 		 * comes. */
 		end = now_ns() + PATIENCE_NS;
 		while (h->ops->in_flight(slot) > 0 && now_ns() < end) {
-			h->ops->prepare(slot);
+			prepare(h->ops, slot);
 			assert_int_equal(h->ops->commit(slot, now_ns() + 10 * MS), 0);
 			h->ops->poll(slot);
 		}
@@ -190,7 +190,7 @@ static void cancelled_before_a_look_never_fire(void **state)
 		h->ops->poll(slot);
 		assert_int_equal(own->fired_count, 0);
 	}
-	h->ops->prepare(slot);
+	prepare(h->ops, slot);
 	assert_int_equal(h->ops->in_flight(slot), 0);
 	h->ops->stop(slot);
 	own_free(own);

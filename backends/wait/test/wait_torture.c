@@ -83,12 +83,10 @@ static void *play(void *arg)
 		dawdle(&rng);
 		if (ops->poll != NULL && shunt_rng_below(&rng, 2) == 0)
 			ops->poll(slot);
-		ops->prepare(slot);
+		prepare(ops, slot);
 		full_fence();
-		if (atomic_load(&c->ball) == p->index || atomic_load(&c->over)) {
-			ops->abort(slot);
+		if (atomic_load(&c->ball) == p->index || atomic_load(&c->over))
 			continue;
-		}
 		dawdle(&rng); /* here is where a wake must not be lost */
 		if (ops->commit(slot, SHUNT_NEVER) != 0)
 			c->failed = 1;
@@ -212,12 +210,10 @@ static void take_work_from(void **state, int sender_count)
 			atomic_store(&in.taken, atomic_load(&in.sent));
 			continue;
 		}
-		ops->prepare(in.slot);
+		prepare(ops, in.slot);
 		full_fence();
-		if (atomic_load(&in.sent) != taken || atomic_load(&in.senders) == 0) {
-			ops->abort(in.slot);
+		if (atomic_load(&in.sent) != taken || atomic_load(&in.senders) == 0)
 			continue;
-		}
 		dawdle(&rng); /* here is where a wake must not be lost */
 		assert_int_equal(ops->commit(in.slot, SHUNT_NEVER), 0);
 	}

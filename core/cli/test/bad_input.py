@@ -263,11 +263,6 @@ class NoRegularFile(CommandTest):
         self.assertEqual(called.status, 4)
         self.assertIn("SHUNT_PYTHON=/no/such/python", called.err)
 
-    def test_stacks_that_do_not_fit(self) -> None:
-        called = self.call("run", "ucontext:stack.prefault=100M", "yield")
-        self.assertEqual(called.status, 3)
-        self.assertIn("100000000 stacks by stack.prefault", called.err)
-
 
 class StandardOutput(CommandTest):
     def test_full(self) -> None:

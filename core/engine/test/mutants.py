@@ -217,8 +217,8 @@ MUTANTS = [
            "torture_wake", "asm:workers=2,policy=steal"),
     Mutant("a nap that nobody can disturb", "core/engine/idle.c",
            "atomic_store_explicit(&worker->idle, SHUNT_NAPS, memory_order_release);\n"
-           "\tengine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
-           "engine->wait_slot->prepare(worker->wait);\n\t/* Sequentially consistent: forbids that the inbox",
+           "\tprepare_sleep(worker);\n\t/* Sequentially consistent: forbids that the inbox",
+           "prepare_sleep(worker);\n\t/* Sequentially consistent: forbids that the inbox",
            "nap_disturbed", ""),
     Mutant("a single ready task is never stolen", STEAL,
            "(ready == 1 && !gets_to_it(victim))", "(ready < 0 && !gets_to_it(victim))",
@@ -425,8 +425,8 @@ MUTANTS = [
            "shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);\n"
            "\twrite_event(self->bell);", "", "wait_conformance", "asm"),
     Mutant("a ring goes to sleep although it was woken", "backends/wait/uring.c",
-           "if (shunt_wait_word_sleep(&self->base.bell->word))",
-           "shunt_wait_word_sleep(&self->base.bell->word);", "wait_conformance", "asm"),
+           "if (shunt_wait_word_sleep(&self->bell->word))",
+           "shunt_wait_word_sleep(&self->bell->word);", "wait_conformance", "asm"),
     Mutant("results of before the kernel lost some are taken for new ones", EACH,
            "if ((result->user_data >> 32 & (ROUNDS - 1)) != self->round)\n\t\treturn SHUNT_NEVER;",
            "",

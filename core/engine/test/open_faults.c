@@ -182,7 +182,7 @@ static void try_slot(const char *slot, const struct shunt_plugin *list)
 static void what_cannot_be_had_is_told(void **state)
 {
 	(void)state;
-	try_all("ucontext:stack.prefault=10,policy=edf");
+	try_all("ucontext:policy=edf");
 	try_slot("switch", shunt_registry_switches);
 	try_slot("wait", shunt_registry_waits);
 	try_slot("timers", shunt_registry_timers);

@@ -101,7 +101,7 @@ static void guard_faults(const char *mode)
 {
 	struct shunt_stack_pool pool;
 	struct shunt_stack_cache cache = {.count = 0};
-	int rc = shunt_stack_pool_init(&pool, 65536, mode, false, 0, 1, &err);
+	int rc = shunt_stack_pool_init(&pool, 65536, mode, 1, &err);
 	if (rc == -ENOSYS) {
 		print_message("%s: %s\n", mode, err.text);
 		return;
@@ -144,7 +144,7 @@ static void takes_fresh(const char *mode, unsigned count)
 {
 	struct shunt_stack_pool pool;
 	struct shunt_stack_cache cache = {.count = 0};
-	assert_int_equal(shunt_stack_pool_init(&pool, 16384, mode, false, 0, 1, &err), 0);
+	assert_int_equal(shunt_stack_pool_init(&pool, 16384, mode, 1, &err), 0);
 	assert_int_equal(shunt_stack_reserve(&pool, count), 0);
 	int ends[2];
 	assert_int_equal(pipe(ends), 0);
@@ -188,7 +188,7 @@ static void what_is_reserved_can_be_taken(void **state)
 	(void)state;
 	struct shunt_stack_pool pool;
 	struct shunt_stack_cache one = {.count = 0}, other = {.count = 0};
-	assert_int_equal(shunt_stack_pool_init(&pool, 16384, "none", true, 0, 2, &err), 0);
+	assert_int_equal(shunt_stack_pool_init(&pool, 16384, "none", 2, &err), 0);
 	assert_int_equal(shunt_stack_reserve(&pool, 1000), 0);
 	struct shunt_stack *taken[1000];
 	/* The worst of the other's caches: full to its limit. */
@@ -339,40 +339,6 @@ static void a_stack_outlives_any_number_of_tasks(void **state)
 	(void)state;
 	assert_int_equal(run_on("ucontext", one_after_the_other, NULL), 0);
 	assert_int_equal(run_on("ucontext:workers=2,policy=shared", one_after_the_other, NULL), 0);
-}
-
-static long touched(struct shunt_stack_pool *pool, unsigned count)
-{
-	struct shunt_stack_cache cache = {.count = 0};
-	struct rusage before, after;
-	getrusage(RUSAGE_SELF, &before);
-	for (unsigned i = 0; i < count; i++) {
-		struct shunt_stack *stack = shunt_stack_take(pool, &cache);
-		assert_non_null(stack);
-		((volatile char *)stack)[-1] = 1;
-	}
-	getrusage(RUSAGE_SELF, &after);
-	return after.ru_minflt - before.ru_minflt;
-}
-
-static void prefaulted_stacks_cost_no_fault(void **state)
-{
-	enum { COUNT = 200 };
-	struct shunt_stack_pool pool;
-	(void)state;
-	assert_int_equal(shunt_stack_pool_init(&pool, 16384, "none", true, 0, 1, &err), 0);
-	assert_int_equal(shunt_stack_reserve(&pool, 2 * COUNT), 0);
-	assert_int_equal(shunt_stack_prefault(&pool, COUNT, &err), 0);
-	assert_true(touched(&pool, COUNT) < COUNT / 4);
-	assert_true(touched(&pool, COUNT) >= COUNT);
-	shunt_stack_pool_fini(&pool);
-	assert_int_equal(run_on("ucontext:stack.prefault=100", nothing, NULL), 0);
-	struct shunt_sched *sched;
-	mmaps_left = 0;
-	int rc = shunt_open(&sched, "ucontext:stack.prefault=100", NULL, &err);
-	mmaps_left = -1;
-	assert_int_equal(rc, -ENOMEM);
-	assert_non_null(strstr(err.text, "stack.prefault"));
 }
 
 static void an_overflow_names_the_task(void **state)
@@ -593,7 +559,6 @@ int main(void)
 		cmocka_unit_test(every_guard_faults),
 		cmocka_unit_test(many_are_made_at_once),
 		cmocka_unit_test(what_is_reserved_can_be_taken),
-		cmocka_unit_test(prefaulted_stacks_cost_no_fault),
 		cmocka_unit_test(an_overflow_names_the_task),
 		cmocka_unit_test(a_frame_larger_than_the_guard_meets_it),
 		cmocka_unit_test(the_end_of_a_thread_names_the_task),

@@ -26,7 +26,7 @@ except ImportError:
 
 HERE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE.parents[1] / "experiments"))
-from shuntlab import records as lab_records  # noqa: E402
+from shuntlab.data import records as lab_records  # noqa: E402
 STATUSES = {"ok", "failed", "timeout", "skipped", "interrupted"}
 problems: list[str] = []
 

@@ -291,7 +291,7 @@ type timers struct {
 
 func (*timers) knows() knows {
 	return knows{"tasks": nil, "sleeps": nil, "period": nil, "mode": nil, "spread": nil, "cancel": nil,
-		"sample": nil, "skip": nil, "busy": "0", "busy_slice": nil}
+		"sample": nil, "skip": nil, "busy": "0"}
 }
 
 func (w *timers) setup(r *run) {
