@@ -211,16 +211,3 @@ build_preset() { # preset, log, configure arguments…
 show_absent() { # log
 	sed -n '/^-- shunt [0-9]/,$p' "$1" | sed -n 's/^--   \(.*absent.*\)/  \1/p'
 }
-
-# A Python 3 that has these modules; the system's first, since another on the PATH may lack them.
-find_python() {
-	local python module wanted=''
-	for module in "$@"; do wanted="${wanted}import $module;"; done
-	for python in /usr/bin/python3 python3; do
-		if "$python" -c "$wanted" >/dev/null 2>&1; then
-			say "$python"
-			return 0
-		fi
-	done
-	return 1
-}

@@ -12,7 +12,7 @@ One rule a call: `hygiene.py RULE [ROOT]`, RULE being one of
   words    no unfinished business is left in the text
   columns  a line of C has at most 100 columns, with tabs of 8, one of Python at most 120
   policies a policy reads of a worker what the contract names (core/engine/slots.h)
-  rooms    the files of core depend on each other without a circle (rooms.py)
+  rooms    the files of core, and the lab's modules, depend on each other without a circle (rooms.py)
   docs     what is registered is named in backends/README.md, workloads in README.md
 
 It reads the text alone and parses no C: it tells comments from code and strings from names, no more.
@@ -321,7 +321,8 @@ def check_policies(root: Path) -> list[str]:
 
 
 def check_rooms(root: Path) -> list[str]:
-    return rooms.check(root, sources(root), lambda text: "\n".join(split_comments(text)[0]))
+    files = sources(root)
+    return rooms.check(root, files, lambda text: "\n".join(split_comments(text)[0])) + rooms.check_lab(root, files)
 
 
 RULES = {"tags": check_tags, "layers": check_layers, "heads": check_heads, "words": check_words,

@@ -104,6 +104,18 @@ int get(void) { return __atomic_exchange_n(&x, 1, __ATOMIC_ACQ_REL); }
         self.assertEqual(1, len(found), found)
         self.assertIn("core/a.c calls shunt_b of core/b.c", found[0])
 
+    def test_rooms_of_the_lab(self) -> None:
+        lab = "experiments/shuntlab"
+        self.write(f"{lab}/tools/files.py", "import os\n")
+        self.write(f"{lab}/commands/run.py", "from ..tools import files\nfrom .list import x\n")
+        self.assertEqual([], self.problems("rooms", f"{lab}/commands/list.py", "from ..tools.files import x\n"))
+        for name, text, word in (
+                (f"{lab}/tools/files.py", "def f():\n    from ..commands import run\n", "a room above"),
+                (f"{lab}/commands/list.py", "from . import run\n", "a circle"),
+                (f"{lab}/attic/a.py", "", "no room 'attic'")):
+            with self.subTest(name=name):
+                self.assertIn(word, "\n".join(self.problems("rooms", name, text)))
+
     def test_docs(self) -> None:
         self.assertEqual([], self.problems("docs", "backends/README.md", "`fifo`\n"))
         self.assertEqual(1, len(self.problems("docs", "backends/README.md", "fifo\n")))

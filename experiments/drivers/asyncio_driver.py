@@ -200,7 +200,7 @@ class SpawnJoin:
 
 class Timers:
     KNOWS = {"tasks": ANY, "sleeps": ANY, "period": ANY, "mode": ANY, "spread": ANY, "cancel": ANY,
-             "sample": ANY, "skip": ANY, "busy": 0, "busy_slice": ANY}
+             "sample": ANY, "skip": ANY, "busy": 0}
     STRIDE = 0x632BE59BD9B4E019
 
     def setup(self, run):

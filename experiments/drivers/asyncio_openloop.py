@@ -18,7 +18,7 @@ from itertools import repeat
 from typing import NamedTuple
 
 from lines import ANY, Failure, Run, say
-from shuntlab.records import enough_samples
+from shuntlab.data.records import enough_samples
 
 now = time.monotonic_ns
 

@@ -124,7 +124,7 @@ def main(name: str, version: str, build_id: str, workloads: dict[str, Any],
 
 def _record(name: str, workloads: list[str], words: list[str]) -> int:
     """Have `shunt record` start this driver again, and record what it says."""
-    from shuntlab.drivers import find_shunt
+    from shuntlab.planning.drivers import find_shunt
     shunt = find_shunt(os.environ.get("SHUNT_RECORDER", ""))
     wrong = ""
     if words[0] != "run" or len(words) < 3:

@@ -18,10 +18,10 @@ from typing import Any, Iterator
 import numpy as np
 
 import _style   # first: it says where shuntlab is
-from shuntlab import stats
-from shuntlab.campaign import Campaign
-from shuntlab.points import (Point, arm_order, fact, gather, headline, machine_labels, manifest_of,
-                             matches, setting, value_of)
+from shuntlab.planning.campaign import Campaign
+from shuntlab.statistics import stats
+from shuntlab.statistics.points import (Point, arm_order, fact, gather, headline, machine_labels, manifest_of,
+                                        matches, setting, value_of)
 
 
 class FigureError(Exception):

@@ -30,11 +30,11 @@ from _data import Cell, Context
 from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from shuntlab.campaign import Campaign
-from shuntlab.export import csv_cell
-from shuntlab.figure_kinds import named
-from shuntlab.files import replacing
-from shuntlab.points import series_of
+from shuntlab.commands.export import csv_cell
+from shuntlab.planning.campaign import Campaign
+from shuntlab.planning.figure_kinds import named
+from shuntlab.statistics.points import series_of
+from shuntlab.tools.files import replacing
 
 FORMATS = ("pdf", "png", "csv", "tex", "json")
 EXACT = "Bars are exact 95 % intervals of the median over processes"

@@ -14,7 +14,7 @@ from typing import Callable
 import _data
 import _figure
 import _latex
-from shuntlab.points import in_brackets, scale_for
+from shuntlab.statistics.points import in_brackets, scale_for
 
 Table = tuple[list[str], list[list[str]]]
 SPAN = 1000     # between the least and the largest value of a column that has one unit

@@ -21,8 +21,8 @@ import _data
 import _figure
 import _style
 import _table
-from shuntlab import records as rec
-from shuntlab import stats
+from shuntlab.data import records as rec
+from shuntlab.statistics import stats
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 

@@ -18,11 +18,11 @@ import numpy as np
 import _data
 import _figure
 import _style
-from shuntlab.analysis import analyse
-from shuntlab.compare import ratio_text
-from shuntlab.effects import Section
-from shuntlab.points import matches
-from shuntlab.verdicts import Comparison, word_for
+from shuntlab.output.wording import ratio_text
+from shuntlab.statistics.analysis import analyse
+from shuntlab.statistics.effects import Section
+from shuntlab.statistics.points import matches
+from shuntlab.statistics.verdicts import Comparison, word_for
 
 WORDS = {"faster": "o", "slower": "s", "same": "D", "inconclusive": "^", "no verdict": "X",
          "control": "|", "control unknown": "|", "control missed": "X"}

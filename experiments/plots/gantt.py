@@ -23,8 +23,8 @@ import _data
 import _figure
 import _style
 from matplotlib.patches import Patch
-from shuntlab.files import read_json
-from shuntlab.points import plain
+from shuntlab.statistics.points import plain
+from shuntlab.tools.files import read_json
 
 MAX_ROWS = 40
 MAX_SLICES = 4000       # drawn in a panel: more are a grey block and a file of many megabytes

@@ -23,10 +23,10 @@ import numpy as np
 import _data
 import _figure
 import _style
-from shuntlab.analysis import rules_of
-from shuntlab.effects import compare_paired, log_ratios
-from shuntlab.points import value_of
-from shuntlab.verdicts import left_out_text
+from shuntlab.statistics.analysis import rules_of
+from shuntlab.statistics.effects import compare_paired, log_ratios
+from shuntlab.statistics.points import value_of
+from shuntlab.statistics.verdicts import left_out_text
 
 KEYS = {
     "x": ("name", "a slot, a parameter, or `arm`; default: wait"),

@@ -14,7 +14,7 @@
 Theory is of the steady state, from which a run of some thousand requests is far; "exact" is of the same
 arrivals and services as measured, without a scheduler: the median of `exact_<y>` over the runs.
 
-The highest load under the objective is shuntlab/objective.py's; `lab claims` prints it too.
+The highest load under the objective is shuntlab/statistics/objective.py's; `lab claims` prints it too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import _data
 import _figure
 import _style
 import _table
-from shuntlab import objective, theory
+from shuntlab.statistics import objective, theory
 
 SYSTEMS = {"fcfs": "M/{}/{} FCFS", "ps": "M/G/{1} PS"}     # of sharing only the mean service matters
 KINDS = {"exponential": "M", "fixed": "D"}                  # any other service is general: G

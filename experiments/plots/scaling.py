@@ -19,7 +19,7 @@ import _axes
 import _data
 import _figure
 import _style
-from shuntlab import stats
+from shuntlab.statistics import stats
 
 KEYS = {
     "x": ("name", "what is added, a parameter or a slot's setting; default: workers"),

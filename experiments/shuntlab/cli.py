@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`shunt lab`: the command line. Each command is a module with register(subparsers).
+"""`shunt lab`: the command line. Each command is a module of commands/ with register(subparsers).
 
 A module is imported only when its command is asked for: planning and running need nothing beyond
 the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a claim is refuted, 2
@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import errno
 import importlib
-import importlib.util
 import json
 import os
 import re
@@ -22,30 +21,30 @@ import sys
 import traceback
 from typing import Any
 
-from .campaign import CampaignError, Damaged
-from .files import FileRefused
-from .naming import program_name
-from .opening import UsageError
-from .records import RecordError
-from .experiment import SpecError, nearest
-from .trust import Refused
+from .data.records import RecordError
+from .planning.experiment import SpecError, nearest
+from .planning.kept_plan import CampaignError, Damaged
+from .running.opening import UsageError
+from .tools.files import FileRefused
+from .tools.naming import program_name
+from .tools.trust import Refused
 
-# name, module, what `lab --help` says. In the order in which one uses them.
+# name and module, what `lab --help` says. In the order in which one uses them.
 COMMANDS = (
-    ("new", "template", "write a commented experiment to start from"),
-    ("list", "listing", "the experiments that come with shunt"),
-    ("plan", "planning", "freeze an experiment into a campaign folder, or show what it would be"),
-    ("run", "running", "run what a campaign still lacks; a second run resumes"),
-    ("status", "status", "how far a campaign is, what failed, and the command of any run"),
-    ("compare", "compare", "which arm is faster, by how much, and how sure that is"),
-    ("claims", "claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
-    ("figures", "figures", "draw a campaign's figures, or say what kinds and keys there are"),
-    ("report", "report", "one HTML page: figures, verdicts, machine, commands"),
-    ("export", "export", "the records as CSV, JSON Lines or SQLite"),
-    ("verify", "verify", "check every file of a campaign; nothing damaged is read as data"),
-    ("merge", "merge", "put campaigns of several machines into one"),
-    ("pack", "packing", "keep a finished campaign's records in one compressed file"),
-    ("index", "index", "write experiments/claims.md: each claim, its command, minutes and figure"),
+    ("new", "write a commented experiment to start from"),
+    ("list", "the experiments that come with shunt"),
+    ("plan", "freeze an experiment into a campaign folder, or show what it would be"),
+    ("run", "run what a campaign still lacks; a second run resumes"),
+    ("status", "how far a campaign is, what failed, and the command of any run"),
+    ("compare", "which arm is faster, by how much, and how sure that is"),
+    ("claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
+    ("figures", "draw a campaign's figures, or say what kinds and keys there are"),
+    ("report", "one HTML page: figures, verdicts, machine, commands"),
+    ("export", "the records as CSV, JSON Lines or SQLite"),
+    ("verify", "check every file of a campaign; nothing damaged is read as data"),
+    ("merge", "put campaigns of several machines into one"),
+    ("pack", "keep a finished campaign's records in one compressed file"),
+    ("index", "write experiments/claims.md: each claim, its command, minutes and figure"),
 )
 
 DESCRIPTION = """\
@@ -131,11 +130,9 @@ def build(words: list[str]) -> Parser:
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     asked = next((w for w in words if not w.startswith("-")), "")
-    for name, module, summary in COMMANDS:
-        if importlib.util.find_spec(f"{__package__}.{module}") is None:
-            continue
+    for name, summary in COMMANDS:
         if name == asked:
-            importlib.import_module(f"{__package__}.{module}").register(commands)
+            importlib.import_module(f"{__package__}.commands.{name}").register(commands)
         else:
             commands.add_parser(name, help=summary)
     return parser
@@ -164,7 +161,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _main(words: list[str]) -> int:
-    names = [name for name, _, _ in COMMANDS]
+    names = [name for name, _ in COMMANDS]
     asked = next((w for w in words if not w.startswith("-")), "")
     if asked and asked not in names:
         return _complain(words, 2, [f"no command {asked!r}{nearest(asked, names)}"

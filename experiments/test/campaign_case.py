@@ -21,7 +21,7 @@ except ImportError:
     print("skipped: Python 3.11 or later is needed (tomllib)")
     sys.exit(77)
 
-from shuntlab import campaign  # noqa: E402
+from shuntlab.planning import campaign  # noqa: E402
 
 HEAD = 'question = "?"\nexpectation = "!"\nrepetitions = {n}\ntimeout = "{t}"\nbackends = [{b}]\n'
 TAIL = '[[workload]]\nname = "yield"\n[workload.params]\ntasks = [2, 100]\n'

@@ -22,10 +22,10 @@ except ImportError as missing:
     sys.exit(77)
 
 from lab_stats import judge
-from shuntlab import stats, verdicts
-from shuntlab.campaign import load_campaign
-from shuntlab.effects import log_ratios
-from shuntlab.points import gather
+from shuntlab.planning.campaign import load_campaign
+from shuntlab.statistics import stats, verdicts
+from shuntlab.statistics.effects import log_ratios
+from shuntlab.statistics.points import gather
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "switch_cost"
 INJECTED = (0, 2, 5, 10)        # per cent

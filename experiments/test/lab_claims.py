@@ -22,8 +22,9 @@ except ImportError as missing:
     sys.exit(77)
 
 import synthetic
-from shuntlab import claims
-from shuntlab.campaign import CampaignError, load_campaign
+from shuntlab.commands import claims
+from shuntlab.planning.campaign import load_campaign
+from shuntlab.planning.kept_plan import CampaignError
 
 RATIOS = {"ucontext": 48.0, "mn": 1.6}
 

@@ -24,10 +24,12 @@ except ImportError as missing:
     sys.exit(77)
 
 import synthetic
-from shuntlab import claims, compare, points, verdicts
-from shuntlab.analysis import analyse, correlated
-from shuntlab.campaign import CampaignError, load_campaign
-from shuntlab.effects import Ratios, compare_unpaired
+from shuntlab.commands import claims, compare
+from shuntlab.planning.campaign import load_campaign
+from shuntlab.planning.kept_plan import CampaignError
+from shuntlab.statistics import points, verdicts
+from shuntlab.statistics.analysis import analyse, correlated
+from shuntlab.statistics.effects import Ratios, compare_unpaired
 
 ARMS = ["asm", "ucontext", "asm-ret", "mn-workers-1-mt-1-policy-steal"]
 RATIOS = {"ucontext": 48.0, "asm-ret": 1.10, "mn-workers-1-mt-1-policy-steal": 0.9}
@@ -198,7 +200,8 @@ class Verdicts(Scratch):
 
 
     def test_a_quantile_that_is_recorded_is_taken_as_it_is(self):
-        from shuntlab import points, records
+        from shuntlab.data import records
+        from shuntlab.statistics import points
         fine = synthetic.series([1000.0 + 7 * i for i in range(1000)])
         whole = {"metrics": {}, "series": {"lateness": records.coarsen(fine, 2)}}
         exact = records.quantile(fine, 0.75)
@@ -215,7 +218,7 @@ class Verdicts(Scratch):
         given = {"model": model, "metrics": ["lateness.p75"], "points": [{"workload": "timers"}]}
         one, two = self.campaign("one", **given), self.campaign("two", **given)
         self.assertFalse([n for n in analyse([one, two]).notes if "digits" in n])
-        from shuntlab import records
+        from shuntlab.data import records
         for r in two.records:
             r["series"]["lateness"] = records.coarsen(r["series"]["lateness"], 2)
         notes = [n for n in analyse([one, two]).notes if "digits" in n]

@@ -19,7 +19,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import asyncio_driver
 import lines
 import synthetic
-from shuntlab import drivers, machine, records, verify
+from shuntlab.commands import verify
+from shuntlab.data import machine, records
+from shuntlab.planning import drivers
 
 SMALL = {
     "chunked_sum": [["items=10k", "tasks=7", "chunk=33", "sample=5"],

@@ -16,9 +16,11 @@ except ImportError:
     print("skipped: Python 3.11 or later is needed (tomllib)")
     sys.exit(77)
 
-from shuntlab import campaign, drivers as found, index, plan, template, toml_lines, toml_spec, units
-from shuntlab.catalog import Catalog
-from shuntlab.drivers import Driver
+from shuntlab.commands import index, new as template
+from shuntlab.planning import drivers as found, plan, schedule, specs, toml_spec
+from shuntlab.planning.catalog import Catalog
+from shuntlab.planning.drivers import Driver
+from shuntlab.tools import toml_lines, units
 
 GOOD = """\
 question = "How?"
@@ -300,7 +302,7 @@ class Plans(Case):
         workers = sorted({x["overrides"]["workers"] for x in p["points"]})
         self.assertEqual(workers, ["1", "2", "4", "6"])
         block = p["blocks"][0]
-        words = plan.run_arguments(p, block, "ucontext")
+        words = schedule.run_arguments(p, block, "ucontext")
         self.assertRegex(words[1], r"^ucontext:workers=\d$")
         self.assertIn("--seed", words)
 
@@ -346,9 +348,9 @@ class Plans(Case):
         self.assertNotEqual(plain["plan_id"], coarse["plan_id"])
         self.assertEqual(plain["blocks"], coarse["blocks"])
         for arm in coarse["blocks"][0]["order"]:
-            words = plan.run_arguments(coarse, coarse["blocks"][0], arm)
+            words = schedule.run_arguments(coarse, coarse["blocks"][0], arm)
             self.assertEqual(words[words.index("--digits") + 1], "2")
-            self.assertNotIn("--digits", plan.run_arguments(plain, plain["blocks"][0], arm))
+            self.assertNotIn("--digits", schedule.run_arguments(plain, plain["blocks"][0], arm))
         self.refused("digits = 4\n" + GOOD, "demo.toml:1: digits: 4 is not 2 or 3")
 
     def test_an_exclusion_that_excludes_nothing_is_said(self):
@@ -426,21 +428,21 @@ class Small(unittest.TestCase):
         self.assertEqual(units.notation("5000", "duration"), "5us")
 
     def test_ranges(self):
-        self.assertEqual(plan.expand_range("pow2..all", 8), ["1", "2", "4", "8"])
-        self.assertEqual(plan.expand_range("pow2..all", 1), ["1"])
-        self.assertEqual(plan.expand_range("pow10..100k", 1)[-1], "100000")
-        self.assertEqual(plan.expand_range("100..pow10..10k", 1), ["100", "1000", "10000"])
-        self.assertEqual(plan.expand_range("2..4", 1), ["2", "3", "4"])
-        self.assertLess(len(plan.expand_range("1..100G", 1)), plan.RUNS_MAX + 2)
+        self.assertEqual(specs.expand_range("pow2..all", 8), ["1", "2", "4", "8"])
+        self.assertEqual(specs.expand_range("pow2..all", 1), ["1"])
+        self.assertEqual(specs.expand_range("pow10..100k", 1)[-1], "100000")
+        self.assertEqual(specs.expand_range("100..pow10..10k", 1), ["100", "1000", "10000"])
+        self.assertEqual(specs.expand_range("2..4", 1), ["2", "3", "4"])
+        self.assertLess(len(specs.expand_range("1..100G", 1)), plan.RUNS_MAX + 2)
         for bad in ("pow1..8", "4..2", "pow2..x", ".."):
-            self.assertFalse(plan.expand_range(bad, 4), bad)
+            self.assertFalse(specs.expand_range(bad, 4), bad)
 
     def test_conditions(self):
-        self.assertTrue(plan.satisfies("100k", ">= 100k"))
-        self.assertTrue(plan.satisfies("1000000", "1M"))
-        self.assertFalse(plan.satisfies("10", "> 10"))
-        self.assertTrue(plan.satisfies("shared", "shared"))
-        self.assertTrue(plan.satisfies("shared", "!= fifo"))
+        self.assertTrue(specs.satisfies("100k", ">= 100k"))
+        self.assertTrue(specs.satisfies("1000000", "1M"))
+        self.assertFalse(specs.satisfies("10", "> 10"))
+        self.assertTrue(specs.satisfies("shared", "shared"))
+        self.assertTrue(specs.satisfies("shared", "!= fifo"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from campaign_case import FAKE, LAB, Lab
 
-from shuntlab import campaign, locks, process, records
+from shuntlab.data import records
+from shuntlab.planning import campaign, kept_plan
+from shuntlab.tools import locks, process
 
 
 class Faults(Lab):
@@ -249,7 +251,7 @@ class Faults(Lab):
         text = file.read_text()
         file.write_text(text + more.format("taks", 5))
         self.lab("run", file, "--out", self.out)
-        before, plan_before = self.snapshot(), campaign.load_plan(self.out)
+        before, plan_before = self.snapshot(), kept_plan.load_plan(self.out)
         done = self.lab("run", file, "--out", self.out)
         self.assertNotIn("figures", done.stderr.partition("0 runs to do")[0])
         file.write_text("# a line more\n" + text + more.format("tasks", 1))
@@ -257,7 +259,7 @@ class Faults(Lab):
         self.assertIn("has the figures of", done.stderr)
         self.assertIn("expect changed since the plan was frozen", done.stderr)
         self.assertNotIn("margin", done.stderr)
-        now = campaign.load_plan(self.out)
+        now = kept_plan.load_plan(self.out)
         self.assertEqual(now["figures"][0]["x"], "tasks")
         self.assertEqual({**now, "figures": 0}, {**plan_before, "figures": 0})
         self.assertEqual(self.snapshot(), before)
@@ -422,7 +424,7 @@ class Faults(Lab):
         self.assertTrue(self.out.is_dir())
         ballast.unlink()
         self.lab(*words)
-        self.assertEqual(campaign.load_plan(self.out)["repetitions"], 1)
+        self.assertEqual(kept_plan.load_plan(self.out)["repetitions"], 1)
 
     def test_disk_that_fills_in_the_middle(self):
         small = self.small_disk(5)

@@ -38,8 +38,10 @@ import _table
 import figure_campaigns as made
 import load
 import numpy as np
-from shuntlab import figure_kinds, objective, records
-from shuntlab.campaign import load_campaign
+from shuntlab.data import records
+from shuntlab.planning import figure_kinds
+from shuntlab.planning.campaign import load_campaign
+from shuntlab.statistics import objective
 
 
 class Scratch(unittest.TestCase):

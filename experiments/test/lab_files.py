@@ -26,8 +26,12 @@ from unittest import mock
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import synthetic
-from shuntlab import (campaign, cli, export, files, journal, locks, machine, packed, points, reading,
-                      records, verify)
+from shuntlab import cli
+from shuntlab.commands import export, verify
+from shuntlab.data import machine, packed, records
+from shuntlab.planning import campaign, journal, reading
+from shuntlab.statistics import points
+from shuntlab.tools import files, locks
 
 HANG_S = 300        # the machine may be busy; a hang is for ever
 SUB_FOLDERS = ("locks", "quarantine", "attempts", "sessions", "traces", "records")

@@ -19,8 +19,11 @@ from pathlib import Path
 
 from campaign_case import LAB, Lab
 
-from shuntlab import export, export_sqlite, progress, units
-from shuntlab.files import replacing
+from shuntlab.commands import export
+from shuntlab.output import export_sqlite
+from shuntlab.running import progress
+from shuntlab.tools import units
+from shuntlab.tools.files import replacing
 
 
 class Exports(Lab):

@@ -23,7 +23,8 @@ except ImportError:
     sys.exit(77)
 
 import synthetic
-from shuntlab import campaign, packed
+from shuntlab.data import packed
+from shuntlab.planning import campaign, kept_plan
 
 
 def model(arm, point, rng, shared):
@@ -116,11 +117,11 @@ class Packed(unittest.TestCase):
         for words in (("run", self.out), ("run", self.out, "--retry"), ("verify", "--quarantine", self.out)):
             self.assertIn("pack --undo", self.lab(*words, code=2))
         self.assertIn("not packed", self.lab("pack", "--undo", self.root / "other", code=2)
-                      if synthetic.write(self.root / "other", campaign.load_plan(self.out), model) else "")
+                      if synthetic.write(self.root / "other", kept_plan.load_plan(self.out), model) else "")
 
     def test_packed_campaigns_can_be_merged(self):
         copy = self.root / "copy"
-        synthetic.write(copy, campaign.load_plan(self.out), model)
+        synthetic.write(copy, kept_plan.load_plan(self.out), model)
         self.lab("pack", self.out)
         said = self.lab("merge", self.out, copy, "--out", self.root / "merged")
         self.assertIn("24 records in 1 parts; 24 were in more than one source", said)

@@ -30,8 +30,8 @@ import _data
 import _figure
 import _signs
 import figure_campaigns as made
-from shuntlab import figure_kinds
-from shuntlab.campaign import load_campaign
+from shuntlab.planning import figure_kinds
+from shuntlab.planning.campaign import load_campaign
 
 
 class Paper(unittest.TestCase):

@@ -22,8 +22,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import synthetic
 from campaign_case import FAKE, LAB, Lab
-from shuntlab import campaign, drivers, figure_kinds, journal, opening, plan, schema, sealing
-from shuntlab.campaign import Damaged
+from shuntlab.data import schema
+from shuntlab.planning import campaign, drivers, figure_kinds, journal, kept_plan, schedule
+from shuntlab.planning.kept_plan import Damaged
+from shuntlab.running import opening, sealing
 
 MAKEFILE = LAB.parents[1] / "Makefile.plot"
 EXPECT = {"claim": "c", "metric": "m", "ratio": ["mn", {"arm": "asm", "tasks": 2}], "above": 1,
@@ -51,7 +53,7 @@ def put(the_plan: dict, path: str, value: object) -> dict:
 def resealed(the_plan: dict) -> dict:
     """As a forger would do it; a plan whose hashes cannot be made keeps those it had."""
     try:
-        return campaign.sealed(the_plan)
+        return kept_plan.sealed(the_plan)
     except (TypeError, KeyError, AttributeError):
         return the_plan
 
@@ -65,7 +67,7 @@ class Folder(unittest.TestCase):
     def load(self, the_plan: object) -> dict:
         text = the_plan if isinstance(the_plan, str) else json.dumps(the_plan)
         (self.root / "plan.json").write_text(text)
-        return campaign.load_plan(self.root)
+        return kept_plan.load_plan(self.root)
 
     def refused(self, the_plan: object, *wanted: str) -> None:
         with self.assertRaises(Damaged) as caught:
@@ -145,7 +147,7 @@ class Checked(Folder):
             figure_kinds.named(the_plan)
             for block in the_plan["blocks"]:
                 for arm in block["order"]:
-                    for word in plan.run_arguments(the_plan, block, arm)[1:3]:
+                    for word in schedule.run_arguments(the_plan, block, arm)[1:3]:
                         self.assertNotEqual(word[0], "-")
         self.assertGreater(passed, 20, "the edits are all too coarse to show anything")
 
@@ -190,10 +192,10 @@ class Seals(Folder):
         self.refused({**edited, "plan_id": good()["plan_id"]}, "plan_id no longer matches")
 
     def test_figures_may_be_mended_and_that_shows(self):
-        self.assertFalse(campaign.is_mended(self.load(good())))
+        self.assertFalse(kept_plan.is_mended(self.load(good())))
         moved = {**good(), "figures": [{**f, "line": 99} for f in FIGURES]}
-        self.assertFalse(campaign.is_mended(self.load(moved)), "a line number is no change")
-        self.assertTrue(campaign.is_mended(self.load({**good(), "figures": [{"kind": "forest"}]})))
+        self.assertFalse(kept_plan.is_mended(self.load(moved)), "a line number is no change")
+        self.assertTrue(kept_plan.is_mended(self.load({**good(), "figures": [{"kind": "forest"}]})))
 
     def test_one_without_a_seal_is_not_trusted(self):
         self.refused({k: v for k, v in good().items() if k != "seal"}, "has no seal", "--seal")
@@ -218,12 +220,12 @@ class OldPlans(Lab):
 
     def test_they_are_sealed_once_they_say_what_their_experiment_says(self):
         self.lab("run", self.experiment(n=1), "--out", self.out)
-        sealed = campaign.load_plan(self.out)
+        sealed = kept_plan.load_plan(self.out)
         self.unsealed()
         for words in (("verify",), ("status",), ("export",), ("run", "--dry-run")):
             self.assertIn("has no seal", self.lab(words[0], self.out, *words[1:], code=5).stderr)
         self.assertIn("sealed", self.lab("verify", self.out, "--seal").stdout)
-        self.assertEqual(campaign.load_plan(self.out), sealed)
+        self.assertEqual(kept_plan.load_plan(self.out), sealed)
         self.unsealed(margin=0.3)
         self.assertIn("margin is not what", self.lab("verify", self.out, "--seal", code=5).stderr)
         text = (self.out / "experiment.toml").read_text()
@@ -282,13 +284,13 @@ class Strangers(Lab):
             self.assertIn("Start it? [y/N]", said)
 
     def test_a_program_belongs_to_the_plans_identity(self):
-        ids = {campaign.plan_id({**good(), "commands": c}) for c in ({}, {"x": ["./a"]}, {"x": ["./b"]})}
+        ids = {kept_plan.plan_id({**good(), "commands": c}) for c in ({}, {"x": ["./a"]}, {"x": ["./b"]})}
         self.assertEqual(len(ids), 3)
 
     def test_what_comes_with_shunt_is_ours_and_nothing_else_is(self):
         ours = "{experiments}/drivers/floor_driver.py"
         self.assertTrue(drivers.shipped(["python3", ours]))
-        self.assertEqual(campaign.plan_id({**good(), "commands": {"x": ["python3", ours]}}), good()["plan_id"])
+        self.assertEqual(kept_plan.plan_id({**good(), "commands": {"x": ["python3", ours]}}), good()["plan_id"])
         for words in (["python3", ours, "--record"], ["python3", "-c", ours], ["sh", ours], [ours], "python3", 5,
                       ["python3", "{experiments}/drivers/../x.py"], ["python3", ours + "\n"], ["python3", 5]):
             self.assertFalse(drivers.shipped(words), words)

@@ -27,7 +27,8 @@ except ImportError:
     print("skipped: Python 3.11 or later is needed (tomllib)")
     sys.exit(77)
 
-from shuntlab import campaign, opening, toml_spec  # noqa: E402
+from shuntlab.planning import campaign, kept_plan, toml_spec  # noqa: E402
+from shuntlab.running import opening  # noqa: E402
 
 # An absolute path, or a home; what the kernel calls its own files is the same everywhere.
 TELLS = re.compile(r'(?<![\w.<])/(?:home|root|tmp|work|usr|opt|mnt|srv|data|Users)\b')
@@ -59,7 +60,7 @@ class Kept(unittest.TestCase):
 
     def test_it_is_named_for_its_experiment_which_is_still_there(self):
         for folder in CAMPAIGNS:
-            name = campaign.load_plan(folder)["experiment"]["name"]
+            name = kept_plan.load_plan(folder)["experiment"]["name"]
             self.assertEqual(folder.name, name)
             toml_spec.load(opening.experiments_folder() / f"{name}.toml")
 
@@ -87,7 +88,7 @@ class Kept(unittest.TestCase):
 
 
 def kinds_of(folder: Path) -> set[str]:
-    return {f["kind"] for f in campaign.load_plan(folder)["figures"] or []}
+    return {f["kind"] for f in kept_plan.load_plan(folder)["figures"] or []}
 
 
 def one_of_each_kind() -> list[Path]:
@@ -116,7 +117,7 @@ class Figures(unittest.TestCase):
                                        f"CAMPAIGN={folder}", f"OUT={out}", f"PYTHON={sys.executable}"],
                                       capture_output=True, text=True, timeout=600)
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-                declared = campaign.load_plan(folder)["figures"] or [{}]
+                declared = kept_plan.load_plan(folder)["figures"] or [{}]
                 self.assertGreaterEqual(len(list(Path(out, "grey").iterdir())), len(declared))
 
 

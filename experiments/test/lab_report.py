@@ -22,8 +22,10 @@ except ImportError as missing:
 import chromium
 import figure_campaigns as made
 import synthetic
-from shuntlab import page, report, verdict_page
-from shuntlab.campaign import CampaignError, load_campaign
+from shuntlab.commands import report
+from shuntlab.output import page, verdict_page
+from shuntlab.planning.campaign import load_campaign
+from shuntlab.planning.kept_plan import CampaignError
 
 if not chromium.find():
     print("skipped: no chromium (Debian package chromium)")

@@ -28,8 +28,10 @@ if not (os.path.isfile(SHUNT) and os.access(SHUNT, os.X_OK)):
     print(f"skipped: no shunt at {SHUNT}")
     sys.exit(77)
 
-from shuntlab import campaign, machine, plan, records, schema, units
-from shuntlab.catalog import KINDS, read_catalog
+from shuntlab.data import machine, records, schema
+from shuntlab.planning import campaign, plan
+from shuntlab.planning.catalog import KINDS, read_catalog
+from shuntlab.tools import units
 
 MINE = """
 question = "?"

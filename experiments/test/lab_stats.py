@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 try:
     import numpy as np
     import scipy.stats as sps
-    from shuntlab import objective, stats, verdicts
+    from shuntlab.statistics import objective, stats, verdicts
 except ImportError as missing:
     print(f"skipped: {missing} (Debian packages python3-numpy, python3-scipy)")
     sys.exit(77)

@@ -14,8 +14,8 @@ import random
 from pathlib import Path
 from typing import Any, Callable
 
-from shuntlab import campaign as camp
-from shuntlab import records as rec
+from shuntlab.data import packed, records as rec
+from shuntlab.planning import kept_plan
 
 # What a model returns: metrics {name: (value, unit, better)}, and optionally series
 # {name: list of ns}, counters, a status other than ok with its reason.
@@ -87,7 +87,7 @@ def plan(name: str, arms: list[str], points: list[dict[str, Any]], repetitions: 
                            "seed": str(rng.getrandbits(32))})
     title = more.pop("title", name)
     question = more.pop("question", "Which arm is faster?")
-    whole = {"schema": camp.PLAN_SCHEMA, "plan_id": "", "created": "2026-11-22", "seed": str(seed),
+    whole = {"schema": kept_plan.PLAN_SCHEMA, "plan_id": "", "created": "2026-11-22", "seed": str(seed),
              "experiment": {"name": name, "title": title, "question": question,
                             "expectation": "A generated one.", "file": f"{name}.toml",
                             "sha256": _hex(name, 64)},
@@ -100,7 +100,7 @@ def plan(name: str, arms: list[str], points: list[dict[str, Any]], repetitions: 
              "metrics": more.pop("metrics", []), "expect": more.pop("expect", []),
              "figures": more.pop("figures", []), "cpus": "all", "commands": {}, "drivers": {},
              "types": {}, **more}
-    return camp.sealed(whole)
+    return kept_plan.sealed(whole)
 
 
 def record(the_plan: dict[str, Any], block: dict[str, Any], arm: str, env: dict[str, Any],
@@ -152,7 +152,7 @@ def write(folder: Path, the_plan: dict[str, Any], model: Model, *, machine: str 
         for arm in block["order"]:
             values = model(arm, points[block["point"]], rng, shared)
             made = record(the_plan, block, arm, env, values)
-            name = camp.record_name(block["id"], arm, made["status"])
+            name = packed.record_name(block["id"], arm, made["status"])
             (folder / "records" / name).write_bytes(rec.sealed(made))
     return folder
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 COMPARE = Path("/usr/share/benchmark/compare.py")     # Debian: libbenchmark-tools
 SHORT = "--benchmark_min_time=0.005"
 sys.path.insert(0, str(ROOT / "experiments"))
-from shuntlab import records  # noqa: E402
+from shuntlab.data import records  # noqa: E402
 
 
 def bench(*arguments: str, **more) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ SHUNT = os.environ["SHUNT_BIN"]
 FAULTS = os.environ["SHUNT_FAULTS"]  # the same program with workloads that go wrong
 sys.path.insert(0, str(SOURCE / "experiments"))
 
-from shuntlab import schema  # noqa: E402
+from shuntlab.data import schema  # noqa: E402
 
 
 # AddressSanitizer says this of every program that calls swapcontext.

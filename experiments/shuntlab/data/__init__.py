@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Records: their files, packed or not, and their schema."""

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""The records of a campaign, each a file of its own or all of them in one: records.jsonl.xz.
+
+The packed form holds a record a line, byte for byte what its file held, in the order of the file names;
+a record that is not one line with its end is there as a JSON string of its text.
+Whoever reads records comes through here and does not see which form there is: a packed record has the
+path that it would have as a file. Where both are there, the file counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import io
+import json
+import lzma
+import os
+from pathlib import Path
+
+from ..tools.files import FileRefused, read_bytes
+
+PACK = "records.jsonl.xz"
+BYTES_MAX = 1 << 30         # unpacked; a campaign of 2,000 runs has 20 MB
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The paths of a plain campaign's records, in a stable order."""
+    try:
+        names = {n for n in os.listdir(folder / "records") if not n.startswith(".") and n.endswith(".json")}
+    except FileNotFoundError:
+        names = set()
+    return [folder / "records" / n for n in sorted(names.union(_pack_of(folder)))]
+
+
+def read_record(file: Path | str) -> bytes:
+    """The bytes of a record."""
+    file = Path(file)
+    try:
+        return read_bytes(file)
+    except FileNotFoundError:
+        found = _pack_of(file.parent.parent).get(file.name)
+        if found is None:
+            raise
+        return found
+
+
+def is_packed(folder: Path) -> bool:
+    return os.path.lexists(folder / PACK)
+
+
+def compressed(records: list[bytes]) -> bytes:
+    return lzma.compress(b"".join(map(_line, records)), preset=9 | lzma.PRESET_EXTREME)
+
+
+def _line(text: bytes) -> bytes:
+    """A record's text as one line: as it is, or as a JSON string where it has several lines."""
+    whole = text.endswith(b"\n") and text.count(b"\n") == 1
+    return text if whole else json.dumps(text.decode("utf-8"), ensure_ascii=False).encode() + b"\n"
+
+
+def _text(line: bytes) -> bytes:
+    return json.loads(line).encode() if line.startswith(b'"') else line
+
+
+def record_name(block: str, arm: str, status: str) -> str:
+    """The file name of a record: its status is in it, unless it is ok."""
+    return f"{block}.{arm}.json" if status == "ok" else f"{block}.{arm}.{status}.json"
+
+
+def _pack_of(folder: Path) -> dict[str, bytes]:
+    """{file name: bytes} of a pack; empty where there is none."""
+    file = folder / PACK
+    try:
+        now = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return _lines_of(file, now.st_mtime_ns, now.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _lines_of(file: Path, _mtime: int, _size: int) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for number, line in enumerate(io.BytesIO(_unpacked(file)), 1):
+        try:
+            line = _text(line)
+            record = json.loads(line)
+            name = record_name(record["block"], record["arm"], record["status"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            name = ""
+        # A line that names no run, or one that is there already, is for the reader to refuse.
+        found[name if name and name not in found else f"line {number} of {PACK}"] = line
+    return found
+
+
+def _unpacked(file: Path) -> bytes:
+    reader = lzma.LZMADecompressor()
+    try:
+        text = reader.decompress(read_bytes(file), BYTES_MAX + 1)
+    except lzma.LZMAError as e:
+        raise FileRefused(errno.EILSEQ, f"damaged ({e}); put it back from a copy of the campaign", file) from None
+    if len(text) > BYTES_MAX:
+        raise FileRefused(errno.EFBIG, f"more than {BYTES_MAX:,} bytes unpacked", file)
+    if not reader.eof or reader.unused_data:
+        raise FileRefused(errno.EILSEQ, "damaged (cut off, or something follows); put it back from a copy of "
+                          "the campaign", file)
+    return text

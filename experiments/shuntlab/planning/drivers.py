@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""Drivers: the programs that perform a run and write its record.
+
+`shunt` is the testbed itself; the others are foreign runtimes under the same contract (drivers/
+holds asyncio and Go, whose runs `shunt record` records). A driver understands `run BACKEND WORKLOAD
+key=value … --seed --warmup --iters --arm --repetition --block --record FILE`, --digits where an experiment
+says how many, and `version --json`, which gives its build_id. One that cannot be had here is absent with a
+reason; an experiment says what it left out, and goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..tools.trust import Trust
+from .catalog import Catalog, read_catalog
+
+HERE = Path(__file__).resolve().parents[2]      # experiments/, in the tree or installed
+QUESTION_S = 20
+OURS = "{experiments}/"         # in a plan: the folder above, wherever the tree that runs it is
+_SHIPPED = re.compile(r"\{experiments\}/drivers/\w+\.py", re.ASCII)
+
+
+@dataclasses.dataclass
+class Driver:
+    name: str
+    command: list[str] = dataclasses.field(default_factory=list)
+    build_id: str = ""
+    version: str = ""
+    absent: str = ""                # why there is none here; then the rest is empty
+    catalog: Catalog | None = None  # what `shunt` can do; foreign drivers have no slots
+    asked: bool = True              # False: a program that the experiment brings, not started yet
+
+
+def find(names: set[str], commands: dict[str, list[str]], shunt: str = "",
+         trust: Trust | None = None) -> dict[str, Driver]:
+    """The drivers of these names. `commands` are an experiment's own; `shunt` a path, if given. Without
+    `trust` nothing that the experiment brings is started. From here on $SHUNT_RECORDER names the shunt
+    that other drivers have their runs recorded by."""
+    if program := find_shunt(shunt):
+        os.environ["SHUNT_RECORDER"] = str(program)
+    return {name: _find_one(name, commands, shunt, trust) for name in sorted(names)}
+
+
+def shipped(words: Any) -> bool:
+    """Whether a command, as a plan keeps it, is one of drivers/ here and nothing else."""
+    return isinstance(words, list) and len(words) == 2 and words[0] == "python3" and \
+        isinstance(words[1], str) and bool(_SHIPPED.fullmatch(words[1]))
+
+
+def portable(words: list[str]) -> list[str]:
+    """A command as a plan keeps it: files that come with shunt by their place in its tree."""
+    return [OURS + str(Path(w).relative_to(HERE)) if Path(w).is_relative_to(HERE) else w
+            for w in words]
+
+
+def located(words: list[str]) -> list[str]:
+    """The same on this machine."""
+    return [str(HERE / w.removeprefix(OURS)) if w.startswith(OURS) else w for w in words]
+
+
+def _find_one(name: str, commands: dict[str, list[str]], shunt: str, trust: Trust | None) -> Driver:
+    if name == "shunt":
+        return _shunt(shunt)
+    if name in commands:
+        words = located(commands[name])
+        if not shipped(portable(words)):
+            if trust is None:
+                return Driver(name, words, asked=False)
+            trust.ask(name, words)
+        return _ask(Driver(name, words))
+    maker = {"asyncio": _asyncio, "go": _go}.get(name)
+    if maker is None:
+        return Driver(name, absent=f"no driver {name!r}: there are shunt, asyncio and go, and an "
+                                   f"experiment may give its own as [driver.{name}]")
+    try:
+        driver = maker()
+    except OSError as e:
+        return Driver(name, absent=f"its program cannot be kept: {e.filename}: {e.strerror}")
+    return driver if driver.absent else _ask(driver)
+
+
+def _ask(driver: Driver) -> Driver:
+    """Fill in build_id and version by asking the program itself."""
+    try:
+        done = subprocess.run([*driver.command, "version", "--json"], capture_output=True,
+                              stdin=subprocess.DEVNULL, timeout=QUESTION_S, check=True)
+        said = json.loads(done.stdout)
+        driver.build_id, driver.version = str(said["build_id"]), str(said.get("version", ""))
+    except FileNotFoundError:
+        return Driver(driver.name, absent=f"{driver.command[0]}: no such program")
+    except PermissionError:
+        return Driver(driver.name, absent=f"{driver.command[0]}: may not be executed")
+    except subprocess.TimeoutExpired:
+        return Driver(driver.name, absent=f"{driver.command[0]}: no answer to `version --json` "
+                                          f"within {QUESTION_S} s")
+    except subprocess.CalledProcessError as e:
+        said_why = (e.stderr or b"").decode(errors="replace").strip().splitlines()
+        return Driver(driver.name, absent=f"{driver.command[0]}: `version --json` failed: "
+                                          f"{said_why[-1] if said_why else e.returncode}")
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        return Driver(driver.name, absent=f"{driver.command[0]}: `version --json` gives no "
+                                          f"build_id ({e})")
+    return driver
+
+
+def _shunt(given: str) -> Driver:
+    path = find_shunt(given)
+    if path is None:
+        return Driver("shunt", absent="no `shunt` here: build it with `cmake --preset release && "
+                                      "cmake --build --preset release`, or give --shunt PATH")
+    driver = _ask(Driver("shunt", [str(path)]))
+    if not driver.absent:
+        driver.catalog = read_catalog(str(path))
+    return driver
+
+
+def find_shunt(given: str = "") -> Path | None:
+    """The shunt to run: as given, $SHUNT_BIN, the one that `shunt lab` was called from ($SHUNT),
+    the tree's release build, the installed one, PATH."""
+    named = given or os.environ.get("SHUNT_BIN", "") or os.environ.get("SHUNT", "")
+    if named:
+        return Path(named).absolute()
+    for place in (HERE.parent / "build" / "release" / "shunt", HERE.parents[2] / "bin" / "shunt"):
+        if os.access(place, os.X_OK) and place.is_file():
+            return place
+    on_path = shutil.which("shunt")
+    return Path(on_path) if on_path else None
+
+
+def _asyncio() -> Driver:
+    return Driver("asyncio", [sys.executable, str(HERE / "drivers" / "asyncio_driver.py")])
+
+
+def _go() -> Driver:
+    """The Go driver, built on first use by the toolchain that is here; nothing is downloaded."""
+    go = shutil.which("go")
+    if go is None:
+        return Driver("go", absent="Go is not installed (Debian: apt-get install golang-go)")
+    folder = HERE / "drivers" / "go"
+    sources = sorted(folder.glob("*.go"))
+    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True,
+                          env=_go_environment()).stdout.strip()
+    digest = hashlib.sha256(said.encode() + b"".join(s.read_bytes() for s in sources)).hexdigest()
+    place = _cache_folder()
+    program = place / f"go-driver-{digest[:16]}"
+    if not program.is_file():
+        fresh = place / f".go-driver-{os.getpid()}"
+        done = subprocess.run(
+            [go, "build", "-ldflags", f"-X main.buildID={digest[:40]}", "-o", str(fresh),
+             *map(str, sources)], capture_output=True, text=True, env=_go_environment())
+        if done.returncode != 0:
+            why = (done.stderr.strip().splitlines() or ["?"])[-1]
+            return Driver("go", absent=f"the Go driver does not build with {said}: {why}")
+        os.replace(fresh, program)
+    return Driver("go", [str(program)])
+
+
+def _go_environment() -> dict[str, str]:
+    return {**os.environ, "GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off",
+            "GOTOOLCHAIN": "local", "CGO_ENABLED": "0",
+            "GOCACHE": str(_cache_folder() / "go-cache")}
+
+
+def _cache_folder() -> Path:
+    """Where built drivers are kept: the tree's build folder, the user's cache, or one in /tmp for a
+    user who has no home."""
+    if os.access(HERE.parent, os.W_OK) and (HERE.parent / "CMakeLists.txt").is_file():
+        place = HERE.parent / "build" / "drivers"
+    elif os.environ.get("XDG_CACHE_HOME"):
+        place = Path(os.environ["XDG_CACHE_HOME"], "shunt")
+    elif os.access(os.path.expanduser("~"), os.W_OK):
+        place = Path(os.path.expanduser("~"), ".cache", "shunt")
+    else:
+        place = Path(tempfile.gettempdir(), f"shunt-{os.getuid()}")
+    place.mkdir(0o700, parents=True, exist_ok=True)
+    if place.stat().st_uid != os.getuid():      # a program found there would be run
+        raise OSError(errno.EPERM, "this folder of another user would be the cache; name one in "
+                                   "$XDG_CACHE_HOME", str(place))
+    return place
+
+
+def changed(plan: dict[str, Any], drivers: dict[str, Driver]) -> list[str]:
+    """Drivers that are not the ones the plan was frozen with, in words."""
+    found = []
+    for name, was in plan["drivers"].items():
+        now = drivers[name]
+        if now.absent:
+            found.append(f"{name} is gone: {now.absent}")
+        elif now.build_id != was["build_id"]:
+            found.append(f"{name} has build {now.build_id[:12]}, the plan was frozen with "
+                         f"{was['build_id'][:12]}")
+    return found

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Journals: what each `lab run` did, one JSON Lines file a session.
+
+The records are the truth; a journal adds what a record cannot know: which CPUs the lab confined the
+run to, which process ran it, and the file's size, time and SHA-256 when it was accepted. With these
+a resumed campaign trusts a record without opening it, and a reader finds a changed bit. A last line
+that was cut off is no loss: its record is then read and checked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+from ..tools.files import append_to, own_folder, parse_json, read_bytes
+from ..tools.locks import this_machine
+
+
+def utc(seconds: float | None = None) -> str:
+    """An instant as records write it: 2026-11-22T16:00:00.123Z."""
+    now = time.time() if seconds is None else seconds
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+class Session:
+    """The journal that this process writes."""
+
+    def __init__(self, folder: Path, head: dict[str, Any], redact: bool = False):
+        place = own_folder(folder, "sessions")
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        host = "redacted" if redact else os.uname().nodename
+        self.file = place / f"{stamp}-{host}-{os.getpid()}.jsonl"
+        self.out = open(append_to(self.file), "a", encoding="utf-8")
+        self.write({"event": "start", "at": utc(), "host": host, "redacted": redact,
+                    "boot": this_machine(), "pid": os.getpid(), **head})
+
+    def write(self, line: dict[str, Any]) -> None:
+        self.out.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self.out.flush()
+
+    def accepted(self, file: Path, status: str, elapsed_s: float) -> None:
+        data = read_bytes(file)
+        stat = file.stat()
+        self.write({"event": "run", "file": file.name, "status": status, "size": stat.st_size,
+                    "mtime_ns": stat.st_mtime_ns, "sha256": hashlib.sha256(data).hexdigest(),
+                    "elapsed_s": round(elapsed_s, 3)})
+
+    def close(self, how: str) -> None:
+        self.write({"event": "end", "at": utc(), "how": how})
+        self.out.close()
+
+
+# What readers of a line rely on, by its event; a line of other types is passed over like a cut-off one, and
+# so is one about a run that lacks something.
+_EVENTS: dict[str, dict[str, tuple[type, ...]]] = {
+    "start": {"boot": (str,), "cpus": (str,), "drivers": (dict,)},
+    "run": {"file": (str,), "size": (int,), "mtime_ns": (int,), "sha256": (str,),
+            "elapsed_s": (int, float)},
+    "end": {},
+}
+
+
+def lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every readable line of every session, in the order of the sessions' starts."""
+    place = folder / "sessions"
+    for file in sorted(place.glob("*.jsonl")) if place.is_dir() else []:
+        for text in read_bytes(file).splitlines():
+            try:
+                line = parse_json(text)
+            except ValueError:
+                continue
+            if _is_sound(line):
+                yield line
+
+
+def _is_sound(line: Any) -> bool:
+    wanted = _EVENTS.get(str(line.get("event"))) if isinstance(line, dict) else None
+    if wanted is None or (line["event"] == "run" and not wanted.keys() <= line.keys()):
+        return False
+    return all(isinstance(line.get(k, t[0]()), t) for k, t in wanted.items()) \
+        and 0 <= line.get("elapsed_s", 0) < 1e9
+
+
+def accepted(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """{record file name: the journal lines about it}; a retried run has several."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in lines(folder):
+        if line["event"] == "run":
+            found.setdefault(line["file"], []).append(line)
+    return found
+
+
+def is_as_accepted(file: Path, known: list[dict[str, Any]]) -> bool:
+    """Whether size and time are those of the moment the record was accepted."""
+    stat = file.stat()
+    return any((stat.st_size, stat.st_mtime_ns) == (line["size"], line["mtime_ns"])
+               for line in known)
+
+
+def why_not(data: bytes, sealed: bool, known: list[dict[str, Any]]) -> str:
+    """Why the bytes of a record are not to be believed, or an empty text."""
+    if not known:
+        return "" if sealed else "it has no checksum, and no journal of this campaign knows it"
+    digest = hashlib.sha256(data).hexdigest()
+    same = any(digest == line["sha256"] for line in known)
+    return "" if same else "changed since it was accepted (its checksum differs)"
+
+
+def starts(folder: Path) -> list[dict[str, Any]]:
+    return [line for line in lines(folder) if line["event"] == "start"]

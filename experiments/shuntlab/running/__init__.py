@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Working off a plan: what is lacking is run, and kept."""

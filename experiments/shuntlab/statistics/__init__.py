@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""From records to values, comparisons, verdicts and answers."""

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What disturbed the runs of a campaign: runs without a value, other programs, the hypervisor."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from typing import Any, Iterable
+
+from ..planning.campaign import Campaign
+from .points import Point, fact, gather, manifest_of
+
+STEAL_SHARE = 0.01      # of the time of a campaign's runs: above it there is a caution
+SERVICE_RATIO = 1.1     # measured by the table's: at and above it a run's record has a caveat, too
+PREEMPTED = 50          # involuntary switches a second: above it a run's record has a caveat, too
+PREEMPTED_TIMES = 2     # an arm's rate by the baseline's, or the reverse: from it on there is a caution
+
+
+def reason_class(record: dict[str, Any]) -> str:
+    """Why a run has no value, in one word: "invalid" says that its measurement cannot be trusted."""
+    return "invalid" if record["reason"].startswith("invalid") else record["status"]
+
+
+def disturbed(campaigns: Iterable[Campaign]) -> list[str]:
+    """One sentence a kind of disturbance; empty where there was none."""
+    found = []
+    for campaign in campaigns:
+        lost = Counter(reason_class(r) for r in campaign.records if r["status"] != "ok")
+        found += [f"{n} of {len(campaign.records)} runs {why}" for why, n in lost.most_common()]
+        found += _load(campaign) + _steal(campaign)
+    return found
+
+
+def _load(campaign: Campaign) -> list[str]:
+    """Where runs began beside more programs than there are processors."""
+    busy, most, on = 0, 0.0, 0
+    cpus: dict[str, int] = {}
+    for r in campaign.records:
+        if r["env_id"] not in cpus:
+            cpus[r["env_id"]] = int(fact(manifest_of(r), "cpu.logical") or 0)
+        load = float(r.get("interference", {}).get("before", {}).get("load1", 0))
+        if cpus[r["env_id"]] and load > cpus[r["env_id"]]:
+            busy += 1
+            most, on = max((most, on), (load, cpus[r["env_id"]]))
+    return [f"load {most:.3g} on {on} CPUs at most, above their number in {busy} of "
+            f"{len(campaign.records)} runs"] if busy else []
+
+
+def steal_ticks(record: dict[str, Any]) -> int | None:
+    """Ticks, of 10 ms, that the hypervisor took during a run; None where that is not known."""
+    before, after = (record.get("interference", {}).get(k, {}) for k in ("before", "after"))
+    if "steal_ticks" not in before or "steal_ticks" not in after:
+        return None
+    return int(after["steal_ticks"]) - int(before["steal_ticks"])
+
+
+def _steal(campaign: Campaign) -> list[str]:
+    known = [(ticks, int(r["times"]["elapsed_ns"])) for r in campaign.records
+             if (ticks := steal_ticks(r)) is not None]
+    share = sum(t for t, _ in known) * 1e7 / max(1, sum(ns for _, ns in known))
+    return [f"the hypervisor took {100 * share:.2g} % of one CPU from the runs"
+            ] if share > STEAL_SHARE else []
+
+
+# ---- the processor was taken: a caution beside every verdict ------------------------------------
+
+def taken(campaigns: Iterable[Campaign], baseline: str) -> list[str]:
+    """Signs in the runs with a value that they did not have the processor for themselves."""
+    return [text for c in campaigns for text in _service(c) + _preempted(c, baseline)]
+
+
+def _service(campaign: Campaign) -> list[str]:
+    ratios = [m["service_ratio"]["value"] for r in campaign.ok()
+              if "service_ratio" in (m := r["metrics"])]
+    late = sum(ratio >= SERVICE_RATIO for ratio in ratios)
+    return [f"{late} of {len(ratios)} runs: the measured service was {SERVICE_RATIO} × the table's or "
+            "more (the host took the processor, or the slices are too short)"] if late else []
+
+
+def _preempted(campaign: Campaign, baseline: str) -> list[str]:
+    """Where an arm lost the processor far more often, or far less, than the baseline did."""
+    compared, far = 0, []
+    for point in gather(campaign):
+        rates = {arm: rate for arm in point.runs if (rate := _switches(point, arm)) is not None}
+        for arm in rates.keys() - {baseline} if baseline in rates else ():
+            compared += 1
+            low, high = sorted((rates[arm], rates[baseline]))
+            if high > PREEMPTED and high >= PREEMPTED_TIMES * low:
+                far.append((high - low, f"{arm} at {point.label}: {rates[arm]:.0f} a second, "
+                            f"{baseline} {rates[baseline]:.0f}"))
+    return [f"involuntary context switches in {len(far)} of {compared} comparisons: "
+            f"{PREEMPTED_TIMES} × the baseline's or more, or that much fewer ({max(far)[1]}); the "
+            "difference between these arms contains it"] if far else []
+
+
+def _switches(point: Point, arm: str) -> float | None:
+    """Involuntary context switches a second of what was measured: the median of an arm's runs."""
+    rates = [int(n) * 1e9 / ns for r in point.runs[arm].values()
+             if (n := r["usage"].get("involuntary_switches")) is not None
+             and (ns := sum(int(i["wall_ns"]) for i in r["iterations"]))]
+    return statistics.median(rates) if rates else None
