@@ -25,6 +25,13 @@ struct shunt_switch_pair {
 	shunt_swap_post_fn *swap_post;
 };
 
+/* The swaps of one way to resume. always: they load MXCSR without comparing it first; where they
+ * are NULL there is one way only. */
+struct shunt_switch_form {
+	struct shunt_switch_pair fp[SHUNT_FP_COUNT];
+	struct shunt_switch_pair always[SHUNT_FP_COUNT];
+};
+
 /* All fields are of 8 bytes: the assembly writes the table as a list of .quad. */
 struct shunt_switch_arch {
 	const char *cpu;
@@ -33,8 +40,7 @@ struct shunt_switch_arch {
 	size_t stack_overhead;
 	uint64_t (*fp_get)(void); /* the running thread's words, all of them */
 	void (*fp_set[SHUNT_FP_COUNT])(uint64_t words); /* NULL: none to set */
-	struct shunt_switch_pair jmp[SHUNT_FP_COUNT];
-	struct shunt_switch_pair ret[SHUNT_FP_COUNT];
+	struct shunt_switch_form jmp, ret;
 };
 
 extern const struct shunt_switch_arch shunt_switch_arch __attribute__((visibility("hidden")));
@@ -43,15 +49,15 @@ extern const struct shunt_switch_arch shunt_switch_arch __attribute__((visibilit
 int shunt_swap_ucontext(ucontext_t *from, const ucontext_t *to)
 	__attribute__((visibility("hidden")));
 
-/* The parameter table of the assembly switches: fp. */
+/* The parameters of the assembly switches: fp, fp_load. */
 extern const struct shunt_param shunt_switch_arch_params[];
 
 /* shunt_switch.probe: refuses a thread that has a shadow stack, which these switches leave
  * alone. */
 int shunt_switch_arch_probe(struct shunt_error *why);
 
-/* shunt_switch.resolve for the variant whose pairs are given; `name` is for messages. */
-int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_pair *pairs,
+/* shunt_switch.resolve for the form that is given; `name` is for messages. */
+int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_form *form,
 	const struct shunt_values *values, struct shunt_switch_ops *ops, struct shunt_error *err);
 
 /* Notes the running thread's FP words, and puts them back: what reset_fp() of fp=full does. */

@@ -9,7 +9,7 @@
 static int resolve(const struct shunt_values *values, struct shunt_switch_ops *ops,
 	struct shunt_error *err)
 {
-	return shunt_switch_arch_resolve("asm-ret", shunt_switch_arch.ret, values, ops, err);
+	return shunt_switch_arch_resolve("asm-ret", &shunt_switch_arch.ret, values, ops, err);
 }
 
 const struct shunt_switch shunt_switch_asm_ret = {

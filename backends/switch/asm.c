@@ -10,7 +10,7 @@
 static int resolve(const struct shunt_values *values, struct shunt_switch_ops *ops,
 	struct shunt_error *err)
 {
-	return shunt_switch_arch_resolve("asm", shunt_switch_arch.jmp, values, ops, err);
+	return shunt_switch_arch_resolve("asm", &shunt_switch_arch.jmp, values, ops, err);
 }
 
 const struct shunt_switch shunt_switch_asm = {

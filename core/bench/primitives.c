@@ -253,7 +253,7 @@ static void *root(void *arg)
 }
 
 struct switch_choice {
-	char name[64], fp[16];
+	char name[64], fp[16], fp_load[16];
 };
 
 static void on_setting(void *sink, const char *key, const char *value)
@@ -263,12 +263,14 @@ static void on_setting(void *sink, const char *key, const char *value)
 		snprintf(choice->name, sizeof(choice->name), "%s", value);
 	else if (!strcmp(key, "switch.fp"))
 		snprintf(choice->fp, sizeof(choice->fp), "%s", value);
+	else if (!strcmp(key, "switch.fp_load"))
+		snprintf(choice->fp_load, sizeof(choice->fp_load), "%s", value);
 }
 
 /* The switch of an open scheduler's composition, resolved once more; false: it has none. */
 static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *ops)
 {
-	struct switch_choice choice = {"", ""};
+	struct switch_choice choice = {"", "", ""};
 	struct shunt_error err;
 	if (sched->backend->composition)
 		sched->backend->composition(sched, on_setting, &choice);
@@ -281,6 +283,8 @@ static bool switch_of(const struct shunt_sched *sched, struct shunt_switch_ops *
 			return false;
 		if (slot->params && *choice.fp)
 			shunt_values_set(&values, slot->name, "fp", choice.fp, &err);
+		if (slot->params && *choice.fp_load)
+			shunt_values_set(&values, slot->name, "fp_load", choice.fp_load, &err);
 		bool ok = slot->resolve(&values, ops, &err) == 0;
 		if (slot->params)
 			shunt_values_fini(&values);

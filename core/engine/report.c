@@ -166,6 +166,8 @@ void shunt_report_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, vo
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
 	char text[1024];
 	fact(sink, "switch.fp", engine->swap.fp, "engine");
+	if (engine->swap.fp_load)
+		fact(sink, "switch.fp_load", engine->swap.fp_load, "measured");
 	fact(sink, "switch.saves_signal_mask", engine->swap.saves_signal_mask ? "yes" : "no",
 		"engine");
 	fact(sink, "stack.guard", shunt_guard_name(engine->stacks.guard), "engine");

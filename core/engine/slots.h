@@ -60,7 +60,8 @@ struct shunt_switch_ops {
 	 * saved. */
 	void (*reset_fp)(const void *fp_words);
 	_Alignas(16) unsigned char fp_words[32]; /* what resolve() noted for it */
-	const char *fp;         /* "full", "mxcsr" or "none": the FP control words it saves */
+	const char *fp;      /* "full", "mxcsr" or "none": the FP control words it saves */
+	const char *fp_load; /* "compare" or "always": see switch.fp_load; NULL: no such choice */
 	bool saves_signal_mask; /* one system call a switch */
 	bool unwindable;        /* a debugger can walk from inside a task to its entry */
 	size_t stack_overhead;  /* bytes of the stack that make() keeps for itself */

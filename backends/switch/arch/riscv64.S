@@ -230,9 +230,11 @@ shunt_switch_arch:
 	.quad	shunt_swap_jmp_full, shunt_swap_post_jmp_full
 	.quad	0, 0
 	.quad	shunt_swap_jmp_none, shunt_swap_post_jmp_none
+	.quad	0, 0, 0, 0, 0, 0	/* one way to take up the words */
 	.quad	shunt_swap_ret_full, shunt_swap_post_ret_full
 	.quad	0, 0
 	.quad	shunt_swap_ret_none, shunt_swap_post_ret_none
+	.quad	0, 0, 0, 0, 0, 0	/* one way to take up the words */
 	.size	shunt_switch_arch, . - shunt_switch_arch
 
 	.section .note.GNU-stack, "", @progbits

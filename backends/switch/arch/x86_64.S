@@ -45,7 +45,8 @@
  *    so that the jump is resolved early.
  *  - push for the stores and mov for the loads: 2.2; mov for both 2.3, push and pop 2.3.
  *  - the FP words are compared with the running ones and loaded only when they differ, which they
- *    rarely do: 3.3, where loading them always costs 4.7.
+ *    rarely do: 3.3, where loading them always costs 4.7. Zen 5 stores MXCSR slowly and so waits
+ *    long for the comparison: 7.9, where loading it always costs 5.6 (_always; arch.c decides).
  *  - a swap begins at a cache line, beside the hooks (core/engine/hooks.h): where it does not, a
  *    yield takes up to 0.4 ns more, as the program happens to be laid out.
  *
@@ -87,11 +88,13 @@
 	.cfi_rel_offset \reg, 0
 .endm
 
-/* Stores the FP words that `fp` names, and leaves them in r9 and r10 for LOAD_FP. */
-.macro SAVE_FP fp
+/* Stores the FP words that `fp` names, and leaves in r9 and r10 those that LOAD_FP compares. */
+.macro SAVE_FP fp, always
 .ifnc \fp, none
 	stmxcsr FP_MXCSR(%rsp)
+.ifb \always
 	movl	FP_MXCSR(%rsp), %r9d
+.endif
 .endif
 .ifc \fp, full
 	fnstcw	FP_X87(%rsp)
@@ -100,11 +103,15 @@
 .endm
 
 /* Takes up the FP words of the frame at rsp; the rare way out is in LOAD_FP_RARE. */
-.macro LOAD_FP fp, id
+.macro LOAD_FP fp, always, id
 .ifnc \fp, none
+.ifnb \always
+	ldmxcsr FP_MXCSR(%rsp)
+.else
 	cmpl	FP_MXCSR(%rsp), %r9d
 	jne	.Lmxcsr_differs_\id
 .Lmxcsr_done_\id:
+.endif
 .endif
 .ifc \fp, full
 	cmpw	FP_X87(%rsp), %r10w
@@ -113,11 +120,13 @@
 .endif
 .endm
 
-.macro LOAD_FP_RARE fp, id
+.macro LOAD_FP_RARE fp, always, id
 .ifnc \fp, none
+.ifb \always
 .Lmxcsr_differs_\id:
 	ldmxcsr FP_MXCSR(%rsp)
 	jmp	.Lmxcsr_done_\id
+.endif
 .endif
 .ifc \fp, full
 .Lx87_differs_\id:
@@ -151,10 +160,10 @@
  * uintptr_t swap(void **save: rdi, void *load: rsi, uintptr_t value: rdx)
  * uintptr_t swap_post(…, shunt_post_fn *post: rcx, void *arg: r8)
  *
- * how: jmp or ret. fp: full, mxcsr or none. post: `_post` or nothing.
+ * how: jmp or ret. fp: full, mxcsr or none. post: `_post` or nothing. always: `_always` or nothing.
  */
-.macro SWAP how, fp, post
-	FUNCTION shunt_swap\post\()_\how\()_\fp
+.macro SWAP how, fp, post, always
+	FUNCTION shunt_swap\post\()_\how\()_\fp\always
 	endbr64
 .ifc \how\post, jmp
 	movq	RIP(%rsi), %rcx
@@ -167,10 +176,10 @@
 	SAVE	r15
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
-	SAVE_FP \fp
+	SAVE_FP \fp, \always
 	movq	%rsp, (%rdi)
 	movq	%rsi, %rsp
-	LOAD_FP \fp, \@
+	LOAD_FP \fp, \always, \@
 .ifnb \post
 	movq	%rdx, %rbx
 	movq	%r8, %rdi
@@ -193,8 +202,8 @@
 	ret
 .endif
 	.cfi_restore_state
-	LOAD_FP_RARE \fp, \@
-	END_FUNCTION shunt_swap\post\()_\how\()_\fp
+	LOAD_FP_RARE \fp, \always, \@
+	END_FUNCTION shunt_swap\post\()_\how\()_\fp\always
 .endm
 
 	SWAP	jmp, full
@@ -203,12 +212,20 @@
 	SWAP	jmp, mxcsr, _post
 	SWAP	jmp, none
 	SWAP	jmp, none, _post
+	SWAP	jmp, full, , _always
+	SWAP	jmp, full, _post, _always
+	SWAP	jmp, mxcsr, , _always
+	SWAP	jmp, mxcsr, _post, _always
 	SWAP	ret, full
 	SWAP	ret, full, _post
 	SWAP	ret, mxcsr
 	SWAP	ret, mxcsr, _post
 	SWAP	ret, none
 	SWAP	ret, none, _post
+	SWAP	ret, full, , _always
+	SWAP	ret, full, _post, _always
+	SWAP	ret, mxcsr, , _always
+	SWAP	ret, mxcsr, _post, _always
 
 /*
  * Where a fresh context begins: value in rax, the entry in rbx. The end of the stack, for whoever
@@ -300,9 +317,15 @@ shunt_switch_arch:
 	.quad	shunt_swap_jmp_full, shunt_swap_post_jmp_full
 	.quad	shunt_swap_jmp_mxcsr, shunt_swap_post_jmp_mxcsr
 	.quad	shunt_swap_jmp_none, shunt_swap_post_jmp_none
+	.quad	shunt_swap_jmp_full_always, shunt_swap_post_jmp_full_always
+	.quad	shunt_swap_jmp_mxcsr_always, shunt_swap_post_jmp_mxcsr_always
+	.quad	0, 0
 	.quad	shunt_swap_ret_full, shunt_swap_post_ret_full
 	.quad	shunt_swap_ret_mxcsr, shunt_swap_post_ret_mxcsr
 	.quad	shunt_swap_ret_none, shunt_swap_post_ret_none
+	.quad	shunt_swap_ret_full_always, shunt_swap_post_ret_full_always
+	.quad	shunt_swap_ret_mxcsr_always, shunt_swap_post_ret_mxcsr_always
+	.quad	0, 0
 	.size	shunt_switch_arch, . - shunt_switch_arch
 
 	.section .note.gnu.property, "a"

@@ -105,7 +105,7 @@ static double measure(const struct row *row, void *stack, unsigned long count)
 	return (now_ns() - start) / (2 * (double)count);
 }
 
-static void add_rows(const struct shunt_switch *of, const char *fp)
+static void add_rows(const struct shunt_switch *of, const char *fp, const char *load)
 {
 	struct shunt_values values;
 	struct shunt_switch_ops ops;
@@ -113,6 +113,7 @@ static void add_rows(const struct shunt_switch *of, const char *fp)
 	if (shunt_values_init(&values, of->params, NULL))
 		return;
 	if (!shunt_values_set(&values, of->name, "fp", fp, NULL) &&
+		!(load && shunt_values_set(&values, of->name, "fp_load", load, NULL)) &&
 		!of->resolve(&values, &ops, NULL)) {
 		for (unsigned variant = 0; variant < 4 && row_count < ROWS_MAX; variant++) {
 			rows[row_count++] = (struct row){
@@ -128,15 +129,21 @@ static void add_rows(const struct shunt_switch *of, const char *fp)
 
 static void find_rows(void)
 {
-	static const char *const fps[] = {"none", "mxcsr", "full"};
+	static const struct {
+		const char *fp, *load;
+	} of_each[] = {{"none", NULL}, {"mxcsr", "compare"}, {"mxcsr", "always"},
+		{"full", "compare"}, {"full", "always"}};
 
 	for (const struct shunt_plugin *entry = shunt_registry_switches; entry->name; entry++) {
 		const struct shunt_switch *of = entry->object;
 
 		if (!of || (of->probe && of->probe(NULL)))
 			continue;
-		for (unsigned i = 0; i < 3; i++)
-			add_rows(of, fps[i]);
+		unsigned before = row_count;
+		for (size_t i = 0; i < sizeof(of_each) / sizeof(of_each[0]); i++)
+			add_rows(of, of_each[i].fp, of_each[i].load);
+		if (row_count == before) /* it has one variant */
+			add_rows(of, "full", NULL);
 	}
 }
 
@@ -150,9 +157,9 @@ static int compare(const void *a, const void *b)
 static void print_row(struct row *row, unsigned repetitions)
 {
 	qsort(row->ns, repetitions, sizeof(row->ns[0]), compare);
-	printf("%-19s %-6s %5u  %-5s %8.2f %8.2f %8.2f\n", row->name, row->ops.fp, row->sites,
-		row->post ? "post" : "swap", row->ns[repetitions / 2], row->ns[0],
-		row->ns[repetitions - 1]);
+	printf("%-19s %-6s %-8s %5u  %-5s %8.2f %8.2f %8.2f\n", row->name, row->ops.fp,
+		row->ops.fp_load ? row->ops.fp_load : "-", row->sites, row->post ? "post" : "swap",
+		row->ns[repetitions / 2], row->ns[0], row->ns[repetitions - 1]);
 }
 
 int main(int argc, char **argv)
@@ -172,8 +179,8 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < row_count; i++)
 			rows[i].ns[r] = measure(&rows[i], stack, rows[i].swaps);
 	}
-	printf("%-19s %-6s %5s  %-5s %8s %8s %8s   ns one way\n", "switch", "fp", "sites", "via",
-		"median", "min", "max");
+	printf("%-19s %-6s %-8s %5s  %-5s %8s %8s %8s  ns one way\n", "switch", "fp", "fp_load",
+		"sites", "via", "median", "min", "max");
 	for (unsigned i = 0; i < row_count; i++)
 		print_row(&rows[i], (unsigned)repetitions);
 	free(stack);

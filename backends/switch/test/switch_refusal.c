@@ -90,20 +90,46 @@ static void fp_words(void **state)
 	struct shunt_error why = {""};
 
 	(void)state;
-	assert_int_equal(variant_resolve(find("ucontext"), "none", &ops, &why), -ENOTSUP);
+	assert_int_equal(variant_resolve(find("ucontext"), "none", NULL, &ops, &why), -ENOTSUP);
 	assert_non_null(strstr(why.text, "'ucontext'"));
 	assert_non_null(strstr(why.text, "fp=none"));
 	assert_string_equal(ops.fp, "untouched");
 	if (!in_assembly)
 		skip();
 #ifdef __x86_64__
-	assert_int_equal(variant_resolve(in_assembly, "mxcsr", &ops, &why), 0);
+	assert_int_equal(variant_resolve(in_assembly, "mxcsr", NULL, &ops, &why), 0);
 #else
-	assert_int_equal(variant_resolve(in_assembly, "mxcsr", &ops, &why), -ENOTSUP);
+	assert_int_equal(variant_resolve(in_assembly, "mxcsr", NULL, &ops, &why), -ENOTSUP);
 	assert_non_null(strstr(why.text, "fp=mxcsr"));
 	assert_non_null(strstr(why.text, "fp=full"));
 	assert_string_equal(ops.fp, "untouched");
+	assert_int_equal(variant_resolve(in_assembly, "full", "always", &ops, &why), -ENOTSUP);
+	assert_non_null(strstr(why.text, "fp_load=always"));
 #endif
+}
+
+/* What is timed does not change which words a switch keeps, and is asked once. */
+static void auto_is_one_of_the_two(void **state)
+{
+	const struct shunt_switch *in_assembly = find("asm");
+	struct shunt_switch_ops first, ops;
+
+	(void)state;
+	if (!in_assembly || variant_resolve(in_assembly, "full", "always", &ops, NULL))
+		skip();
+	assert_string_equal(ops.fp_load, "always");
+	assert_int_equal(variant_resolve(in_assembly, "full", "compare", &first, NULL), 0);
+	assert_string_equal(first.fp_load, "compare");
+	assert_ptr_not_equal(first.swap, ops.swap);
+	assert_ptr_not_equal(first.swap_post, ops.swap_post);
+	assert_int_equal(variant_resolve(in_assembly, "full", NULL, &first, NULL), 0);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(variant_resolve(in_assembly, "full", "auto", &ops, NULL), 0);
+		assert_ptr_equal(ops.swap, first.swap);
+		assert_string_equal(ops.fp_load, first.fp_load);
+	}
+	assert_int_equal(variant_resolve(in_assembly, "none", "always", &ops, NULL), 0);
+	assert_null(ops.fp_load);
 }
 
 int main(void)
@@ -111,6 +137,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shadow_stack),
 		cmocka_unit_test(fp_words),
+		cmocka_unit_test(auto_is_one_of_the_two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,8 @@
 
 typedef void variant_fn(const struct shunt_switch_ops *ops);
 
-static inline int variant_resolve(const struct shunt_switch *of, const char *fp,
+/* load: a value of fp_load, or NULL for its default. -EINVAL: the switch has no such parameter. */
+static inline int variant_resolve(const struct shunt_switch *of, const char *fp, const char *load,
 	struct shunt_switch_ops *ops, struct shunt_error *err)
 {
 	struct shunt_values values;
@@ -33,15 +34,21 @@ static inline int variant_resolve(const struct shunt_switch *of, const char *fp,
 
 	assert_int_equal(failed, 0);
 	assert_int_equal(shunt_values_set(&values, of->name, "fp", fp, err), 0);
-	failed = of->resolve(&values, ops, err);
+	if (load && shunt_values_set(&values, of->name, "fp_load", load, err))
+		failed = -EINVAL;
+	else
+		failed = of->resolve(&values, ops, err);
 	shunt_values_fini(&values);
 	return failed;
 }
 
-/* Calls each() for every switch this machine can run, with every fp it knows. */
+/* Calls each() for every switch this machine can run, with every fp and fp_load it knows. */
 static inline void for_each_variant(variant_fn *each)
 {
-	static const char *const fps[] = {"full", "mxcsr", "none"};
+	static const struct {
+		const char *fp, *load;
+	} of_each[] = {{"full", NULL}, {"mxcsr", NULL}, {"none", NULL}, {"full", "compare"},
+		{"mxcsr", "compare"}, {"full", "always"}, {"mxcsr", "always"}};
 	unsigned count = 0;
 
 	for (const struct shunt_plugin *entry = shunt_registry_switches; entry->name; entry++) {
@@ -49,15 +56,19 @@ static inline void for_each_variant(variant_fn *each)
 
 		if (!of || (of->probe && of->probe(NULL)))
 			continue;
-		for (size_t i = 0; i < sizeof(fps) / sizeof(fps[0]); i++) {
+		for (size_t i = 0; i < sizeof(of_each) / sizeof(of_each[0]); i++) {
 			struct shunt_switch_ops ops;
-			int failed = variant_resolve(of, fps[i], &ops, NULL);
+			const char *fp = of_each[i].fp, *load = of_each[i].load;
+			int failed = variant_resolve(of, fp, load, &ops, NULL);
 
-			if (failed == -ENOTSUP && strcmp(fps[i], "full") != 0)
+			if (i && (failed == -ENOTSUP || (load && failed == -EINVAL)))
 				continue;
 			assert_int_equal(failed, 0);
-			assert_string_equal(ops.fp, fps[i]);
-			print_message("  %s fp=%s\n", of->name, fps[i]);
+			assert_string_equal(ops.fp, fp);
+			if (load && ops.fp_load)
+				assert_string_equal(ops.fp_load, load);
+			print_message("  %s fp=%s fp_load=%s\n", of->name, fp,
+				load ? load : "auto");
 			each(&ops);
 			count++;
 		}
