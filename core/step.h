@@ -97,6 +97,19 @@ int shunt_spawn_step(struct shunt_handle *handle, shunt_step_fn *fn, struct shun
 			return SHUNT_STEP_WAIT;                                                    \
 	} while (0)
 
+/* Runs the steps of another frame, whose fn is set, as a part of this one's until it is done: a
+ * step made of steps. Each step of the inner one begins with a call from the outermost. */
+#define SHUNT_STEP_CALL(step, inner)                                                               \
+	do {                                                                                       \
+		(inner)->line = 0;                                                                 \
+		(step)->line = __LINE__;                                                           \
+		__attribute__((fallthrough));                                                      \
+	case __LINE__:;                                                                            \
+		int rc_ = (inner)->fn(inner);                                                      \
+		if (rc_ != SHUNT_STEP_DONE)                                                        \
+			return rc_;                                                                \
+	} while (0)
+
 /* ---- waiting --------------------------------------------------------------------------------
  *
  * Each does what its namesake without `_poll` does, and gives up at deadline_ns (SHUNT_FOREVER:

@@ -44,67 +44,124 @@ static int64_t served_clock(const struct openloop *loop, int64_t now_ns)
 	return loop->shared_by_kernel ? (int64_t)shunt_clock_thread_cpu_ns() : now_ns;
 }
 
-static void give_way(struct request *request)
+/* Whatever is not the request's own: others' turns, and its sleep. */
+static void stop_clock(struct request *request)
 {
-	struct openloop *loop = request->loop;
-
-	request->served_ns += served_clock(loop, shunt_now_ns());
-	shunt_yield();
-	request->served_ns -= served_clock(loop, shunt_now_ns());
+	request->served_ns += served_clock(request->loop, shunt_now_ns());
 }
 
-/* Works for `work_ns`, giving way where a quantum ends. */
-static void serve(struct request *request, int64_t work_ns)
+static void start_clock(struct request *request)
 {
-	struct openloop *loop = request->loop;
-	int64_t slice_ns = loop->slice_ns ? loop->slice_ns : work_ns;
-
-	while (work_ns > slice_ns) {
-		shunt_work_ns(slice_ns);
-		work_ns -= slice_ns;
-		/* Before the question: a shorter request may just have arrived. */
-		if (loop->injection == INJECT_TIMER)
-			openloop_chance(request, shunt_now_ns());
-		if (shunt_checkpoint())
-			give_way(request);
-	}
-	shunt_work_ns(work_ns);
+	request->served_ns -= served_clock(request->loop, shunt_now_ns());
 }
 
-static void sleep_inside(struct request *request)
+static void begin(struct request *self)
+{
+	struct openloop *loop = self->loop;
+
+	self->started_ns = shunt_now_ns();
+	self->served_ns = -served_clock(loop, self->started_ns);
+	self->runs++;
+	if (loop->stall_ns && (size_t)(self - loop->request) == loop->stall_at)
+		shunt_work_ns(loop->stall_ns);
+}
+
+static void end(struct request *self)
+{
+	self->ended_ns = shunt_now_ns();
+	self->served_ns += served_clock(self->loop, self->ended_ns);
+	openloop_chance(self, self->ended_ns);
+	openloop_leave(self);
+}
+
+/* What it has to work for before its sleep (half 0) and after it. */
+static int64_t half_of(const struct request *self, int half)
+{
+	const struct openloop *loop = self->loop;
+	int64_t work_ns = (int64_t)loop->table.arrival[self - loop->request].service_ns;
+	int64_t before_ns = loop->block_ns ? work_ns / 2 : 0;
+
+	return half ? work_ns - before_ns : before_ns;
+}
+
+/* Works off a slice of what is left. True: a quantum has ended, and more is left. */
+static bool serve_slice(struct request *request, int64_t *left_ns)
 {
 	struct openloop *loop = request->loop;
+	int64_t slice_ns = loop->slice_ns ? loop->slice_ns : *left_ns;
+	bool more = *left_ns > slice_ns;
+
+	shunt_work_ns(more ? slice_ns : *left_ns);
+	*left_ns -= slice_ns;
+	if (!more)
+		return false;
+	/* Before the question: a shorter request may just have arrived. */
+	if (loop->injection == INJECT_TIMER)
+		openloop_chance(request, shunt_now_ns());
+	return shunt_checkpoint();
+}
+
+static void serve(struct request *request, int64_t left_ns)
+{
+	do {
+		if (!serve_slice(request, &left_ns))
+			continue;
+		stop_clock(request);
+		shunt_yield();
+		start_clock(request);
+	} while (left_ns > 0);
+}
+
+/* Returns when the sleep in the middle is over. */
+static int64_t before_sleep(struct request *request)
+{
 	int64_t now_ns = shunt_now_ns();
 
-	request->served_ns += served_clock(loop, now_ns);
+	request->served_ns += served_clock(request->loop, now_ns);
 	openloop_chance(request, now_ns);
-	shunt_sleep_for(loop->block_ns);
-	request->served_ns -= served_clock(loop, shunt_now_ns());
+	return shunt_now_ns() + request->loop->block_ns;
 }
 
 void *openloop_request(void *arg)
 {
 	struct request *self = arg;
-	struct openloop *loop = self->loop;
-	size_t index = (size_t)(self - loop->request);
-	int64_t work_ns = (int64_t)loop->table.arrival[index].service_ns;
-	int64_t before_ns = loop->block_ns ? work_ns / 2 : 0;
 
-	self->started_ns = shunt_now_ns();
-	self->served_ns = -served_clock(loop, self->started_ns);
-	self->runs++;
-	if (loop->stall_ns && index == loop->stall_at)
-		shunt_work_ns(loop->stall_ns);
-	if (loop->block_ns) {
-		serve(self, before_ns);
-		sleep_inside(self);
+	begin(self);
+	if (self->loop->block_ns) {
+		serve(self, half_of(self, 0));
+		shunt_sleep_until(before_sleep(self));
+		start_clock(self);
 	}
-	serve(self, work_ns - before_ns);
-	self->ended_ns = shunt_now_ns();
-	self->served_ns += served_clock(loop, self->ended_ns);
-	openloop_chance(self, self->ended_ns);
-	openloop_leave(self);
+	serve(self, half_of(self, 1));
+	end(self);
 	return NULL;
+}
+
+int openloop_request_step(struct shunt_step *step)
+{
+	struct openloop_frame *self = (struct openloop_frame *)step;
+	struct request *request = self->request;
+	int rc;
+
+	SHUNT_STEP_BEGIN(step);
+	begin(request);
+	for (self->half = request->loop->block_ns ? 0 : 1; self->half < 2; self->half++) {
+		self->left_ns = half_of(request, self->half);
+		do {
+			if (!serve_slice(request, &self->left_ns))
+				continue;
+			stop_clock(request);
+			SHUNT_STEP_GIVE_WAY(step);
+			start_clock(request);
+		} while (self->left_ns > 0);
+		if (self->half)
+			break;
+		self->due_ns = before_sleep(request);
+		SHUNT_STEP_AWAIT(step, rc, shunt_sleep_poll(self->due_ns));
+		start_clock(request);
+	}
+	end(request);
+	SHUNT_STEP_END(step);
 }
 
 /* ---- one iteration --------------------------------------------------------------------------- */
@@ -113,6 +170,8 @@ static int prepare_iteration(struct openloop *loop)
 {
 	for (size_t i = 0; i < loop->table.count; i++)
 		loop->request[i] = (struct request){.loop = loop};
+	for (size_t i = 0; loop->frame && i < loop->table.count; i++)
+		loop->frame[i].request = &loop->request[i];
 	loop->root = shunt_self();
 	loop->worker_count = shunt_worker_count();
 	loop->steered = loop->steer == STEER_HASH ||
@@ -192,7 +251,8 @@ const struct shunt_workload shunt_workload_openloop = {
 	.params = openloop_params,
 	.small = "requests=100 mean=5us load=0.5 service=mix"
 		 "|requests=50 mean=20us load=0.3 service=bimodal slice=5us block=20us"
-		 "|requests=100 mean=5us load=0.5 injection=outside",
+		 "|requests=100 mean=5us load=0.5 injection=outside"
+		 "|requests=50 mean=20us load=0.3 slice=5us block=20us form=step",
 	.resolve = openloop_resolve,
 	.print_arrivals = openloop_print_arrivals,
 	.footprint = openloop_footprint,

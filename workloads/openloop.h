@@ -7,9 +7,8 @@
 #ifndef SHUNT_WORKLOADS_OPENLOOP_H
 #define SHUNT_WORKLOADS_OPENLOOP_H
 
-#include "core/sched.h"
-#include "core/workload.h"
 #include "workloads/arrivals.h"
+#include "workloads/crowd.h"
 
 #include <stdbool.h>
 
@@ -29,6 +28,14 @@ struct request {
 	uint32_t worker; /* 1 and up: it is put on that one; 0: on any */
 	uint32_t runs;
 	bool dropped;
+};
+
+/* form=step: what is alive over a step of a request. */
+struct openloop_frame {
+	struct shunt_step step;
+	struct request *request;
+	int64_t left_ns, due_ns; /* of this half's work; the end of the sleep */
+	int half;
 };
 
 /*
@@ -58,6 +65,7 @@ struct openloop {
 	/* Constant after set-up. */
 	struct shunt_arrivals table;
 	struct request *request;
+	struct openloop_frame *frame; /* NULL: tasks with stacks */
 	uint64_t table_hash, backlog_limit, skip, stall_at;
 	int64_t slice_ns, block_ns, stall_ns, deadline_ns;
 	enum openloop_injection injection;
@@ -122,6 +130,8 @@ void openloop_leave(struct request *request);
 
 /* A request's task; its argument is a struct request. */
 void *openloop_request(void *arg);
+/* The same as a step task; its frame is a struct openloop_frame. */
+int openloop_request_step(struct shunt_step *step);
 
 /* ---- openloop_report.c ----------------------------------------------------------------------- */
 

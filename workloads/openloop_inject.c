@@ -152,6 +152,9 @@ static int spawn(struct openloop *loop, size_t index)
 	struct shunt_attr attr = attr_of(loop, index);
 	struct request *request = &loop->request[index];
 
+	if (loop->frame)
+		return shunt_spawn_step(NULL, openloop_request_step, &loop->frame[index].step,
+			&attr);
 	return loop->injection == INJECT_OUTSIDE
 		       ? shunt_outside_spawn(loop->run, NULL, openloop_request, request, &attr)
 		       : shunt_spawn(NULL, openloop_request, request, &attr);

@@ -156,7 +156,11 @@ int openloop_resolve(struct shunt_run *run, struct shunt_error *err)
 	if (shunt_run_int(run, "skip") >= shunt_run_int(run, "requests"))
 		return shunt_fail(err, -EINVAL, "skip leaves no request to measure");
 	if (shunt_run_int(run, "injection") != INJECT_OUTSIDE)
-		return 0;
+		return form_check(run, err);
+	if (shunt_run_int(run, "form") == FORM_STEP)
+		return shunt_fail(err, -EINVAL,
+			"form=step and injection=outside exclude each other: only a task can spawn "
+			"a step task; injection=timer does");
 	if (!(shunt_run_caps(run) & SHUNT_EXTERNAL_WAKE))
 		return shunt_fail(err, -ENOTSUP,
 			"injection=outside spawns from a thread beside the scheduler, which this "
@@ -171,7 +175,10 @@ void openloop_footprint(const struct shunt_run *run, struct shunt_footprint *foo
 	uint64_t backlog = (uint64_t)shunt_run_int(run, "backlog");
 
 	footprint->tasks = (backlog < requests ? backlog : requests) + 2;
-	footprint->bytes = requests * (sizeof(struct request) + sizeof(struct shunt_arrival));
+	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
+	footprint->bytes =
+		requests * (sizeof(struct request) + sizeof(struct shunt_arrival) +
+				   (footprint->stackless ? sizeof(struct openloop_frame) : 0));
 }
 
 const struct shunt_param openloop_params[] = {
@@ -220,6 +227,7 @@ const struct shunt_param openloop_params[] = {
 		"an injected fault: one request holds its worker this much longer"},
 	{"stall_at", SHUNT_PARAM_COUNT, "auto", 0, 100000000, NULL,
 		"which request stalls; auto: the middle one"},
+	FORM_PARAM,
 	{.name = NULL},
 };
 
@@ -281,7 +289,10 @@ int openloop_setup(struct shunt_run *run, struct shunt_error *err)
 	if (rc)
 		return rc;
 	loop->request = calloc(loop->table.count, sizeof(*loop->request));
-	if (!loop->request || openloop_gauges_init(loop))
+	if (shunt_run_int(run, "form") == FORM_STEP)
+		loop->frame = calloc(loop->table.count, sizeof(*loop->frame));
+	if (!loop->request || (shunt_run_int(run, "form") == FORM_STEP && !loop->frame) ||
+		openloop_gauges_init(loop))
 		return shunt_fail(err, -ENOMEM, "no memory for %zu requests", loop->table.count);
 	loop->table_hash = shunt_arrivals_hash(&loop->table);
 	snprintf(text, sizeof(text), "%016llx", (unsigned long long)loop->table_hash);
@@ -311,5 +322,6 @@ void openloop_teardown(struct shunt_run *run)
 	free(loop->stream);
 	shunt_arrivals_free(&loop->table);
 	free(loop->request);
+	free(loop->frame);
 	free(loop);
 }

@@ -7,6 +7,9 @@
  * joiner that a child wakes next, and the tree is walked depth first in a few stacks; run the
  * oldest first and nearly all leaves are alive at once, each with its own.
  *
+ * With form=step an inner task keeps its children's frames and handles in a block from the heap,
+ * which it frees when they are joined; with a stack they lie on that.
+ *
  * The series `start_delay` is the time from the spawn of a leaf to its first instruction, of about
  * one leaf in `sample`.
  */
@@ -14,6 +17,7 @@
 
 struct skynet {
 	uint64_t leaves, width, parents_per_sample;
+	bool steps;
 	struct shunt_series *start_delay;
 	uint64_t sum;
 	int rc; /* [skynet:rc] the first refusal of a task */
@@ -23,6 +27,14 @@ struct node {
 	struct skynet *skynet;
 	uint64_t first, size; /* the leaves below it */
 	int64_t spawned_ns;   /* of a timed leaf; else 0 */
+};
+
+/* form=step: what is alive over a step. */
+struct frame {
+	struct crowd_frame crowd;
+	struct node node;
+	struct frame *child; /* of an inner task, and behind them their handles */
+	uint32_t started, joined;
 };
 
 static void refuse(struct skynet *skynet, int rc)
@@ -44,20 +56,33 @@ static int64_t spawn_time(const struct skynet *skynet, uint64_t child, uint64_t 
 		       : 0;
 }
 
+static struct node child_of(const struct node *node, uint64_t index)
+{
+	struct skynet *skynet = node->skynet;
+	uint64_t size = node->size / skynet->width, first = node->first + index * size;
+	return (struct node){skynet, first, size, index == 0 ? spawn_time(skynet, first, size) : 0};
+}
+
+/* What a leaf does; returns its number. */
+static uint64_t skynet_leaf(const struct node *node)
+{
+	if (__builtin_expect(node->spawned_ns != 0, 0))
+		shunt_series_record(node->skynet->start_delay, shunt_now_ns() - node->spawned_ns);
+	return node->first;
+}
+
 static void *skynet_node(void *arg);
 
 static uint64_t skynet_children(const struct node *node)
 {
 	struct skynet *skynet = node->skynet;
-	uint64_t width = skynet->width, size = node->size / width, sum = 0, started = 0;
+	uint64_t width = skynet->width, sum = 0, started = 0;
 	/* Sized to the width, because with a page touched per task what it touches is what
 	 * counts. */
 	struct node *child = __builtin_alloca(width * sizeof(*child));
 	struct shunt_handle *handle = __builtin_alloca(width * sizeof(*handle));
 	for (uint64_t i = 0; i < width; i++) {
-		uint64_t first = node->first + i * size;
-		child[i] = (struct node){skynet, first, size,
-			i == 0 ? spawn_time(skynet, first, size) : 0};
+		child[i] = child_of(node, i);
 		int rc = shunt_spawn(&handle[i], skynet_node, &child[i], NULL);
 		if (rc) {
 			refuse(skynet, rc);
@@ -78,26 +103,68 @@ static uint64_t skynet_children(const struct node *node)
 static void *skynet_node(void *arg)
 {
 	const struct node *node = arg;
-	if (node->size > 1)
-		return (void *)(uintptr_t)skynet_children(node);
-	if (__builtin_expect(node->spawned_ns != 0, 0))
-		shunt_series_record(node->skynet->start_delay, shunt_now_ns() - node->spawned_ns);
-	return (void *)(uintptr_t)node->first;
+	return (void *)(uintptr_t)(node->size > 1 ? skynet_children(node) : skynet_leaf(node));
+}
+
+static struct shunt_handle *handle_of(const struct frame *self, uint64_t index)
+{
+	return (struct shunt_handle *)(self->child + self->node.skynet->width) + index;
+}
+
+static int skynet_step(struct shunt_step *step);
+
+static void start_children(struct frame *self)
+{
+	struct skynet *skynet = self->node.skynet;
+	size_t bytes = skynet->width * (sizeof(*self->child) + sizeof(struct shunt_handle));
+	int rc = (self->child = malloc(bytes)) ? 0 : -ENOMEM;
+	for (self->started = 0; self->started < skynet->width && !rc; self->started += !rc) {
+		struct frame *child = &self->child[self->started];
+		child->node = child_of(&self->node, self->started);
+		rc = shunt_spawn_step(handle_of(self, self->started), skynet_step,
+			&child->crowd.step, NULL);
+	}
+	if (rc)
+		refuse(skynet, rc);
+}
+
+/* The same as skynet_node as a step task. */
+static int skynet_step(struct shunt_step *step)
+{
+	struct frame *self = (struct frame *)step;
+	int rc;
+	SHUNT_STEP_BEGIN(step);
+	if (self->node.size == 1) {
+		self->crowd.result = skynet_leaf(&self->node);
+		return SHUNT_STEP_DONE;
+	}
+	self->crowd.result = 0;
+	start_children(self);
+	for (self->joined = 0; self->joined < self->started; self->joined++) {
+		SHUNT_STEP_AWAIT(step, rc,
+			shunt_join_poll(*handle_of(self, self->joined), SHUNT_FOREVER, NULL));
+		if (rc)
+			refuse(self->node.skynet, rc);
+		self->crowd.result += self->child[self->joined].crowd.result;
+	}
+	free(self->child);
+	SHUNT_STEP_END(step);
 }
 
 static int skynet_body(struct shunt_run *run)
 {
 	struct skynet *skynet = shunt_run_state(run);
-	struct node root = {skynet, 0, skynet->leaves, 0};
+	struct frame root = {.node = {skynet, 0, skynet->leaves, 0}};
 	struct shunt_handle handle;
 	void *result = NULL;
 	skynet->rc = 0;
 	shunt_measure_begin(run);
-	int rc = shunt_spawn(&handle, skynet_node, &root, NULL);
+	int rc = skynet->steps ? shunt_spawn_step(&handle, skynet_step, &root.crowd.step, NULL)
+			       : shunt_spawn(&handle, skynet_node, &root.node, NULL);
 	if (!rc)
 		rc = shunt_join(handle, &result);
 	shunt_measure_end(run);
-	skynet->sum = (uintptr_t)result;
+	skynet->sum = skynet->steps ? root.crowd.result : (uintptr_t)result;
 	if (!rc)
 		rc = skynet->rc;
 	if (rc)
@@ -123,7 +190,7 @@ static int skynet_resolve(struct shunt_run *run, struct shunt_error *err)
 	while (power < leaves)
 		power *= width;
 	if (power == leaves)
-		return 0;
+		return form_check(run, err);
 	return shunt_fail(err, -EINVAL,
 		"leaves=%llu is not a power of width=%llu; the nearest are %llu and %llu",
 		(unsigned long long)leaves, (unsigned long long)width,
@@ -135,7 +202,9 @@ static void skynet_footprint(const struct shunt_run *run, struct shunt_footprint
 	/* In the worst order all leaves and all that spawned them: leaves * width / (width - 1). */
 	uint64_t leaves = (uint64_t)shunt_run_int(run, "leaves");
 	footprint->tasks = leaves + leaves / ((uint64_t)shunt_run_int(run, "width") - 1) + 1;
-	footprint->bytes = 0;
+	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
+	footprint->bytes = footprint->stackless * footprint->tasks *
+			   (sizeof(struct frame) + sizeof(struct shunt_handle));
 }
 
 static int skynet_setup(struct shunt_run *run, struct shunt_error *err)
@@ -147,6 +216,7 @@ static int skynet_setup(struct shunt_run *run, struct shunt_error *err)
 	uint64_t sample = (uint64_t)shunt_run_int(run, "sample");
 	skynet->leaves = (uint64_t)shunt_run_int(run, "leaves");
 	skynet->width = (uint64_t)shunt_run_int(run, "width");
+	skynet->steps = shunt_run_int(run, "form") == FORM_STEP;
 	skynet->parents_per_sample = sample > skynet->width ? sample / skynet->width : 1;
 	if (crowd_series(run, "start_delay", sample, &skynet->start_delay))
 		return shunt_fail(err, -ENOMEM, "no memory for a series");
@@ -164,6 +234,7 @@ static const struct shunt_param skynet_params[] = {
 	{"width", SHUNT_PARAM_COUNT, "10", 2, 64, NULL, "children of each inner task"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
 		"time the start of about one leaf in N (0: none)"},
+	FORM_PARAM,
 	{.name = NULL},
 };
 
@@ -176,7 +247,8 @@ const struct shunt_workload shunt_workload_skynet = {
 	.operation = "one leaf",
 	.cost_metric = "ns_per_leaf",
 	.params = skynet_params,
-	.small = "leaves=64 width=4 sample=4|leaves=10 sample=0",
+	.small = "leaves=64 width=4 sample=4|leaves=10 sample=0|leaves=64 width=4 sample=4 "
+		 "form=step",
 	.resolve = skynet_resolve,
 	.footprint = skynet_footprint,
 	.setup = skynet_setup,

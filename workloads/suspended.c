@@ -9,6 +9,8 @@
  * the end of their period, `wait=timeout` by waking them out of a timed park, whose timer is
  * cancelled.
  *
+ * Each keeps `state` bytes over its wait, on its stack or in its frame, and looks at them again.
+ *
  * The wall time includes the reading of the memory, and the sleep; start_ns_per_task and
  * end_ns_per_task do not. The series `wake_delay` is the time from a wake (park, timeout) or a
  * deadline (sleep) to the task's next instruction.
@@ -32,21 +34,24 @@ struct frame {
 	struct shunt_step step;
 	struct sleeper *sleeper;
 	int64_t due_ns;
+	unsigned char state[];
 };
 
 #define TIMEOUT_NS INT64_C(3600000000000) /* of a park that is woken before */
 
 struct suspended {
-	uint64_t task_count, sample;
+	uint64_t task_count, sample, state;
 	int64_t period_ns;
 	enum wait_kind wait;
 	struct sleeper *sleeper;
-	struct frame *frame; /* NULL: tasks with stacks */
+	char *frames; /* a struct frame each; NULL: tasks with stacks */
+	size_t frame_bytes;
 	struct crowd crowd;
 	struct shunt_wait_group arriving; /* tasks that do not wait yet */
 	int released; /* [suspended:released] the population was counted; tasks may end */
 	uint64_t ended, alive_at_once; /* [suspended:ended] tasks that have ended */
 	uint64_t early;                /* [suspended:early] wakes before their deadline */
+	uint64_t spoilt;               /* [suspended:spoilt] bytes of state that were others */
 	int rc;                        /* [suspended:rc] the first refusal of a timer */
 	struct shunt_series *wake_delay;
 	int64_t rss_before, rss_after;
@@ -133,6 +138,28 @@ static void wait_asleep(struct sleeper *self)
 	}
 }
 
+static unsigned char state_at(const struct sleeper *self, uint64_t index)
+{
+	return (unsigned char)(self->index + index * 7);
+}
+
+/* From the highest address down, page by page: on a stack the guard then stops what is too much. */
+static void fill_state(const struct sleeper *self, volatile unsigned char *state)
+{
+	for (uint64_t i = self->suspended->state; i-- > 0;)
+		state[i] = state_at(self, i);
+}
+
+static void check_state(const struct sleeper *self, const unsigned char *state)
+{
+	uint64_t spoilt = 0;
+	for (uint64_t i = 0; i < self->suspended->state; i++)
+		spoilt += state[i] != state_at(self, i);
+	if (spoilt)
+		/* Relaxed: read after all tasks are joined [suspended:spoilt]. */
+		__atomic_fetch_add(&self->suspended->spoilt, spoilt, __ATOMIC_RELAXED);
+}
+
 static void note_end(struct suspended *suspended)
 {
 	/* Relaxed: a count, compared with nothing else [suspended:ended]. */
@@ -147,6 +174,7 @@ static int sleeper_step(struct shunt_step *step)
 	struct suspended *suspended = self->suspended;
 	int rc;
 	SHUNT_STEP_BEGIN(step);
+	fill_state(self, frame->state);
 	shunt_wait_group_done(&suspended->arriving);
 	frame->due_ns = suspended->wait == WAIT_PARK ? SHUNT_FOREVER : shunt_now_ns() + TIMEOUT_NS;
 	while (!released(suspended)) {
@@ -163,6 +191,7 @@ static int sleeper_step(struct shunt_step *step)
 	}
 	if (self->woken_ns)
 		shunt_series_record(suspended->wake_delay, shunt_now_ns() - self->woken_ns);
+	check_state(self, frame->state);
 	note_end(suspended);
 	SHUNT_STEP_END(step);
 }
@@ -171,12 +200,15 @@ static void *sleeper_run(void *arg)
 {
 	struct sleeper *self = arg;
 	struct suspended *suspended = self->suspended;
+	unsigned char *state = __builtin_alloca(suspended->state);
+	fill_state(self, state);
 	shunt_wait_group_done(&suspended->arriving);
 	if (suspended->wait == WAIT_SLEEP)
 		wait_asleep(self);
 	else
 		wait_parked(self,
 			suspended->wait == WAIT_PARK ? SHUNT_FOREVER : shunt_now_ns() + TIMEOUT_NS);
+	check_state(self, state);
 	note_end(suspended);
 	return NULL;
 }
@@ -194,18 +226,19 @@ static int suspended_body(struct shunt_run *run)
 {
 	struct suspended *suspended = shunt_run_state(run);
 	suspended->released = 0;
-	suspended->ended = suspended->early = 0;
+	suspended->ended = suspended->early = suspended->spoilt = 0;
 	suspended->rc = 0;
 	for (uint64_t i = 0; i < suspended->task_count; i++)
 		suspended->sleeper[i].woken_ns = 0;
 	shunt_wait_group_add(&suspended->arriving, (int64_t)suspended->task_count);
 	shunt_measure_begin(run);
 	int64_t begin_ns = shunt_now_ns();
-	for (uint64_t i = 0; suspended->frame && i < suspended->task_count; i++)
-		suspended->frame[i].sleeper = &suspended->sleeper[i];
-	int rc = suspended->frame
+	for (uint64_t i = 0; suspended->frames && i < suspended->task_count; i++)
+		((struct frame *)(suspended->frames + i * suspended->frame_bytes))->sleeper =
+			&suspended->sleeper[i];
+	int rc = suspended->frames
 			 ? crowd_start_steps(run, &suspended->crowd, suspended->task_count,
-				   sleeper_step, suspended->frame, sizeof(*suspended->frame))
+				   sleeper_step, suspended->frames, suspended->frame_bytes)
 			 : crowd_start(run, &suspended->crowd, suspended->task_count, sleeper_run,
 				   suspended->sleeper, sizeof(*suspended->sleeper));
 	if (rc)
@@ -237,6 +270,7 @@ static void suspended_verify(struct shunt_run *run)
 	shunt_check_int(run, "tasks_alive_at_once", tasks, (int64_t)suspended->alive_at_once);
 	shunt_check_int(run, "tasks_ended", tasks, (int64_t)suspended->ended);
 	shunt_check_int(run, "wakes_before_their_deadline", 0, (int64_t)suspended->early);
+	shunt_check_int(run, "bytes_of_state_spoilt", 0, (int64_t)suspended->spoilt);
 	shunt_operations(run, suspended->task_count);
 	shunt_metric(run, "start_ns_per_task", (double)suspended->start_ns / (double)tasks, "ns",
 		"lower");
@@ -259,13 +293,22 @@ static int suspended_resolve(struct shunt_run *run, struct shunt_error *err)
 	return form_check(run, err);
 }
 
+/* Whole words, so that each frame is aligned. */
+static size_t frame_bytes(const struct shunt_run *run)
+{
+	size_t state = (size_t)shunt_run_int(run, "state") + sizeof(int64_t) - 1;
+	return shunt_run_int(run, "form") == FORM_STEP
+		       ? sizeof(struct frame) + state / sizeof(int64_t) * sizeof(int64_t)
+		       : 0;
+}
+
 static void suspended_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
 {
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
 	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
 	footprint->bytes =
-		footprint->tasks * (sizeof(struct sleeper) + sizeof(struct shunt_handle) +
-					   (footprint->stackless ? sizeof(struct frame) : 0));
+		footprint->tasks *
+		(sizeof(struct sleeper) + sizeof(struct shunt_handle) + frame_bytes(run));
 }
 
 static int suspended_setup(struct shunt_run *run, struct shunt_error *err)
@@ -279,10 +322,11 @@ static int suspended_setup(struct shunt_run *run, struct shunt_error *err)
 	suspended->period_ns = shunt_run_int(run, "period");
 	suspended->wait = (enum wait_kind)shunt_run_int(run, "wait");
 	suspended->sleeper = calloc(suspended->task_count, sizeof(*suspended->sleeper));
-	bool steps = shunt_run_int(run, "form") == FORM_STEP;
-	if (steps)
-		suspended->frame = calloc(suspended->task_count, sizeof(*suspended->frame));
-	if (!suspended->sleeper || (steps && !suspended->frame) ||
+	suspended->state = (uint64_t)shunt_run_int(run, "state");
+	suspended->frame_bytes = frame_bytes(run);
+	if (suspended->frame_bytes)
+		suspended->frames = calloc(suspended->task_count, suspended->frame_bytes);
+	if (!suspended->sleeper || (suspended->frame_bytes && !suspended->frames) ||
 		crowd_init(&suspended->crowd, suspended->task_count) ||
 		crowd_series(run, "wake_delay", suspended->sample, &suspended->wake_delay))
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
@@ -302,7 +346,7 @@ static void suspended_teardown(struct shunt_run *run)
 		return;
 	crowd_fini(&suspended->crowd);
 	free(suspended->sleeper);
-	free(suspended->frame);
+	free(suspended->frames);
 	free(suspended);
 }
 
@@ -316,6 +360,8 @@ static const struct shunt_param suspended_params[] = {
 		"wait=sleep: how long each sleeps, again and again until all are alive"},
 	{"sample", SHUNT_PARAM_COUNT, "16", 0, INT64_C(1) << 40, NULL,
 		"time the wake of one task in N (0: none)"},
+	{"state", SHUNT_PARAM_SIZE, "0", 0, 16384, NULL,
+		"bytes that each task keeps over its wait"},
 	FORM_PARAM,
 	{.name = NULL},
 };
@@ -330,8 +376,8 @@ const struct shunt_workload shunt_workload_suspended = {
 	.cost_metric = "ns_per_task",
 	.needs = SHUNT_CAN_BLOCK,
 	.params = suspended_params,
-	.small = "tasks=20 sample=1|tasks=20 wait=sleep period=1ms|tasks=20 wait=timeout"
-		 "|tasks=20 sample=1 form=step|tasks=20 wait=sleep period=1ms form=step"
+	.small = "tasks=20 sample=1 state=999|tasks=20 wait=sleep period=1ms|tasks=20 wait=timeout"
+		 "|tasks=20 sample=1 form=step state=999|tasks=20 wait=sleep period=1ms form=step"
 		 "|tasks=20 wait=timeout form=step",
 	.resolve = suspended_resolve,
 	.footprint = suspended_footprint,

@@ -9,7 +9,9 @@
  * How a switch returns matters more than what it saves, and this workload can show it. sites=2
  * lets odd tasks yield from a second place in the program: a switch that ends in `ret` is then
  * mispredicted every time. depth=1..4 puts that many C frames above the call: after a switch that
- * ends in a jump, the processor's return stack is out of step, and each of these frames pays.
+ * ends in a jump, the processor's return stack is out of step, and each of these frames pays. With
+ * form=step they are as many steps of which one calls the next: all are called again for each
+ * yield, as they are in any language whose coroutines have no stack.
  *
  * The series `turnaround` is the time from a yield to the same task's next run, of one yield in
  * `sample`; the loop between two samples contains nothing but the calls.
@@ -21,12 +23,19 @@ struct yielder {
 	uint64_t yields;
 };
 
+/* form=step: a step between the task's loop and the yield. */
+struct level {
+	struct shunt_step step;
+	unsigned below; /* how many there are behind this one */
+};
+
 /* form=step: what is alive over a step. */
 struct frame {
 	struct crowd_frame crowd;
 	const struct yielder *yielder;
 	uint64_t left, until_sample;
 	int64_t before_ns;
+	struct level level[]; /* `depth` of them */
 };
 
 struct yield {
@@ -36,7 +45,8 @@ struct yield {
 	struct shunt_series *turnaround;
 	uint64_t yields_made;
 	unsigned sites, depth;
-	struct frame *frame; /* NULL: tasks with stacks */
+	char *frames; /* a struct frame each; NULL: tasks with stacks */
+	size_t frame_bytes;
 };
 
 #define NOT_INLINED __attribute__((noinline))
@@ -94,35 +104,63 @@ static void *yielder_run(void *arg)
 }
 
 /* The same as a step task. */
-static int yielder_step(struct shunt_step *step)
+
+static int level_step(struct shunt_step *step)
+{
+	struct level *self = (struct level *)step;
+	SHUNT_STEP_BEGIN(step);
+	if (self->below)
+		SHUNT_STEP_CALL(step, &self[1].step);
+	else
+		SHUNT_STEP_GIVE_WAY(step);
+	SHUNT_STEP_END(step);
+}
+
+static inline __attribute__((always_inline)) int yielder_steps(struct shunt_step *step, bool deep)
 {
 	struct frame *self = (struct frame *)step;
 	const struct yield *yield = self->yielder->yield;
 	SHUNT_STEP_BEGIN(step);
 	self->left = self->yielder->yields;
-	while (yield->turnaround && self->left >= yield->sample) {
-		self->before_ns = shunt_now_ns();
-		SHUNT_STEP_GIVE_WAY(step);
-		shunt_series_record(yield->turnaround, shunt_now_ns() - self->before_ns);
-		for (self->until_sample = yield->sample - 1; self->until_sample;
-			self->until_sample--)
+	self->until_sample = yield->turnaround ? 0 : UINT64_MAX;
+	for (; self->left; self->left--, self->until_sample--) {
+		if (__builtin_expect(self->until_sample == 0 && self->left >= yield->sample, 0)) {
+			self->until_sample = yield->sample;
+			self->before_ns = shunt_now_ns();
+			if (deep)
+				SHUNT_STEP_CALL(step, &self->level[0].step);
+			else
+				SHUNT_STEP_GIVE_WAY(step);
+			shunt_series_record(yield->turnaround, shunt_now_ns() - self->before_ns);
+		} else if (deep) {
+			SHUNT_STEP_CALL(step, &self->level[0].step);
+		} else {
 			SHUNT_STEP_GIVE_WAY(step);
-		self->left -= yield->sample;
+		}
 	}
-	for (; self->left; self->left--)
-		SHUNT_STEP_GIVE_WAY(step);
 	self->crowd.result = self->yielder->yields;
 	SHUNT_STEP_END(step);
+}
+
+static int yielder_step(struct shunt_step *step)
+{
+	return yielder_steps(step, false);
+}
+
+static int yielder_deep(struct shunt_step *step)
+{
+	return yielder_steps(step, true);
 }
 
 static int yield_body(struct shunt_run *run)
 {
 	struct yield *yield = shunt_run_state(run);
 	shunt_measure_begin(run);
-	int rc = yield->frame ? crowd_start_steps(run, &yield->crowd, yield->task_count,
-					yielder_step, yield->frame, sizeof(*yield->frame))
-			      : crowd_start(run, &yield->crowd, yield->task_count, yielder_run,
-					yield->yielder, sizeof(*yield->yielder));
+	int rc = yield->frames ? crowd_start_steps(run, &yield->crowd, yield->task_count,
+					 yield->depth ? yielder_deep : yielder_step, yield->frames,
+					 yield->frame_bytes)
+			       : crowd_start(run, &yield->crowd, yield->task_count, yielder_run,
+					 yield->yielder, sizeof(*yield->yielder));
 	int joined = crowd_join(&yield->crowd, &yield->yields_made);
 	shunt_measure_end(run);
 	return rc ? rc : joined;
@@ -141,12 +179,29 @@ static void yield_verify(struct shunt_run *run)
 
 static int yield_resolve(struct shunt_run *run, struct shunt_error *err)
 {
-	bool calls = shunt_run_int(run, "sites") != 1 || shunt_run_int(run, "depth") != 0;
-	if (calls && shunt_run_int(run, "form") == FORM_STEP)
+	if (shunt_run_int(run, "sites") != 1 && shunt_run_int(run, "form") == FORM_STEP)
 		return shunt_fail(err, -EINVAL,
-			"sites and depth are about calls on a stack: leave them out with "
-			"form=step");
+			"sites=2 is about the return of a switch, which form=step does not make: "
+			"leave one of them out");
 	return form_check(run, err);
+}
+
+static size_t frame_bytes(const struct shunt_run *run)
+{
+	return shunt_run_int(run, "form") == FORM_STEP
+		       ? sizeof(struct frame) +
+				 (size_t)shunt_run_int(run, "depth") * sizeof(struct level)
+		       : 0;
+}
+
+static void make_frames(struct yield *yield)
+{
+	for (uint64_t i = 0; i < yield->task_count; i++) {
+		struct frame *frame = (struct frame *)(yield->frames + i * yield->frame_bytes);
+		frame->yielder = &yield->yielder[i];
+		for (unsigned k = 0; k < yield->depth; k++)
+			frame->level[k] = (struct level){{.fn = level_step}, yield->depth - 1 - k};
+	}
 }
 
 static void yield_footprint(const struct shunt_run *run, struct shunt_footprint *footprint)
@@ -154,8 +209,8 @@ static void yield_footprint(const struct shunt_run *run, struct shunt_footprint 
 	footprint->tasks = (uint64_t)shunt_run_int(run, "tasks");
 	footprint->stackless = shunt_run_int(run, "form") == FORM_STEP;
 	footprint->bytes =
-		footprint->tasks * (sizeof(struct yielder) + sizeof(struct shunt_handle) +
-					   (footprint->stackless ? sizeof(struct frame) : 0));
+		footprint->tasks *
+		(sizeof(struct yielder) + sizeof(struct shunt_handle) + frame_bytes(run));
 }
 
 static int yield_setup(struct shunt_run *run, struct shunt_error *err)
@@ -170,10 +225,10 @@ static int yield_setup(struct shunt_run *run, struct shunt_error *err)
 	yield->sites = (unsigned)shunt_run_int(run, "sites");
 	yield->depth = (unsigned)shunt_run_int(run, "depth");
 	yield->yielder = calloc(yield->task_count, sizeof(*yield->yielder));
-	bool steps = shunt_run_int(run, "form") == FORM_STEP;
-	if (steps)
-		yield->frame = calloc(yield->task_count, sizeof(*yield->frame));
-	if (!yield->yielder || (steps && !yield->frame) ||
+	yield->frame_bytes = frame_bytes(run);
+	if (yield->frame_bytes)
+		yield->frames = calloc(yield->task_count, yield->frame_bytes);
+	if (!yield->yielder || (yield->frame_bytes && !yield->frames) ||
 		crowd_init(&yield->crowd, yield->task_count) ||
 		crowd_series(run, "turnaround", yield->sample, &yield->turnaround))
 		return shunt_fail(err, -ENOMEM, "no memory for %llu tasks",
@@ -181,8 +236,8 @@ static int yield_setup(struct shunt_run *run, struct shunt_error *err)
 	for (uint64_t i = 0; i < yield->task_count; i++)
 		yield->yielder[i] =
 			(struct yielder){yield, crowd_share(yield->switches, yield->task_count, i)};
-	for (uint64_t i = 0; yield->frame && i < yield->task_count; i++)
-		yield->frame[i].yielder = &yield->yielder[i];
+	if (yield->frames)
+		make_frames(yield);
 	return 0;
 }
 
@@ -193,7 +248,7 @@ static void yield_teardown(struct shunt_run *run)
 		return;
 	crowd_fini(&yield->crowd);
 	free(yield->yielder);
-	free(yield->frame);
+	free(yield->frames);
 	free(yield);
 }
 
@@ -206,7 +261,7 @@ static const struct shunt_param yield_params[] = {
 		"prediction"},
 	{"depth", SHUNT_PARAM_COUNT, "0", 0, 4, NULL,
 		"C frames between the task's loop and the yield: each may mispredict its return "
-		"after a switch"},
+		"after a switch; form=step: steps, each of which is called again"},
 	{"sample", SHUNT_PARAM_COUNT, "1024", 0, INT64_C(1) << 40, NULL,
 		"time one yield in N (0: none)"},
 	FORM_PARAM,
@@ -226,7 +281,8 @@ const struct shunt_workload shunt_workload_yield = {
 	.needs = SHUNT_CAN_BLOCK,
 	.params = yield_params,
 	.small = "switches=1001 sample=10|tasks=3 switches=100 sites=2 depth=4 sample=0"
-		 "|tasks=3 switches=1001 sample=10 form=step",
+		 "|tasks=3 switches=1001 sample=10 form=step"
+		 "|tasks=3 switches=1001 sample=10 form=step depth=4",
 	.resolve = yield_resolve,
 	.footprint = yield_footprint,
 	.setup = yield_setup,
