@@ -18,26 +18,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A machine in a temporary folder. */
-static char root[64];
-
-static int make_root(void **state)
-{
-	(void)state;
-	return machine_make(root, sizeof(root));
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	return machine_remove(root);
-}
-
-static void put(const char *path, const char *text)
-{
-	machine_put(root, path, text);
-}
-
 static const struct cli_finding *find(const struct cli_run *run, const char *name)
 {
 	for (size_t i = 0; i < run->finding_count; i++)

@@ -62,12 +62,12 @@ static int fake_open(struct shunt_sched **sched, const struct shunt_backend *bac
 	return 0;
 }
 
-static int fake_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
+static int fake_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, void **result,
 	struct shunt_error *err)
 {
 	(void)sched, (void)result;
 	fake.ran++;
-	root(arg);
+	fn(arg);
 	return fake.run_code ? shunt_fail(err, fake.run_code,
 				       "2 tasks wait: 'left' in lock, 'right' in join")
 			     : 0;
@@ -507,23 +507,21 @@ static void needs_more_memory_than_there_is(void **state)
 /* The group that has the limit may have others below it, which have used of it too. */
 static void what_others_use_of_a_limit_is_not_left(void **state)
 {
-	char root[64];
 	const char *where = "";
-	(void)state;
-	assert_int_equal(machine_make(root, sizeof(root)), 0);
-	machine_put(root, "/proc/meminfo", "MemAvailable: 1000000 kB\n");
-	machine_put(root, "/proc/self/cgroup", "0::/shared/mine\n");
-	machine_put(root, "/sys/fs/cgroup/shared/memory.max", "100000000\n");
-	machine_put(root, "/sys/fs/cgroup/shared/memory.current", "90000000\n");
-	machine_put(root, "/sys/fs/cgroup/shared/memory.stat",
+	assert_int_equal(make_root(state), 0);
+	put("/proc/meminfo", "MemAvailable: 1000000 kB\n");
+	put("/proc/self/cgroup", "0::/shared/mine\n");
+	put("/sys/fs/cgroup/shared/memory.max", "100000000\n");
+	put("/sys/fs/cgroup/shared/memory.current", "90000000\n");
+	put("/sys/fs/cgroup/shared/memory.stat",
 		"anon 80000000\ninactive_file 3000000\n");
-	machine_put(root, "/sys/fs/cgroup/shared/mine/memory.max", "max\n");
-	machine_put(root, "/sys/fs/cgroup/shared/mine/memory.current", "1000000\n");
-	machine_put(root, "/sys/fs/cgroup/shared/mine/memory.stat",
+	put("/sys/fs/cgroup/shared/mine/memory.max", "max\n");
+	put("/sys/fs/cgroup/shared/mine/memory.current", "1000000\n");
+	put("/sys/fs/cgroup/shared/mine/memory.stat",
 		"anon 1000000\ninactive_file 0\n");
 	assert_int_equal(shunt_memory_left(root, &where), 13000000);
 	assert_non_null(strstr(where, "control group"));
-	assert_int_equal(machine_remove(root), 0);
+	assert_int_equal(remove_root(state), 0);
 }
 
 static void needs_more_tasks_than_fit(void **state)

@@ -21,26 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A machine in a temporary folder. */
-static char root[64];
-
-static int make_root(void **state)
-{
-	(void)state;
-	return machine_make(root, sizeof(root));
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	return machine_remove(root);
-}
-
-static void put(const char *path, const char *text)
-{
-	machine_put(root, path, text);
-}
-
 static void files_are_read_and_trimmed(void **state)
 {
 	char text[8];

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Makes a file of the machine in `root`, and the folders above it. */
-static inline void machine_put(const char *root, const char *path, const char *text)
+static char root[64];
+
+/* Makes a file of the machine, and the folders above it. */
+static inline void put(const char *path, const char *text)
 {
 	char whole[512];
 
@@ -26,16 +28,18 @@ static inline void machine_put(const char *root, const char *path, const char *t
 	assert_int_equal(fclose(file), 0);
 }
 
-static inline int machine_make(char *root, size_t bytes)
+static inline int make_root(void **state)
 {
-	snprintf(root, bytes, "/tmp/shunt-machine-XXXXXX");
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/shunt-machine-XXXXXX");
 	return mkdtemp(root) ? 0 : -1;
 }
 
-static inline int machine_remove(const char *root)
+static inline int remove_root(void **state)
 {
 	char command[96];
 
+	(void)state;
 	snprintf(command, sizeof(command), "rm -r %s", root);
 	return system(command);
 }
