@@ -20,53 +20,19 @@ void shunt_poll_panic(const struct shunt_task *task, const char *format, ...)
 		task->frame->line, text);
 }
 
-struct shunt_ctx *shunt_poll_ctx(const char *call)
+void shunt_poll_no_step(const char *call)
 {
-	struct shunt_ctx *ctx = shunt_ctx_get();
-	if (!ctx)
+	if (!shunt_ctx_get())
 		shunt_outside_a_task(call);
-	if (!ctx->current->step)
-		shunt_panic("%s called by a task with a stack: only step tasks may call it", call);
-	return ctx;
+	shunt_panic("%s called by a task with a stack: only step tasks may call it", call);
 }
 
-/* Enough of an object's address to notice that a poll is about another one. */
-static uint32_t mark_of(const void *object)
+void shunt_poll_other_wait(const struct shunt_task *task, const char *call)
 {
-	return (uint32_t)((uintptr_t)object >> 2);
-}
-
-bool shunt_poll_is_over(const struct shunt_task *task, const void *object)
-{
-	return task->step == SHUNT_STEP_BACK && task->polled == mark_of(object);
-}
-
-void shunt_poll_begin(struct shunt_task *task, const void *object)
-{
-	task->step = SHUNT_STEP_POLLS;
-	task->polled = mark_of(object);
-}
-
-bool shunt_poll_returns(struct shunt_task *task, const void *object, const char *call)
-{
-	if (task->step == SHUNT_STEP_RUNS) {
-		shunt_poll_begin(task, object);
-		return false;
-	}
-	if (!shunt_poll_is_over(task, object))
-		shunt_poll_panic(task, "called %s, but has begun another wait (%s): %s", call,
-			shunt_wait_name(task->wait_what),
-			task->step == SHUNT_STEP_BACK ? "make that call again first, which ends it"
-						      : "return SHUNT_STEP_WAIT first");
-	task->step = SHUNT_STEP_RUNS;
-	return true;
-}
-
-int shunt_poll_result(struct shunt_task *task, int rc)
-{
-	if (rc != SHUNT_STEP_WAIT)
-		task->step = SHUNT_STEP_RUNS;
-	return rc;
+	shunt_poll_panic(task, "called %s, but has begun another wait (%s): %s", call,
+		shunt_wait_name(task->wait_what),
+		task->step == SHUNT_STEP_BACK ? "make that call again first, which ends it"
+					      : "return SHUNT_STEP_WAIT first");
 }
 
 void shunt_poll_await(const struct shunt_task *task)

@@ -17,20 +17,58 @@
 _Noreturn void shunt_poll_panic(const struct shunt_task *task, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The misuses, which panic: a task with a stack polls; a poll in the middle of another wait. */
+_Noreturn void shunt_poll_no_step(const char *call);
+_Noreturn void shunt_poll_other_wait(const struct shunt_task *task, const char *call);
+
 /* The context of a call that only steps may make. */
-struct shunt_ctx *shunt_poll_ctx(const char *call);
+static inline struct shunt_ctx *shunt_poll_ctx(const char *call)
+{
+	struct shunt_ctx *ctx = shunt_ctx_get();
+	if (__builtin_expect(!ctx || !ctx->current->step, 0))
+		shunt_poll_no_step(call);
+	return ctx;
+}
+
+/* Enough of an object's address to notice that a poll is about another one. */
+static inline uint32_t shunt_poll_mark(const void *object)
+{
+	return (uint32_t)((uintptr_t)object >> 2);
+}
 
 /* Has the task's wait on `object` just ended? */
-bool shunt_poll_is_over(const struct shunt_task *task, const void *object);
+static inline bool shunt_poll_is_over(const struct shunt_task *task, const void *object)
+{
+	return task->step == SHUNT_STEP_BACK && task->polled == shunt_poll_mark(object);
+}
 
 /* A wait on `object` may begin now. */
-void shunt_poll_begin(struct shunt_task *task, const void *object);
+static inline void shunt_poll_begin(struct shunt_task *task, const void *object)
+{
+	task->step = SHUNT_STEP_POLLS;
+	task->polled = shunt_poll_mark(object);
+}
 
 /* Both: true: the wait on `object` is over, and task->value says how. False: it may begin. */
-bool shunt_poll_returns(struct shunt_task *task, const void *object, const char *call);
+static inline bool shunt_poll_returns(struct shunt_task *task, const void *object, const char *call)
+{
+	if (task->step == SHUNT_STEP_RUNS) {
+		shunt_poll_begin(task, object);
+		return false;
+	}
+	if (__builtin_expect(!shunt_poll_is_over(task, object), 0))
+		shunt_poll_other_wait(task, call);
+	task->step = SHUNT_STEP_RUNS;
+	return true;
+}
 
 /* The namesake returned rc: what the poll returns. */
-int shunt_poll_result(struct shunt_task *task, int rc);
+static inline int shunt_poll_result(struct shunt_task *task, int rc)
+{
+	if (rc != SHUNT_STEP_WAIT)
+		task->step = SHUNT_STEP_RUNS;
+	return rc;
+}
 
 /* Gives the processor to whoever brings the task to leave; panics if that is the caller itself. */
 void shunt_poll_await(const struct shunt_task *task);

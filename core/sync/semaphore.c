@@ -29,13 +29,18 @@ int shunt_semaphore_wait(struct shunt_semaphore *semaphore)
 	return take_or_join(semaphore, ctx) ? 0 : ctx->hooks->block(ctx, SHUNT_FOREVER);
 }
 
-int shunt_semaphore_wait_until(struct shunt_semaphore *semaphore, int64_t deadline_ns)
+static inline int wait_until(struct shunt_semaphore *semaphore, struct shunt_ctx *ctx,
+	int64_t deadline_ns)
 {
-	struct shunt_ctx *ctx = shunt_sync_ctx(__func__);
 	if (take_or_join(semaphore, ctx))
 		return 0;
 	return shunt_waiters_block_until(&semaphore->waiters, ctx, &semaphore->waiters.lock,
 		deadline_ns);
+}
+
+int shunt_semaphore_wait_until(struct shunt_semaphore *semaphore, int64_t deadline_ns)
+{
+	return wait_until(semaphore, shunt_sync_ctx(__func__), deadline_ns);
 }
 
 int shunt_semaphore_wait_poll(struct shunt_semaphore *semaphore, int64_t deadline_ns)
@@ -43,7 +48,7 @@ int shunt_semaphore_wait_poll(struct shunt_semaphore *semaphore, int64_t deadlin
 	struct shunt_ctx *ctx = shunt_poll_ctx(__func__);
 	if (shunt_poll_returns(ctx->current, semaphore, __func__))
 		return shunt_waiters_polled(&semaphore->waiters, ctx, &semaphore->waiters.lock);
-	return shunt_poll_result(ctx->current, shunt_semaphore_wait_until(semaphore, deadline_ns));
+	return shunt_poll_result(ctx->current, wait_until(semaphore, ctx, deadline_ns));
 }
 
 bool shunt_semaphore_try_wait(struct shunt_semaphore *semaphore)
