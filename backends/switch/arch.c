@@ -46,29 +46,6 @@ void shunt_switch_arch_note_fp(struct shunt_switch_ops *ops)
 	memcpy(ops->fp_words, &words, sizeof(words));
 }
 
-static void reset(enum shunt_switch_fp fp, const void *fp_words)
-{
-	uint64_t words;
-
-	memcpy(&words, fp_words, sizeof(words));
-	shunt_switch_arch.fp_set[fp](words);
-}
-
-void shunt_switch_arch_reset_fp(const void *fp_words)
-{
-	reset(SHUNT_FP_FULL, fp_words);
-}
-
-static void reset_mxcsr(const void *fp_words)
-{
-	reset(SHUNT_FP_MXCSR, fp_words);
-}
-
-static void (*const resets[SHUNT_FP_COUNT])(const void *fp_words) = {
-	[SHUNT_FP_FULL] = shunt_switch_arch_reset_fp,
-	[SHUNT_FP_MXCSR] = reset_mxcsr,
-};
-
 static bool has_shadow_stack(void)
 {
 	uint64_t status = 0;
@@ -181,13 +158,14 @@ int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_form *
 			shunt_switch_arch.cpu);
 	if (load == LOAD_AUTO)
 		load = choice ? faster_load() : LOAD_COMPARE;
-	const struct shunt_switch_pair *pair = choice && load == LOAD_ALWAYS ? &form->always[fp]
-									     : &form->fp[fp];
+	bool always = choice && load == LOAD_ALWAYS;
+	const struct shunt_switch_pair *pair = always ? &form->always[fp] : &form->fp[fp];
 	*ops = (struct shunt_switch_ops){
 		.swap = pair->swap,
 		.swap_post = pair->swap_post,
 		.make = shunt_switch_arch.make,
-		.reset_fp = resets[fp],
+		.reset_fp = always ? shunt_switch_arch.fp_reset_always[fp]
+				   : shunt_switch_arch.fp_reset[fp],
 		.fp = fp_choices[fp],
 		.fp_load = choice ? load_choices[load] : NULL,
 		.saves_signal_mask = false,

@@ -39,7 +39,8 @@ struct shunt_switch_arch {
 	void *(*make)(void *low, size_t bytes, shunt_entry_fn *entry);
 	size_t stack_overhead;
 	uint64_t (*fp_get)(void); /* the running thread's words, all of them */
-	void (*fp_set[SHUNT_FP_COUNT])(uint64_t words); /* NULL: none to set */
+	void (*fp_reset[SHUNT_FP_COUNT])(const void *words); /* NULL: none to set */
+	void (*fp_reset_always[SHUNT_FP_COUNT])(const void *words);
 	struct shunt_switch_form jmp, ret;
 };
 
@@ -60,8 +61,7 @@ int shunt_switch_arch_probe(struct shunt_error *why);
 int shunt_switch_arch_resolve(const char *name, const struct shunt_switch_form *form,
 	const struct shunt_values *values, struct shunt_switch_ops *ops, struct shunt_error *err);
 
-/* Notes the running thread's FP words, and puts them back: what reset_fp() of fp=full does. */
+/* Notes the running thread's FP words, for fp_reset. */
 void shunt_switch_arch_note_fp(struct shunt_switch_ops *ops);
-void shunt_switch_arch_reset_fp(const void *fp_words);
 
 #endif

@@ -32,7 +32,6 @@ static const struct shunt_switch_ops ops_full = {
 	.swap = swap,
 	.swap_post = swap_post,
 	.make = make,
-	.reset_fp = shunt_switch_arch_reset_fp,
 	.fp = "full",
 	.saves_signal_mask = false,
 	.unwindable = CONTEXT_UNWINDABLE,
@@ -44,9 +43,11 @@ static int resolve(const struct shunt_values *values, struct shunt_switch_ops *o
 {
 	int rc = context_resolve("ucontext-nosigmask", values, ops, &ops_full, err);
 
-	if (!rc)
-		shunt_switch_arch_note_fp(ops);
-	return rc;
+	if (rc)
+		return rc;
+	shunt_switch_arch_note_fp(ops);
+	ops->reset_fp = shunt_switch_arch.fp_reset[SHUNT_FP_FULL];
+	return 0;
 }
 
 const struct shunt_switch shunt_switch_ucontext_nosigmask = {

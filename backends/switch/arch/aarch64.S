@@ -207,15 +207,16 @@
 	ret
 	END_FUNCTION shunt_switch_fp_get
 
-/* void fp_set(uint64_t words: x0) */
-	FUNCTION shunt_switch_fp_set
+/* void fp_reset(const void *words: x0), of what fp_get returned */
+	FUNCTION shunt_switch_fp_reset
 	BTI_C
+	ldr	x0, [x0]
 	mrs	x1, fpcr
 	cmp	x0, x1
 	b.eq	1f
 	msr	fpcr, x0
 1:	ret
-	END_FUNCTION shunt_switch_fp_set
+	END_FUNCTION shunt_switch_fp_reset
 
 /* struct shunt_switch_arch of arch.h, in its order. */
 	.section .rodata.str1.1, "aMS", %progbits, 1
@@ -234,7 +235,7 @@ shunt_switch_arch:
 	.quad	shunt_switch_make
 	.quad	0	/* nothing stays on the stack */
 	.quad	shunt_switch_fp_get
-	.quad	shunt_switch_fp_set, 0, 0
+	.quad	shunt_switch_fp_reset, 0, 0, 0, 0, 0
 	.quad	shunt_swap_jmp_full, shunt_swap_post_jmp_full
 	.quad	0, 0
 	.quad	shunt_swap_jmp_none, shunt_swap_post_jmp_none

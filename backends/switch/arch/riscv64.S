@@ -201,13 +201,14 @@
 	ret
 	END_FUNCTION shunt_switch_fp_get
 
-/* void fp_set(uint64_t words: a0) */
-	FUNCTION shunt_switch_fp_set
+/* void fp_reset(const void *words: a0), of what fp_get returned */
+	FUNCTION shunt_switch_fp_reset
+	ld	a0, 0(a0)
 	frcsr	t0
 	beq	t0, a0, 1f
 	fscsr	a0
 1:	ret
-	END_FUNCTION shunt_switch_fp_set
+	END_FUNCTION shunt_switch_fp_reset
 
 /* struct shunt_switch_arch of arch.h, in its order. */
 	.section .rodata.str1.1, "aMS", @progbits, 1
@@ -226,7 +227,7 @@ shunt_switch_arch:
 	.quad	shunt_switch_make
 	.quad	0	/* nothing stays on the stack */
 	.quad	shunt_switch_fp_get
-	.quad	shunt_switch_fp_set, 0, 0
+	.quad	shunt_switch_fp_reset, 0, 0, 0, 0, 0
 	.quad	shunt_swap_jmp_full, shunt_swap_post_jmp_full
 	.quad	0, 0
 	.quad	shunt_swap_jmp_none, shunt_swap_post_jmp_none

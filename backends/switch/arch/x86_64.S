@@ -271,30 +271,36 @@
 	ret
 	END_FUNCTION shunt_switch_fp_get
 
-/* void fp_set(uint64_t words: rdi); nothing is loaded that is already there. */
-.macro FP_SET fp
-	FUNCTION shunt_switch_fp_set_\fp
+/* void fp_reset(const void *words: rdi), of what fp_get returned. always: as in SWAP. */
+.macro FP_RESET fp, always
+	FUNCTION shunt_switch_fp_reset_\fp\always
 	endbr64
-	stmxcsr -16(%rsp)
-	movq	%rdi, -8(%rsp)
-	cmpl	%edi, -16(%rsp)
+.ifnb \always
+	ldmxcsr (%rdi)
+.else
+	stmxcsr -8(%rsp)
+	movl	(%rdi), %eax
+	cmpl	%eax, -8(%rsp)
 	je	1f
-	ldmxcsr -8(%rsp)
+	ldmxcsr (%rdi)
 1:
+.endif
 .ifc \fp, full
-	fnstcw	-12(%rsp)
-	shrq	$32, %rdi
-	cmpw	%di, -12(%rsp)
+	fnstcw	-4(%rsp)
+	movzwl	4(%rdi), %eax
+	cmpw	%ax, -4(%rsp)
 	je	2f
-	fldcw	-4(%rsp)
+	fldcw	4(%rdi)
 2:
 .endif
 	ret
-	END_FUNCTION shunt_switch_fp_set_\fp
+	END_FUNCTION shunt_switch_fp_reset_\fp\always
 .endm
 
-	FP_SET	full
-	FP_SET	mxcsr
+	FP_RESET full
+	FP_RESET mxcsr
+	FP_RESET full, _always
+	FP_RESET mxcsr, _always
 
 /* struct shunt_switch_arch of arch.h, in its order. */
 	.section .rodata.str1.1, "aMS", @progbits, 1
@@ -313,7 +319,8 @@ shunt_switch_arch:
 	.quad	shunt_switch_make
 	.quad	8	/* entry's return address */
 	.quad	shunt_switch_fp_get
-	.quad	shunt_switch_fp_set_full, shunt_switch_fp_set_mxcsr, 0
+	.quad	shunt_switch_fp_reset_full, shunt_switch_fp_reset_mxcsr, 0
+	.quad	shunt_switch_fp_reset_full_always, shunt_switch_fp_reset_mxcsr_always, 0
 	.quad	shunt_swap_jmp_full, shunt_swap_post_jmp_full
 	.quad	shunt_swap_jmp_mxcsr, shunt_swap_post_jmp_mxcsr
 	.quad	shunt_swap_jmp_none, shunt_swap_post_jmp_none
