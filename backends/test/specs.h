@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The schedulers that a registry-driven test goes through: every backend as it is; then one engine
- * preset with each plug-in of each slot in turn, with the hooks for many workers on one, with two
- * workers, and each wait slot where tasks move; of two that are the same composition the first.
- * SHUNT_MATRIX=product is the rest of what there is:
- * every switch x wait x timers x workers; product:1/2 and product:2/2 are the halves of that. A new
- * plug-in is there without a line written. SHUNT_MATRIX="SPEC SPEC" tests those alone.
+ * preset with each plug-in of each slot in turn, on one worker, and on two what these share: each
+ * policy, each placement, and each wait slot where tasks move. Of two that are the same composition
+ * the first. A new plug-in is there without a line written. SHUNT_MATRIX asks for others:
+ *   brief       without what one worker has for itself: each switch, timer queue and policy on it.
+ *               For ThreadSanitizer, which finds nothing there, and for compilers and architectures
+ *               beside a full run; every plug-in is still there.
+ *   product     every switch x wait x timers x workers
+ *   product:N   N of these, drawn by SHUNT_SEED, or by a seed that is printed
+ *   SPEC SPEC   those alone
  */
 #ifndef SHUNT_BACKENDS_TEST_SPECS_H
 #define SHUNT_BACKENDS_TEST_SPECS_H
@@ -13,6 +17,7 @@
 #include "core/backend.h"
 #include "core/engine/slots.h"
 #include "core/registry.h"
+#include "core/rng.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -139,15 +144,19 @@ static inline void specs_add_given(struct specs *specs, const char *given)
 	free(copy);
 }
 
-/* Every n-th of them, from the k-th of "product:k/n" on: so that a build with processors to spare
- * runs the parts side by side. */
-static inline void specs_part(struct specs *specs, const char *asked)
+/* Keeps `count` of them, drawn at random, in their order. */
+static inline void specs_draw(struct specs *specs, size_t count)
 {
-	unsigned k, n, kept = 0;
-	if (sscanf(asked, "product:%u/%u", &k, &n) != 2 || k == 0 || k > n)
-		return;
-	for (unsigned i = k - 1; i < specs->count; i += n)
-		memmove(specs->text[kept++], specs->text[i], sizeof(specs->text[i]));
+	const char *given = getenv("SHUNT_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)shunt_now_ns();
+	struct shunt_rng rng;
+	size_t kept = 0;
+	printf("%zu of %zu compositions, drawn by SHUNT_SEED=%llu\n", count, specs->count,
+		(unsigned long long)seed);
+	shunt_rng_init(&rng, seed);
+	for (size_t i = 0; i < specs->count && kept < count; i++)
+		if (shunt_rng_below(&rng, specs->count - i) < count - kept)
+			memmove(specs->text[kept++], specs->text[i], sizeof(specs->text[i]));
 	specs->count = kept;
 }
 
@@ -194,34 +203,51 @@ static inline void specs_keep_one_of_each(struct specs *specs)
 	free(seen);
 }
 
-static inline void specs_make(struct specs *specs)
+static inline void specs_add_backends(struct specs *specs)
 {
-	const char *asked = getenv("SHUNT_MATRIX"), *base = specs_base();
-	specs->count = 0;
-	if (asked && base && !strncmp(asked, "product", 7)) {
-		specs_add_product(specs, base);
-		specs_part(specs, asked);
-		return;
-	}
-	if (asked && *asked) {
-		specs_add_given(specs, asked);
-		return;
-	}
 	for (const struct shunt_plugin *p = shunt_registry_backends; p->name; p++)
 		if (p->object)
 			specs_add(specs, "%s", p->name);
-	if (!base)
-		return;
+}
+
+static inline void specs_add_alone(struct specs *specs, const char *base)
+{
 	specs_add_slot(specs, base, "switch", shunt_registry_switches, "");
-	specs_add_slot(specs, base, "wait", shunt_registry_waits, "");
-	specs_add_slot(specs, base, "wait", shunt_registry_waits, ",workers=2");
 	specs_add_slot(specs, base, "timers", shunt_registry_timers, "");
 	specs_add_slot(specs, base, "policy", shunt_registry_policies, "");
+	specs_add(specs, "%s:dispatch=vtable", base);
+}
+
+static inline void specs_add_shared(struct specs *specs, const char *base)
+{
+	specs_add_slot(specs, base, "wait", shunt_registry_waits, "");
 	specs_add_slot(specs, base, "policy", shunt_registry_policies, ",workers=2");
 	specs_add_slot(specs, base, "place", shunt_registry_places, ",workers=2");
 	specs_add(specs, "%s:mt=1", base);
-	specs_add(specs, "%s:dispatch=vtable", base);
 	specs_add_diagonal(specs, base);
+}
+
+static inline void specs_make(struct specs *specs)
+{
+	const char *asked = getenv("SHUNT_MATRIX"), *base = specs_base();
+	bool brief = asked && !strcmp(asked, "brief");
+	size_t count;
+	specs->count = 0;
+	if (asked && base && !strncmp(asked, "product", 7)) {
+		specs_add_product(specs, base);
+		if (sscanf(asked, "product:%zu", &count) == 1)
+			specs_draw(specs, count);
+		return;
+	}
+	if (asked && *asked && !brief) {
+		specs_add_given(specs, asked);
+		return;
+	}
+	specs_add_backends(specs);
+	if (base && !brief)
+		specs_add_alone(specs, base);
+	if (base)
+		specs_add_shared(specs, base);
 	specs_keep_one_of_each(specs);
 }
 
