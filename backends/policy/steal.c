@@ -13,7 +13,11 @@
  * most N times in a row, and the one that it displaces queues up behind, as with Go's runnext and
  * tokio's LIFO slot. What is in the slot can be stolen: owner and thief exchange it.
  *
- * With one worker it schedules like lifo. Both queues are Chase-Lev deques (engine/deque.h).
+ * With window=N woken tasks have a queue of their own, in order, before all others. What yielded
+ * runs before new tasks while N tasks or more take turns, on each worker; `fair` is then also how
+ * many turns a new task waits at most. More than N take turns when woken or stolen tasks join.
+ *
+ * With one worker it schedules like lifo. The queues are Chase-Lev deques (engine/deque.h).
  */
 #include "core/engine/deque.h"
 #include "core/engine/policy.h"
@@ -33,11 +37,12 @@ struct other {
 struct steal_state {
 	struct shunt_deque *ready, *behind;
 	unsigned fair, countdown;
-	int64_t stole_ns;    /* when it last stole a ready task */
-	unsigned slot_most;  /* 0: no slot */
-	unsigned in_a_row;   /* picked from the slot */
-	unsigned until_fair; /* countdown of its own: with a slot every pick is a special one */
+	int64_t stole_ns;                  /* when it last stole a ready task */
+	unsigned slot_most;                /* with a slot: how often in a row */
+	unsigned in_a_row;                 /* picked from the slot */
 	_Atomic(struct shunt_task *) slot; /* [steal:slot] */
+	struct shunt_deque *woken;         /* NULL: no window */
+	struct shunt_window window;
 	struct other *order;               /* the others, nearest first; NULL: victim=random */
 	unsigned turn;                     /* of this search: where each rotation begins */
 	struct shunt_task *oldest; /* the victim's, when last looked at, and its generation */
@@ -65,6 +70,12 @@ static const struct shunt_param steal_params[] = {
 		.choices = victim_choices,
 		.help = "which victims a thief tries first: random, or near: those that share a "
 			"core, a cache or a package with it"},
+	{.name = "window",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "0",
+		.max = INT64_C(1000000000),
+		.help = "N: new tasks run after those that yielded while N of these take turns; 0: "
+			"before"},
 	{.name = NULL},
 };
 
@@ -125,13 +136,16 @@ static int steal_init(struct shunt_worker *worker, const struct shunt_values *va
 	state->ready = deque_new(worker->env.fenced);
 	state->behind = deque_new(false);
 	state->slot_most = (unsigned)shunt_value_int(values, "lifo_slot");
-	state->until_fair = state->fair;
-	if (state->slot_most)
-		state->countdown = 1;
+	state->window.most = (uint64_t)shunt_value_int(values, "window");
+	if (state->window.most)
+		state->woken = deque_new(false);
 	bool near = !strcmp(shunt_value_text(values, "victim"), "near");
 	if (near)
 		state->order = order_new(worker);
-	return state->ready && state->behind && (state->order || !near) ? 0 : -ENOMEM;
+	return state->ready && state->behind && (state->order || !near) &&
+			       (state->woken || !state->window.most)
+		       ? 0
+		       : -ENOMEM;
 }
 
 static void steal_fini(struct shunt_worker *worker)
@@ -139,6 +153,7 @@ static void steal_fini(struct shunt_worker *worker)
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	deque_free(state->ready);
 	deque_free(state->behind);
+	deque_free(state->woken);
 	free(state->order);
 }
 
@@ -148,6 +163,55 @@ SHUNT_INLINE void push(struct shunt_deque *deque, struct shunt_task *task)
 		shunt_panic("policy steal: out of memory for a queue of %lld tasks",
 			(long long)shunt_deque_count(deque));
 }
+
+SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
+{
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
+	unsigned cause = why & SHUNT_WHY_CAUSE;
+	bool behind = cause == SHUNT_WHY_YIELD || cause == SHUNT_WHY_TIMER ||
+		      cause == SHUNT_WHY_MIGRATE;
+	push(behind ? state->behind : state->ready, task);
+}
+
+/* The oldest of a queue. Prefetches the next one's stack and the descriptor of the one behind it:
+ * with thousands of tasks in rotation each switch would otherwise wait for memory twice. */
+SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct shunt_deque *behind)
+{
+	struct shunt_task *task = shunt_deque_take_oldest(behind, worker->env.others_may_take);
+#ifndef SHUNT_SANITIZED /* a thief may run the next one by now: its sp is only a hint */
+	if (task) {
+		const struct shunt_task *next = shunt_deque_peek(behind, 0);
+		if (next)
+			__builtin_prefetch(next->sp);
+		__builtin_prefetch(shunt_deque_peek(behind, 1));
+	}
+#endif
+	return task;
+}
+
+/* Is this the one pick in `fair` that looks behind first? */
+SHUNT_INLINE bool is_fair_turn(struct steal_state *state)
+{
+	if (__builtin_expect(--state->countdown != 0, 1))
+		return false;
+	state->countdown = state->fair;
+	return true;
+}
+
+SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current)
+{
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
+	struct shunt_task *task = NULL;
+	if (is_fair_turn(state))
+		task = take_behind(worker, state->behind);
+	if (!task)
+		task = shunt_deque_take(state->ready);
+	if (!task)
+		task = take_behind(worker, state->behind);
+	return task ? task : current;
+}
+
+/* ---- with a slot ----------------------------------------------------------------------------- */
 
 /* Puts `task` into the slot, or NULL; returns what was there. */
 SHUNT_INLINE struct shunt_task *slot_swap(struct steal_state *state, struct shunt_task *task,
@@ -166,8 +230,8 @@ SHUNT_INLINE struct shunt_task *slot_swap(struct steal_state *state, struct shun
 }
 
 /* Only what the running task makes ready goes to the slot. */
-static __attribute__((noinline)) void enqueue_slot(struct shunt_worker *worker,
-	struct shunt_task *task, unsigned why)
+SHUNT_INLINE void steal_slot_enqueue(struct shunt_worker *worker, struct shunt_task *task,
+	unsigned why)
 {
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	if (why == (SHUNT_WHY_NEW | SHUNT_FROM_LOCAL) || why == (SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL))
@@ -176,76 +240,66 @@ static __attribute__((noinline)) void enqueue_slot(struct shunt_worker *worker,
 		push(state->behind, task);
 }
 
-SHUNT_INLINE void steal_enqueue(struct shunt_worker *worker, struct shunt_task *task, unsigned why)
-{
-	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
-	unsigned cause = why & SHUNT_WHY_CAUSE;
-	if (SHUNT_UNLIKELY(state->slot_most)) {
-		enqueue_slot(worker, task, why);
-		return;
-	}
-	bool behind = cause == SHUNT_WHY_YIELD || cause == SHUNT_WHY_TIMER ||
-		      cause == SHUNT_WHY_MIGRATE;
-	push(behind ? state->behind : state->ready, task);
-}
-
-/* The oldest that yielded. Prefetches the next one's stack and the descriptor of the one behind it:
- * with thousands of tasks in rotation each switch would otherwise wait for memory twice. */
-SHUNT_INLINE struct shunt_task *take_behind(struct shunt_worker *worker, struct shunt_deque *behind)
-{
-	struct shunt_task *task = shunt_deque_take_oldest(behind, worker->env.others_may_take);
-#ifndef SHUNT_SANITIZED /* a thief may run the next one by now: its sp is only a hint */
-	if (task) {
-		const struct shunt_task *next = shunt_deque_peek(behind, 0);
-		if (next)
-			__builtin_prefetch(next->sp);
-		__builtin_prefetch(shunt_deque_peek(behind, 1));
-	}
-#endif
-	return task;
-}
-
-/* A pick with a slot. At the cap the task stays there: on its way to another queue a thief that
- * goes to sleep would see it in neither, and nobody would offer it again. */
-static __attribute__((noinline)) struct shunt_task *pick_slot(struct shunt_worker *worker)
+/* At the cap the task stays in the slot: on its way to another queue a thief that goes to sleep
+ * would see it in neither, and nobody would offer it again. */
+SHUNT_INLINE struct shunt_task *steal_slot_pick(struct shunt_worker *worker,
+	struct shunt_task *current)
 {
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	struct shunt_task *task;
-	bool fair = --state->until_fair == 0;
-	state->countdown = 1;
-	if (fair)
-		state->until_fair = state->fair;
-	if (!fair && state->in_a_row < state->slot_most &&
+	if (!is_fair_turn(state) && state->in_a_row < state->slot_most &&
 		(task = slot_swap(state, NULL, worker->env.others_may_take))) {
 		state->in_a_row++;
 		return task;
 	}
 	state->in_a_row = 0;
 	task = take_behind(worker, state->behind);
-	return task ? task : slot_swap(state, NULL, worker->env.others_may_take);
+	if (!task)
+		task = slot_swap(state, NULL, worker->env.others_may_take);
+	return task ? task : current;
 }
 
-SHUNT_INLINE struct shunt_task *steal_pick(struct shunt_worker *worker, struct shunt_task *current)
+/* ---- with a window --------------------------------------------------------------------------- */
+
+SHUNT_INLINE void steal_windowed_enqueue(struct shunt_worker *worker, struct shunt_task *task,
+	unsigned why)
+{
+	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
+	unsigned cause = why & SHUNT_WHY_CAUSE;
+	push(cause == SHUNT_WHY_NEW       ? state->ready
+		: cause == SHUNT_WHY_WAKE ? state->woken
+					  : state->behind,
+		task);
+}
+
+SHUNT_INLINE struct shunt_task *steal_windowed_pick(struct shunt_worker *worker,
+	struct shunt_task *current)
 {
 	struct steal_state *state = shunt_policy_state(worker, struct steal_state);
 	struct shunt_task *task = NULL;
-	if (SHUNT_UNLIKELY(--state->countdown == 0)) {
-		state->countdown = state->fair;
-		task = SHUNT_UNLIKELY(state->slot_most) ? pick_slot(worker)
-							: take_behind(worker, state->behind);
-	}
+	if (is_fair_turn(state))
+		task = take_behind(worker, state->behind);
 	if (!task)
+		task = take_behind(worker, state->woken);
+	uint64_t started = (uint64_t)shunt_deque_count(state->behind) + (current != NULL);
+	if (!task && shunt_deque_count(state->ready) &&
+		shunt_window_opens(&state->window, started, state->fair))
 		task = shunt_deque_take(state->ready);
 	if (!task)
 		task = take_behind(worker, state->behind);
+	if (!task && !current) /* thieves have what it counted */
+		task = shunt_deque_take(state->ready);
 	return task ? task : current;
 }
+
+/* ---- what all have --------------------------------------------------------------------------- */
 
 static bool steal_has_ready(const struct shunt_worker *worker)
 {
 	const struct steal_state *state = shunt_policy_state_of(worker, struct steal_state);
 	/* Relaxed: the fences of the idle protocol order it [steal:slot]. */
 	return shunt_deque_count(state->ready) || shunt_deque_count(state->behind) ||
+	       (state->woken && shunt_deque_count(state->woken)) ||
 	       atomic_load_explicit(&state->slot, memory_order_relaxed);
 }
 
@@ -314,6 +368,8 @@ static unsigned steal_steal(struct shunt_worker *thief, struct shunt_worker *vic
 			shunt_deque_detach(&thief->env.attached);
 	}
 	unsigned count = task ? 0 : steal_behind(state->behind, taken);
+	if (!task && !count && state->woken)
+		count = steal_behind(state->woken, taken);
 	/* Relaxed: a hint; the exchange decides [steal:slot]. */
 	if (!task && !count && atomic_load_explicit(&state->slot, memory_order_relaxed) &&
 		!gets_to_it(victim))
@@ -341,6 +397,28 @@ static struct shunt_worker *steal_victim(struct shunt_worker *thief, unsigned at
 	return thief->env.workers[state->order[rotated].index];
 }
 
+#define steal_slot_has_ready     steal_has_ready
+#define steal_windowed_has_ready steal_has_ready
+#define STEAL_HOOKS                                                                                \
+	.steals = true, .worker_init = steal_init, .worker_fini = steal_fini,                      \
+	.steal = steal_steal, .victim = steal_victim
+
+SHUNT_POLICY_VARIANT(steal, slot, STEAL_HOOKS);
+SHUNT_POLICY_VARIANT(steal, windowed, STEAL_HOOKS);
+
+static int steal_variant(const struct shunt_values *values, const struct shunt_policy **policy,
+	struct shunt_error *err)
+{
+	bool slot = shunt_value_int(values, "lifo_slot"),
+	     window = shunt_value_int(values, "window");
+	if (slot && window)
+		return shunt_fail(err, -EINVAL,
+			"policy=steal: lifo_slot and window are two orders for new tasks: set one "
+			"of them to 0");
+	if (slot || window)
+		*policy = slot ? &steal_slot : &steal_windowed;
+	return 0;
+}
+
 SHUNT_POLICY(steal, .summary = "depth-first on each worker; idle workers steal the oldest task",
-	.params = steal_params, .steals = true, .worker_init = steal_init,
-	.worker_fini = steal_fini, .steal = steal_steal, .victim = steal_victim);
+	.params = steal_params, .variant = steal_variant, STEAL_HOOKS);

@@ -331,6 +331,8 @@ int shunt_compose(struct shunt_engine *engine, const struct shunt_backend *backe
 		rc = init_values(engine, slots, err);
 	if (!rc)
 		rc = set_values(engine, backend->name, slots, settings, count, err);
+	if (!rc && engine->policy->variant)
+		rc = engine->policy->variant(&engine->policy_values, &engine->policy, err);
 	free(settings);
 	free(text);
 	return rc;

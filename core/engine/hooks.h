@@ -464,8 +464,15 @@ int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t 
  * The last statement of a policy's file: SHUNT_POLICY(fifo, .summary = "…", …) exports `const
  * struct shunt_policy shunt_policy_fifo` with fifo_enqueue, fifo_pick and fifo_has_ready, and the
  * hooks with the first two inlined. SHUNT_POLICY_KEYED is for one that also has fifo_key.
+ * SHUNT_POLICY_VARIANT(fifo, window, …) before it makes `static const struct shunt_policy
+ * fifo_window` of fifo_window_enqueue and so on, for the hook `variant`.
  */
-#define SHUNT_POLICY(P, ...) SHUNT_POLICY_OF(P, shunt_keyless, __VA_ARGS__)
+#define SHUNT_POLICY(P, ...)                                                                       \
+	SHUNT_POLICY_OF(P, #P, const struct shunt_policy shunt_policy_##P, shunt_keyless,          \
+		__VA_ARGS__)
+#define SHUNT_POLICY_VARIANT(P, V, ...)                                                            \
+	SHUNT_POLICY_OF(P##_##V, #P, static const struct shunt_policy P##_##V, shunt_keyless,      \
+		__VA_ARGS__)
 #define SHUNT_POLICY_KEYED(P, ...)                                                                 \
 	static inline void P##_set_key(struct shunt_worker *worker, struct shunt_task *task,       \
 		const struct shunt_attr *attr)                                                     \
@@ -473,14 +480,15 @@ int shunt_transfer_plain(struct shunt_ctx *ctx, struct shunt_task *to, uint64_t 
 		(void)worker;                                                                      \
 		task->key = P##_key(attr);                                                         \
 	}                                                                                          \
-	SHUNT_POLICY_OF(P, P##_set_key, .key = P##_key, __VA_ARGS__)
+	SHUNT_POLICY_OF(P, #P, const struct shunt_policy shunt_policy_##P, P##_set_key,            \
+		.key = P##_key, __VA_ARGS__)
 
-#define SHUNT_POLICY_OF(P, KEY, ...)                                                               \
+#define SHUNT_POLICY_OF(P, NAME, OBJECT, KEY, ...)                                                 \
 	SHUNT_HOOKS(P, single, false, false, false, P##_enqueue, P##_pick, KEY);                   \
 	SHUNT_HOOKS(P, many, true, false, false, P##_enqueue, P##_pick, KEY);                      \
 	SHUNT_HOOKS(P, single_stamped, false, false, true, P##_enqueue, P##_pick, KEY);            \
 	SHUNT_HOOKS(P, many_stamped, true, false, true, P##_enqueue, P##_pick, KEY);               \
-	const struct shunt_policy shunt_policy_##P = {.name = #P,                                  \
+	OBJECT = {.name = NAME,                                                                    \
 		.enqueue = P##_enqueue,                                                            \
 		.pick = P##_pick,                                                                  \
 		.has_ready = P##_has_ready,                                                        \

@@ -104,6 +104,27 @@ static inline struct shunt_task *shunt_queue_pop(void *state)
 	return task;
 }
 
+/*
+ * A bounded rotation: with many tasks in turn each one's stack and data have left the caches when
+ * it comes round again. So a task that has not started yet is held back while `most` others that
+ * have are ready, for some turns of all of these; then one may start nevertheless, because they may
+ * be waiting for it in a loop of yields.
+ */
+struct shunt_window {
+	uint64_t most;
+	uint64_t picks; /* that held tasks back since one started */
+};
+
+/* May a new task start, with so many ready that have started, and so many turns for each to wait at
+ * most? Asked where there is a new one. */
+static inline bool shunt_window_opens(struct shunt_window *window, uint64_t started, uint64_t turns)
+{
+	if (started >= window->most && ++window->picks <= started * turns)
+		return false;
+	window->picks = 0;
+	return true;
+}
+
 /* How far this worker and another are apart, as the placement says: 0 the same core … larger
  * further; all are alike where it does not say. Context: between open and close; not cheap. */
 static inline unsigned shunt_policy_distance(const struct shunt_worker *worker, unsigned other)

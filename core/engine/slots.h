@@ -222,6 +222,10 @@ struct shunt_policy {
 	 * switch, 10-24 ns, which the record tells. */
 	bool needs_time;
 
+	/* Optional: changes *policy, which is this one, to a SHUNT_POLICY_VARIANT of the same file
+	 * where these values need other hooks. -EINVAL: they exclude each other. */
+	int (*variant)(const struct shunt_values *values, const struct shunt_policy **policy,
+		struct shunt_error *err);
 	/* Optional: once per scheduler, before and after all workers. *shared reaches each worker
 	 * as worker->policy_shared. */
 	int (*open)(void **shared, const struct shunt_values *values, unsigned worker_count);

@@ -144,6 +144,7 @@ static void work_is_found_wherever_it_is(void **state)
 	for (size_t i = 0; i < sizeof(whys) / sizeof(whys[0]); i++) {
 		finds("place=none", whys[i]);
 		finds("place=none,policy.lifo_slot=1", whys[i]);
+		finds("place=none,policy.window=1", whys[i]);
 		finds("place=none,policy.victim=near", whys[i]);
 		if (have("compact"))
 			finds("policy.victim=near," MACHINE, whys[i]);

@@ -40,11 +40,12 @@ static const char *const torture_specs[] = {
 	"asm:workers=2,policy=shared",
 	"asm:workers=2,policy=random,interval=1",
 	"asm:workers=3,policy=lifo,timers=wheel",
-	"asm:workers=4,policy=fifo,wait=epoll",
+	"asm:workers=4,policy=fifo,policy.window=2,wait=epoll",
 	"asm:workers=2,policy=shared,dispatch=vtable,wait.spin=20us",
 	"asm:workers=2,policy=steal",
 	"asm:workers=4,policy=steal,interval=1",
 	"asm:workers=3,policy=steal,policy.lifo_slot=3,policy.victim=near",
+	"asm:workers=3,policy=steal,policy.window=2",
 };
 #define TORTURE_SPECS (sizeof(torture_specs) / sizeof(torture_specs[0]))
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from mutants_list import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[3]
-SLICE_MS = "14000"      # of SHUNT_TORTURE_MS; the torture tests give each composition a fourteenth
+SLICE_MS = "15000"      # of SHUNT_TORTURE_MS; the torture tests give each composition a fifteenth
 LIMIT_S = 200           # for one run of an original; they need one or two, on a busy machine more
 PATIENCE = 4            # a mutant hangs if it takes so many times as long as its original, and LEAST_S
 LEAST_S = 3

@@ -19,6 +19,7 @@ class Mutant:
 
 STEAL = "backends/policy/steal.c"
 SHARED = "backends/policy/shared.c"
+FIFO = "backends/policy/fifo.c"
 TASK = "core/task.h"
 DEQUE = "core/engine/deque.h"
 TORTURE_DEQUE = "core/engine/test/torture_deque.c"
@@ -207,18 +208,42 @@ MUTANTS = [
            "task = slot_swap(state, NULL, true);", "task = NULL;",
            "victims", ""),
     Mutant("who goes to sleep does not look into slots", STEAL,
-           "shunt_deque_count(state->behind) ||\n\t       atomic_load_explicit(&state->slot, memory_order_relaxed);",
-           "shunt_deque_count(state->behind);",
+           "(state->woken && shunt_deque_count(state->woken)) ||\n"
+           "\t       atomic_load_explicit(&state->slot, memory_order_relaxed);",
+           "(state->woken && shunt_deque_count(state->woken));",
            "torture_wake", "asm:workers=2,policy=steal,policy.lifo_slot=3,nap=0"),
     Mutant("a slot is emptied without asking", STEAL,
            "if (others)\n", "if (false)\n",
            "torture_resume", "asm:workers=3,policy=steal,policy.lifo_slot=3,policy.victim=near"),
     Mutant("the slot has no cap", STEAL,
-           "!fair && state->in_a_row < state->slot_most &&", "!fair &&",
+           "!is_fair_turn(state) && state->in_a_row < state->slot_most &&", "!is_fair_turn(state) &&",
            "lifo_slot", ""),
     Mutant("a displaced task is still first", STEAL,
-           "if (task)\n\t\tpush(state->behind, task);\n}", "if (task)\n\t\tpush(state->ready, task);\n}",
+           "if (task)\n\t\tpush(state->behind, task);\n}", "if (task)\n\t\tslot_swap(state, task, false);\n}",
            "lifo_slot", ""),
+    # ---- the window
+    Mutant("new tasks do not wait", "core/engine/policy.h",
+           "if (started >= window->most && ++window->picks <= started * turns)", "if (false && started && turns)",
+           "window", "", (STEAL, FIFO)),
+    Mutant("new tasks wait for ever", "core/engine/policy.h",
+           "++window->picks <= started * turns", "turns",
+           "window", "", (STEAL, FIFO)),
+    Mutant("a new task waits for as long with one in turn as with many", "core/engine/policy.h",
+           "++window->picks <= started * turns", "++window->picks <= turns",
+           "window", "", (STEAL, FIFO)),
+    Mutant("fifo: the yielding task is not counted", FIFO,
+           "state->count + (current != NULL), TURNS", "state->count, TURNS",
+           "window", ""),
+    Mutant("fifo: a woken task waits as a new one", FIFO,
+           "bool fresh = (why & SHUNT_WHY_CAUSE) == SHUNT_WHY_NEW;",
+           "bool fresh = (why & SHUNT_WHY_CAUSE) != SHUNT_WHY_YIELD;",
+           "window", ""),
+    Mutant("steal: a woken task waits as a new one", STEAL,
+           "cause == SHUNT_WHY_WAKE ? state->woken", "cause == SHUNT_WHY_WAKE ? state->ready",
+           "window", ""),
+    Mutant("steal: woken tasks cannot be stolen", STEAL,
+           "if (!task && !count && state->woken)", "if (false)",
+           "victims", ""),
     # ---- sync objects and joins
     Mutant("a mutex that is handed over is free meanwhile", "core/sync/mutex.c",
            "give_to(mutex, granted.task);", "give_to(mutex, NULL);",
