@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this kernel's io_uring offers: found out by setting a ring up and using it, once for a
- * scheduler, and told as facts. What cannot be done without is refused with the reason and the
- * remedy; nothing that was asked for is replaced by something else in silence.
+ * What this kernel's io_uring offers. It is found once for a scheduler, by setting a ring up and
+ * using it, and reported as facts. A missing feature that is needed is refused with the reason and
+ * the remedy; nothing is replaced in silence.
  */
 #include "backends/wait/ring_plan.h"
 
@@ -43,8 +43,7 @@ static bool under_seccomp(void)
 	return mode == 2;
 }
 
-/* A kernel that knows the call takes our parameters, so EINVAL is a filter's, and nobody asked
- * wrongly. */
+/* A kernel that knows the call accepts our parameters: EINVAL comes from a filter. */
 static int refusal(int code)
 {
 	return code == -EINVAL ? -EOPNOTSUPP : code;

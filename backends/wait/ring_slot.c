@@ -173,9 +173,9 @@ int shunt_ring_slot_listen(struct shunt_ring_slot *slot)
 }
 
 /*
- * Has the read of the eventfd end before its ring is closed. Newer kernels take back what is in a
- * closed ring some time afterwards; until then the read could still come to pass, write into memory
- * that is no more this slot's, and take a wake that is meant for the next run's ring.
+ * Ends the read of the eventfd before its ring is closed. Newer kernels cancel what is in a closed
+ * ring some time later. Until then the read could still happen: it would write into memory that
+ * this slot no longer owns, and take a wake meant for the next run's ring.
  */
 static void stop_listening(struct shunt_ring_slot *slot)
 {

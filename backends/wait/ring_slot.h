@@ -5,9 +5,8 @@
  *
  * A bell belongs to each worker and lives as long as the scheduler: a word (host.h), so that only
  * a sleeper is called, and an eventfd that the worker's ring reads. With wake=msgring a worker
- * posts straight into the sleeper's ring from its own, which takes one system call as well but no
- * read; a thread without a ring uses the eventfd all the same, as does a message that the kernel
- * refuses.
+ * posts from its own ring into the sleeper's, which takes one system call too, but no read. The
+ * eventfd remains for threads without a ring, and for messages that the kernel refuses.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_SLOT_H
 #define SHUNT_BACKENDS_WAIT_RING_SLOT_H

@@ -3,8 +3,8 @@
  * spin: a worker waits by looking, and makes no system call.
  *
  * The lowest latency that a wait can have, at the price of a CPU for each idle worker: the floor
- * that the others are measured against. Wrong where workers outnumber CPUs, as the waiting one
- * then takes the time of the one it waits for.
+ * for the others. Wrong where workers outnumber CPUs: the waiting one then takes the time of the
+ * one it waits for.
  *
  * Between two looks at the word the CPU pauses, so that a sibling hardware thread gets on and
  * leaving the loop costs no mis-speculated loads. The clock is read only when there is a deadline.
