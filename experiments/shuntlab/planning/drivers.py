@@ -2,7 +2,7 @@
 """Drivers: the programs that perform a run and write its record.
 
 `shunt` is the testbed itself; the others are foreign runtimes under the same contract (drivers/
-holds asyncio and Go, whose runs `shunt record` records). A driver understands `run BACKEND WORKLOAD
+holds asyncio, Go and tokio, whose runs `shunt record` records). A driver understands `run BACKEND WORKLOAD
 key=value … --seed --warmup --iters --arm --repetition --block --record FILE`, --digits where an experiment
 says how many, and `version --json`, which gives its build_id. One that cannot be had here is absent with a
 reason; an experiment says what it left out, and goes on.
@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ def _find_one(name: str, commands: dict[str, list[str]], shunt: str, trust: Trus
                 return Driver(name, words, asked=False)
             trust.ask(name, words)
         return _ask(Driver(name, words))
-    maker = {"asyncio": _asyncio, "go": _go}.get(name)
+    maker = {"asyncio": _asyncio, "go": _go, "tokio": _tokio}.get(name)
     if maker is None:
-        return Driver(name, absent=f"no driver {name!r}: there are shunt, asyncio and go, and an "
+        return Driver(name, absent=f"no driver {name!r}: there are shunt, asyncio, go and tokio, and an "
                                    f"experiment may give its own as [driver.{name}]")
     try:
         driver = maker()
@@ -143,28 +144,59 @@ def _asyncio() -> Driver:
     return Driver("asyncio", [sys.executable, str(HERE / "drivers" / "asyncio_driver.py")])
 
 
+def _compiled(name: str, sources: list[Path], version: str,
+              command: Callable[[str, Path], list[str]], environment: dict[str, str]) -> Driver:
+    """A driver that is built on first use. `command` gives, for a build_id and the folder to build in,
+    the words that make `driver` there; nothing is downloaded."""
+    digest = hashlib.sha256(version.encode() + b"".join(s.read_bytes() for s in sources)).hexdigest()
+    program = _cache_folder() / f"{name}-driver-{digest[:16]}"
+    if not program.is_file():
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=_cache_folder()) as folder:
+            done = subprocess.run(command(digest[:40], Path(folder)), capture_output=True, text=True,
+                                  env={**environment, "SHUNT_BUILD_ID": digest[:40]})
+            if done.returncode != 0:
+                why = [line for line in done.stderr.splitlines() if line.strip()] or ["?"]
+                first = next((line for line in why if line.startswith("error")), why[-1])
+                return Driver(name, absent=f"the {name} driver does not build with {version}: {first}")
+            os.replace(Path(folder) / "driver", program)
+    return Driver(name, [str(program)])
+
+
 def _go() -> Driver:
-    """The Go driver, built on first use by the toolchain that is here; nothing is downloaded."""
     go = shutil.which("go")
     if go is None:
         return Driver("go", absent="Go is not installed (Debian: apt-get install golang-go)")
-    folder = HERE / "drivers" / "go"
-    sources = sorted(folder.glob("*.go"))
+    sources = sorted((HERE / "drivers" / "go").glob("*.go"))
     said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True,
                           env=_go_environment()).stdout.strip()
-    digest = hashlib.sha256(said.encode() + b"".join(s.read_bytes() for s in sources)).hexdigest()
-    place = _cache_folder()
-    program = place / f"go-driver-{digest[:16]}"
-    if not program.is_file():
-        fresh = place / f".go-driver-{os.getpid()}"
-        done = subprocess.run(
-            [go, "build", "-ldflags", f"-X main.buildID={digest[:40]}", "-o", str(fresh),
-             *map(str, sources)], capture_output=True, text=True, env=_go_environment())
-        if done.returncode != 0:
-            why = (done.stderr.strip().splitlines() or ["?"])[-1]
-            return Driver("go", absent=f"the Go driver does not build with {said}: {why}")
-        os.replace(fresh, program)
-    return Driver("go", [str(program)])
+    return _compiled("go", sources, said, lambda build_id, folder: [
+        go, "build", "-ldflags", f"-X main.buildID={build_id}", "-o", str(folder / "driver"),
+        *map(str, sources)], _go_environment())
+
+
+CRATES = Path("/usr/share/cargo/registry")      # Debian's: librust-*-dev
+
+
+def _tokio() -> Driver:
+    cargo, rustc = shutil.which("cargo"), shutil.which("rustc")
+    if cargo is None or rustc is None or not any(CRATES.glob("tokio-1*")) or \
+            not any(CRATES.glob("serde_json-1*")):
+        return Driver("tokio", absent="tokio is not installed (Debian: apt-get install cargo "
+                                      "librust-tokio-dev librust-serde-json-dev)")
+    sources = [HERE / "drivers" / "tokio" / name for name in ("Cargo.toml", "main.rs")]
+    said = subprocess.run([rustc, "--version"], capture_output=True, text=True).stdout.strip()
+    crates = ", ".join(sorted(p.name for p in CRATES.glob("tokio-1*")))
+
+    def command(_: str, folder: Path) -> list[str]:
+        for source in sources:      # a copy: cargo writes beside what it builds
+            shutil.copy(source, folder)
+        return ["sh", "-ec", 'cd "$1"; "$2" build --release --offline --quiet '
+                "--config 'source.crates-io.replace-with=\"debian\"' "
+                "--config 'source.debian.directory=\"'\"$3\"'\"'; "
+                "mv target/release/tokio-driver driver", "sh", str(folder), cargo, str(CRATES)]
+
+    return _compiled("tokio", sources, f"{said} and {crates}", command,
+                     {**os.environ, "CARGO_TARGET_DIR": "target"})
 
 
 def _go_environment() -> dict[str, str]:
