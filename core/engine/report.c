@@ -8,98 +8,82 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A worker counts before it picks: who is picked again does not switch. */
-static uint64_t switches_of(const struct shunt_worker *worker)
+/* The counts of a worker: their name as a sum over all, and, of those that tell how the work was
+ * spread, as "worker0.switches". */
+static const struct count {
+	const char *name, *each;
+	size_t at;
+} counts[] = {
+#define AT(field)                                                                                  \
+	(offsetof(struct shunt_worker, field) *                                                    \
+		_Generic(((struct shunt_worker *)NULL)->field, uint64_t : 1))
+	{"switches", "switches", AT(switches)},
+	{"self_picks", NULL, AT(self_picks)},
+	{"spawns", NULL, AT(spawned)},
+	{"ended", "ended", AT(ended)},
+	{"blocked", NULL, AT(blocked)},
+	{"wakes", NULL, AT(ctx.count.wakes)},
+	{"wakes_stale", NULL, AT(ctx.count.wakes_stale)},
+	{"permits", NULL, AT(ctx.count.permits)},
+	{"parks", NULL, AT(ctx.count.parks)},
+	{"sleeps", NULL, AT(ctx.count.sleeps)},
+	{"sync_waits", NULL, AT(ctx.count.blocks)},
+	{"joins_waited", NULL, AT(ctx.count.joins)},
+	{"transfers_direct", NULL, AT(ctx.count.transfers_direct)},
+	{"transfers_plain", NULL, AT(ctx.count.transfers_plain)},
+	{"timers_armed", NULL, AT(timers_armed)},
+	{"timers_fired", "timers_fired", AT(timers_fired)},
+	{"timers_cancelled", NULL, AT(timers_cancelled)},
+	{"slow_visits", NULL, AT(slow_visits)},
+	{"woken_before_saved", NULL, AT(commits)},
+	{"injected", "injected", AT(injected_drained)},
+	{"steals_tried", NULL, AT(steals_tried)},
+	{"steals_won", "steals_won", AT(steals_won)},
+	{"tasks_stolen", "tasks_stolen", AT(tasks_stolen)},
+	{"remote_wakes", NULL, AT(remote_wakes)},
+	{"timers_fired_for_others", NULL, AT(expired_for_others)},
+	{"quanta_used_up", NULL, AT(quanta)},
+	{"preemptions", NULL, AT(preemptions)},
+	{"worker_sleeps", "sleeps", AT(sleeps)},
+	{"worker_naps", "naps", AT(naps)},
+	{"wait_syscalls", NULL, AT(wait_syscalls)},
+#undef AT
+};
+#define COUNTS (sizeof(counts) / sizeof(counts[0]))
+
+static uint64_t count_of(const struct shunt_worker *worker, const struct count *count)
 {
-	return worker->switches - worker->self_picks;
+	uint64_t value = *(const uint64_t *)(const void *)((const char *)worker + count->at);
+	/* A worker counts before it picks: who is picked again does not switch. */
+	return count->at == offsetof(struct shunt_worker, switches) ? value - worker->self_picks
+								    : value;
 }
 
-/* How the work was spread: a few counts of each worker, "worker0.switches". */
 static void count_each(const struct shunt_engine *engine, shunt_counter_fn *counter, void *sink)
 {
-	for (unsigned i = 0; i < engine->worker_count; i++) {
-		const struct shunt_worker *worker = engine->workers[i];
-		const struct {
-			const char *name;
-			uint64_t value;
-		} list[] = {
-			{"switches", switches_of(worker)},
-			{"ended", worker->ended},
-			{"steals_won", worker->steals_won},
-			{"tasks_stolen", worker->tasks_stolen},
-			{"timers_fired", worker->timers_fired},
-			{"injected", worker->injected_drained},
-			{"sleeps", worker->sleeps},
-			{"naps", worker->naps},
-		};
-		for (size_t j = 0; j < sizeof(list) / sizeof(list[0]); j++) {
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		for (size_t j = 0; j < COUNTS; j++) {
 			char name[48];
-			snprintf(name, sizeof(name), "worker%u.%s", i, list[j].name);
-			counter(sink, name, list[j].value);
+			if (!counts[j].each)
+				continue;
+			snprintf(name, sizeof(name), "worker%u.%s", i, counts[j].each);
+			counter(sink, name, count_of(engine->workers[i], &counts[j]));
 		}
-	}
 }
 
 void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink)
 {
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
-	struct shunt_worker sum;
-	memset(&sum, 0, sizeof(sum));
-#define ADD(field) sum.field += worker->field
-	for (unsigned i = 0; i < engine->worker_count; i++) {
-		const struct shunt_worker *worker = engine->workers[i];
-		ADD(switches), ADD(self_picks), ADD(spawned), ADD(ended), ADD(blocked),
-			ADD(ctx.count.wakes);
-		ADD(ctx.count.wakes_stale), ADD(ctx.count.permits), ADD(ctx.count.parks);
-		ADD(ctx.count.sleeps), ADD(ctx.count.blocks), ADD(ctx.count.joins);
-		ADD(ctx.count.transfers_direct), ADD(ctx.count.transfers_plain);
-		ADD(timers_armed), ADD(timers_fired), ADD(timers_cancelled);
-		ADD(slow_visits), ADD(commits), ADD(injected_drained);
-		ADD(steals_tried), ADD(steals_won), ADD(tasks_stolen), ADD(remote_wakes), ADD(naps);
-		ADD(expired_for_others), ADD(sleeps), ADD(wait_syscalls);
-		ADD(quanta), ADD(preemptions);
-	}
-#undef ADD
-	const struct {
-		const char *name;
-		uint64_t value;
-	} list[] = {
-		{"switches", switches_of(&sum)},
-		{"self_picks", sum.self_picks},
-		{"spawns", sum.spawned},
-		{"ended", sum.ended},
-		{"blocked", sum.blocked},
-		{"wakes", sum.ctx.count.wakes},
+	for (size_t j = 0; j < COUNTS; j++) {
 		/* Relaxed: a count, read when the run is over. */
-		{"wakes_stale",
-			sum.ctx.count.wakes_stale + atomic_load_explicit(&engine->external_stale,
-							    memory_order_relaxed)},
-		{"permits", sum.ctx.count.permits},
-		{"parks", sum.ctx.count.parks},
-		{"sleeps", sum.ctx.count.sleeps},
-		{"sync_waits", sum.ctx.count.blocks},
-		{"joins_waited", sum.ctx.count.joins},
-		{"transfers_direct", sum.ctx.count.transfers_direct},
-		{"transfers_plain", sum.ctx.count.transfers_plain},
-		{"timers_armed", sum.timers_armed},
-		{"timers_fired", sum.timers_fired},
-		{"timers_cancelled", sum.timers_cancelled},
-		{"slow_visits", sum.slow_visits},
-		{"woken_before_saved", sum.commits},
-		{"injected", sum.injected_drained},
-		{"steals_tried", sum.steals_tried},
-		{"steals_won", sum.steals_won},
-		{"tasks_stolen", sum.tasks_stolen},
-		{"remote_wakes", sum.remote_wakes},
-		{"timers_fired_for_others", sum.expired_for_others},
-		{"quanta_used_up", sum.quanta},
-		{"preemptions", sum.preemptions},
-		{"worker_sleeps", sum.sleeps},
-		{"worker_naps", sum.naps},
-		{"wait_syscalls", sum.wait_syscalls},
-	};
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
-		counter(sink, list[i].name, list[i].value);
+		uint64_t sum = counts[j].at == offsetof(struct shunt_worker, ctx.count.wakes_stale)
+				       ? atomic_load_explicit(&engine->external_stale,
+						 memory_order_relaxed)
+				       : 0;
+		for (unsigned i = 0; i < engine->worker_count; i++)
+			sum += count_of(engine->workers[i], &counts[j]);
+		counter(sink, counts[j].name, sum);
+	}
 	if (engine->worker_count > 1)
 		count_each(engine, counter, sink);
 }
