@@ -27,7 +27,8 @@ from mutants import ROOT, SKIPPED, TRIES, Build, Mutant, mutate, outcome  # noqa
 TEST = "migration"
 SPEC = "asm:workers=4,policy=shared,interval=1"
 INLINED = ("core/sched.c", "core/join.c", "core/task.h", "core/descriptors.c", "core/sync/", "core/engine/",
-           "backends/policy/", "backends/switch/", "backends/threads.c", "backends/wait/futex.c")
+           "backends/policy/shared.c", "backends/policy/steal.c",    # those of migration.c
+           "backends/switch/", "backends/threads.c", "backends/wait/futex.c")
 # How each is asked for it, and what links the result.
 LTO = {"gcc": ["-flto=auto"], "clang": ["-flto", "-fuse-ld=lld", "-Wno-unused-command-line-argument"]}
 
@@ -65,7 +66,7 @@ class Compiler:
     def words(self, words: list[str]) -> list[str]:
         """A command of the build, for this compiler at -O3 -flto."""
         at = next(i for i, word in enumerate(words) if "ccache" not in word)
-        kept = [w for w in words[at + 1:] if w not in ("-O2", "-Og", "-fuse-ld=lld")]
+        kept = [w for w in words[at + 1:] if w not in ("-O2", "-Og", "-g", "-fuse-ld=lld")]
         return [self.program, *kept, "-O3", *LTO[self.name]]
 
 
