@@ -11,7 +11,7 @@ function(shunt_install)
   set(share ${CMAKE_INSTALL_DATADIR}/shunt)
   install(FILES core/measure/record.schema.json core/measure/env.schema.json DESTINATION ${share})
   install(DIRECTORY experiments/ DESTINATION ${share}/experiments USE_SOURCE_PERMISSIONS
-      FILES_MATCHING PATTERN "*.py" PATTERN "*.go" PATTERN "*.toml" PATTERN "lab"
+      FILES_MATCHING PATTERN "*.py" PATTERN "*.go" PATTERN "*.rs" PATTERN "*.toml" PATTERN "lab"
       PATTERN "test" EXCLUDE PATTERN "__pycache__" EXCLUDE)
   install(FILES README.md ARCHITECTURE.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -41,6 +41,7 @@ class Tokio(unittest.TestCase):
     def test_it_is_there_with_what_it_was_made_of(self) -> None:
         self.assertEqual(FOUND["tokio"].absent, "")
         self.assertRegex(FOUND["tokio"].build_id, "^[0-9a-f]{40}$")
+        self.assertRegex(FOUND["tokio"].version, r"^rustc .* and tokio-1\.")
 
     def test_the_same_work_checks_series_and_units(self) -> None:
         for words in SMALL:

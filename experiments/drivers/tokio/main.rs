@@ -13,8 +13,9 @@ use std::os::unix::process::CommandExt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Set by the lab's build: a hash of these sources and of the compiler.
+/// Set by the lab's build: a hash of these sources, the compiler and tokio; the latter two in words.
 const BUILD_ID: Option<&str> = option_env!("SHUNT_BUILD_ID");
+const VERSION: Option<&str> = option_env!("SHUNT_VERSION");
 
 fn build_id() -> &'static str {
     BUILD_ID.unwrap_or("00000000")
@@ -520,7 +521,8 @@ async fn perform(workload: String, asked: Asked, iterations: i64) {
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().map(String::as_str) == Some("version") {
-        println!("{}", json!({"driver": "tokio", "version": "tokio 1", "build_id": build_id()}));
+        let version = VERSION.unwrap_or("unknown");
+        println!("{}", json!({"driver": "tokio", "version": version, "build_id": build_id()}));
         return;
     }
     if !words.is_empty() {

@@ -153,7 +153,8 @@ def _compiled(name: str, sources: list[Path], version: str,
     if not program.is_file():
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=_cache_folder()) as folder:
             done = subprocess.run(command(digest[:40], Path(folder)), capture_output=True, text=True,
-                                  env={**environment, "SHUNT_BUILD_ID": digest[:40]})
+                                  env={**environment, "SHUNT_BUILD_ID": digest[:40],
+                                       "SHUNT_VERSION": version})
             if done.returncode != 0:
                 why = [line for line in done.stderr.splitlines() if line.strip()] or ["?"]
                 first = next((line for line in why if line.startswith("error")), why[-1])
