@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # shunt_test(name [SOURCES file…] [COMMAND argv…] [LABELS label…] [TIMEOUT seconds] [COST seconds]
-#   [ALONE] [ENV k=v…])
+#   [ALONE] [WRAP symbol…] [ENV k=v…])
 #
 # A test in C is test/<name>.c beside what it tests (or SOURCES), one process, on cmocka, linked with
-# core, every plug-in and the registry; ALONE leaves those out. With COMMAND it is any program.
+# core, every plug-in and the registry; ALONE leaves those out. WRAP has the linker send the calls of a
+# symbol to the test's __wrap_symbol. With COMMAND it is any program.
 # Exit status 77 means skipped. TIMEOUT ends what hangs, not what a busy machine is slow at: 300 unless
 # given, and five times as long under a sanitizer or an emulator. COST is about what it takes where that
 # is several seconds: the longest are begun first, so that none is left over alone in the end. Labels:
@@ -33,7 +34,7 @@ elseif(SHUNT_HAVE_cmocka)
 endif()
 
 function(shunt_test name)
-  cmake_parse_arguments(ARG "ALONE" "TIMEOUT;COST" "SOURCES;COMMAND;LABELS;ENV" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE" "TIMEOUT;COST" "SOURCES;COMMAND;LABELS;WRAP;ENV" ${ARGN})
   foreach(label IN LISTS ARG_LABELS)
     if(NOT label IN_LIST SHUNT_LABELS)
       message(FATAL_ERROR "shunt_test(${name}): unknown label ${label}; the labels are ${SHUNT_LABELS}")
@@ -54,6 +55,8 @@ function(shunt_test name)
     add_executable(test_${name} ${ARG_SOURCES})
     set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
     target_link_libraries(test_${name} PRIVATE shunt_flags shunt_cmocka)
+    list(TRANSFORM ARG_WRAP PREPEND -Wl,--wrap=)
+    target_link_options(test_${name} PRIVATE ${ARG_WRAP})
     if(NOT ARG_ALONE)
       target_link_libraries(test_${name} PRIVATE shunt_core shunt_plugins)
       if(TARGET shunt_measure)
