@@ -427,7 +427,6 @@ fn known(workload: &str) -> &'static [(&'static str, Option<&'static str>)] {
             ("sample", None),
             ("sites", Some("1")),
             ("depth", Some("0")),
-            ("state", Some("0")),
         ],
         "spawn_join" => &[("tasks", None), ("alive", None), ("sample", None)],
         _ => &[],
