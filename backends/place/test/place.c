@@ -432,6 +432,8 @@ static void one_allowed_cpu_gives_one_worker(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* Before others: under ThreadSanitizer a child starts no threads once tasks have run. */
+		cmocka_unit_test(a_refused_binding_is_an_error),
 		cmocka_unit_test(plans_follow_the_machine),
 		cmocka_unit_test(more_workers_than_cpus_are_said),
 		cmocka_unit_test(nonsense_is_refused),
@@ -439,7 +441,6 @@ int main(void)
 		cmocka_unit_test(a_synthetic_plan_cannot_be_run),
 		cmocka_unit_test(plans_follow_a_hybrid_machine),
 		cmocka_unit_test(a_quota_bounds_all),
-		cmocka_unit_test(a_refused_binding_is_an_error),
 		cmocka_unit_test(the_library_is_silent),
 		cmocka_unit_test(the_environment_brings_no_other_machine),
 		cmocka_unit_test(one_allowed_cpu_gives_one_worker),
