@@ -432,7 +432,7 @@ static void one_allowed_cpu_gives_one_worker(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* Before others: under ThreadSanitizer a child starts no threads once tasks have run. */
+		/* First: under ThreadSanitizer no child starts threads once tasks have run. */
 		cmocka_unit_test(a_refused_binding_is_an_error),
 		cmocka_unit_test(plans_follow_the_machine),
 		cmocka_unit_test(more_workers_than_cpus_are_said),
