@@ -121,18 +121,30 @@ static int read_topology(hwloc_topology_t *topology, const char *synthetic, stru
 
 /* This machine is read once in a process, which takes milliseconds, and copied from then on. A CPU
  * that goes offline later is missed by nobody: each plan keeps only those that may be used. */
+static pthread_mutex_t machine_lock = PTHREAD_MUTEX_INITIALIZER;
+static hwloc_topology_t machine; /* [guarded by machine_lock] NULL: not read yet */
+
 static int copy_of_this_machine(hwloc_topology_t *topology, struct shunt_error *err)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static hwloc_topology_t machine; /* [guarded by lock] NULL: not read yet */
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&machine_lock);
 	int rc = machine ? 0 : read_topology(&machine, NULL, err);
 	if (rc)
 		machine = NULL;
 	else if (hwloc_topology_dup(topology, machine))
 		rc = shunt_fail(err, -ENOMEM, "hwloc: out of memory");
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&machine_lock);
 	return rc;
+}
+
+/* At the end of the process; not while a thread is still reading it, which may be for ever. */
+__attribute__((destructor)) static void forget_machine(void)
+{
+	if (pthread_mutex_trylock(&machine_lock))
+		return;
+	if (machine)
+		hwloc_topology_destroy(machine);
+	machine = NULL;
+	pthread_mutex_unlock(&machine_lock);
 }
 
 static int load(hwloc_topology_t *topology, const char *synthetic, struct shunt_error *err)

@@ -28,7 +28,8 @@ TAIL = '[[workload]]\nname = "yield"\n[workload.params]\ntasks = [2, 100]\n'
 
 
 ALONE = """import sys; sys.path.insert(0, sys.argv[1])
-from shuntlab import cli, locks
+from shuntlab import cli
+from shuntlab.tools import locks
 locks.MachineLock.NAME += sys.argv[2]
 sys.exit(cli.main(sys.argv[3:]))"""
 
