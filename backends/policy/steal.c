@@ -43,8 +43,8 @@ struct steal_state {
 	_Atomic(struct shunt_task *) slot; /* [steal:slot] */
 	struct shunt_deque *woken;         /* NULL: no window */
 	struct shunt_window window;
-	struct other *order;               /* the others, nearest first; NULL: victim=random */
-	unsigned turn;                     /* of this search: where each rotation begins */
+	struct other *order;       /* the others, nearest first; NULL: victim=random */
+	unsigned turn;             /* of this search: where each rotation begins */
 	struct shunt_task *oldest; /* the victim's, when last looked at, and its generation */
 	uint64_t oldest_generation;
 };

@@ -45,7 +45,7 @@
 #define SWEEP_MIN 64
 #define HANDFUL   64
 #define LATE_NS   1000000
-#define SHARERS   16 /* timers to a grid that make it worth having */
+#define SHARERS   16      /* timers to a grid that make it worth having */
 #define BATCH     1024    /* submission entries: a pending list as long is submitted at once */
 #define RESULTS   8192    /* completion entries; further results wait in the kernel's memory */
 #define FAR_NS    1000000 /* a cancelled timer with less time left stays in the kernel */

@@ -44,7 +44,7 @@ struct shunt_stack_pool {
 	size_t usable; /* of these: all but struct shunt_stack */
 	size_t guard_bytes, stride;
 	enum shunt_guard guard;
-	uint64_t limit;   /* stacks that may be reserved; 0: none known */
+	uint64_t limit; /* stacks that may be reserved; 0: none known */
 	const char *limit_why;
 	uint64_t slack; /* stacks that other workers' caches may hold back */
 	int self_fd;    /* this process, for process_madvise; -1: that does not do what is needed */

@@ -59,14 +59,14 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 
 static __thread struct {
 	struct shunt_rng rng;
-	unsigned percent;     /* of the calls or results that are hit */
-	int enter_error;      /* instead of entering */
-	bool lose;            /* results vanish, and the kernel says so */
-	int result_error;     /* instead of -ETIME, before its time */
-	int setup_countdown;  /* the n-th ring cannot be had */
+	unsigned percent;                /* of the calls or results that are hit */
+	int enter_error;                 /* instead of entering */
+	bool lose;                       /* results vanish, and the kernel says so */
+	int result_error;                /* instead of -ETIME, before its time */
+	int setup_countdown;             /* the n-th ring cannot be had */
 	unsigned sq_entries, cq_entries; /* of every ring, if not 0 */
 	bool plain;                      /* as on a kernel without COOP_TASKRUN and DEFER_TASKRUN */
-	int memory_countdown; /* the n-th allocation fails */
+	int memory_countdown;            /* the n-th allocation fails */
 	unsigned hits;
 	bool losing;
 	bool watch_close;

@@ -513,12 +513,10 @@ static void what_others_use_of_a_limit_is_not_left(void **state)
 	put("/proc/self/cgroup", "0::/shared/mine\n");
 	put("/sys/fs/cgroup/shared/memory.max", "100000000\n");
 	put("/sys/fs/cgroup/shared/memory.current", "90000000\n");
-	put("/sys/fs/cgroup/shared/memory.stat",
-		"anon 80000000\ninactive_file 3000000\n");
+	put("/sys/fs/cgroup/shared/memory.stat", "anon 80000000\ninactive_file 3000000\n");
 	put("/sys/fs/cgroup/shared/mine/memory.max", "max\n");
 	put("/sys/fs/cgroup/shared/mine/memory.current", "1000000\n");
-	put("/sys/fs/cgroup/shared/mine/memory.stat",
-		"anon 1000000\ninactive_file 0\n");
+	put("/sys/fs/cgroup/shared/mine/memory.stat", "anon 1000000\ninactive_file 0\n");
 	assert_int_equal(shunt_memory_left(root, &where), 13000000);
 	assert_non_null(strstr(where, "control group"));
 	assert_int_equal(remove_root(state), 0);
