@@ -115,8 +115,8 @@ struct shunt_window {
 	uint64_t picks; /* that held tasks back since one started */
 };
 
-/* May a new task start, with so many ready that have started, and so many turns for each to wait at
- * most? Asked where there is a new one. */
+/* Asked where there is a task that has not started: may it start? `started`: the ready tasks that
+ * have; `turns`: how many of each of them it waits for at most. */
 static inline bool shunt_window_opens(struct shunt_window *window, uint64_t started, uint64_t turns)
 {
 	if (started >= window->most && ++window->picks <= started * turns)

@@ -16,7 +16,7 @@ import unittest
 
 BENCH, SHUNT = sys.argv[1:3]
 TURNS = 9
-SETS = 4         # of so many turns, at most
+SETS = 4         # of TURNS each, at most
 
 
 def by_bench(spec: str) -> float:

@@ -20,18 +20,7 @@ int main(void)
 	return 77; /* sanitizers have guards, and frames, of their own */
 }
 #else
-static struct shunt_error err;
-
-static int run_on(const char *spec, shunt_task_fn *root, void *arg)
-{
-	struct shunt_sched *sched;
-	int rc = shunt_open(&sched, spec, NULL, &err);
-	if (rc)
-		fail_msg("%s: %s", spec, err.text);
-	rc = shunt_run(sched, root, arg, NULL, &err);
-	shunt_close(sched);
-	return rc;
-}
+#include "core/engine/test/run_on.h"
 
 static int descend(int depth)
 {

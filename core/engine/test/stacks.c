@@ -25,6 +25,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/engine/test/run_on.h"
+
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif
@@ -80,19 +82,6 @@ __attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...)
 		batches_left -= batches_left > 0;
 	}
 	return __real_syscall(number, word[0], word[1], word[2], word[3], word[4], word[5]);
-}
-
-static struct shunt_error err;
-
-static int run_on(const char *spec, shunt_task_fn *root, void *arg)
-{
-	struct shunt_sched *sched;
-	int rc = shunt_open(&sched, spec, NULL, &err);
-	if (rc)
-		fail_msg("%s: %s", spec, err.text);
-	rc = shunt_run(sched, root, arg, NULL, &err);
-	shunt_close(sched);
-	return rc;
 }
 
 /* ---- the pool -------------------------------------------------------------------------------- */
