@@ -30,7 +30,7 @@ from _data import Cell, Context
 from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from shuntlab.commands.export import csv_cell
+from shuntlab.output.export_csv import csv_cell
 from shuntlab.planning.campaign import Campaign
 from shuntlab.planning.figure_kinds import named
 from shuntlab.statistics.points import series_of

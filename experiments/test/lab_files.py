@@ -27,8 +27,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import synthetic
 from shuntlab import cli
-from shuntlab.commands import export, verify
+from shuntlab.commands import verify
 from shuntlab.data import machine, packed, records
+from shuntlab.output import export_csv
 from shuntlab.planning import campaign, journal, reading
 from shuntlab.statistics import points
 from shuntlab.tools import files, locks
@@ -375,9 +376,9 @@ class Terminal(Case):
 class Cells(Case):
     def test_no_text_is_a_formula(self):
         for text in ("=1+1", "+1", "-x", "@SUM(A1)", "\t=1", "\r=1"):
-            self.assertEqual(export.csv_cell(text), "'" + text)
+            self.assertEqual(export_csv.csv_cell(text), "'" + text)
         for value in ("asm", "", "1-2", -1, -1.5, 0):
-            self.assertIs(export.csv_cell(value), value)
+            self.assertIs(export_csv.csv_cell(value), value)
         self.rewritten(lambda r: r["identity"]["params"].update(input="=HYPERLINK(1)", low="-5"))
         rows = list(csv.DictReader(io.StringIO(self.lab("export", self.out)[1])))
         found = [(r["param.input"], r["param.low"]) for r in rows if r["param.input"]]

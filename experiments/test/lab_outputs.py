@@ -19,8 +19,8 @@ from pathlib import Path
 
 from campaign_case import LAB, Lab
 
-from shuntlab.commands import export
-from shuntlab.output import export_sqlite
+from shuntlab.data import schema
+from shuntlab.output import export_csv, export_sqlite
 from shuntlab.running import progress
 from shuntlab.tools import units
 from shuntlab.tools.files import replacing
@@ -49,12 +49,28 @@ class Exports(Lab):
         failed = [r for r in map(json.loads, everything) if r["status"] == "failed"]
         self.assertEqual([r["metrics"] for r in failed], [{}, {}])
 
-    def test_a_unit_stands_in_the_header_once(self):
+    def test_headers_have_units_and_the_dictionary_says_what_they_mean(self):
         self.lab("run", self.experiment("asm", n=1), "--out", self.out)
-        header = self.lab("export", self.out).stdout.splitlines()[0].split(",")
+        words = self.root / "words.csv"
+        out = self.lab("export", self.out, "--csv", "-", "--dictionary", words).stdout
+        header = out.splitlines()[0].split(",")
         for name in ("metric.ns_per_switch", "metric.wall_ns", "metric.ops_per_s",
                      "series.lateness.p50 [ns]", "param.tasks"):
             self.assertIn(name, header)
+        said = list(csv.DictReader(words.read_text().splitlines()))
+        self.assertEqual([row["column"] for row in said], header)
+        self.assertEqual([row["column"] for row in said if not row["meaning"]], [])
+        by = {row.pop("column"): row for row in said}
+        self.assertEqual(by["metric.ns_per_switch"]["meaning"].split(". ")[-1], "Lower is better.")
+        self.assertIn("One of: ok, failed,", by["status"]["meaning"])
+        self.assertEqual({k: by["series.lateness.p50 [ns]"][k] for k in ("type", "unit", "place")},
+                         {"type": "integer", "unit": "ns", "place": "series.lateness.quantiles.p50"})
+        self.assertEqual(by["param.tasks"]["type"], "integer")
+
+    def test_each_number_that_the_kernel_gives_has_a_meaning_of_its_own(self):
+        for above in (("usage",), ("interference", "before"), ("interference", "after")):
+            for name in schema.below(above)["properties"]:
+                self.assertNotEqual(schema.described((*above, name)), schema.described(above), name)
 
     def test_ratios_have_one_unit_and_numbers_are_numbers(self):
         series = {"unit": "1/1000", "count": 1, "min": 1831, "max": 1831, "sum": 1831, "digits": 3,
@@ -65,7 +81,7 @@ class Exports(Lab):
                   "metrics": {"slowdown_p50": {"value": 1.831, "unit": "1", "better": "lower"}},
                   "series": {"slowdown": series}, "counters": {}, "usage": {}, "iterations": [],
                   "checks": []}
-        row = export.row_of({"run_id": "a"}, record)
+        _, (row,) = export_csv.table([({"run_id": "a"}, record)])
         self.assertEqual(row, {"run_id": "a", "param.load": 1.2, "param.mean [ns]": 50000,
                                "param.input": "0x1f", "metric.slowdown_p50": 1.831,
                                "series.slowdown.count": 1, "series.slowdown.p50": 1.831})

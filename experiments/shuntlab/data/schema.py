@@ -60,6 +60,39 @@ def check(value: Any, node: Any, root: dict[str, Any], where: str = "") -> list[
     return problems
 
 
+def described(place: tuple[str, ...]) -> tuple[str, list[str]]:
+    """What the schema says of a place in a record, or of the nearest above it, and the values it may have."""
+    node, text = run_schema(), ""
+    for key in place:
+        node = _child(node, key)
+        text = node.get("description") or _target(node).get("description") or text
+    return text, _target(node).get("enum", [])
+
+
+def below(place: tuple[str, ...]) -> dict[str, Any]:
+    """The schema of a place in a record."""
+    node = run_schema()
+    for key in place:
+        node = _child(node, key)
+    return _target(node)
+
+
+def _child(node: dict[str, Any], key: str) -> dict[str, Any]:
+    node = _target(node)
+    return node.get("properties", {}).get(key) or node["additionalProperties"]
+
+
+def _target(node: dict[str, Any]) -> dict[str, Any]:
+    """The schema that a reference stands for; any other is its own."""
+    return _referred(node["$ref"], run_schema()) if "$ref" in node else node
+
+
+def _referred(rule: str, root: dict[str, Any]) -> Any:
+    for part in rule.removeprefix("#/").split("/"):
+        root = root[part]
+    return root
+
+
 def _at(where: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{where}[{key}]"
@@ -67,10 +100,7 @@ def _at(where: str, key: str | int) -> str:
 
 
 def _ref(value, rule, node, root, where):
-    target: Any = root
-    for part in rule.removeprefix("#/").split("/"):
-        target = target[part]
-    return check(value, target, root, where)
+    return check(value, _referred(rule, root), root, where)
 
 
 def _type(value, rule, node, root, where):
