@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The campaigns in results/reference are whole, tell nothing of who recorded them, and give their figures.
 """Tests of what is kept in results/reference. With `figures` figures are rebuilt: of campaigns that have
-every kind of figure between them; with `figures all` of every campaign, as after one was recorded."""
+every kind of figure between them; with `figures all` of every campaign, as after one was recorded. What
+README opens with is compared with the records, too."""
 
 from __future__ import annotations
 
@@ -54,8 +55,7 @@ class Kept(unittest.TestCase):
                 loaded = campaign.load_campaign(folder)
                 self.assertEqual(loaded.problems, [])
                 self.assertEqual(len(loaded.records), loaded.expected(), "it is not finished")
-                done = subprocess.run([str(ROOT / "experiments" / "lab"), "verify", str(folder)], text=True,
-                                      capture_output=True, env={**os.environ, "SHUNT_PYTHON": sys.executable})
+                done = lab("verify", folder)
                 self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_it_is_named_for_its_experiment_which_is_still_there(self):
@@ -101,13 +101,40 @@ def one_of_each_kind() -> list[Path]:
     return chosen
 
 
+def lab(*words: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([str(ROOT / "experiments" / "lab"), *map(str, words)], capture_output=True,
+                          env={**os.environ, "SHUNT_PYTHON": sys.executable}, timeout=600)
+
+
 class Figures(unittest.TestCase):
-    def test_they_are_rebuilt_byte_for_byte(self):
+    def setUp(self):
         try:
-            import matplotlib  # noqa: F401
+            import matplotlib
             import scipy  # noqa: F401
         except ImportError as e:
             self.skipTest(f"no {e.name}")
+        self.matplotlib = matplotlib.__version__
+
+    def test_readme_opens_with_a_figure_and_what_it_proves(self):
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        opening = text[:text.index("\n## ")]
+        kept = ROOT / re.search(r"!\[[^]]+\]\(([^)]+)\)", opening)[1]
+        folder = kept.parents[1]
+        self.assertIn(f"experiments/lab claims {folder.relative_to(ROOT)}`", opening)
+        claim = json.loads(lab("claims", folder, "--json").stdout)["claims"][0]
+        [found] = claim["findings"]
+        self.assertEqual((claim["answer"], found["pairs"]), ("confirmed", 12))
+        ratio, low, high = (f"{found[k]:.3g}" for k in ("ratio", "low", "high"))
+        self.assertIn(f"{ratio} [{low}, {high}] times", opening)
+        if self.matplotlib != "3.6.3":
+            self.skipTest(f"the figure was drawn by matplotlib 3.6.3, this is {self.matplotlib}")
+        with tempfile.TemporaryDirectory() as out:
+            done = lab("figures", folder, "--figure", kept.stem, "--formats", "png", "--out", out)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(Path(out, kept.name).read_bytes(), kept.read_bytes(),
+                             f"draw it anew: make -f Makefile.plot figures CAMPAIGN={folder}")
+
+    def test_they_are_rebuilt_byte_for_byte(self):
         for tool in ("make", "pdffonts"):
             if not shutil.which(tool):
                 self.skipTest(f"no {tool}")
