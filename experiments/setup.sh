@@ -112,6 +112,22 @@ install_groups() {
 	fi
 }
 
+# The packages of the group npm, into build/npm, where the tests look for them. Never fails, as above.
+install_npm() {
+	local name log="$ROOT/build/logs/npm.log"
+	local -a missing=()
+	command -v npm >/dev/null || return 0
+	for name in $(packages_of npm); do
+		[ -d "$ROOT/build/npm/node_modules/${name%@*}" ] || missing+=("$name")
+	done
+	[ ${#missing[@]} != 0 ] || return 0
+	say "npm: about to install ${missing[*]} in build/npm"
+	mkdir -p "$ROOT/build/logs" "$ROOT/build/npm"
+	npm install --prefix "$ROOT/build/npm" --ignore-scripts --no-audit --no-fund "${missing[@]}" \
+		</dev/null >"$log" 2>&1 ||
+		warn "npm: could not install ${missing[*]} (offline?); what it said: build/logs/npm.log"
+}
+
 end_of() { tail -n 1 "$1" 2>/dev/null | tr -cd '[:print:]' | cut -c 1-74; }
 nap() { sleep 1 >/dev/null 3>&-; }     # holds no pipe open that somebody reads to its end
 

@@ -40,7 +40,7 @@ COMMANDS = (
     ("claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
     ("figures", "draw a campaign's figures, or say what kinds and keys there are"),
     ("report", "one HTML page: figures, verdicts, machine, commands"),
-    ("export", "the records as CSV, JSON Lines or SQLite"),
+    ("export", "the records as CSV, JSON Lines, SQLite or .hlog"),
     ("verify", "check every file of a campaign; nothing damaged is read as data"),
     ("merge", "put campaigns of several machines into one"),
     ("pack", "keep a finished campaign's records in one compressed file"),

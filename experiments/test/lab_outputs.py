@@ -9,6 +9,8 @@ import csv
 import io
 import json
 import os
+import random
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -18,9 +20,11 @@ import unittest
 from pathlib import Path
 
 from campaign_case import LAB, Lab
+from synthetic import series
 
-from shuntlab.data import schema
-from shuntlab.output import export_csv, export_sqlite
+from shuntlab.data import records, schema
+from shuntlab.output import export_csv, export_hlog, export_sqlite
+from shuntlab.planning.kept_plan import CampaignError
 from shuntlab.running import progress
 from shuntlab.tools import units
 from shuntlab.tools.files import replacing
@@ -105,6 +109,76 @@ class Exports(Lab):
         rows = self.database().execute("SELECT DISTINCT digits, low, high, b.count FROM buckets b "
                                        "JOIN series USING (series)").fetchall()
         self.assertEqual(sorted(rows), [(2, 5, 5, 2), (2, 2048, 2063, 1)])
+
+
+# Where `install_npm` of setup.sh puts packages; a NODE_PATH of one's own comes first.
+NODE_PATH = os.pathsep.join(filter(None, (os.environ.get("NODE_PATH"), str(LAB.parents[1] / "build/npm/node_modules"))))
+# What HdrHistogram makes of each line of a log: [tag, digits, count, start, {percentile: value}].
+READ_HLOG = """
+const hdr = require('hdr-histogram-js');
+const log = new hdr.HistogramLogReader(require('fs').readFileSync(0, 'utf8'), 64);
+const lines = [];
+for (let h; (h = log.nextIntervalHistogram());)
+  lines.push([h.tag, h.numberOfSignificantValueDigits, h.totalCount, h.startTimeStampMsec,
+    Object.fromEntries(JSON.parse(process.argv[1]).map(p => [p, h.getValueAtPercentile(p)]))]);
+console.log(JSON.stringify(lines));
+"""
+PERCENTILES = (0.1, 10, 50, 90, 99, 99.9, 99.99, 100)
+
+
+class Hlogs(unittest.TestCase):
+    """The log of HdrHistogram, by HdrHistogram's own reader."""
+
+    RUN = {"arm": "a b,c", "point": "p/1", "machine_class": "00", "file": "x.json", "elapsed_ns": 10 ** 9}
+
+    def read(self, text: str) -> list:
+        if not shutil.which("node"):
+            self.skipTest("no node (Debian package nodejs)")
+        if subprocess.run(["node", "-e", "require('hdr-histogram-js')"], stderr=subprocess.DEVNULL,
+                          env={**os.environ, "NODE_PATH": NODE_PATH}).returncode:
+            self.skipTest("no hdr-histogram-js (npm install --prefix build/npm hdr-histogram-js)")
+        done = subprocess.run(["node", "-e", READ_HLOG, json.dumps(PERCENTILES)], input=text, text=True,
+                              capture_output=True, env={**os.environ, "NODE_PATH": NODE_PATH}, timeout=100)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_its_reader_finds_the_same_percentiles(self):
+        draw = random.Random(7)
+        kept = {
+            "wide": series([draw.lognormvariate(9, 3) for _ in range(20000)]),
+            "coarse": series([draw.lognormvariate(9, 3) for _ in range(20000)], digits=2),
+            "edges": series([0, 0, 1, 127, 128, 255, 256, 2047, 2048, 2049, 2 ** 40, 2 ** 52]),
+            "one": series([3]), "none": series([]),
+        }
+        kept["many"] = {**series([5]), "count": 2 ** 50, "buckets": [[5, 2 ** 50 - 1], [9, 1]], "max": 9}
+        late, early = ({**self.RUN, "started": f"2026-11-22T12:00:0{s}.500Z"} for s in (2, 1))
+        out = io.StringIO()
+        export_hlog.write(out, [(late, {"series": {"one": kept["one"]}}), (early, {"series": kept})])
+        lines = self.read(out.getvalue())
+        self.assertEqual([line[0] for line in lines],
+                         [f"{name}/a%20b%2Cc/p%2F1" for name in ("wide", "coarse", "edges", "one", "many", "one")])
+        self.assertEqual(lines[-1][3] - lines[0][3], 1000)
+        for tag, digits, count, _, found in lines:
+            ours = kept[tag.partition("/")[0]]
+            self.assertEqual((digits, count), (ours["digits"], ours["count"]), tag)
+            for p, value in found.items():
+                wanted = records.quantile(ours, float(p) / 100)
+                self.assertEqual(*(records.hist_index(v, digits) for v in (value, wanted)), (tag, p))
+
+    def test_a_campaign(self):
+        reference = LAB.parents[1] / "results" / "reference" / "quickstart"
+        done = subprocess.run([str(LAB), "export", str(reference), "--hlog", "-", "--jsonl", "/dev/stderr"],
+                              text=True, capture_output=True, check=True)
+        kept = [s for line in done.stderr.splitlines() for s in json.loads(line)["series"].values()]
+        self.assertEqual(sorted(line[2] for line in self.read(done.stdout)), sorted(s["count"] for s in kept))
+
+    def test_what_no_log_can_hold_is_refused(self):
+        much = {**series([1]), "buckets": [[1, 2 ** 63]]}
+        for change, kept, said in (({}, much, "x.json: series lateness: a bucket of 9223372036854775808 samples"),
+                                   ({"started": "2026-13-39T12:00:61.500Z"}, series([1]), "x.json: times.started")):
+            run = {**self.RUN, "started": "2026-11-22T12:00:00.000Z", **change}
+            with self.assertRaisesRegex(CampaignError, said):
+                export_hlog.write(io.StringIO(), [(run, {"series": {"lateness": kept}})])
 
 
 class Streams(Lab):

@@ -61,6 +61,17 @@ class Scripts(unittest.TestCase):
         said = self.call("alive", code=0)
         self.assertRegex(said, r"^(  leg, \d+ s: 3/9 Test 3: good\n){1,2}end\n$")
 
+    def test_npm_is_asked_once_and_may_fail(self):
+        (self.root / "npm").write_text(
+            '#!/bin/sh\necho "$@" >>asked; mkdir -p "$3/node_modules/hdr-histogram-js"; exit 1\n')
+        (self.root / "experiments" / "once").write_text(
+            '#!/usr/bin/env bash\n. "$(dirname "$0")/setup.sh"\ninstall_npm\ninstall_npm\n')
+        for file in ("npm", "experiments/once"):
+            (self.root / file).chmod(0o755)
+        said = self.call("once", code=0, PATH=f"{self.root}:{os.environ['PATH']}")
+        self.assertRegex(said, r"about to install hdr-histogram-js@\S+ in build/npm\nnpm: could not install .*\n$")
+        self.assertEqual(len((self.root / "asked").read_text().splitlines()), 1)
+
     def test_a_seed_that_is_none(self):
         self.assertIn("SHUNT_SEED=x1 is not a number", self.call("selftest", "--no-install", "--torture", "1", code=2,
                                                                  SHUNT_SEED="x1"))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""`lab export`: the records of a campaign as CSV, JSON Lines or SQLite.
+"""`lab export`: the records of a campaign as CSV, JSON Lines, SQLite or a log of HdrHistogram.
 
 CSV is one flat row a run (export_csv.py). JSON Lines is the whole record of each run, SQLite the same in
-long tables (export_sqlite.py). What a run did not report is an empty cell, an absent key or no row; never a
-zero.
+long tables (export_sqlite.py), and the log has the latency series (export_hlog.py). What a run did not
+report is an empty cell, an absent key or no row; never a zero.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..output import export_csv, export_sqlite
+from ..output import export_csv, export_hlog, export_sqlite
 from ..planning import campaign
 from ..tools.files import replacing
 
 
 def register(subparsers: Any) -> None:
     p = subparsers.add_parser(
-        "export", help="the records as CSV, JSON Lines or SQLite",
+        "export", help="the records as CSV, JSON Lines, SQLite or .hlog",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="""\
 Write the runs of a campaign, as CSV to stdout by default.
@@ -33,7 +33,8 @@ backend (slot.*), metrics (metric.*), quantiles (series.*), counters
 not say it: series.lateness.p99 [ns]. --dictionary says of each column its
 type, unit, place in the record and meaning, by the record's schema.
 
-JSON Lines has the whole record of each run.
+JSON Lines has the whole record of each run. HdrHistogram's readers and
+plotters take the .hlog: a line a series of a run, tagged series/arm/point.
 
 SQLite has a table for each kind of value, with a row a value:
 """ + export_sqlite.described())
@@ -42,6 +43,7 @@ SQLite has a table for each kind of value, with a row a value:
     p.add_argument("--dictionary", metavar="FILE",
                    help="what the columns of the CSV mean, as CSV (- for stdout)")
     p.add_argument("--jsonl", metavar="FILE", help="JSON Lines (- for stdout)")
+    p.add_argument("--hlog", metavar="FILE", help="a log of HdrHistogram (- for stdout)")
     p.add_argument("--sqlite", metavar="FILE", help="an SQLite database; replaced if it exists")
     p.add_argument("--all", action="store_true",
                    help="also runs that are not ok (their values are empty)")
@@ -54,7 +56,7 @@ def command(args: argparse.Namespace) -> int:
         print(f"left out: {problem}", file=sys.stderr)
     runs = [(export_csv.run_of(loaded, r), r) for r in (loaded.records if args.all else loaded.ok())]
     texts = ((args.csv, export_csv.write), (args.dictionary, export_csv.write_dictionary),
-             (args.jsonl, write_jsonl))
+             (args.jsonl, write_jsonl), (args.hlog, export_hlog.write))
     if not (args.sqlite or any(target for target, _ in texts)):
         export_csv.write(sys.stdout, runs)
     for target, write in texts:
