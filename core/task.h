@@ -30,6 +30,10 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#ifdef SHUNT_PLUGIN_BUILD /* marks a plug-in that knows what is below (core/plugin.h) */
+const char shunt_plugin_locked __attribute__((weak, visibility("hidden"))) = 1;
+#endif
+
 struct shunt_stack;
 struct shunt_step;
 

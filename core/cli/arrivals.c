@@ -71,6 +71,7 @@ static int arrivals_command(const struct cli_command *command, int argc, char **
 
 static const struct shunt_param options[] = {
 	CLI_SEED_OPTION,
+	CLI_PLUGIN,
 	{.name = NULL},
 };
 

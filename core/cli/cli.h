@@ -59,6 +59,13 @@ extern const char *const cli_flag[];
 		.choices = cli_flag, .help = (help_)                                               \
 	}
 #define CLI_JSON CLI_FLAG("--json", "print one JSON document instead of text")
+/* May be given several times. The plug-ins are loaded while the options are parsed. */
+#define CLI_PLUGIN                                                                                 \
+	{                                                                                          \
+		.name = "--plugin", .type = SHUNT_PARAM_TEXT,                                      \
+		.help = "=FILE.so load the plug-ins in this file, after those in the folders of "  \
+			"$SHUNT_PLUGIN_PATH; may be repeated"                                      \
+	}
 
 struct cli_args {
 	struct shunt_values options;
@@ -132,6 +139,20 @@ extern const struct cli_kind cli_kinds[];
 extern const size_t cli_kind_count;
 /* By singular or plural; NULL: no such kind. */
 const struct cli_kind *cli_kind_find(const char *name);
+
+/* ---- plug-ins from files (plugins.c) --------------------------------------------------------- */
+
+/* Before the options of a command that has CLI_PLUGIN: loads the folders of SHUNT_PLUGIN_PATH. */
+void cli_plugins_begin(void);
+/* Loads what --plugin names. 0, or CLI_USAGE and the reason told; `list` lists it with the reason
+ * and goes on. */
+int cli_plugins_take(const struct cli_command *command, const char *path, bool json);
+/* Adds the line that says which file it is from, if it is from one. */
+void cli_plugin_origin(struct cli_text *text, const struct shunt_plugin *plugin);
+void cli_plugin_origin_json(struct json_t *object, const struct shunt_plugin *plugin);
+/* Every file that was asked for. */
+void cli_plugins_list(void);
+struct json_t *cli_plugins_json(void);
 
 /* ---- the machine (machine.c) ----------------------------------------------------------------- */
 

@@ -145,6 +145,7 @@ static void print_workload(const struct shunt_workload *workload)
 
 static void print_plugin(const struct cli_kind *kind, const struct shunt_plugin *plugin)
 {
+	struct cli_text origin = {0};
 	const struct shunt_param *params;
 	struct shunt_error why = {""};
 	char prefix[32] = "";
@@ -156,6 +157,10 @@ static void print_plugin(const struct cli_kind *kind, const struct shunt_plugin 
 		return;
 	}
 	cli_wrap("", 0, kind->summary(plugin->object));
+	cli_plugin_origin(&origin, plugin);
+	if (origin.s)
+		cli_wrap("Plug-in", 12, origin.s);
+	free(origin.s);
 	if (kind->list == shunt_registry_backends)
 		print_backend(plugin->object);
 	else if (kind->list == shunt_registry_workloads)
@@ -180,6 +185,7 @@ static json_t *plugin_json(const struct cli_kind *kind, const struct shunt_plugi
 	json_t *one = json_pack("{s:s, s:s, s:b}", "kind", kind->name, "name", plugin->name,
 		"built", plugin->object != NULL);
 
+	cli_plugin_origin_json(one, plugin);
 	if (!plugin->object) {
 		json_object_set_new(one, "why", json_string(plugin->absent_why));
 		return one;
@@ -353,12 +359,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	return rc;
 }
 
-static const struct shunt_param options[] = {CLI_JSON, {.name = NULL}};
+static const struct shunt_param options[] = {CLI_JSON, CLI_PLUGIN, {.name = NULL}};
 
 const struct cli_command cli_describe = {
 	.name = "describe",
 	.summary = "one backend, workload or part in full: parameters, units, ranges",
-	.usage = "[KIND] NAME|SPEC [--json]",
+	.usage = "[KIND] NAME|SPEC [--plugin FILE.so] [--json]",
 	.text = "Describes whatever has that name: what it is, every parameter with its default, "
 		"unit, range and use; for a backend also what it is composed of. `spec` is the "
 		"grammar of backend settings. A backend with settings, mn:workers=4, is resolved: "

@@ -178,12 +178,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	return rc;
 }
 
-static const struct shunt_param options[] = {CLI_JSON, {.name = NULL}};
+static const struct shunt_param options[] = {CLI_JSON, CLI_PLUGIN, {.name = NULL}};
 
 const struct cli_command cli_doctor = {
 	.name = "doctor",
 	.summary = "what this machine can run, what is missing, what disturbs measuring",
-	.usage = "[--json]",
+	.usage = "[--plugin FILE.so] [--json]",
 	.text = "Probes every part on this machine: what cannot run, why, and what would help; how "
 		"many workers each placement gives. Then looks for what disturbs a measurement: "
 		"clock rates that follow load or temperature, a hypervisor, other programs. run "

@@ -3,6 +3,7 @@
 #include "core/cli/cli.h"
 
 #include "core/backend.h"
+#include "core/plugins.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ static void list_one(const struct cli_kind *kind, const struct shunt_plugin *plu
 	if (*not )
 		cli_add(&text, "%s%s%s", plugin->object ? "\n" : "",
 			plugin->object ? "cannot run here: " : "", not );
+	cli_plugin_origin(&text, plugin);
 	cli_wrap(label, 22, text.s ? text.s : "");
 	free(text.s);
 }
@@ -64,6 +66,7 @@ static json_t *kind_json(const struct cli_kind *kind)
 				json_string(kind->summary(plugin->object)));
 		if (*not )
 			json_object_set_new(one, "why", json_string(not ));
+		cli_plugin_origin_json(one, plugin);
 		json_array_append_new(list, one);
 	}
 	return list;
@@ -115,20 +118,27 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		else
 			list_kind(&cli_kinds[i], only || i == 0);
 	}
+	if (rc == 0 && !only && !args.json)
+		cli_plugins_list();
+	if (document && !only && shunt_plugins())
+		json_object_set_new(document, "plug-ins", cli_plugins_json());
 	if (document)
 		rc = cli_json(document, rc);
 	cli_args_free(&args);
 	return rc;
 }
 
-static const struct shunt_param options[] = {CLI_JSON, {.name = NULL}};
+static const struct shunt_param options[] = {CLI_JSON, CLI_PLUGIN, {.name = NULL}};
 
 const struct cli_command cli_list = {
 	.name = "list",
 	.summary = "what this build has: backends, workloads, and the parts of backends",
-	.usage = "[backends|workloads|switches|waits|timers|policies|places] [--json]",
+	.usage = "[backends|workloads|switches|waits|timers|policies|places] [--plugin FILE.so] "
+		 "[--json]",
 	.text = "Lists every plug-in with what it is. One that this build does not have, or that "
-		"this machine cannot run, is listed with the reason.",
+		"this machine cannot run, is listed with the reason. Plug-ins from files are "
+		"listed "
+		"with their file, also those that were refused.",
 	.examples = "  shunt list\n  shunt list backends\n  shunt list --json | jq .workloads\n",
 	.options = options,
 	.run = run,

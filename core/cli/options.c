@@ -13,6 +13,7 @@
 #include <string.h>
 
 const char *const cli_flag[] = {"no", "yes", NULL};
+static const char plugin[] = "--plugin";
 
 static const struct shunt_param *find_option(const struct shunt_param *options, const char *name)
 {
@@ -66,7 +67,7 @@ static int parse_option(struct cli_args *args, const struct cli_command *command
 			shunt_param_expects(option));
 	if (shunt_values_set(&args->options, command->name, name, value, &err) != 0)
 		return cli_error(args->json, CLI_USAGE, "%s", err.text);
-	return 0;
+	return strcmp(name, plugin) == 0 ? cli_plugins_take(command, value, args->json) : 0;
 }
 
 /* Known before anything can fail, so that a failure can be a document. */
@@ -90,6 +91,8 @@ int cli_args_parse(struct cli_args *args, const struct cli_command *command, int
 	if (!args->word || shunt_values_init(&args->options, command->options, &err) != 0)
 		return cli_error(args->json, CLI_RUN_FAILED, "%s",
 			args->word ? err.text : "out of memory");
+	if (find_option(command->options, plugin))
+		cli_plugins_begin();
 	for (int i = 1; i < argc; i++) {
 		int rc = 0;
 

@@ -108,7 +108,7 @@ static bool is_shown(const struct shunt_param *param, const char *key, const cha
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		if (strcmp(key, always[i]) == 0)
 			return true;
-	if (cli_kind_find(key))
+	if (cli_kind_find(key) || strncmp(key, "plugin.", 7) == 0)
 		return true;
 	return param && !is_default(param, value);
 }
@@ -434,9 +434,15 @@ static int words_to_skip(const char *word)
 
 static void again(const struct cli_run *run, const char *kept)
 {
+	const char *folders = getenv("SHUNT_PLUGIN_PATH");
 	struct cli_text text = {0};
 
 	cli_wrap("Record", INDENT, kept ? kept : "not kept; --record FILE keeps it");
+	if (folders && *folders) {
+		cli_add(&text, "SHUNT_PLUGIN_PATH=");
+		cli_add_shell(&text, folders);
+		cli_add(&text, " ");
+	}
 	cli_add_shell(&text, run->argv[0]);
 	for (int i = 1; i < run->argc; i++) {
 		int skip = words_to_skip(run->argv[i]);

@@ -19,7 +19,7 @@ struct shunt_record;
 
 /* The options of every command that makes a record. */
 #define CLI_RUN_OPTIONS                                                                            \
-	CLI_SEED_OPTION,                                                                           \
+	CLI_SEED_OPTION, CLI_PLUGIN,                                                               \
 		{.name = "--warmup",                                                               \
 			.type = SHUNT_PARAM_COUNT,                                                 \
 			.fallback = "1",                                                           \

@@ -65,6 +65,12 @@ if(SHUNT_SANITIZE)
 elseif(CMAKE_BUILD_TYPE STREQUAL "Debug")
   list(APPEND SHUNT_C_FLAGS -Og -fno-omit-frame-pointer)
 endif()
+# What a plug-in in a file of its own is compiled with, in the tree and outside (core/plugin.h).
+set(SHUNT_PLUGIN_COMPILE -std=gnu17 -D_GNU_SOURCE -DSHUNT_PLUGIN_BUILD -fPIC -fvisibility=hidden -fno-plt
+    -falign-functions=64)
+if(SHUNT_SANITIZE)
+  list(APPEND SHUNT_PLUGIN_COMPILE -fsanitize=${SHUNT_SANITIZE} -fno-omit-frame-pointer)
+endif()
 add_library(shunt_flags INTERFACE)
 target_include_directories(shunt_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 target_compile_definitions(shunt_flags INTERFACE _GNU_SOURCE)

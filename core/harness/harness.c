@@ -5,6 +5,7 @@
  * Nothing here is fast or has to be: what is timed is in iterate.c alone.
  */
 #include "core/harness/run.h"
+#include "core/plugins.h"
 #include "core/work.h"
 
 #include <math.h>
@@ -82,6 +83,31 @@ static int find_backend(struct shunt_run *run, struct shunt_error *err)
 	return rc;
 }
 
+/* A plug-in from a file is named with its build-id: that is part of what is run. */
+static void add_origin(struct shunt_outcome *outcome, const char *kind, const char *name)
+{
+	const struct shunt_plugin_file *file = shunt_plugins_origin(kind, name);
+	char key[32], value[256];
+
+	if (!file)
+		return;
+	snprintf(key, sizeof(key), "plugin.%s", kind);
+	snprintf(value, sizeof(value), "%s@%s", file->name, file->build_id);
+	shunt_run_add_pair(&outcome->composition, &outcome->composition_count, key, value);
+}
+
+static void add_origins(struct shunt_run *run)
+{
+	struct shunt_outcome *outcome = &run->outcome;
+	size_t count = outcome->composition_count;
+
+	for (size_t i = 0; i < count; i++)
+		add_origin(outcome, outcome->composition[i].key, outcome->composition[i].value);
+	add_origin(outcome, "workload", run->workload->name);
+	if (!run->request->backend)
+		add_origin(outcome, "backend", outcome->backend_name);
+}
+
 /* Opens the backend to learn what it is made of and can do. */
 static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
 {
@@ -96,6 +122,7 @@ static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
 	outcome->worker_count = run->sched->worker_count;
 	if (run->sched->backend->composition)
 		run->sched->backend->composition(run->sched, add_pair, &sink);
+	add_origins(run);
 	return 0;
 }
 

@@ -19,6 +19,8 @@
 #ifndef SHUNT_CORE_MEASURE_ENVIRONMENT_H
 #define SHUNT_CORE_MEASURE_ENVIRONMENT_H
 
+#include "core/object.h" /* SHUNT_BUILD_ID_BYTES */
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,7 +29,6 @@ struct shunt_env;
 struct shunt_error; /* core/param.h */
 
 #define SHUNT_MACHINE_CLASS_BYTES 17 /* 16 hex digits */
-#define SHUNT_BUILD_ID_BYTES      129
 
 /** Makes an empty manifest. 0 or -ENOMEM. */
 int shunt_env_new(struct shunt_env **env);

@@ -4,61 +4,19 @@
 #include "core/measure/environment.h"
 #include "core/measure/environment_internal.h"
 #include "core/measure/json.h"
+#include "core/object.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
 
-static size_t padded(size_t bytes)
-{
-	return (bytes + 3) & ~(size_t)3;
-}
-
-/* The build-id in a note segment, in hex. */
-static bool find_in_notes(const char *note, size_t left, char id[SHUNT_BUILD_ID_BYTES])
-{
-	while (left >= sizeof(ElfW(Nhdr))) {
-		const ElfW(Nhdr) *head = (const void *)note;
-		const char *name = note + sizeof(*head);
-		const unsigned char *bytes = (const void *)(name + padded(head->n_namesz));
-		size_t size = sizeof(*head) + padded(head->n_namesz) + padded(head->n_descsz);
-
-		if (size > left)
-			return false;
-		if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 &&
-			!memcmp(name, "GNU", 4) &&
-			2 * (size_t)head->n_descsz < SHUNT_BUILD_ID_BYTES) {
-			for (size_t i = 0; i < head->n_descsz; i++)
-				sprintf(id + 2 * i, "%02x", bytes[i]);
-			return true;
-		}
-		note += size;
-		left -= size;
-	}
-	return false;
-}
-
-static bool find_in_object(const struct dl_phdr_info *object, char id[SHUNT_BUILD_ID_BYTES])
-{
-	for (int i = 0; i < object->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-
-		if (segment->p_type == PT_NOTE &&
-			find_in_notes((const char *)(object->dlpi_addr + segment->p_vaddr),
-				segment->p_memsz, id))
-			return true;
-	}
-	return false;
-}
-
 /* The executable itself is the first object of the list. */
 static int first_object(struct dl_phdr_info *object, size_t bytes, void *id)
 {
 	(void)bytes;
-	return find_in_object(object, id) ? 1 : -1;
+	return shunt_object_build_id(object, id) == 0 ? 1 : -1;
 }
 
 int shunt_build_id(char id[SHUNT_BUILD_ID_BYTES])
@@ -74,7 +32,7 @@ static int add_library(struct dl_phdr_info *object, size_t bytes, void *list)
 	(void)bytes;
 	if (!*object->dlpi_name) /* the executable */
 		return 0;
-	find_in_object(object, id);
+	shunt_object_build_id(object, id);
 	json_object_set_new(list, slash ? slash + 1 : object->dlpi_name, json_string(id));
 	return 0;
 }

@@ -65,18 +65,19 @@ static const struct shunt_backend complete = {.name = "complete",
 	.open = complete_open};
 
 /* The lists that core refers to and this test leaves empty. */
-const struct shunt_plugin shunt_registry_switches[] = {{NULL, NULL, NULL}};
-const struct shunt_plugin shunt_registry_waits[] = {{NULL, NULL, NULL}};
-const struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL}};
-const struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL}};
-const struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_switches[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_waits[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_workloads[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL, NULL}};
 
 /* The registry of this test. */
-const struct shunt_plugin shunt_registry_backends[] = {
-	{"composed", &composed, NULL},
-	{"complete", &complete, NULL},
-	{"ring", NULL, "not built: libring not found (Debian package libring-dev)"},
-	{NULL, NULL, NULL},
+struct shunt_plugin shunt_registry_backends[] = {
+	{"composed", &composed, NULL, NULL},
+	{"complete", &complete, NULL, NULL},
+	{"ring", NULL, "not built: libring not found (Debian package libring-dev)", NULL},
+	{NULL, NULL, NULL, NULL},
 };
 
 static struct shunt_sched *sched;

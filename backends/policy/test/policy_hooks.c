@@ -157,12 +157,12 @@ static unsigned robber_steal(struct shunt_worker *thief, struct shunt_worker *vi
 
 SHUNT_POLICY(robber, .summary = "steals from anybody", .steals = true, .steal = robber_steal);
 
-extern const struct shunt_plugin __wrap_shunt_registry_policies[];
-const struct shunt_plugin __wrap_shunt_registry_policies[] = {
-	{"bare", &shunt_policy_bare, NULL},
-	{"spy", &shunt_policy_spy, NULL},
-	{"robber", &shunt_policy_robber, NULL},
-	{NULL, NULL, NULL},
+extern struct shunt_plugin __wrap_shunt_registry_policies[];
+struct shunt_plugin __wrap_shunt_registry_policies[] = {
+	{"bare", &shunt_policy_bare, NULL, NULL},
+	{"spy", &shunt_policy_spy, NULL, NULL},
+	{"robber", &shunt_policy_robber, NULL, NULL},
+	{NULL, NULL, NULL, NULL},
 };
 
 /* ---- what tasks see -------------------------------------------------------------------------- */

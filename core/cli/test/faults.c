@@ -213,19 +213,19 @@ void __wrap_shunt_work_ns(int64_t duration_ns)
 }
 
 extern const struct shunt_workload shunt_workload_openloop;
-extern const struct shunt_plugin __wrap_shunt_registry_workloads[];
-const struct shunt_plugin __wrap_shunt_registry_workloads[] = {
-	{"good", &good, NULL},
-	{"wrong", &wrong, NULL},
-	{"deadlock", &deadlock, NULL},
-	{"overflow", &overflow, NULL},
-	{"quitting", &quitting, NULL},
-	{"stuck", &stuck, NULL},
-	{"misused", &misused, NULL},
-	{"fallen", &fallen, NULL},
-	{"lost", &lost, NULL},
-	{"huge", &huge, NULL},
-	{"openloop", &shunt_workload_openloop, NULL},
-	{"absent", NULL, "not built: libabsent not found (Debian package libabsent-dev)"},
-	{NULL, NULL, NULL},
+extern struct shunt_plugin __wrap_shunt_registry_workloads[];
+struct shunt_plugin __wrap_shunt_registry_workloads[] = {
+	{"good", &good, NULL, NULL},
+	{"wrong", &wrong, NULL, NULL},
+	{"deadlock", &deadlock, NULL, NULL},
+	{"overflow", &overflow, NULL, NULL},
+	{"quitting", &quitting, NULL, NULL},
+	{"stuck", &stuck, NULL, NULL},
+	{"misused", &misused, NULL, NULL},
+	{"fallen", &fallen, NULL, NULL},
+	{"lost", &lost, NULL, NULL},
+	{"huge", &huge, NULL, NULL},
+	{"openloop", &shunt_workload_openloop, NULL, NULL},
+	{"absent", NULL, "not built: libabsent not found (Debian package libabsent-dev)", NULL},
+	{NULL, NULL, NULL, NULL},
 };

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a file to entries of the registry.
+ *
+ * Everything is judged in the order in which it may be looked at: the file itself, what ELF says of
+ * it, the head of its table, each plug-in. RTLD_LOCAL keeps two plug-ins' symbols apart.
+ * RTLD_DEEPBIND would keep them apart at the price of the sanitizers' interceptors. Nothing is ever
+ * unloaded: a task's stack, a trace or a message may still point into it.
+ */
+#include "core/plugins.h"
+
+#include "core/backend.h"
+#include "core/engine/slots.h"
+#include "core/plugin.h"
+#include "core/workload.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYMBOL       "shunt_plugin_v1"
+#define ENTRIES_MOST 64
+#define TABLE_MOST   512
+
+static struct shunt_plugin_file *files;
+
+struct shunt_plugin_kind {
+	const char *name;
+	struct shunt_plugin *list;
+	size_t bytes; /* of its table now */
+	size_t least; /* of the shortest table that there may be */
+	bool locked;
+	const size_t *required; /* offsets of what may not be NULL; ends with 0, the name's */
+};
+
+#define END(kind, field)                                                                           \
+	(offsetof(struct shunt_##kind, field) + sizeof(((struct shunt_##kind *)NULL)->field))
+#define AT(kind, field) offsetof(struct shunt_##kind, field)
+
+static const size_t switch_required[] = {AT(switch, summary), AT(switch, resolve), 0};
+static const size_t wait_required[] = {AT(wait, summary), AT(wait, open), AT(wait, close),
+	AT(wait, start), AT(wait, stop), AT(wait, commit), AT(wait, wake), AT(wait, syscalls), 0};
+static const size_t timers_required[] = {AT(timers, summary), AT(timers, open), AT(timers, close),
+	AT(timers, arm), AT(timers, cancelled), AT(timers, expire), AT(timers, earliest),
+	AT(timers, count), 0};
+static const size_t policy_required[] = {AT(policy, summary), AT(policy, enqueue), AT(policy, pick),
+	AT(policy, has_ready), 0};
+static const size_t place_required[] = {AT(place, summary), AT(place, open), AT(place, close),
+	AT(place, bind), AT(place, unbind), AT(place, describe), 0};
+static const size_t backend_required[] = {AT(backend, summary), AT(backend, open), AT(backend, run),
+	AT(backend, close), 0};
+static const size_t workload_required[] = {AT(workload, summary), AT(workload, description),
+	AT(workload, operation), AT(workload, cost_metric), AT(workload, small),
+	AT(workload, footprint), AT(workload, body), AT(workload, verify), 0};
+
+#define KIND(kind, list_, last, locked_)                                                           \
+	{                                                                                          \
+		.name = #kind, .list = (list_), .bytes = sizeof(struct shunt_##kind),              \
+		.least = END(kind, last), .locked = (locked_), .required = kind##_required         \
+	}
+
+/* A stable table goes as far as its last required field at least. */
+static const struct shunt_plugin_kind kinds[] = {
+	KIND(switch, shunt_registry_switches, resolve, false),
+	KIND(wait, shunt_registry_waits, syscalls, false),
+	KIND(timers, shunt_registry_timers, count, false),
+	KIND(policy, shunt_registry_policies, inlined, true),
+	KIND(place, shunt_registry_places, describe, false),
+	KIND(backend, shunt_registry_backends, task_limit, true),
+	KIND(workload, shunt_registry_workloads, verify, false),
+};
+
+static const struct shunt_plugin_kind *find_kind(const char *name)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (name && strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+static struct shunt_plugin *find_entry(const struct shunt_plugin_kind *kind, const char *name)
+{
+	for (struct shunt_plugin *at = kind->list; at->name; at++)
+		if (strcmp(at->name, name) == 0)
+			return at;
+	return NULL;
+}
+
+/* ---- one plug-in of a file ------------------------------------------------------------------- */
+
+static bool is_name(const char *name)
+{
+	size_t length = name ? strnlen(name, 48) : 0;
+
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)name[i]) && (i == 0 || !strchr("_.+-", name[i])))
+			return false;
+	return length > 0 && length < 48;
+}
+
+static int check_tier(const struct shunt_plugin_kind *kind, const struct shunt_plugin_v1 *table,
+	const struct shunt_plugin_entry *entry, struct shunt_error *err)
+{
+	bool locked = kind->locked || table->locked;
+
+	if (locked && strncmp(table->fingerprint, SHUNT_PLUGIN_FINGERPRINT,
+			      sizeof(table->fingerprint)) != 0)
+		return shunt_fail(err, -ENOEXEC,
+			"it was compiled with other engine headers (%.12s…, not %.12s…): compile "
+			"it again with those of this shunt",
+			table->fingerprint, SHUNT_PLUGIN_FINGERPRINT);
+	if (entry->bytes < (locked ? kind->bytes : kind->least))
+		return shunt_fail(err, -ENOEXEC, "its table is too short: %zu bytes, not %zu",
+			entry->bytes, locked ? kind->bytes : kind->least);
+	if (entry->bytes > kind->bytes)
+		return shunt_fail(err, -ENOEXEC,
+			"it was made for a newer shunt: its table has %zu bytes, of which this one "
+			"knows %zu",
+			entry->bytes, kind->bytes);
+	return 0;
+}
+
+static int check_hooks(const struct shunt_plugin_kind *kind, const void *object,
+	struct shunt_error *err)
+{
+	for (size_t i = 0; kind->required[i]; i++)
+		if (!*(void *const *)((const char *)object + kind->required[i]))
+			return shunt_fail(err, -EINVAL,
+				"a field that is required is NULL, at byte %zu of its table",
+				kind->required[i]);
+	return 0;
+}
+
+/* The table with what it lacks as NULL. It lives as long as the process. */
+static const void *whole(const struct shunt_plugin_kind *kind,
+	const struct shunt_plugin_entry *entry)
+{
+	if (entry->bytes == kind->bytes)
+		return entry->object;
+	void *copy = calloc(1, kind->bytes);
+
+	return copy ? memcpy(copy, entry->object, entry->bytes) : NULL;
+}
+
+static int judge(const struct shunt_plugin_kind *kind, const struct shunt_plugin_v1 *table,
+	const struct shunt_plugin_entry *entry, const void **object, struct shunt_error *err)
+{
+	int rc = check_tier(kind, table, entry, err);
+
+	if (rc)
+		return rc;
+	*object = whole(kind, entry);
+	if (!*object)
+		return shunt_fail(err, -ENOMEM, "out of memory");
+	return check_hooks(kind, *object, err);
+}
+
+/* The place in the registry for one that is new. NULL and why: it is not, or the list is full. */
+static struct shunt_plugin *find_room(const struct shunt_plugin_kind *kind, const char *name,
+	struct shunt_error *err)
+{
+	struct shunt_plugin *at = find_entry(kind, name);
+
+	if (at && at->from)
+		shunt_fail(err, 0, "%s '%s' is there already, from %.300s (build-id %.12s)",
+			kind->name, name, at->from->path, at->from->build_id);
+	else if (at)
+		shunt_fail(err, 0, "%s '%s' is there already, in shunt itself", kind->name, name);
+	if (at)
+		return NULL;
+	for (at = kind->list; at->name; at++)
+		continue;
+	if (at->absent_why)
+		return at;
+	shunt_fail(err, 0, "more than %d plug-ins are a %s", SHUNT_PLUGINS_MOST, kind->name);
+	return NULL;
+}
+
+static int enter(struct shunt_plugin_file *file, const struct shunt_plugin_v1 *table,
+	const struct shunt_plugin_entry *entry, struct shunt_error *err)
+{
+	const struct shunt_plugin_kind *kind = find_kind(entry->kind);
+	const char *name = kind && entry->object ? *(const char *const *)entry->object : NULL;
+	const void *object = NULL;
+
+	if (!kind)
+		return shunt_fail(err, -EINVAL, "it has a plug-in of an unknown kind, '%.40s'",
+			entry->kind ? entry->kind : "");
+	if (!is_name(name))
+		return shunt_fail(err, -EINVAL, "its %s has no valid name", kind->name);
+	struct shunt_plugin *room = find_room(kind, name, err);
+	struct shunt_error why = {""};
+
+	if (!room)
+		return -EEXIST;
+	int rc = judge(kind, table, entry, &object, &why);
+	if (rc)
+		shunt_fail(err, rc, "%s '%s' is refused: %.500s", kind->name, name, why.text);
+	else
+		file->count++;
+	const char *text = rc ? strdup(err->text) : NULL;
+
+	*room = (struct shunt_plugin){.name = name,
+		.object = rc ? NULL : object,
+		.absent_why = rc && !text ? "refused" : text,
+		.from = file};
+	return rc;
+}
+
+/* ---- one file -------------------------------------------------------------------------------- */
+
+/* Whoever may write the file, or put another in its place, could run code as the user. */
+static int check_owner(const char *path, const struct stat *file, struct shunt_error *err)
+{
+	char *copy = strdup(path);
+	struct stat folder;
+	int rc = 0;
+
+	if (!copy)
+		return shunt_fail(err, -ENOMEM, "out of memory");
+	const char *parent = dirname(copy);
+
+	if (file->st_mode & S_IWOTH)
+		rc = shunt_fail(err, -EPERM, "anybody may write it: chmod o-w %.400s", path);
+	else if (stat(parent, &folder) == 0 && folder.st_mode & S_IWOTH &&
+		 !(folder.st_mode & S_ISVTX))
+		rc = shunt_fail(err, -EPERM, "anybody may replace it: chmod o-w %.400s", parent);
+	free(copy);
+	return rc;
+}
+
+static int check_file(const char *path, struct shunt_error *err)
+{
+	struct stat file;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return shunt_fail(err, -errno, "%s", strerror(errno));
+	int rc = fstat(fd, &file) ? shunt_fail(err, -errno, "%s", strerror(errno)) : 0;
+
+	if (rc == 0 && !S_ISREG(file.st_mode))
+		rc = shunt_fail(err, -EINVAL,
+			S_ISDIR(file.st_mode) ? "it is a folder; name a file, or give folders in "
+						"SHUNT_PLUGIN_PATH"
+					      : "it is not a regular file");
+	if (rc == 0)
+		rc = check_owner(path, &file, err);
+	if (rc == 0)
+		rc = shunt_object_check(fd, err);
+	close(fd);
+	return rc;
+}
+
+static int check_head(const struct shunt_plugin_v1 *table, struct shunt_error *err)
+{
+	if (table->magic != SHUNT_PLUGIN_MAGIC)
+		return shunt_fail(err, -ENOEXEC, "its " SYMBOL " is not a shunt plug-in's");
+	if (table->abi < SHUNT_PLUGIN_ABI_LEAST || table->abi > SHUNT_PLUGIN_ABI)
+		return shunt_fail(err, -ENOEXEC,
+			"it has version %u of the plug-in interface, and this shunt %u to %u: "
+			"compile it again",
+			table->abi, SHUNT_PLUGIN_ABI_LEAST, SHUNT_PLUGIN_ABI);
+	if (table->bytes < sizeof(*table) || table->bytes > TABLE_MOST)
+		return shunt_fail(err, -ENOEXEC, "its table has %u bytes, not %zu", table->bytes,
+			sizeof(*table));
+	if (table->entry_count == 0 || table->entry_count > ENTRIES_MOST || !table->entries)
+		return shunt_fail(err, -ENOEXEC, "it names %u plug-ins, not 1 to %d",
+			table->entry_count, ENTRIES_MOST);
+	if (table->flags != SHUNT_PLUGIN_FLAGS)
+		return shunt_fail(err, -ENOEXEC,
+			"it is of another build type: it was compiled with%s%s sanitizer, and this "
+			"shunt with%s%s",
+			table->flags ? "" : "out",
+			table->flags & SHUNT_PLUGIN_TSAN ? " the thread" : " the address",
+			SHUNT_PLUGIN_FLAGS ? "" : "out",
+			SHUNT_PLUGIN_FLAGS & SHUNT_PLUGIN_TSAN ? " the thread" : " the address");
+	if (!is_name(table->name))
+		return shunt_fail(err, -ENOEXEC, "it has no valid name");
+	return 0;
+}
+
+struct sought {
+	uintptr_t within;
+	char *build_id;
+};
+
+static int find_object(struct dl_phdr_info *object, size_t bytes, void *arg)
+{
+	const struct sought *sought = arg;
+
+	(void)bytes;
+	for (int i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+
+		if (segment->p_type == PT_LOAD &&
+			sought->within - object->dlpi_addr - segment->p_vaddr < segment->p_memsz)
+			return shunt_object_build_id(object, sought->build_id) == 0 ? 1 : -1;
+	}
+	return 0;
+}
+
+static int take_file(struct shunt_plugin_file *file, const struct shunt_plugin_v1 *table,
+	struct shunt_error *err)
+{
+	struct sought sought = {(uintptr_t)table, file->build_id};
+	int rc = check_head(table, err);
+
+	if (rc)
+		return rc;
+	file->name = table->name;
+	if (dl_iterate_phdr(find_object, &sought) != 1)
+		return shunt_fail(err, -ENOEXEC,
+			"it has no build-id, by which a record names it: link it with "
+			"-Wl,--build-id");
+	for (unsigned i = 0; i < table->entry_count; i++) {
+		struct shunt_error why;
+		int refused = enter(file, table, &table->entries[i], &why);
+
+		if (refused && rc == 0)
+			rc = shunt_fail(err, refused, "%s", why.text);
+	}
+	return rc;
+}
+
+/* Has another path led to the same table? */
+static bool is_loaded(const struct shunt_plugin_v1 *table)
+{
+	for (const struct shunt_plugin_file *at = files; at; at = at->next)
+		if (at->name && at->name == table->name)
+			return true;
+	return false;
+}
+
+static int load(struct shunt_plugin_file *file, struct shunt_error *err)
+{
+	char full[4096];
+	int rc = check_file(file->path, err);
+
+	if (rc)
+		return rc;
+	/* Without a slash dlopen would look for it elsewhere. */
+	if (!realpath(file->path, full))
+		return shunt_fail(err, -errno, "%s", strerror(errno));
+	void *handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
+
+	if (!handle)
+		return shunt_fail(err, -ENOEXEC, "the loader refuses it: %.400s", dlerror());
+	const struct shunt_plugin_v1 *table = dlsym(handle, SYMBOL);
+
+	if (!table)
+		return shunt_fail(err, -ENOEXEC,
+			"it has no symbol " SYMBOL ", so it is not a plug-in of shunt");
+	return is_loaded(table) ? -EALREADY : take_file(file, table, err);
+}
+
+static struct shunt_plugin_file *new_file(const char *path)
+{
+	struct shunt_plugin_file *file = calloc(1, sizeof(*file));
+
+	if (file)
+		file->path = strdup(path);
+	if (file && file->path)
+		return file;
+	free(file);
+	return NULL;
+}
+
+static void list_file(struct shunt_plugin_file *file)
+{
+	struct shunt_plugin_file **end = &files;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = file;
+}
+
+int shunt_plugins_load(const char *path, struct shunt_error *err)
+{
+	struct shunt_plugin_file *file = new_file(path);
+
+	if (!file)
+		return shunt_fail(err, -ENOMEM, "out of memory");
+	int rc = load(file, &file->why);
+
+	if (rc == -EALREADY) {
+		free(file->path);
+		free(file);
+		return 0;
+	}
+	list_file(file);
+	return rc ? shunt_fail(err, rc, "plug-in %.200s: %.400s", path, file->why.text) : 0;
+}
+
+/* ---- folders --------------------------------------------------------------------------------- */
+
+static int ends_in_so(const struct dirent *entry)
+{
+	size_t length = strlen(entry->d_name);
+
+	return length > 3 && strcmp(entry->d_name + length - 3, ".so") == 0;
+}
+
+static void load_folder(const char *folder)
+{
+	struct dirent **found;
+	char path[4096];
+	int count = scandir(folder, &found, ends_in_so, alphasort);
+
+	if (count < 0) {
+		struct shunt_plugin_file *file = new_file(folder);
+
+		if (file) {
+			shunt_fail(&file->why, -errno, "%s", strerror(errno));
+			list_file(file);
+		}
+		return;
+	}
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, found[i]->d_name);
+		shunt_plugins_load(path, NULL);
+		free(found[i]);
+	}
+	free(found);
+}
+
+void shunt_plugins_load_folders(const char *folders)
+{
+	char *copy = strdup(folders), *save = NULL;
+
+	for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at;
+		at = strtok_r(NULL, ":", &save))
+		load_folder(at);
+	free(copy);
+}
+
+const struct shunt_plugin_file *shunt_plugins(void)
+{
+	return files;
+}
+
+const struct shunt_plugin_file *shunt_plugins_origin(const char *kind_name, const char *name)
+{
+	const struct shunt_plugin_kind *kind = find_kind(kind_name);
+	const struct shunt_plugin *at = kind ? find_entry(kind, name) : NULL;
+
+	return at ? at->from : NULL;
+}
