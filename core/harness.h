@@ -17,6 +17,7 @@
  *   - series hold the samples of the measured iterations alone;
  *   - counters are the growth in the last measured iteration, so that they can be compared with
  *     what one iteration should do; those that end in `_peak` or `_live` are levels, not growth;
+ *   - the processor's counters are of the last warm-up iteration;
  *   - usage is over all measured iterations, their checks included; of a program, over its life.
  */
 #ifndef SHUNT_CORE_HARNESS_H
@@ -26,6 +27,7 @@
 #include "core/measure/clock.h"
 #include "core/measure/hist.h"
 #include "core/measure/interference.h"
+#include "core/measure/perf.h"
 #include "core/measure/record.h"
 #include "core/measure/usage.h"
 #include "core/workload.h"
@@ -134,6 +136,8 @@ struct shunt_outcome {
 	size_t check_count;
 	struct shunt_outcome_counter *counters;
 	size_t counter_count;
+	struct shunt_perf_counts counts;        /* of the processor, */
+	struct shunt_outcome_iteration counted; /* in this iteration */
 	struct shunt_usage usage;
 	struct shunt_interference before, after;
 	int64_t started_ns, finished_ns; /* CLOCK_REALTIME */

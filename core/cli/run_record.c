@@ -58,8 +58,11 @@ static void add_results(struct shunt_record *record, const struct shunt_outcome 
 	for (size_t i = 0; i < outcome->series_count; i++)
 		shunt_record_series(record, outcome->series[i].name, outcome->series[i].unit,
 			&outcome->series[i].hist, digits);
-	if (outcome->status == SHUNT_RECORD_OK)
-		shunt_record_usage(record, &outcome->usage);
+	if (outcome->status != SHUNT_RECORD_OK)
+		return;
+	shunt_record_usage(record, &outcome->usage);
+	shunt_record_processor(record, &outcome->counts, outcome->counted.wall_ns,
+		outcome->counted.ops);
 }
 
 static void add_probes(struct shunt_record *record, const struct shunt_outcome *outcome)

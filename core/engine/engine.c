@@ -17,6 +17,7 @@
 #include "core/engine/timer.h"
 #include "core/measure/trace.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,7 +246,11 @@ int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *ba
 
 static void *thread_main(void *arg)
 {
+	const struct shunt_worker *worker = arg;
 	struct shunt_error err;
+	char name[16];
+	snprintf(name, sizeof(name), "worker%u", worker->env.index);
+	pthread_setname_np(pthread_self(), name);
 	shunt_loop_main(arg, &err);
 	return NULL;
 }

@@ -128,6 +128,7 @@ static void *ticker_main(void *arg)
 	sigset_t signal;
 	sigemptyset(&signal);
 	sigaddset(&signal, SIGNAL);
+	pthread_setname_np(pthread_self(), "ticker");
 	ticker->rc = timer_new(ticker);
 	sem_post(&ticker->ready);
 	if (ticker->rc)

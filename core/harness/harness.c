@@ -231,9 +231,11 @@ static void iterate_all(struct shunt_run *run)
 	unsigned all = request->warmup + request->iterations;
 	struct shunt_usage usage;
 
+	shunt_processor_absent(run);
 	for (unsigned i = 0; i < all; i++) {
 		run->warming_up = i < request->warmup;
 		run->narrating = request->narrate && i == request->warmup;
+		run->counting = i + 1 == request->warmup && !request->backend;
 		if (run->warming_up)
 			shunt_run_at(run, "warm-up iteration %u of %u", i + 1, request->warmup);
 		else
@@ -385,6 +387,7 @@ void shunt_run_free(struct shunt_run *run)
 	free(outcome->iterations);
 	free(outcome->checks);
 	free(outcome->counters);
+	free(outcome->counts.threads);
 	pthread_mutex_destroy(&run->lock);
 	pthread_mutex_destroy(&run->now_lock);
 	free(run);

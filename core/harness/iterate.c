@@ -18,6 +18,7 @@ void shunt_iteration_reset(struct iteration *now)
 	free(now->checks);
 	free(now->before);
 	free(now->after);
+	shunt_processor_drop(now);
 	*now = (struct iteration){0};
 }
 

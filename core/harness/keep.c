@@ -89,6 +89,7 @@ bool shunt_run_keep(struct shunt_run *run, unsigned index)
 			outcome->cold_wall_ns = run->now.end_ns - run->now.begin_ns;
 		if (run->warming_up) {
 			outcome->warmup_done++;
+			shunt_processor_keep(run);
 		} else {
 			keep_measured(run);
 			keep_counters(run);

@@ -129,6 +129,7 @@ void shunt_measure_begin(struct shunt_run *run)
 {
 	uint64_t before_it;
 
+	shunt_processor_begin(run);
 	run->now.cpu_begin_ns = cpu_now(run, &before_it);
 	run->now.begin_ns = shunt_clock_monotonic_ns();
 }
@@ -141,6 +142,7 @@ void shunt_measure_end(struct shunt_run *run)
 	run->now.cpu_end_ns = cpu_now(run, &own);
 	run->now.cpu_end_ns -= own;
 	run->now.ended = true;
+	shunt_processor_end(run);
 }
 
 void shunt_run_told_times(struct shunt_run *run, uint64_t wall_ns, uint64_t cpu_ns)

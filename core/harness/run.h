@@ -43,6 +43,8 @@ struct iteration {
 	size_t check_count;
 	struct shunt_outcome_counter *before, *after; /* the backend's counters around it */
 	size_t before_count, after_count;
+	struct shunt_perf *perf; /* between begin and end of an iteration that is counted */
+	struct shunt_perf_counts counts;
 	bool out_of_memory;
 	char why[512]; /* shunt_run_explain */
 };
@@ -64,6 +66,7 @@ struct shunt_run {
 	bool resolving; /* imply is allowed */
 	bool set_up;    /* teardown is due */
 	bool warming_up, narrating;
+	bool counting;                /* the processor's counters, in the iteration in progress */
 	bool over;                    /* [guarded by lock] the outcome is final */
 	bool prepared;                /* [guarded by lock] the outcome says what is run */
 	struct shunt_early_end early; /* [guarded by lock] */
@@ -136,6 +139,15 @@ void shunt_iteration_reset(struct iteration *now);
 void shunt_series_drop(struct shunt_run *run);
 int shunt_series_keep(struct shunt_run *run);
 void shunt_series_free(struct shunt_run *run);
+
+/* The processor's counters, in the iteration whose run->counting is set: begin and end around the
+ * timed part, keep (under run->lock) when it has ended well. `absent` says beforehand why there
+ * will be none. */
+void shunt_processor_absent(struct shunt_run *run);
+void shunt_processor_begin(struct shunt_run *run);
+void shunt_processor_end(struct shunt_run *run);
+void shunt_processor_keep(struct shunt_run *run);
+void shunt_processor_drop(struct iteration *now);
 
 /* Statistics over what was kept. */
 int shunt_history_add(struct shunt_run *run, const struct metric_value *value);

@@ -177,6 +177,7 @@ static void *watch_run(void *arg)
 	struct pollfd fds[2] = {{.fd = watch->alive[0]}, {.fd = watch->signals, .events = POLLIN}};
 	struct signalfd_siginfo info;
 
+	pthread_setname_np(pthread_self(), "watch");
 	for (;;) {
 		int n = poll(fds, 2, remaining_ms(watch));
 

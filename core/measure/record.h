@@ -16,6 +16,7 @@
 #define SHUNT_CORE_MEASURE_RECORD_H
 
 #include "core/measure/environment.h"
+#include "core/measure/perf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -103,6 +104,9 @@ void shunt_record_check_int(struct shunt_record *record, const char *name, int64
 	int64_t actual);
 
 void shunt_record_usage(struct shunt_record *record, const struct shunt_usage *used);
+/** The processor's counters, and the iteration in which they were counted. */
+void shunt_record_processor(struct shunt_record *record, const struct shunt_perf_counts *counts,
+	uint64_t wall_ns, uint64_t ops);
 void shunt_record_clock(struct shunt_record *record, const struct shunt_clock *clock);
 /** A probe that was on: what one event cost, how many, one in how many (0: all), how many lost. */
 void shunt_record_probe(struct shunt_record *record, const char *name, double cost_ns,

@@ -125,6 +125,54 @@ void shunt_record_usage(struct shunt_record *record, const struct shunt_usage *u
 	shunt_record_put(record, shunt_record_json(record), "usage", usage);
 }
 
+static json_t *thread_json(const struct shunt_perf_counts *counts,
+	const struct shunt_perf_thread *thread)
+{
+	json_t *made = json_pack("{s:o}", "name", shunt_json_text(thread->name));
+
+	for (unsigned i = 0; made && i < SHUNT_PERF_EVENTS; i++)
+		if (counts->have[i])
+			json_object_set_new(made, shunt_perf_event_names[i],
+				shunt_json_uint(thread->count[i]));
+	if (made && !*counts->group_why[SHUNT_PERF_HARDWARE]) {
+		json_object_set_new(made, "enabled_ns", shunt_json_uint(thread->enabled_ns));
+		json_object_set_new(made, "running_ns", shunt_json_uint(thread->running_ns));
+	}
+	return made;
+}
+
+static json_t *absent_json(const struct shunt_perf_counts *counts)
+{
+	json_t *absent = json_object();
+
+	for (unsigned i = 0; i < SHUNT_PERF_GROUPS; i++)
+		if (*counts->group_why[i])
+			json_object_set_new(absent, shunt_perf_group_names[i],
+				shunt_json_text(counts->group_why[i]));
+	for (unsigned i = 0; i < SHUNT_PERF_EVENTS; i++)
+		if (*counts->event_why[i])
+			json_object_set_new(absent, shunt_perf_event_names[i],
+				shunt_json_text(counts->event_why[i]));
+	return absent;
+}
+
+void shunt_record_processor(struct shunt_record *record, const struct shunt_perf_counts *counts,
+	uint64_t wall_ns, uint64_t ops)
+{
+	json_t *processor = json_pack("{s:o}", "absent", absent_json(counts));
+	json_t *threads = json_array();
+
+	for (size_t i = 0; i < counts->thread_count; i++)
+		json_array_append_new(threads, thread_json(counts, &counts->threads[i]));
+	if (processor && counts->thread_count) {
+		json_object_set(processor, "by_thread", threads);
+		json_object_set_new(processor, "wall_ns", shunt_json_uint(wall_ns));
+		json_object_set_new(processor, "ops", shunt_json_uint(ops));
+	}
+	json_decref(threads);
+	shunt_record_put(record, shunt_record_json(record), "processor", processor);
+}
+
 void shunt_record_clock(struct shunt_record *record, const struct shunt_clock *clock)
 {
 	json_t *made = json_pack("{s:s, s:f, s:f}", "source", shunt_clock_name(clock),

@@ -72,8 +72,9 @@ class Exports(Lab):
         self.assertEqual(by["param.tasks"]["type"], "integer")
 
     def test_each_number_that_the_kernel_gives_has_a_meaning_of_its_own(self):
-        for above in (("usage",), ("interference", "before"), ("interference", "after")):
-            for name in schema.below(above)["properties"]:
+        for above in (("usage",), ("interference", "before"), ("interference", "after"),
+                      ("processor", "by_thread", "*")):
+            for name in set(schema.below(above)["properties"]) - {"name"}:
                 self.assertNotEqual(schema.described((*above, name)), schema.described(above), name)
 
     def test_ratios_have_one_unit_and_numbers_are_numbers(self):
@@ -84,11 +85,14 @@ class Exports(Lab):
                                                                   "input": "0x1f"}},
                   "metrics": {"slowdown_p50": {"value": 1.831, "unit": "1", "better": "lower"}},
                   "series": {"slowdown": series}, "counters": {}, "usage": {}, "iterations": [],
+                  "processor": {"absent": {"page_faults": "EPERM"}, "ops": 10, "by_thread": [
+                      {"name": "main", "cycles": 3, "task_clock_ns": 0}, {"name": "worker1", "cycles": "4"}]},
                   "checks": []}
         _, (row,) = export_csv.table([({"run_id": "a"}, record)])
         self.assertEqual(row, {"run_id": "a", "param.load": 1.2, "param.mean [ns]": 50000,
                                "param.input": "0x1f", "metric.slowdown_p50": 1.831,
-                               "series.slowdown.count": 1, "series.slowdown.p50": 1.831})
+                               "series.slowdown.count": 1, "series.slowdown.p50": 1.831,
+                               "processor.cycles": 7, "processor.task_clock_ns": 0, "processor.ops": 10})
         with tempfile.TemporaryDirectory() as folder:
             export_sqlite.write(Path(folder) / "x.db", ["run_id"], [({"run_id": "a"}, record)])
             with contextlib.closing(sqlite3.connect(Path(folder) / "x.db")) as db:
@@ -96,6 +100,8 @@ class Exports(Lab):
                                             "USING (series)").fetchall(), [(1.831, 1.831, "1")])
                 self.assertEqual(db.execute("SELECT value, unit FROM settings WHERE name = 'mean'")
                                  .fetchall(), [(50000, "ns")])
+                self.assertEqual(db.execute("SELECT thread, value FROM processor WHERE name = 'cycles'").fetchall(),
+                                 [("main", 3), ("worker1", 4)])
         self.assertEqual([units.number(t) for t in ("007", "-3", "1e-3", "1.", "nan", 5)],
                          ["007", -3, 0.001, "1.", "nan", 5])
 

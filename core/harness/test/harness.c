@@ -339,6 +339,21 @@ static void medians_of_the_measured_iterations(void **state)
 	assert_in_range(outcome->cold_wall_ns, 2000000, UINT64_MAX);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(outcome->iterations[i].ops, 100);
+	assert_int_equal(outcome->counted.ops, 100);
+	assert_int_equal(outcome->counted.wall_ns, outcome->cold_wall_ns);
+	for (int i = 0; i < SHUNT_PERF_GROUPS; i++)
+		assert_null(strstr(outcome->counts.group_why[i], "warm-up"));
+}
+
+static void the_processor_is_not_counted_in_measured_iterations(void **state)
+{
+	(void)state;
+	request.warmup = 0;
+	execute();
+	assert_int_equal(outcome->status, SHUNT_RECORD_OK);
+	assert_int_equal(outcome->counts.thread_count, 0);
+	for (int i = 0; i < SHUNT_PERF_GROUPS; i++)
+		assert_non_null(strstr(outcome->counts.group_why[i], "--warmup 1"));
 }
 
 static void the_median_of_two_is_between_them(void **state)
@@ -684,6 +699,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(medians_of_the_measured_iterations),
+		TEST(the_processor_is_not_counted_in_measured_iterations),
 		TEST(the_median_of_two_is_between_them),
 		TEST(series_without_warm_up),
 		TEST(series_from_many_threads),

@@ -88,6 +88,12 @@ static struct shunt_record *complete(uint64_t repetition)
 	struct shunt_usage used;
 	struct shunt_clock clock;
 	struct shunt_hist hist;
+	struct shunt_perf_thread threads[] = {{"main", 900, 450, {12, 0, 3, 4, 5, 6, 7, 8}},
+		{"worker1", 100, 50, {UINT64_MAX, 2, 3, 4, 5, 6, 7, 8}}};
+	struct shunt_perf_counts counts = {.threads = threads,
+		.thread_count = 2,
+		.have = {true, true, true, false, true, true, true, true},
+		.event_why = {[3] = "ENOENT: no such counter"}};
 
 	shunt_record_status(record, SHUNT_RECORD_OK, "%s", "");
 	shunt_record_metric_int(record, "wall_ns", 123456, "ns", "lower");
@@ -104,6 +110,7 @@ static struct shunt_record *complete(uint64_t repetition)
 	shunt_record_probe(record, "sched_delay", 23.5, 1000, 100, 0);
 	shunt_usage_read(&used);
 	shunt_record_usage(record, &used);
+	shunt_record_processor(record, &counts, 123456, 1000);
 	shunt_clock_init(&clock, true, 1000000);
 	shunt_record_clock(record, &clock);
 	shunt_interference_read(&now, "");

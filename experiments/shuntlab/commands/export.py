@@ -28,8 +28,9 @@ Write the runs of a campaign, as CSV to stdout by default.
 
 CSV has one row a run: its identity, parameters (param.*), settings of the
 backend (slot.*), metrics (metric.*), quantiles (series.*), counters
-(counter.*), what the kernel counted (usage.*) and the machine around the run
-(before.*, after.*). A column's unit stands in brackets where the name does
+(counter.*), what the kernel counted (usage.*), what the processor counted in
+a warm-up iteration (processor.*, the sum over the threads) and the machine
+around the run (before.*, after.*). A column's unit stands in brackets where the name does
 not say it: series.lateness.p99 [ns]. --dictionary says of each column its
 type, unit, place in the record and meaning, by the record's schema.
 

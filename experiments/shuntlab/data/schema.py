@@ -79,7 +79,7 @@ def below(place: tuple[str, ...]) -> dict[str, Any]:
 
 def _child(node: dict[str, Any], key: str) -> dict[str, Any]:
     node = _target(node)
-    return node.get("properties", {}).get(key) or node["additionalProperties"]
+    return node["items"] if key == "*" else node.get("properties", {}).get(key) or node["additionalProperties"]
 
 
 def _target(node: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ _OF_CAMPAIGN = {
 # Numbers that stand in the record under their names.
 _PLAIN = (("counter", ("counters",)), ("usage", ("usage",)),
           ("before", ("interference", "before")), ("after", ("interference", "after")))
+_THREAD = ("processor", "by_thread", "*")     # the sum over the threads
 _UNIT_AT_END = re.compile(r"_(ns|bytes|khz|ticks)(?:_min|_max)?$")
 
 
@@ -88,10 +89,21 @@ def cells_of(record: Row) -> Iterator[tuple[Column, Any]]:
         for q, value in series["quantiles"].items():
             unit, value = units.plain(series["unit"], value)
             yield Column(f"series.{name}.{q}", unit, ("series", name, "quantiles", q)), value
+    for name in schema.below(_THREAD)["properties"]:
+        counts = [t[name] for t in _at(record, ("processor", "by_thread"), ()) if name in t and name != "name"]
+        if counts:
+            yield _number("processor", _THREAD, name), sum(map(int, counts))
+    for name in ("wall_ns", "ops"):
+        if name in record.get("processor", {}):
+            yield _number("processor", ("processor",), name), units.number(record["processor"][name])
     for group, place in _PLAIN:
         for k, v in _at(record, place, {}).items():
-            unit = _UNIT_AT_END.search(k)
-            yield Column(f"{group}.{k}", unit[1] if unit else "", (*place, k)), units.number(v)
+            yield _number(group, place, k), units.number(v)
+
+
+def _number(group: str, place: tuple[str, ...], name: str) -> Column:
+    unit = _UNIT_AT_END.search(name)
+    return Column(f"{group}.{name}", unit[1] if unit else "", (*place, name))
 
 
 Runs = list[tuple[Row, Row]]

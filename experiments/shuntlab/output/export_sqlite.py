@@ -23,6 +23,7 @@ TABLES = {
     "metrics": ("run, name, value, unit, better", "run, name"),
     "counters": ("run, name, value", "run, name"),
     "usage": ("run, name, value", "run, name"),
+    "processor": ("run, number, thread, name, value", "run, number, name"),
     "facts": ("run, name, value", "run, name"),
     "caveats": ("run, number, text", "run, number"),
     "iterations": ("run, number, wall_ns, cpu_ns, ops", "run, number"),
@@ -77,6 +78,9 @@ def _rows(record: dict[str, Any]) -> dict[str, Iterator[tuple[Any, ...]]]:
                     for name, m in record["metrics"].items()),
         "counters": ((name, units.number(v)) for name, v in record["counters"].items()),
         "usage": ((name, units.number(v)) for name, v in record["usage"].items()),
+        "processor": ((i, t["name"], name, units.number(v))
+                      for i, t in enumerate(record.get("processor", {}).get("by_thread", []), 1)
+                      for name, v in t.items() if name != "name"),
         "facts": ((name, units.number(v)) for name, v in record.get("facts", {}).items()),
         "caveats": enumerate(record.get("caveats", []), 1),
         "iterations": ((i, *(units.number(it.get(k)) for k in ("wall_ns", "cpu_ns", "ops")))
