@@ -82,6 +82,7 @@ void shunt_bench_tell(const char *spec, const char *workload, const char *cost)
 		bench.started_ns = realtime_ns();
 		bench.started_mono_ns = shunt_clock_monotonic_ns();
 		shunt_interference_read(&bench.before, "");
+		shunt_interference_probe(&bench.before);
 	}
 	bench.spec = spec;
 	bench.workload = workload;
@@ -179,6 +180,7 @@ static int finish(const char *failure, struct shunt_error *err)
 {
 	struct shunt_interference after;
 	shunt_interference_read(&after, "");
+	shunt_interference_probe(&after);
 	shunt_record_interference(bench.record, &bench.before, &after);
 	shunt_record_argv(bench.record, bench.argc, bench.argv);
 	shunt_record_times(bench.record, bench.started_ns, realtime_ns(),

@@ -7,6 +7,7 @@
 #include "core/cli/run.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static const char *fact(const struct shunt_outcome *outcome, const char *name)
@@ -35,6 +36,26 @@ static void about_the_machine(struct cli_run *run)
 		}
 }
 
+/* experiments/STATISTICS.md has where the factor comes from. */
+#define SLOWED 1.5
+
+/* The probe's loops never change: where their times differ, the machine does. */
+static void about_the_speed(struct cli_run *run, const struct shunt_interference *before,
+	const struct shunt_interference *after)
+{
+	double independent = after->throughput_ns / before->throughput_ns;
+	double dependent = after->latency_ns / before->latency_ns;
+	double slower_after = fmax(independent, dependent);
+	double slower_before = 1 / fmin(independent, dependent);
+	double times = fmax(slower_after, slower_before);
+
+	if (times >= SLOWED)
+		cli_add(&run->caveats,
+			"other work slowed the processor %.1f times just %s the run (interference "
+			"probe): wait, or stop it, and run again\n",
+			times, slower_after > slower_before ? "after" : "before");
+}
+
 static void about_the_interference(struct cli_run *run, const struct shunt_outcome *outcome)
 {
 	const struct shunt_interference *before = &outcome->before, *after = &outcome->after;
@@ -45,6 +66,8 @@ static void about_the_interference(struct cli_run *run, const struct shunt_outco
 
 	for (size_t i = 0; i < outcome->iteration_count; i++)
 		wall_ns += (double)outcome->iterations[i].wall_ns;
+	if (both & SHUNT_INTERFERENCE_PROBE)
+		about_the_speed(run, before, after);
 	if (both & SHUNT_INTERFERENCE_STEAL_TICKS && after->steal_ticks > before->steal_ticks)
 		cli_add(&run->caveats,
 			"the hypervisor took %" PRIu64 " ms of processor time during the run\n",

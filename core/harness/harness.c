@@ -341,6 +341,7 @@ static void calibrate(struct shunt_run *run)
 	double cost_ns = run->request->sched_delay_every ? shunt_sched_delay_cost_ns(&clock) : 0;
 
 	shunt_interference_read(&before, "");
+	shunt_interference_probe(&before);
 	pthread_mutex_lock(&run->lock);
 	outcome->clock = clock;
 	outcome->sched_delay_cost_ns = cost_ns;
@@ -365,6 +366,7 @@ void shunt_run_execute(struct shunt_run *run)
 	pthread_mutex_lock(&run->lock);
 	shunt_clock_verify(&outcome->clock);
 	shunt_interference_read(&outcome->after, "");
+	shunt_interference_probe(&outcome->after);
 	pthread_mutex_unlock(&run->lock);
 	shunt_run_end(run, SHUNT_RECORD_OK, "%s", "");
 	shunt_watch_stop(run);

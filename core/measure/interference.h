@@ -19,6 +19,7 @@ enum shunt_interference_field {
 	SHUNT_INTERFERENCE_FREQ_KHZ = 1 << 4,
 	SHUNT_INTERFERENCE_THROTTLED_NS = 1 << 5,
 	SHUNT_INTERFERENCE_MEMORY_AVAILABLE = 1 << 6,
+	SHUNT_INTERFERENCE_PROBE = 1 << 7,
 };
 
 struct shunt_interference {
@@ -30,9 +31,17 @@ struct shunt_interference {
 	uint64_t freq_khz_min, freq_khz_max; /* over the CPUs, now */
 	uint64_t throttled_ns;               /* this control group held back by its CPU quota */
 	uint64_t memory_available_bytes;
+	double throughput_ns; /* a step of independent arithmetic, now, on the caller's CPU */
+	double latency_ns;    /* a step that waits for the one before it */
 };
 
 /** Reads it all, below root ("" for this machine). Context: any thread, outside measured time. */
 void shunt_interference_read(struct shunt_interference *now, const char *root);
+
+/**
+ * Adds the speed of the caller's CPU, gaps included. It takes 1 ms, in which nothing but the caller
+ * should run in this process. Context: any thread, outside measured time.
+ */
+void shunt_interference_probe(struct shunt_interference *now);
 
 #endif

@@ -231,6 +231,15 @@ static json_t *interference_json(const struct shunt_interference *at)
 	const struct {
 		unsigned bit;
 		const char *name;
+		double value;
+	} reals[] = {
+		{SHUNT_INTERFERENCE_LOAD1, "load1", at->load1},
+		{SHUNT_INTERFERENCE_PROBE, "throughput_ns", at->throughput_ns},
+		{SHUNT_INTERFERENCE_PROBE, "latency_ns", at->latency_ns},
+	};
+	const struct {
+		unsigned bit;
+		const char *name;
 		uint64_t value;
 	} fields[] = {
 		{SHUNT_INTERFERENCE_PROCS_RUNNING, "procs_running", at->procs_running},
@@ -244,8 +253,9 @@ static json_t *interference_json(const struct shunt_interference *at)
 	};
 	json_t *made = json_object();
 
-	if (at->have & SHUNT_INTERFERENCE_LOAD1)
-		json_object_set_new(made, "load1", json_real(at->load1));
+	for (size_t i = 0; i < sizeof(reals) / sizeof(*reals); i++)
+		if (at->have & reals[i].bit)
+			json_object_set_new(made, reals[i].name, json_real(reals[i].value));
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
 		if (at->have & fields[i].bit)
 			json_object_set_new(made, fields[i].name, shunt_json_uint(fields[i].value));

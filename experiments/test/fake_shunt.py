@@ -5,10 +5,10 @@
 The numbers come from the seed, the backend's name and the repetition. What else a run does is in
 its backend's name: fail, crash, hang, deaf (hangs and ignores signals), cut (writes half a record),
 liar (writes another block's record), skip, small (skipped, each time for another
-number), lags (an invalid run), mute (exits 0 and writes nothing), slow (0.3 s, or, if
-three runs have been before it, until the file $FAKE_GATE is there). $FAKE_BUILD is its build_id,
-$FAKE_LOG a file that gets one line a run, and $FAKE_LOG.ready one when it is as deaf as it should
-be, or ready to be interrupted.
+number), lags (an invalid run), beside (other work slows its probe), mute (exits 0 and writes
+nothing), slow (0.3 s, or, if three runs have been before it, until the file $FAKE_GATE is there).
+$FAKE_BUILD is its build_id, $FAKE_LOG a file that gets one line a run, and $FAKE_LOG.ready one when
+it is as deaf as it should be, or ready to be interrupted.
 """
 
 import os
@@ -123,7 +123,9 @@ def record_of(words, plain, o, env):
                      **{f"worker{i}.switches": i for i in range(int(os.environ.get("FAKE_WORKERS", 0)))}},
         "checks": [{"name": "switches", "expected": "1", "actual": "1", "ok": True}],
         "argv": words, "times": {"started": utc(), "finished": utc(), "elapsed_ns": 1},
-        "interference": {"before": {"load1": 0.1}, "after": {}}, "env_id": env["env_id"]}
+        "interference": {"before": {"load1": 0.1, "throughput_ns": 1.3, "latency_ns": 1.1},
+                         "after": {"throughput_ns": 3.9 if backend == "beside" else 1.2, "latency_ns": 1.1}},
+        "env_id": env["env_id"]}
     keys = ("arm", "block", "identity", "machine_class", "repetition")
     made["run_id"] = hexed(compact({k: made[k] for k in keys}), 16)
     return made

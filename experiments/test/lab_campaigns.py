@@ -86,6 +86,16 @@ class Runs(Lab):
         self.assertIn("--retry", done.stderr)
         self.lab("verify", self.out)
 
+    def test_status_names_the_runs_beside_other_work(self):
+        self.lab("run", self.experiment("asm beside", n=1, more="control = false\n"), "--out", self.out)
+        said = self.lab("status", self.out).stdout
+        self.assertIn("slowed the processor around 2 of 4 runs: the interference probe took 1.5 × its quiet "
+                      "time or more (b0001.beside 3.0 ×, b0002.beside 3.0 ×)", said)
+        [row] = json.loads(self.lab("status", self.out, "--json").stdout)["campaigns"]
+        self.assertEqual((row["probed"], list(row["slowed"].values())), (4, [3.0, 3.0]))
+        next((self.out / "sessions").iterdir()).unlink()        # an old journal has no probe
+        self.assertNotIn("probe", self.lab("status", self.out).stdout)
+
     def test_failed_runs_are_repeated_only_on_demand(self):
         file = self.experiment("asm fail", n=1)
         self.lab("run", file, "--out", self.out, code=3)

@@ -317,6 +317,26 @@ class Cautions(Scratch):
             self.assertNotIn("involuntary", self.disturbed(f"even{len(even)}", 1, even))
 
 
+    def test_runs_whose_probe_was_slow_are_named(self):
+        """Each loop against its own quiet time, in 40 runs; 1.49 times is not disturbed."""
+        few = {3: (1.5, 1.0), 7: (1.0, 3.06)}
+        for name, slow, said in (("quiet", {5: (1.49, 1.0)}, "0 of 40"), ("few", few, "2 of 40"),
+                                 ("many", {n: (2.0, 1.0) for n in range(6)}, "6 of 40")):
+            run, inner = iter(range(40)), synthetic.ratio_model(5.9, RATIOS)
+
+            def model(*given):
+                throughput, latency = slow.get(next(run), (1.0, 1.0))
+                return inner(*given) | {"probe": {"throughput_ns": 1.3 * throughput, "latency_ns": latency}}
+            campaign = self.campaign(name, 8, model, [{"workload": "yield"}])
+            order = [f"{b['id']}.{a}" for b in campaign.plan["blocks"] for a in b["order"]]
+            for page in (compare.table(analyse([campaign])), claims.table(analyse([campaign]))):
+                text = " ".join(page.split())
+                self.assertEqual("interference probe took 1.5 × its quiet time" in text, name != "quiet", text)
+                self.assertEqual(f"around {said} runs" in text, name != "quiet", text)
+                self.assertEqual(f"({order[7]} 3.1 ×, {order[3]} 1.5 ×)" in text, name == "few", text)
+                self.assertEqual("…; `lab status --json` names all)" in text, name == "many", text)
+
+
 class Campaigns(Scratch):
     def test_other_rules_of_judging_are_said(self):
         one, two = self.campaign("one"), self.campaign("two")

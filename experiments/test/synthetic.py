@@ -133,8 +133,8 @@ def record(the_plan: dict[str, Any], block: dict[str, Any], arm: str, env: dict[
                  "counters": values.get("counters", {"switches": 1000}),
                  "usage": values.get("usage", {}), "facts": values.get("facts", {}),
                  "checks": [{"name": "total", "expected": "1", "actual": "1", "ok": True}],
-                 "interference": {"before": {"load1": 0.1, "steal_ticks": 0},
-                                  "after": {"load1": 0.2, "steal_ticks": 0}}}
+                 "interference": {"before": {"load1": 0.1, "steal_ticks": 0, **values.get("probe", {})},
+                                  "after": {"load1": 0.2, "steal_ticks": 0, **values.get("probe", {})}}}
     return made
 
 

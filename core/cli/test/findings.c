@@ -112,6 +112,39 @@ static void a_hypervisor_has_a_name(void **state)
 	}
 }
 
+static struct shunt_interference probed(double throughput_ns, double latency_ns)
+{
+	return (struct shunt_interference){.have = SHUNT_INTERFERENCE_PROBE,
+		.throughput_ns = throughput_ns,
+		.latency_ns = latency_ns};
+}
+
+static void a_probe_that_slowed_down_is_a_caveat(void **state)
+{
+	static const struct {
+		double throughput_ns, latency_ns; /* after 2 and 1 before */
+		const char *said;
+	} cases[] = {{2.98, 0.7, NULL}, {3, 1, "1.5 times just after"},
+		{1, 1, "2.0 times just before"}, {2, 40, "40.0 times just after"},
+		{1, 3, "3.0 times just after"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct shunt_outcome outcome = {.status = SHUNT_RECORD_OK,
+			.warmup_done = 1,
+			.before = probed(2, 1),
+			.after = probed(cases[i].throughput_ns, cases[i].latency_ns)};
+		struct cli_run run = {.finding_count = 0};
+
+		cli_run_caveats(&run, &outcome);
+		if (cases[i].said)
+			assert_non_null(strstr(run.caveats.s, cases[i].said));
+		else
+			assert_true(!run.caveats.s || !strstr(run.caveats.s, "probe"));
+		free(run.caveats.s);
+	}
+}
+
 int main(void)
 {
 #define IN_ROOT(name) cmocka_unit_test_setup_teardown(name, make_root, remove_root)
@@ -121,6 +154,7 @@ int main(void)
 		IN_ROOT(and_one_of_the_old_hierarchy),
 		IN_ROOT(no_quota_is_none),
 		IN_ROOT(a_hypervisor_has_a_name),
+		cmocka_unit_test(a_probe_that_slowed_down_is_a_caveat),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,12 +14,16 @@
 #include "core/measure/test/machine_files.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
+
+#define GAP_NS 20000000
 
 static void files_are_read_and_trimmed(void **state)
 {
@@ -139,6 +143,41 @@ static void this_machine_is_read(void **state)
 		assert_true(after.context_switches >= before.context_switches);
 }
 
+static void take_the_processor(int signal)
+{
+	uint64_t until = shunt_clock_monotonic_ns() + GAP_NS;
+
+	(void)signal;
+	while (shunt_clock_monotonic_ns() < until)
+		;
+}
+
+/* Of each loop: the least of several, and a loop of less than a gap cannot hide the gap. */
+static void a_gap_shows_in_the_loop_that_it_falls_into(void **state)
+{
+	const struct itimerval soon = {.it_value = {.tv_usec = 100}};
+	struct shunt_interference quiet = {0}, gap = {0};
+
+	(void)state;
+	signal(SIGALRM, take_the_processor);
+	for (int i = 0; i < 10; i++) {
+		struct shunt_interference now = {0};
+
+		shunt_interference_probe(&now);
+		assert_int_equal(now.have, SHUNT_INTERFERENCE_PROBE);
+		if (i == 0 || now.throughput_ns < quiet.throughput_ns)
+			quiet.throughput_ns = now.throughput_ns;
+		if (i == 0 || now.latency_ns < quiet.latency_ns)
+			quiet.latency_ns = now.latency_ns;
+	}
+	assert_true(quiet.throughput_ns > 0 && quiet.latency_ns > 0);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	shunt_interference_probe(&gap);
+	assert_true(gap.throughput_ns > 3 * quiet.throughput_ns ||
+		    gap.latency_ns > 3 * quiet.latency_ns);
+	signal(SIGALRM, SIG_DFL);
+}
+
 static void usage_grows_by_what_is_done(void **state)
 {
 	enum { PAGES = 2000 };
@@ -179,6 +218,7 @@ int main(void)
 		IN_ROOT(a_known_machine_is_read_exactly),
 		cmocka_unit_test(an_unreadable_machine_is_absent),
 		cmocka_unit_test(this_machine_is_read),
+		cmocka_unit_test(a_gap_shows_in_the_loop_that_it_falls_into),
 		cmocka_unit_test(usage_grows_by_what_is_done),
 	};
 

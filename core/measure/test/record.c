@@ -114,6 +114,7 @@ static struct shunt_record *complete(uint64_t repetition)
 	shunt_clock_init(&clock, true, 1000000);
 	shunt_record_clock(record, &clock);
 	shunt_interference_read(&now, "");
+	shunt_interference_probe(&now);
 	shunt_record_interference(record, &now, &now);
 	assert_int_equal(shunt_hist_init(&hist), 0);
 	shunt_record_series(record, "nothing", "ns", &hist, 3);

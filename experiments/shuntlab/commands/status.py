@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data import records as rec
-from ..planning import campaign, drivers, kept_plan, schedule
+from ..planning import campaign, drivers, journal, kept_plan, schedule
 from ..planning.experiment import nearest
 from ..running import opening
+from ..statistics import disturbance
 from ..tools import locks
 from ..tools.naming import lab
 
@@ -73,7 +74,7 @@ def _state_of(folder: Path) -> dict[str, Any]:
     return {"campaign": str(folder), "experiment": the_plan["experiment"]["name"],
             "plan": opening.describe(the_plan), "plan_id": the_plan["plan_id"],
             "states": states, "arms": {a: arms[a] for a in order},
-            "reasons": _reasons(folder), "running": locks.held(folder / "locks"),
+            "reasons": _reasons(folder), **_probed(folder, the_plan), "running": locks.held(folder / "locks"),
             "quarantined": _quarantined(folder)}
 
 
@@ -97,6 +98,18 @@ def _reasons(folder: Path) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda row: -row["runs"])
 
 
+def _probed(folder: Path, the_plan: dict[str, Any]) -> dict[str, Any]:
+    """What the journals know of the interference probe, without opening a record."""
+    known, runs = journal.probes(folder), {}
+    drivers_of = {a["name"]: a["driver"] for a in the_plan["arms"]}
+    for file in campaign.record_files(folder):
+        name = campaign.RECORD_NAME.fullmatch(file.name)
+        if name and file.name in known:
+            boot, times = known[file.name]
+            runs[f"{name['block']}.{name['arm']}"] = (boot, drivers_of.get(name["arm"])), times
+    return {"probed": len(runs), "slowed": disturbance.slowed(runs)}
+
+
 def _quarantined(folder: Path) -> list[str]:
     place = folder / "quarantine"
     return sorted(p.name for p in place.glob("*") if not p.name.endswith(".why.txt")) \
@@ -116,6 +129,8 @@ def _print(row: dict[str, Any]) -> None:
         print(f"  {arm:<{width}}  {cells}")
     for r in row["reasons"][:10]:
         print(f"  {r['runs']} × {r['arm']} {r['status']}: {r['reason']} (first: {r['first']})")
+    for text in disturbance.slowed_text(row["slowed"], row["probed"]):
+        print(f"  {text}")
     for name, who in row["running"].items():
         print(f"  {name}: {who}")
     if row["quarantined"]:

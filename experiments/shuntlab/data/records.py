@@ -333,6 +333,17 @@ def kind_of_reason(reason: str) -> str:
     return re.sub(r"(exit status \d+)|\d+(?:[.,]\d+)*", lambda found: found[1] or "#", reason)
 
 
+LOOPS = ("throughput_ns", "latency_ns")         # of the interference probe
+
+
+def probe_times(record: dict[str, Any]) -> list[float] | None:
+    """Of each loop of the interference probe the slower time of before and after; None: not probed."""
+    sides = [record.get("interference", {}).get(k, {}) for k in ("before", "after")]
+    if not all(name in side for name in LOOPS for side in sides):
+        return None
+    return [max(float(side[name]) for side in sides) for name in LOOPS]
+
+
 def metric(record: dict[str, Any], name: str) -> float | None:
     """The value of a metric, or None where the run did not report it. Never a zero for absence."""
     entry = record["metrics"].get(name)

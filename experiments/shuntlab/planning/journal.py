@@ -42,12 +42,13 @@ class Session:
         self.out.write(json.dumps(line, separators=(",", ":")) + "\n")
         self.out.flush()
 
-    def accepted(self, file: Path, status: str, elapsed_s: float) -> None:
+    def accepted(self, file: Path, status: str, elapsed_s: float,
+                 probe: list[float] | None = None) -> None:
         data = read_bytes(file)
         stat = file.stat()
         self.write({"event": "run", "file": file.name, "status": status, "size": stat.st_size,
                     "mtime_ns": stat.st_mtime_ns, "sha256": hashlib.sha256(data).hexdigest(),
-                    "elapsed_s": round(elapsed_s, 3)})
+                    "elapsed_s": round(elapsed_s, 3), **({"probe": probe} if probe else {})})
 
     def close(self, how: str) -> None:
         self.write({"event": "end", "at": utc(), "how": how})
@@ -91,6 +92,17 @@ def accepted(folder: Path) -> dict[str, list[dict[str, Any]]]:
     for line in lines(folder):
         if line["event"] == "run":
             found.setdefault(line["file"], []).append(line)
+    return found
+
+
+def probes(folder: Path) -> dict[str, tuple[str, list[float]]]:
+    """{record file name: the machine's boot, the times of the interference probe} of runs that have them."""
+    found, boot = {}, ""
+    for line in lines(folder):
+        boot = line.get("boot", "") if line["event"] == "start" else boot
+        times = line.get("probe")
+        if isinstance(times, list) and len(times) == 2 and all(type(t) is float for t in times):
+            found[str(line.get("file"))] = boot, times
     return found
 
 

@@ -369,7 +369,7 @@ class Runner:
         _sync_folder(self.records)
         self.fresh.add(final.name)
         if self.session:
-            self.session.accepted(final, record["status"], elapsed_s)
+            self.session.accepted(final, record["status"], elapsed_s, rec.probe_times(record))
         return record["status"]
 
 

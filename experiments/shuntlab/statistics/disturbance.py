@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What disturbed the runs of a campaign: runs without a value, other programs, the hypervisor."""
+"""What disturbed the runs of a campaign: runs without a value, other programs, the hypervisor, neighbours."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from typing import Any, Iterable
+from typing import Any, Hashable, Iterable
 
+from ..data.records import probe_times
 from ..planning.campaign import Campaign
 from .points import Point, fact, gather, manifest_of
 
@@ -14,6 +15,8 @@ STEAL_SHARE = 0.01      # of the time of a campaign's runs: above it there is a 
 SERVICE_RATIO = 1.1     # measured by the table's: at and above it a run's record has a caveat, too
 PREEMPTED = 50          # involuntary switches a second: above it a run's record has a caveat, too
 PREEMPTED_TIMES = 2     # an arm's rate by the baseline's, or the reverse: from it on there is a caution
+SLOWED = 1.5            # a loop of the probe by its quiet time: from it on a run was disturbed
+QUIET = 0.1             # the quiet time is this quantile of a loop's times
 
 
 def reason_class(record: dict[str, Any]) -> str:
@@ -66,7 +69,37 @@ def _steal(campaign: Campaign) -> list[str]:
 
 def taken(campaigns: Iterable[Campaign], baseline: str) -> list[str]:
     """Signs in the runs with a value that they did not have the processor for themselves."""
-    return [text for c in campaigns for text in _service(c) + _preempted(c, baseline)]
+    return [text for c in campaigns for text in _service(c) + _preempted(c, baseline) + _probed(c)]
+
+
+def _probed(campaign: Campaign) -> list[str]:
+    runs = {}
+    for r in campaign.records:
+        if times := probe_times(r):
+            said = r["identity"]
+            build = r["machine_class"], said["driver"], said.get("build_id", "")
+            runs[f"{r['block']}.{r['arm']}"] = build, times
+    return slowed_text(slowed(runs), len(runs))
+
+
+def slowed(runs: dict[str, tuple[Hashable, list[float]]]) -> dict[str, float]:
+    """{run: by how much a loop of its probe exceeded its quiet time}, the slowest first, of those that
+    were disturbed. `runs` has the machine and build of each, which share a quiet time, and its times."""
+    groups: dict[Hashable, dict[str, list[float]]] = {}
+    for run, (build, times) in runs.items():
+        groups.setdefault(build, {})[run] = times
+    found = {}
+    for group in groups.values():
+        quiet = [max(1e-9, sorted(loop)[int(QUIET * len(loop))]) for loop in zip(*group.values())]
+        found |= {run: max(t / q for t, q in zip(times, quiet)) for run, times in group.items()}
+    return {run: x for run, x in sorted(found.items(), key=lambda f: -f[1]) if x >= SLOWED}
+
+
+def slowed_text(found: dict[str, float], runs: int) -> list[str]:
+    named = ", ".join(f"{run} {x:.1f} ×" for run, x in [*found.items()][:5])
+    more = ", …; `lab status --json` names all" if len(found) > 5 else ""
+    return [f"other work slowed the processor around {len(found)} of {runs} runs: the interference probe "
+            f"took {SLOWED} × its quiet time or more ({named}{more})"] if found else []
 
 
 def _service(campaign: Campaign) -> list[str]:
