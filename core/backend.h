@@ -10,6 +10,7 @@
 #ifndef SHUNT_CORE_BACKEND_H
 #define SHUNT_CORE_BACKEND_H
 
+#include "core/embed.h"
 #include "core/param.h"
 #include "core/sched.h"
 #include "core/task.h"
@@ -145,31 +146,6 @@ struct shunt_sched {
 	bool many;
 	int running; /* [sched:running] 1: a run is on, and another is refused */
 };
-
-/* ---- for embedders: the command line, tests, benchmarks -------------------------------------- */
-
-/*
- * Opens a scheduler by spec: "asm", "asm:wait=uring,stack.size=128k". `base` gives seed, trace and
- * probes (NULL: zeros); its settings are appended to the spec's. -ENOENT: no such backend (err
- * names the nearest), -EINVAL, -ERANGE: a bad setting; -ENOSYS …: cannot run on this machine.
- */
-int shunt_open(struct shunt_sched **sched, const char *spec, const struct shunt_config *base,
-	struct shunt_error *err);
-/*
- * Runs root(arg) and all that it spawns, as run above says. A scheduler has one run at a time:
- * while one is on, a call from another thread, or from one of its own tasks, is -EBUSY and harms
- * nothing.
- */
-int shunt_run(struct shunt_sched *sched, shunt_task_fn *root, void *arg, void **result,
-	struct shunt_error *err);
-/* Context: no run of it is on, and no thread will call it any more. */
-void shunt_close(struct shunt_sched *sched);
-
-/* Spawns from a thread that runs none of this scheduler's tasks; as shunt_spawn, plus -ENOTSUP. */
-int shunt_spawn_external(struct shunt_sched *sched, struct shunt_handle *handle, shunt_task_fn *fn,
-	void *arg, const struct shunt_attr *attr);
-void shunt_hold(struct shunt_sched *sched);
-void shunt_release(struct shunt_sched *sched);
 
 /* ---- for backends ---------------------------------------------------------------------------- */
 

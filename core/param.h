@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum shunt_param_type {
 	SHUNT_PARAM_COUNT,    /* an integer; suffixes k = 1000, M, G */
 	SHUNT_PARAM_DURATION, /* nanoseconds; suffixes ns, us, ms, s; a bare 0 needs none */
@@ -100,5 +104,9 @@ const char *shunt_param_range(const struct shunt_param *param, char *text, size_
 
 /* The candidate nearest to `word` by edit distance, or NULL when none is near. */
 const char *shunt_nearest(const char *word, const char *const *candidates, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

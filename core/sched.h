@@ -19,6 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define SHUNT_FOREVER INT64_MAX
 
 struct shunt_sched;
@@ -215,5 +219,9 @@ void shunt_wait_group_add(struct shunt_wait_group *group, int64_t delta); /* < 0
 void shunt_wait_group_done(struct shunt_wait_group *group);
 int shunt_wait_group_wait(struct shunt_wait_group *group);
 int shunt_wait_group_wait_until(struct shunt_wait_group *group, int64_t deadline_ns);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,7 +3,8 @@
 #
 #   SHUNT_HEADERS                  all, found by following #include from those that one may include
 #   core/plugin_fingerprint.h      a hash of all: it says with which structs a plug-in was compiled
-#   exported.list                  the names in them: what a program must export to its plug-ins
+#   exported.list, exported.map    the names in them: what a program exports to its plug-ins, and
+#                                  what libshunt has
 #
 # As a script (cmake -P) it writes the last two, when a header has changed.
 
@@ -26,7 +27,7 @@ if(CMAKE_SCRIPT_MODE_FILE)
   return()
 endif()
 
-set(SHUNT_HEADERS core/backend.h core/cpus.h core/file.h core/measure/clock.h core/measure/hist.h
+set(SHUNT_HEADERS core/backend.h core/cpus.h core/embed.h core/file.h core/measure/clock.h core/measure/hist.h
     core/plugin.h core/plugins.h core/rng.h core/spec.h core/step.h core/workload.h
     core/engine/deque.h core/engine/keyed.h core/engine/policy.h core/engine/task.h)
 set(next ${SHUNT_HEADERS})

@@ -6,15 +6,78 @@
 #   share/shunt/experiments/               the lab and the experiments, as `shunt lab` looks for them
 #   share/man/man1/shunt.1                 made from `shunt --help`, where help2man is present
 #   share/doc/shunt/
+#   include/shunt/, lib/libshunt.{a,so}    the headers of plug-ins and embedders; shunt.pc and the CMake
+#                                          package shunt, which has shunt_plugin(), beside the library
+#   share/shunt/installed.list             all of these, to remove them:
+#                                          cd PREFIX && xargs -d '\n' rm -f < share/shunt/installed.list
+
+include(CMakePackageConfigHelpers)
+
+# Headers, library, shunt.pc, the CMake package.
+function(shunt_install_development)
+  foreach(header IN LISTS SHUNT_HEADERS)
+    cmake_path(GET header PARENT_PATH folder)
+    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/shunt/${folder})
+  endforeach()
+  install(FILES ${PROJECT_BINARY_DIR}/core/plugin_fingerprint.h
+      DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/shunt/core)
+  if(TARGET shunt_shared)
+    install(TARGETS shunt_shared shunt_static)
+  endif()
+
+  set(SHUNT_INCLUDE ${CMAKE_INSTALL_INCLUDEDIR}/shunt)
+  set(SHUNT_LIB ${CMAKE_INSTALL_LIBDIR})
+  set(SHUNT_PC_REQUIRES "")
+  set(SHUNT_STATIC_NEEDS "")
+  foreach(library hwloc liburing libmd)
+    if(SHUNT_HAVE_${library})
+      string(APPEND SHUNT_PC_REQUIRES "${library} ")
+      string(REGEX REPLACE "^lib" "" name ${library})
+      string(APPEND SHUNT_STATIC_NEEDS "${name} ")
+    endif()
+  endforeach()
+  list(JOIN SHUNT_PLUGIN_COMPILE " " SHUNT_PLUGIN_COMPILE_TEXT)
+  if(SHUNT_SANITIZE)
+    set(SHUNT_PLUGIN_LINK_TEXT -fsanitize=${SHUNT_SANITIZE})
+  endif()
+  set(package ${CMAKE_INSTALL_LIBDIR}/cmake/shunt)
+  set(made ${PROJECT_BINARY_DIR}/package)
+  configure_package_config_file(core/cmake/shuntConfig.cmake.in ${made}/shuntConfig.cmake
+      INSTALL_DESTINATION ${package} PATH_VARS SHUNT_INCLUDE SHUNT_LIB)
+  write_basic_package_version_file(${made}/shuntConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${made}/shuntConfig.cmake ${made}/shuntConfigVersion.cmake DESTINATION ${package})
+  cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
+      OUTPUT_VARIABLE SHUNT_UP_FROM_PC)
+  configure_file(core/cmake/shunt.pc.in ${made}/shunt.pc @ONLY)
+  install(FILES ${made}/shunt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+
+# Last: the list of what was installed before it, by names below the prefix.
+function(shunt_install_list share)
+  install(CODE "
+    set(list ${share}/installed.list)
+    set(text \"\${list}\\n\")
+    foreach(file IN LISTS CMAKE_INSTALL_MANIFEST_FILES)
+      file(RELATIVE_PATH file \"\${CMAKE_INSTALL_PREFIX}\" \"\${file}\")
+      string(APPEND text \"\${file}\\n\")
+    endforeach()
+    file(WRITE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/\${list}\" \"\${text}\")")
+endfunction()
 
 function(shunt_install)
   set(share ${CMAKE_INSTALL_DATADIR}/shunt)
+  shunt_install_development()
   install(FILES core/measure/record.schema.json core/measure/env.schema.json DESTINATION ${share})
   install(DIRECTORY experiments/ DESTINATION ${share}/experiments USE_SOURCE_PERMISSIONS
       FILES_MATCHING PATTERN "*.py" PATTERN "*.go" PATTERN "*.rs" PATTERN "*.toml" PATTERN "lab"
       PATTERN "test" EXCLUDE PATTERN "__pycache__" EXCLUDE)
   install(FILES README.md ARCHITECTURE.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
+  shunt_install_man_pages()
+  shunt_install_list(${share})
+endfunction()
+
+function(shunt_install_man_pages)
   if(NOT TARGET shunt OR CMAKE_CROSSCOMPILING)
     return()
   endif()

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""If this passes, what `cmake --install` leaves is enough for a stranger: the examples are copied into an empty
+folder, compiled against the installed tree, and work; afterwards the list of what was installed removes it.
+
+installed.py BUILD COMPILER"""
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(os.environ["SHUNT_SOURCE"])
+ALL = """cmake_minimum_required(VERSION 3.25)
+project(all LANGUAGES C CXX)
+foreach(one policy workload wait embed-c embed-cxx)
+  add_subdirectory(${one})
+endforeach()
+"""
+
+
+def said(*words: str | Path, **more: str) -> str:
+    """What the command prints; it must succeed. In a folder that nothing of shunt is in."""
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, cwd="/",
+                          env={**os.environ, "NO_COLOR": "1", **more})
+    if done.returncode:
+        sys.exit(f"{shlex.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def check_examples(prefix: Path, folder: Path) -> None:
+    shutil.copytree(SOURCE / "experiments" / "examples", folder)
+    (folder / "CMakeLists.txt").write_text(ALL)
+    built = folder / "built"
+    said("cmake", "-S", folder, "-B", built, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror",
+         "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror")
+    said("cmake", "--build", built, "-j2")
+    for spec in ("asm", "mn:workers=2"):
+        assert said(built / "embed-c" / "embed", spec) == "sum 55\n"
+        assert said(built / "embed-cxx" / "embed++", spec) == "sum 285\n"
+    shunt = prefix / "bin" / "shunt"
+    plugins = [f"--plugin={built}/{kind}/{name}.so"
+               for kind, name in (("policy", "coin"), ("wait", "doze"), ("workload", "tally"))]
+    report = said(shunt, "run", "asm:policy=coin,wait=doze", "tally", "rounds=50", "--iters", "1", *plugins)
+    for kind, name in (("policy", "coin"), ("wait", "doze"), ("workload", "tally")):
+        assert f"plugin.{kind}={name}@" in report, report
+
+
+def check_pkg_config(prefix: Path, folder: Path, compiler: str) -> None:
+    place, = prefix.rglob("shunt.pc")
+    words = shlex.split(said("pkg-config", "--cflags", "--libs", "shunt", PKG_CONFIG_PATH=str(place.parent)))
+    library, = (w[2:] for w in words if w.startswith("-L"))
+    said(compiler, folder / "embed-c" / "main.c", "-o", folder / "by-pkg-config", *words, "-pthread")
+    assert said(folder / "by-pkg-config", LD_LIBRARY_PATH=library) == "sum 55\n"
+
+
+def check_no_path_of_ours(prefix: Path, build: str) -> None:
+    for file in prefix.rglob("*"):
+        if file.is_file() and build.encode() in file.read_bytes():
+            sys.exit(f"{file.relative_to(prefix)} has the name of the build folder in it")
+
+
+def check_removal(prefix: Path) -> None:
+    listed = (prefix / "share" / "shunt" / "installed.list").read_text().splitlines()
+    for name in listed:
+        (prefix / name).unlink()
+    left = [str(p.relative_to(prefix)) for p in prefix.rglob("*") if not p.is_dir()]
+    assert not left, f"not in installed.list: {left}"
+
+
+def main(build: str, compiler: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        prefix, empty = Path(folder, "prefix"), Path(folder, "empty")
+        said("cmake", "--install", build, "--prefix", prefix)
+        check_examples(prefix, empty)
+        check_pkg_config(prefix, empty, compiler)
+        check_no_path_of_ours(prefix, build)
+        check_removal(prefix)
+
+
+if __name__ == "__main__":
+    if not shutil.which("pkg-config") or not shutil.which("c++"):
+        print("pkg-config or a compiler of C++ is missing", file=sys.stderr)
+        sys.exit(77)
+    main(*sys.argv[1:])
