@@ -44,6 +44,7 @@ COMMANDS = (
     ("verify", "check every file of a campaign; nothing damaged is read as data"),
     ("merge", "put campaigns of several machines into one"),
     ("pack", "keep a finished campaign's records in one compressed file"),
+    ("artifact", "one file for reviewers: source, records, figures, claims, and its check"),
     ("index", "write experiments/claims.md: each claim, its command, minutes and figure"),
 )
 

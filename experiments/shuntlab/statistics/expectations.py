@@ -37,6 +37,7 @@ class Finding:
     comparison: Comparison
     bounds: tuple[float, float]     # logarithms, between which the claim says that the ratio is
     control: str                    # why its control takes the answer away
+    points: frozenset[str]          # the points of its two sides, by their names in the plan
     answer: str = OPEN
     reason: str = ""
     runs: int = 0
@@ -128,7 +129,8 @@ def claim_of(campaign: Campaign, expect: dict[str, Any], rules: Rules) -> Claim:
         c = _compare(p, of, partner, over, expect["metric"], rules) if partner else None
         if c:
             findings.append(Finding(p.label, p.machine, c, _bounds(expect),
-                                    _missed(p, partner, expect["metric"], rules)))
+                                    _missed(p, partner, expect["metric"], rules),
+                                    frozenset((p.id, partner.id))))
     if findings:
         return Claim(expect, findings)
     absent = of if not any(p.values(of, expect["metric"]) for p in here) else over

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+# An artifact holds what made its figures, proves it where it is unpacked, and is refused where it could not.
+"""Tests of `lab artifact`, on a generated campaign in a clone of the lab alone, with a driver that measures
+nothing. Skipped (77) without git, scipy or matplotlib."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+import unittest.mock as mock
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+try:
+    import matplotlib  # noqa: F401
+    import scipy  # noqa: F401
+    import tomllib  # noqa: F401
+except ImportError as missing:
+    print(f"skipped: {missing} (Debian packages python3-scipy, python3-matplotlib)")
+    sys.exit(77)
+if not shutil.which("git"):
+    print("skipped: no git")
+    sys.exit(77)
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import synthetic  # noqa: E402
+from shuntlab import cli  # noqa: E402
+from shuntlab.commands import artifact  # noqa: E402
+from shuntlab.planning import drivers, kept_plan  # noqa: E402
+
+GIT = ("-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false")
+EXPECT = [{"claim": "A | in a claim.", "ratio": ["ucontext", "asm"], "metric": "ns_per_switch", "above": 5, "line": 1},
+          {"claim": "Nobody ran it.", "ratio": ["ucontext", "asm"], "metric": "none_ns", "above": 5, "line": 2}]
+POINTS = [{"workload": "yield", "axes": {"tasks": "2"}}]
+
+
+class Artifact(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="shunt-artifact-test-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.root = Path(folder.name)
+        cls.clone = cls.root / "clone"
+        skip = shutil.ignore_patterns("__pycache__", "test", "*.toml", "drivers")
+        shutil.copytree(HERE.parent, cls.clone / "experiments", ignore=skip)
+        (cls.clone / "core" / "measure").mkdir(parents=True)
+        for file in (ROOT / "core" / "measure").glob("*.schema.json"):
+            shutil.copy(file, cls.clone / "core" / "measure")
+        (cls.clone / ".gitignore").write_text("__pycache__/\n")
+        (cls.clone / "core" / "sched.c").write_text("int x;\n")
+        cls.git("init", "-q")
+        cls.first = cls.commit("first")
+        (cls.clone / "README.md").write_text("A page that runs do not depend on.\n")
+        cls.commit("second")
+        cls.campaign = cls.made("campaign", {"build.commit": cls.first})
+
+    @classmethod
+    def git(cls, *words: str) -> str:
+        return subprocess.run(["git", "-C", str(cls.clone), *GIT, *words], check=True, capture_output=True,
+                              text=True).stdout.strip()
+
+    @classmethod
+    def commit(cls, message: str) -> str:
+        cls.git("add", "-A")
+        cls.git("commit", "-qm", message)
+        return cls.git("rev-parse", "HEAD")
+
+    @classmethod
+    def made(cls, name: str, facts: dict) -> Path:
+        plan = synthetic.plan("demo", ["asm", "ucontext"], POINTS, 9, 1, expect=EXPECT, metrics=["ns_per_switch"],
+                              figures=[{"kind": "forest", "line": 9}],
+                              drivers={"shunt": {"build_id": "ab" * 10, "version": "1"}})
+        model = synthetic.ratio_model(6, {"ucontext": 20})
+        for number, block in enumerate(plan["blocks"], 1):
+            block["id"] = f"b{number:04d}"
+        plan = kept_plan.sealed(plan)
+        return synthetic.write(cls.root / name, plan, model, facts=facts)
+
+    def lab(self, *words, tree=None, cwd=None, code=0) -> subprocess.CompletedProcess:
+        done = subprocess.run([str((tree or self.clone) / "experiments" / "lab"), *map(str, words)], text=True,
+                              capture_output=True, cwd=cwd or self.root, timeout=300,
+                              env={**os.environ, "SHUNT_PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": "1",
+                                   "SHUNT_BIN": str(HERE / "fake_shunt.py"), "FAKE_LOG": str(self.root / "log")})
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done
+
+    def test_it_is_reproducible_and_checks_itself_where_it_is_unpacked(self):
+        file = self.root / "one.tar.xz"
+        self.lab("artifact", self.campaign, "--out", file)
+        code, said = self.inside("artifact", self.campaign, "--out", self.root / "two.tar.xz")
+        self.assertEqual(code, 0, said)
+        self.assertEqual(file.read_bytes(), (self.root / "two.tar.xz").read_bytes())
+        with tarfile.open(file) as tar:
+            tar.extractall(self.root)
+        top = self.root / "demo-artifact"
+        page = (top / "README.md").read_text()
+        for said in ("A \\| in a claim.", "`ns_per_switch: ucontext / asm > 5`", "confirmed", "`1-9`",
+                     "ucontext does not report none_ns", self.git("rev-parse", "HEAD"), "Reproduced"):
+            self.assertIn(said, page)
+        self.assertEqual(json.loads((top / "claims.json").read_text())["chosen"], 0)
+        self.assertEqual((top / "source" / "core" / "sched.c").read_text(), "int x;\n")
+        sums = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=top, capture_output=True, text=True)
+        self.assertEqual(sums.returncode, 0, sums.stdout)
+        source = top / "source"
+        said = self.lab("artifact", "--check", tree=source, cwd=top).stdout
+        for line in ("files are as they were packed", "byte for byte the same", "code is not that of the records",
+                     "claim: “A | in a claim.” is confirmed, as it was"):
+            self.assertIn(line, said)
+        drawn = top / "figures" / "demo-forest.csv"
+        drawn.write_text(drawn.read_text() + "\n")
+        said = self.lab("artifact", "--check", tree=source, cwd=top, code=5).stderr
+        self.assertIn("figures/demo-forest.csv is not as it was packed", said)
+
+    def inside(self, *words, clone=None) -> tuple[int, str]:
+        """The lab in this process, as that of the clone."""
+        said = io.StringIO()
+        with mock.patch.object(drivers, "HERE", (clone or self.clone) / "experiments"), \
+                contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            return cli._main([str(w) for w in words]), said.getvalue()
+
+    def refused(self, campaign: Path, wanted: str, code: int, **how) -> None:
+        out = self.root / "refused.tar.xz"
+        found, said = self.inside("artifact", campaign, "--out", out, **how)
+        self.assertEqual(found, code, said)
+        self.assertRegex(said, wanted)
+        self.assertEqual([f for f in self.root.iterdir() if "refused" in f.name], [])
+
+    def test_records_of_another_build(self):
+        for name, facts, wanted in (
+                ("dirty", {"build.commit": self.first, "build.dirty": True}, "with uncommitted changes"),
+                ("gone", {"build.commit": "12" * 20}, "commit 121212121212, which this clone does not have"),
+                ("unknown", {"build.commit": ""}, "names no commit: shunt was built outside a clone")):
+            self.refused(self.made(name, facts), wanted, 4)
+        (self.clone / "core" / "sched.c").write_text("int y;\n")
+        self.commit("other code")
+        self.addCleanup(self.git, "reset", "-q", "--hard", "HEAD~1")
+        self.refused(self.campaign, r"what runs has changed since \(1 file changed", 4)
+
+    def test_a_tree_with_changes_and_none_at_all(self):
+        (self.clone / "new.txt").write_text("")
+        self.addCleanup((self.clone / "new.txt").unlink)
+        self.refused(self.campaign, "in no commit; commit, stash or ignore new.txt", 4)
+        bare = self.root / "bare"
+        shutil.copytree(self.clone, bare, ignore=shutil.ignore_patterns(".git"))
+        self.refused(self.campaign, "not a clone of shunt", 4, clone=bare)
+
+    def test_campaigns_that_are_not_whole(self):
+        empty, part = self.root / "empty", self.root / "part"
+        (empty / "records").mkdir(parents=True)
+        shutil.copy(self.campaign / "plan.json", empty)
+        self.refused(empty, "no records yet; .* makes them", 2)
+        shutil.copytree(self.campaign, part)
+        next((part / "records").glob("b0003*")).unlink()
+        self.refused(part, "still lacks runs", 2)
+        next((part / "records").glob("b0004*")).write_text("{")
+        self.refused(part, "damaged; .* says what", 5)
+
+    def test_the_target(self):
+        there = self.root / "there.tar.xz"
+        there.write_text("mine")
+        code, said = self.inside("artifact", self.campaign, "--out", there)
+        self.assertEqual((code, there.read_text()), (2, "mine"))
+        self.assertIn("there.tar.xz exists; remove it, or give another --out", said)
+        code, said = self.inside("artifact", "--check")
+        self.assertEqual(code, 2)
+        self.assertIn("not an unpacked artifact", said)
+
+    def test_a_disk_that_fills_while_it_is_written(self):
+        writes = mock.patch.object(artifact, "_source_files", side_effect=OSError(errno.ENOSPC, "No space left"))
+        with writes:
+            self.refused(self.campaign, "the disk is full", 4)
+
+
+if __name__ == "__main__":
+    unittest.main()
