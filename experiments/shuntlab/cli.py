@@ -35,6 +35,7 @@ COMMANDS = (
     ("list", "the experiments that come with shunt"),
     ("plan", "freeze an experiment into a campaign folder, or show what it would be"),
     ("run", "run what a campaign still lacks; a second run resumes"),
+    ("submit", "run a campaign in tasks, on the nodes of a cluster"),
     ("status", "how far a campaign is, what failed, and the command of any run"),
     ("compare", "which arm is faster, by how much, and how sure that is"),
     ("claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
@@ -79,11 +80,18 @@ resume), 141 the reader has left
 class Parser(argparse.ArgumentParser):
     """argparse, with the nearest name for an option it does not know."""
 
+    takes_rest = ""     # where what follows "--" is kept as it is
+
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs, allow_abbrev=False)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        kept: list[str] = []
+        if self.takes_rest and "--" in args:
+            args, kept = args[:args.index("--")], args[args.index("--") + 1:]
         found, rest = super().parse_known_args(args, namespace)
+        if self.takes_rest:
+            setattr(found, self.takes_rest, kept)
         if rest:
             known = [o for a in self._actions for o in a.option_strings]
             word = rest[0].partition("=")[0]

@@ -6,11 +6,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
-from ..data import packed
 from ..planning import campaign, drivers, journal, kept_plan
 from ..running import opening, selecting
 from ..running.progress import Progress
@@ -29,13 +30,19 @@ def register(subparsers: Any) -> None:
                     "leaves one file; whatever ends the lab, nothing finished is lost and the "
                     "same command goes on. Failed and invalid runs are kept and not repeated "
                     "(--retry does); interrupted ones always are; skipped ones count as done.",
-        epilog="exit status: 0 all is run, 3 some runs failed, 4 refused or other labs still have "
+        epilog="$SHUNT_SCRATCH names a folder on this machine's own disk: a run writes there, and its "
+               "finished record moves to the campaign. "
+               "exit status: 0 all is run, 3 some runs failed, 4 refused or other labs still have "
                "blocks, 5 data corrupt, 130 interrupted")
     p.add_argument("target", metavar="EXPERIMENT",
                    help="a .toml file, the name of an experiment (see `lab list`), or a campaign")
     planning.add_planning_options(p)
-    p.add_argument("--block", action="append", default=[], metavar="N",
-                   help="only these blocks: 7, 7-12 (several machines may share a campaign's folder)")
+    some = p.add_mutually_exclusive_group()
+    some.add_argument("--block", action="append", default=[], metavar="N",
+                      help="only these blocks: 7, 7-12 (several machines may share a campaign's folder)")
+    some.add_argument("--share", default="", metavar="K/N",
+                      help="only the blocks of task K of N; waits for the locks of a task that died "
+                           "(`lab submit` starts the tasks)")
     p.add_argument("--retry", action="store_true", help="run failed, timed-out and invalid runs again")
     p.add_argument("--list", action="store_true", help="list the runs and their states; run nothing")
     p.add_argument("--accept-new-build", action="store_true",
@@ -56,27 +63,25 @@ def command(args: argparse.Namespace) -> int:
     if args.dry_run or args.list:
         return _show(args)
     trust = Trust(args.trust)
+    if args.share:
+        opening.await_campaign(Path(args.target))
     folder, notes = opening.open_target(args.target, args.shunt, args.cpus, args.out, args.new, trust)
-    if (folder / "parts").is_dir():
-        raise opening.UsageError(f"{folder} is a merged campaign: run its parts, then merge again")
-    if packed.is_packed(folder):
-        raise opening.UsageError(f"{folder} is packed, so it is finished; `{lab('pack', '--undo', folder)}` makes "
-                                 "files of its records, and then runs can be added or made again")
+    opening.must_take_runs(folder)
     say = (lambda text: None) if args.quiet else (lambda text: print(text, file=sys.stderr))
     for line in notes:
         say(line)
     the_plan = kept_plan.load_plan(folder)
     say(f"{opening.describe(the_plan)}\ncampaign: {opening.shown(folder)}")
-    used = {arm for block in the_plan["blocks"] for arm in block["order"]}
-    wanted = {a["driver"] for a in the_plan["arms"] if a["name"] in used} | set(the_plan["drivers"])
-    found = drivers.find(wanted, the_plan["commands"], args.shunt, trust)
-    _check_builds(folder, the_plan, found, args.accept_new_build)
+    found = find_drivers(folder, the_plan, args.shunt, trust, args.accept_new_build)
     cpus = opening.resolve_cpus(opening.typed_cpus(args.cpus) or the_plan["cpus"])
     _check_cpus(folder, cpus)
-    options = Options(cpus, args.retry, selecting.parse_blocks(args.block, the_plan),
+    blocks = selecting.parse_share(args.share, the_plan) if args.share else \
+        selecting.parse_blocks(args.block, the_plan)
+    options = Options(cpus, args.retry, blocks,
                       selecting.parse_filters(args.filter, the_plan), args.strict,
-                      args.redact or any(s.get("redacted") for s in journal.starts(folder)))
-    with _machine_lock(args.concurrent), process.Stop() as stop:
+                      args.redact or any(s.get("redacted") for s in journal.starts(folder)),
+                      waits=bool(args.share))
+    with _machine_lock(args.concurrent), _scratch() as options.scratch, process.Stop() as stop:
         runner = Runner(folder, the_plan, found, options, Progress(quiet=args.quiet), stop)
         tally = runner.run({
             "seal": the_plan["seal"], "cpus": process.show_cpus(cpus),
@@ -86,6 +91,16 @@ def command(args: argparse.Namespace) -> int:
 
 
 # -- before --
+
+def find_drivers(folder: Path, the_plan: dict[str, Any], shunt: str, trust: Trust,
+                 accept: bool) -> dict[str, drivers.Driver]:
+    """The drivers that the runs of a campaign need, each of a build that it may go on with."""
+    used = {arm for block in the_plan["blocks"] for arm in block["order"]}
+    wanted = {a["driver"] for a in the_plan["arms"] if a["name"] in used} | set(the_plan["drivers"])
+    found = drivers.find(wanted, the_plan["commands"], shunt, trust)
+    _check_builds(folder, the_plan, found, accept)
+    return found
+
 
 def _check_builds(folder: Path, the_plan: dict[str, Any], found: dict[str, drivers.Driver],
                   accept: bool) -> None:
@@ -113,6 +128,22 @@ def _check_cpus(folder: Path, cpus: list[int]) -> None:
                       f"now it would be {now}; give --cpus {mine[-1]}, or --new for a new campaign")
 
 
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path | None]:
+    """A folder of this session's own in $SHUNT_SCRATCH; None where that is not set."""
+    place = os.environ.get("SHUNT_SCRATCH", "")
+    if not place:
+        yield None
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="shunt-", dir=place)
+    except OSError as e:
+        raise Refused(f"$SHUNT_SCRATCH={place}: {e.strerror}; name a folder on this machine's own disk, "
+                      "or unset it") from None
+    with folder as made:
+        yield Path(made)
+
+
 def _machine_lock(concurrent: bool) -> Any:
     try:
         return contextlib.nullcontext() if concurrent else MachineLock().take()
@@ -138,8 +169,7 @@ def _show(args: argparse.Namespace) -> int:
         print()
         return 0
     print(opening.describe(the_plan))
-    again = ("failed", "timeout", "invalid") if args.retry else ()
-    ahead = [r for r in rows if r["state"] in ("to do", "interrupted", *again)]
+    ahead = [r for r in rows if not campaign.is_done(r["state"], args.retry)]
     for row in rows if args.list else ahead[:20]:
         print(f"  {row['block']}  {row['arm']:<20} {row['point']}  {row['state']}")
     if not args.list and len(ahead) > 20:

@@ -8,15 +8,16 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 from ..data import records as rec
 from ..planning import campaign, drivers, journal, kept_plan, schedule
 from ..planning.experiment import nearest
-from ..running import opening
+from ..running import opening, slurm, submission
 from ..statistics import disturbance
 from ..tools import locks
 from ..tools.naming import lab
+from ..tools.trust import Refused
 
 STATES = ("ok", "failed", "timeout", "invalid", "skipped", "interrupted", "to do")
 
@@ -74,7 +75,8 @@ def _state_of(folder: Path) -> dict[str, Any]:
     return {"campaign": str(folder), "experiment": the_plan["experiment"]["name"],
             "plan": opening.describe(the_plan), "plan_id": the_plan["plan_id"],
             "states": states, "arms": {a: arms[a] for a in order},
-            "reasons": _reasons(folder), **_probed(folder, the_plan), "running": locks.held(folder / "locks"),
+            "reasons": _reasons(folder), **_probed(folder, the_plan), "queue": _queue(folder),
+            "running": locks.held(folder / "locks"),
             "quarantined": _quarantined(folder)}
 
 
@@ -110,6 +112,20 @@ def _probed(folder: Path, the_plan: dict[str, Any]) -> dict[str, Any]:
     return {"probed": len(runs), "slowed": disturbance.slowed(runs)}
 
 
+def _queue(folder: Path) -> dict[str, Any] | None:
+    """What the cluster's queue says of the tasks; None where none were submitted. It decides nothing."""
+    known = submission.jobs(folder)
+    if not known:
+        return None
+    try:
+        tasks = slurm.queue(set(known))
+    except Refused as e:
+        return {"problem": str(e), "tasks": []}
+    return {"problem": "", "tasks": [{"task": known[t.job].first + t.index, "of": known[t.job].tasks,
+                                      "job": f"{t.job}_{t.index}", "state": t.state, "node": t.node,
+                                      "reason": t.reason} for t in tasks]}
+
+
 def _quarantined(folder: Path) -> list[str]:
     place = folder / "quarantine"
     return sorted(p.name for p in place.glob("*") if not p.name.endswith(".why.txt")) \
@@ -135,8 +151,29 @@ def _print(row: dict[str, Any]) -> None:
         print(f"  {name}: {who}")
     if row["quarantined"]:
         print(f"  {len(row['quarantined'])} damaged files were moved to quarantine/")
-    if done < total:
-        print("go on with: " + lab("run", opening.shown(Path(row["campaign"]))))
+    name = opening.shown(Path(row["campaign"]))
+    for line in _queue_lines(row["queue"], name, done < total) if row["queue"] else []:
+        print(line)
+    if done < total and not row["queue"]:
+        print("go on with: " + lab("run", name))
+
+
+def _queue_lines(queue: dict[str, Any], name: str, unfinished: bool) -> Iterator[str]:
+    if queue["problem"]:
+        yield f"the queue cannot be asked: {queue['problem']}"
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for t in queue["tasks"]:
+        groups.setdefault((t["state"], "" if t["state"] == "RUNNING" else t["reason"]), []).append(t)
+    for (state, reason), some in groups.items():
+        nodes = sorted({t["node"] for t in some} - {""})
+        yield (f"queue: {len(some)} task{'s' * (len(some) != 1)} {state.lower()}"
+               + (f" on {', '.join(nodes[:8])}{', …' * (len(nodes) > 8)}" if nodes else "")
+               + (f" ({reason})" if reason not in ("", "None") else ""))
+    if unfinished and not queue["tasks"] and not queue["problem"]:
+        yield (f"no task is in the queue any more; {name}/jobs/*.out is what they said, and "
+               f"`{lab('submit', name)} --tasks N` submits what is left")
+
+
 
 
 def _print_commands(folder: Path, args: argparse.Namespace) -> int:

@@ -178,6 +178,16 @@ def done_runs(folder: Path) -> dict[tuple[str, str], str]:
     return found
 
 
+DONE = ("ok", "skipped")
+
+
+def is_done(state: str | None, retry: bool = False) -> bool:
+    """Whether a run of this state is not to be made: with `retry`, one that failed is."""
+    if state in (None, "to do", "interrupted"):
+        return False
+    return state in DONE or not retry
+
+
 def state_of(file: Path, status: str) -> str:
     """The status of a record; "invalid" for a skipped run that was made and could not be believed."""
     if status != "skipped":

@@ -9,12 +9,14 @@ a new folder, and the old campaign stays as it is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
+from ..data import packed
 from ..planning import campaign, drivers, kept_plan, plan
 from ..planning.experiment import Experiment, nearest
 from ..planning.kept_plan import CampaignError
@@ -178,8 +180,7 @@ def write(folder: Path, e: Experiment, frozen: plan.Frozen) -> None:
 def is_finished(folder: Path) -> bool:
     the_plan = kept_plan.load_plan(folder)
     done = campaign.done_runs(folder)
-    return all(done.get((b["id"], arm), "interrupted") != "interrupted"
-               for b in the_plan["blocks"] for arm in b["order"])
+    return all(campaign.is_done(done.get((b["id"], arm))) for b in the_plan["blocks"] for arm in b["order"])
 
 
 def _campaigns_of(root: Path, name: str) -> list[Path]:
@@ -234,6 +235,27 @@ def _said(part: Any) -> Any:
     """Without the numbers of lines, which any edit moves."""
     return [{k: v for k, v in t.items() if k != "line"} if isinstance(t, dict) else t for t in part] \
         if isinstance(part, list) else part
+
+
+def must_take_runs(folder: Path) -> None:
+    """UsageError for a campaign that no run can be added to."""
+    if (folder / "parts").is_dir():
+        raise UsageError(f"{folder} is a merged campaign: run its parts, then merge again")
+    if packed.is_packed(folder):
+        raise UsageError(f"{folder} is packed, so it is finished; `{lab('pack', '--undo', folder)}` makes "
+                         "files of its records, and then runs can be added or made again")
+
+
+APPEARS_S = 60.0        # that a network file system may hide a new file from another machine
+
+
+def await_campaign(folder: Path) -> None:
+    """Return once a campaign is there: made on another machine, it may be hidden here for seconds."""
+    end = time.monotonic() + APPEARS_S
+    while not is_campaign(folder) and time.monotonic() < end:
+        time.sleep(1)
+        with contextlib.suppress(OSError):
+            os.listdir(folder)      # a listing drops what the client remembers to be absent
 
 
 def describe(the_plan: dict[str, Any]) -> str:

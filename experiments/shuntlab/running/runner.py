@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Runs what a frozen plan still lacks, block by block, and keeps every result as soon as it exists.
 
-A run is one process of one driver. It writes its record to a dot-file in records/; the record is
-read back, compared with the plan, and renamed to its final name. Killing the lab at any instant
+A run is one process of one driver. It writes its record to a dot-file in records/ (or to a disk of this
+machine's own, from where it is then moved); the record is read back, compared with the plan, and given its
+final name. Killing the lab at any instant
 leaves either a whole record or none, and what was left half-way is settled when its block is next
 taken. Nothing is kept in memory that the folder does not hold.
 """
@@ -20,15 +21,15 @@ from ..planning import campaign, journal, schedule
 from ..planning.campaign import Problem
 from ..planning.drivers import Driver
 from ..tools import process
-from ..tools.files import must_be_folder, own_folder
+from ..tools.files import copy, must_be_folder, own_folder
 from ..tools.locks import Busy, Lock
 from ..tools.naming import lab
 from ..tools.trust import Refused
 from .lost import lost_record, stamp_timeout
 from .progress import Progress, kind_of
 
-DONE = ("ok", "skipped")
 FREE_BYTES_MIN = 4 << 20
+WAIT_S = 5.0            # between looks at a lock that may go stale
 
 
 class Changed(rec.RecordError):
@@ -43,6 +44,8 @@ class Options:
     wanted: Callable[[dict, dict, str], bool] = lambda plan_point, block, arm: True
     strict: bool = False
     redact: bool = False
+    waits: bool = False                             # for locks of the dead
+    scratch: Path | None = None                     # where runs write; None: in the campaign
 
 
 @dataclasses.dataclass
@@ -69,6 +72,7 @@ class Runner:
         self.folder, self.plan, self.drivers = folder, plan, drivers
         self.options, self.progress, self.stop = options, progress, stop
         self.records = folder / "records"
+        self.drafts = options.scratch or self.records
         self.points = {p["id"]: p for p in plan["points"]}
         self.blocks = {b["id"]: b for b in plan["blocks"]}
         self.arms = {a["name"]: a for a in plan["arms"]}
@@ -98,6 +102,8 @@ class Runner:
                 if self.stop:
                     break
                 self.run_block(self.blocks[block_id])
+            if self.options.waits:
+                self.take_over()
             how = "interrupted" if self.stop else "complete"
         finally:
             self.progress.stop()
@@ -127,14 +133,14 @@ class Runner:
         return self.options.wanted(self.points[block["point"]], block, arm)
 
     def is_done(self, status: str | None) -> bool:
-        if status is None or status == "interrupted":
-            return False
-        return status in DONE or not self.options.retry
+        return campaign.is_done(status, self.options.retry)
 
     def sweep_damaged(self) -> None:
         """Move damaged records aside. Those unchanged since they were accepted are not opened."""
         known = journal.accepted(self.folder)
         for file in campaign.record_files(self.folder):
+            if not self.is_mine(file.name):
+                continue
             try:
                 if not journal.is_as_accepted(file, known.get(file.name, [])):
                     campaign.load_for_plan(file, self.blocks, known.get(file.name, []))
@@ -148,9 +154,12 @@ class Runner:
             for problem in campaign.load_campaign(self.folder).problems:
                 self.put_away(problem.file, problem.why)
 
+    def is_mine(self, record: str) -> bool:
+        """Whether a record file is of a block that this session may run; others look after the rest."""
+        return self.options.blocks is None or record.partition(".")[0] in self.options.blocks
+
     def reads_files(self) -> bool:
-        return any(word.startswith("input=") for block in self.plan["blocks"] for arm in block["order"]
-                   for word in schedule.run_arguments(self.plan, block, arm))
+        return any("input" in point["params"] for point in self.plan["points"])
 
     def put_away(self, file: Path, why: str) -> None:
         aside = campaign.quarantine(self.folder, Problem(file, why))
@@ -158,12 +167,13 @@ class Runner:
                                       f"{aside.relative_to(self.folder)}; will run again)")
 
     def check_space(self) -> None:
-        space = os.statvfs(self.folder)
-        if space.f_bavail * space.f_frsize < FREE_BYTES_MIN:
-            raise Refused(self.full_message())
+        for folder in {self.folder, self.drafts}:
+            space = os.statvfs(folder)
+            if space.f_bavail * space.f_frsize < FREE_BYTES_MIN:
+                raise Refused(self.full_message(folder))
 
-    def full_message(self) -> str:
-        return (f"{self.folder}: the disk is full. Every finished run is kept; make room, then go "
+    def full_message(self, folder: Path | None = None) -> str:
+        return (f"{folder or self.folder}: the disk is full. Every finished run is kept; make room, then go "
                 f"on with `{lab('run', self.folder)}`")
 
     # -- a block --
@@ -182,6 +192,23 @@ class Runner:
                 self.run_arms(block, lock)
             except OSError as e:
                 raise self.refusal(e) from None
+
+    def take_over(self) -> None:
+        """Run the blocks that a dead task left locked, once its locks are stale.
+
+        A lock that its owner refreshes meanwhile, or that was refreshed by a new one, is left to it."""
+        locks = {b: Lock(self.folder / "locks", b) for b in self.tally.busy}
+        heard = {b: lock.heard() for b, lock in locks.items()}
+        while locks and not self.stop.wait(WAIT_S):
+            for block in list(locks):
+                now = locks[block].heard()
+                if now and now != heard[block]:
+                    del locks[block]
+                    continue
+                del self.tally.busy[block]
+                self.run_block(self.blocks[block])
+                if block not in self.tally.busy:
+                    del locks[block]
 
     def refusal(self, e: OSError) -> Exception:
         if e.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -286,7 +313,8 @@ class Runner:
 
     def run_one(self, block: dict[str, Any], arm: str, lock: Lock) -> None:
         point = self.points[block["point"]]
-        file = self.records / f".{block['id']}.{arm}.json"
+        lock.refresh()
+        file = self.drafts / f".{block['id']}.{arm}.json"
         command = self.command(block, arm) + ["--record", str(file)]
         if self.options.strict:
             command.append("--strict")
@@ -296,12 +324,24 @@ class Runner:
         started = journal.utc()
         outcome = process.run(command, self.options.cpus, schedule.timeout_of(self.plan, point),
                               self.stop, lambda: self.alive(lock))
-        record, source = self.result(file, block, arm, outcome, command, started)
+        record, source = self.result(self.brought(file), block, arm, outcome, command, started)
         if record is None:
             return      # stopped before it had anything to say
         status = self.accept(source, record, block, arm, outcome.elapsed_s)
         self.tally.note(status, record["reason"], block["id"], arm)
         self.progress.end(block, point, arm, status, record["reason"], outcome.elapsed_s)
+
+    def brought(self, draft: Path) -> Path:
+        """The record of a run, in the campaign: moved there with its manifest from the scratch folder."""
+        file = self.records / draft.name
+        if self.drafts == self.records or not draft.exists():
+            return file
+        for manifest in (self.drafts / "env").glob("*.json"):
+            if not (self.records / "env" / manifest.name).exists():
+                copy(manifest, self.records / "env")
+        copy(draft, self.records)
+        draft.unlink()
+        return file
 
     def result(self, file: Path, block: dict[str, Any], arm: str, outcome: process.Outcome,
                command: list[str], started: str) -> tuple[dict[str, Any] | None, Path]:
@@ -365,12 +405,25 @@ class Runner:
             if old.exists():
                 campaign.set_aside(self.folder, old)
         final = self.records / packed.record_name(block["id"], arm, record["status"])
-        os.rename(file, final)
+        self.name(file, final)
         _sync_folder(self.records)
         self.fresh.add(final.name)
         if self.session:
             self.session.accepted(final, record["status"], elapsed_s, rec.probe_times(record))
         return record["status"]
+
+
+    def name(self, file: Path, final: Path) -> None:
+        """Give a record its name. One that another machine made and that was hidden here moves aside."""
+        try:
+            os.link(file, final)
+        except FileExistsError:
+            campaign.set_aside(self.folder, final)
+            os.link(file, final)
+        except OSError:             # a file system without hard links
+            os.rename(file, final)
+            return
+        file.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""--filter and --block: which runs of a plan are meant."""
+"""--filter, --block and --share: which runs of a plan are meant."""
 
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 from typing import Any, Callable
 
@@ -82,3 +83,30 @@ def parse_blocks(texts: list[str], plan: dict[str, Any]) -> set[str] | None:
             raise UsageError(f"--block {part}: the plan has the blocks 1 to {len(names)}")
         found |= {f"b{n:04d}" for n in range(first, last + 1)}
     return found
+
+
+def shares(plan: dict[str, Any], count: int) -> list[list[dict[str, Any]]]:
+    """The blocks of each of `count` tasks.
+
+    They are whole repetitions, so that each task measures every point equally often; with more tasks than
+    repetitions, whole blocks. A block is never cut: its arms are compared, and so run on one machine."""
+    blocks = plan["blocks"]
+    if not 1 <= count <= len(blocks):
+        raise UsageError(f"{count} tasks: the plan has {len(blocks)} blocks, and each task runs at least one")
+    rounds = [list(r) for _, r in itertools.groupby(blocks, key=lambda b: b["repetition"])]
+    units = rounds if count <= len(rounds) else [[b] for b in blocks]
+    ends = [n * len(units) // count for n in range(count + 1)]
+    return [[block for unit in units[a:b] for block in unit] for a, b in zip(ends, ends[1:])]
+
+
+def parse_share(text: str, plan: dict[str, Any]) -> set[str] | None:
+    """The blocks of `--share 3/8`, the third of eight tasks; None where no share was given."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not found:
+        raise UsageError(f"--share {text!r} is not a task and their number; write 3/8")
+    number, count = int(found[1]), int(found[2])
+    if not 1 <= number <= count:
+        raise UsageError(f"--share {text}: the tasks are counted from 1 to {count}")
+    return {b["id"] for b in shares(plan, count)[number - 1]}

@@ -14,6 +14,7 @@ that strangers may write to, and it ends with its process.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -79,9 +80,10 @@ class Lock:
             try:
                 out = open(self.owner_file, "x", encoding="utf-8")
             except FileExistsError:
-                if self._owner_lives(fd):
-                    break
-                self.owner_file.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):    # just released, or hidden: ask again
+                    if self._owner_lives(fd):
+                        break
+                    self.owner_file.unlink()
                 continue
             try:
                 with out:
@@ -106,11 +108,15 @@ class Lock:
             # Whoever holds the flock knows that this owner is gone.
             return not self.has_flock and _is_process(owner.get("pid"))
         os.utime(fd)        # the file server's clock, not ours, dates both files
-        try:
-            silent = os.fstat(fd).st_mtime - os.lstat(self.owner_file).st_mtime
-        except FileNotFoundError:
-            return False
+        silent = os.fstat(fd).st_mtime - os.lstat(self.owner_file).st_mtime
         return -AHEAD_S < silent < STALE_S
+
+    def heard(self) -> int:
+        """When the owner was last heard of, by the file server's clock; 0: there is none."""
+        try:
+            return os.lstat(self.owner_file).st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def _who(self) -> str:
         owner = self._owner()
@@ -162,6 +168,8 @@ def _free(lock: Lock) -> bool:
         return not lock._owner_lives(fd)
     except Busy:
         return False
+    except FileNotFoundError:
+        return True
     finally:
         os.close(fd)
 

@@ -24,6 +24,7 @@ GRACE_S = 5.0           # from asking a run to end to killing it
 CPUS_MAX = 1 << 16      # more than any kernel is built for
 TICK_S = 30.0           # how often a long wait does its housekeeping
 STDERR_TAIL = 4096
+OWN_SIGNAL_S = 0.5      # that the lab's own signal may come after that of the run
 
 
 @dataclasses.dataclass
@@ -82,6 +83,12 @@ class Stop:
         except BlockingIOError:
             pass
 
+    def wait(self, seconds: float) -> bool:
+        """Sleep for so long, or until a signal comes; whether one has come."""
+        if not self:
+            select.select([self.read_fd], [], [], seconds)
+        return bool(self)
+
     def __bool__(self) -> bool:
         return self.count > 0
 
@@ -105,6 +112,19 @@ def run(command: list[str], cpus: list[int], timeout_s: float, stop: Stop,
                        time.monotonic() - started)
     finally:
         os.close(stderr)
+
+
+def relay(command: list[str], environment: dict[str, str], stop: Stop) -> int:
+    """The exit status of a command that talks for itself and is handed every signal that `stop` notes."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True,
+                             preexec_fn=_prepare(allowed_cpus()))
+    handed = 0
+    with _PidWait(child) as wait:
+        while not wait.ended(time.monotonic() + TICK_S, stop):
+            if stop.count > handed:
+                handed = stop.count
+                child.send_signal(stop.signal)
+    return child.wait()
 
 
 def _prepare(cpus: list[int]) -> Callable[[], None]:
@@ -137,7 +157,10 @@ def _watch(child: subprocess.Popen, deadline: float, stop: Stop,
             if now >= end.kill_at:
                 end.kill()
     child.wait()
-    return end.timed_out, bool(stop) and end.asked
+    # A cluster's job ends by a signal to the lab and to the run; the lab may see the run's end first.
+    if -child.returncode in (signal.SIGINT, signal.SIGTERM) and not end.asked:
+        stop.wait(OWN_SIGNAL_S)
+    return end.timed_out, bool(stop) and (end.asked or child.returncode != 0)
 
 
 class _Ending:
