@@ -4,26 +4,45 @@
 the record; what does not fit is refused with the reason, and nothing crashes."""
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import struct
 import subprocess
 from pathlib import Path
 
-from command import SOURCE, CommandTest, main
+from command import SHUNT, SOURCE, Called, CommandTest, main
 
 COMPILE = shlex.split(os.environ["SHUNT_PLUGIN_COMPILE"])   # the compiler and what makes a plug-in
 SUBJECT = SOURCE / "core" / "cli" / "test" / "subject.c"
 EXAMPLES = SOURCE / "experiments" / "examples"
 # In an assembly file of every machine: an address in the code, which the loader must write there.
 TEXT_RELOCATION = ".text\n.globl used\nused: .quad used\n.section .note.GNU-stack\n"
+EXPERIMENT = """
+question = "Is nothing faster than nothing?"
+expectation = "No."
+backends = ["ucontext", "ucontext:mt=1"]
+repetitions = 2
+iters = 1
+control = false
+plugins = ["subject.so"]
+[[workload]]
+name = "subject"
+"""
 
 
-class Plugins(CommandTest):
+class PluginTest(CommandTest):
+    made: dict[tuple[Path, tuple[str, ...]], bytes] = {}
+
     def compiled(self, name: str, *flags: str, source: Path = SUBJECT) -> Path:
         made = self.folder / f"{name}.so"
+        kept = source, tuple(f for f in flags if str(self.folder) not in f)
+        if source.is_relative_to(SOURCE) and kept[1] == flags and kept in self.made:
+            made.write_bytes(self.made[kept])
+            return made
         subprocess.run([*COMPILE[:1], *flags, *COMPILE[1:], *(f for f in flags if f.startswith("-Wl,")), "-o", made,
                         source], check=True)
+        self.made[kept] = made.read_bytes()
         return made
 
     def changed(self, whole: bytes, field: int, form: str, value: int) -> Path:
@@ -42,7 +61,9 @@ class Plugins(CommandTest):
         self.assertEqual(listed.status, 0, listed.err)
         self.assertRegex(listed.json()["plug-ins"][0]["why"], reason)
 
-    # -- what is used --
+
+class Quick(PluginTest):
+    """With one compilation or two."""
 
     def test_is_used_listed_and_recorded(self) -> None:
         file = self.compiled("subject")
@@ -67,36 +88,10 @@ class Plugins(CommandTest):
         self.assertEqual(ids[0], ids[1])
         self.assertNotEqual(ids[0], ids[2])
 
-    def test_folders_are_read_and_repeated(self) -> None:
-        self.compiled("subject")
-        (self.folder / "broken.so").write_text("no ELF file")
-        self.environment["SHUNT_PLUGIN_PATH"] = f"{self.folder}:{self.folder}/absent"
-        called = self.call("run", "ucontext", "subject", "--iters", "1")
-        self.assertEqual(called.status, 0, called.err)
-        self.assertIn(f"SHUNT_PLUGIN_PATH={self.folder}:", called.out)
-        why = {Path(f["file"]).name: f.get("why") for f in self.call("list", "--json").json()["plug-ins"]}
-        self.assertEqual(why, {"broken.so": "it is not an ELF file", "subject.so": None,
-                               "absent": "No such file or directory"})
-
-    def test_a_policy_and_a_wait_slot(self) -> None:
-        files = [self.compiled(name, source=EXAMPLES / kind / f"{name}.c")
-                 for kind, name in (("policy", "coin"), ("wait", "doze"), ("workload", "tally"))]
-        options = [word for file in files for word in ("--plugin", str(file))]
-        for spec in ("ucontext:policy=coin", "ucontext:policy=coin,wait=doze,workers=2"):
-            called = self.call("run", spec, "tally", "rounds=20", "--iters", "1", *options)
-            self.assertEqual(called.status, 0, called.err)
-
     def test_the_same_file_twice_is_one(self) -> None:
         file = self.compiled("subject")
         called = self.call("run", "ucontext", "subject", "--plugin", file, f"--plugin={file}", "--iters", "1")
         self.assertEqual(called.status, 0, called.err)
-
-    def test_what_a_short_table_lacks_is_absent(self) -> None:
-        file = self.compiled("subject", "-DENTRY_BYTES=offsetof(struct shunt_workload,judge)")
-        called = self.call("run", "ucontext", "subject", "--plugin", file, "--iters", "1")
-        self.assertEqual(called.status, 0, called.err)
-
-    # -- what is refused: the file --
 
     def test_no_library(self) -> None:
         text = self.folder / "text.so"
@@ -142,24 +137,6 @@ class Plugins(CommandTest):
         except PermissionError:
             self.skipTest("another user cannot start shunt here")
 
-    def test_text_relocations(self) -> None:
-        source = self.folder / "text.s"
-        source.write_text(TEXT_RELOCATION)
-        made = self.folder / "text.so"
-        done = subprocess.run([*COMPILE[:1], "-shared", "-nostdlib", "-Wl,-z,notext", "-o", made, source])
-        if done.returncode:
-            self.skipTest("this linker makes none")
-        self.is_refused("text relocations: compile all of it with -fPIC", made)
-
-    # -- what is refused: the table --
-
-    def test_no_plugin(self) -> None:
-        source = self.folder / "none.c"
-        source.write_text("int none;\n")
-        self.is_refused("it has no symbol shunt_plugin_v1", self.compiled("none", source=source))
-        source.write_text("int missing(void); int (*const address)(void) = missing;\n")
-        self.is_refused("the loader refuses it: .*missing", self.compiled("missing", source=source))
-
     def test_another_version_or_build(self) -> None:
         whole = self.compiled("subject").read_bytes()
         for field, form, value, reason in (     # core/plugin.h: struct shunt_plugin_v1
@@ -171,16 +148,48 @@ class Plugins(CommandTest):
                 (20, "I", 0, "it names 0 plug-ins"), (20, "I", 65, "it names 65 plug-ins")):
             with self.subTest(reason):
                 self.is_refused(reason, self.changed(whole, field, form, value))
-        for flag, reason in (
-                ("-DENTRY_BYTES=8", "workload 'subject' is refused: its table is too short: 8 bytes"),
-                ("-DENTRY_BYTES=8192", "it was made for a newer shunt"),
-                ("-DBODY=NULL", "a field that is required is NULL"),
-                ('-DKIND="colour"', "an unknown kind, 'colour'"),
-                ('-DNAME="a b"', "its workload has no valid name"),
-                ('-DNAME="yield"', "workload 'yield' is there already, in shunt itself"),
-                ("-Wl,--build-id=none", "it has no build-id")):
-            with self.subTest(flag):
-                self.is_refused(reason, self.compiled("subject", flag))
+
+
+class Long(PluginTest):
+    def test_folders_are_read_and_repeated(self) -> None:
+        self.compiled("subject")
+        (self.folder / "broken.so").write_text("no ELF file")
+        self.environment["SHUNT_PLUGIN_PATH"] = f"{self.folder}:{self.folder}/absent"
+        called = self.call("run", "ucontext", "subject", "--iters", "1")
+        self.assertEqual(called.status, 0, called.err)
+        self.assertIn(f"SHUNT_PLUGIN_PATH={self.folder}:", called.out)
+        why = {Path(f["file"]).name: f.get("why") for f in self.call("list", "--json").json()["plug-ins"]}
+        self.assertEqual(why, {"broken.so": "it is not an ELF file", "subject.so": None,
+                               "absent": "No such file or directory"})
+
+    def test_a_policy_and_a_wait_slot(self) -> None:
+        files = [self.compiled(name, source=EXAMPLES / kind / f"{name}.c")
+                 for kind, name in (("policy", "coin"), ("wait", "doze"), ("workload", "tally"))]
+        options = [word for file in files for word in ("--plugin", str(file))]
+        for spec in ("ucontext:policy=coin", "ucontext:policy=coin,wait=doze,workers=2"):
+            called = self.call("run", spec, "tally", "rounds=20", "--iters", "1", *options)
+            self.assertEqual(called.status, 0, called.err)
+
+    def test_what_a_short_table_lacks_is_absent(self) -> None:
+        file = self.compiled("subject", "-DENTRY_BYTES=offsetof(struct shunt_workload,judge)")
+        called = self.call("run", "ucontext", "subject", "--plugin", file, "--iters", "1")
+        self.assertEqual(called.status, 0, called.err)
+
+    def test_text_relocations(self) -> None:
+        source = self.folder / "text.s"
+        source.write_text(TEXT_RELOCATION)
+        made = self.folder / "text.so"
+        done = subprocess.run([*COMPILE[:1], "-shared", "-nostdlib", "-Wl,-z,notext", "-o", made, source])
+        if done.returncode:
+            self.skipTest("this linker makes none")
+        self.is_refused("text relocations: compile all of it with -fPIC", made)
+
+    def test_no_plugin(self) -> None:
+        source = self.folder / "none.c"
+        source.write_text("int none;\n")
+        self.is_refused("it has no symbol shunt_plugin_v1", self.compiled("none", source=source))
+        source.write_text("int missing(void); int (*const address)(void) = missing;\n")
+        self.is_refused("the loader refuses it: .*missing", self.compiled("missing", source=source))
 
     def test_other_headers(self) -> None:
         other = self.folder / "other" / "core"
@@ -206,6 +215,53 @@ class Plugins(CommandTest):
         called = self.call("run", "ucontext", "subject", "--plugin", old, "--plugin", new)
         self.assertEqual(called.status, 2)
         self.assertRegex(called.err, rf"plug-in {new}: workload 'subject' is there already, from {old} \(build-id ")
+
+    def test_a_wrong_table(self) -> None:
+        for flag, reason in (
+                ("-DENTRY_BYTES=8", "workload 'subject' is refused: its table is too short: 8 bytes"),
+                ("-DENTRY_BYTES=8192", "it was made for a newer shunt"),
+                ("-DBODY=NULL", "a field that is required is NULL"),
+                ('-DKIND="colour"', "an unknown kind, 'colour'"),
+                ('-DNAME="a b"', "its workload has no valid name"),
+                ('-DNAME="yield"', "workload 'yield' is there already, in shunt itself"),
+                ("-Wl,--build-id=none", "it has no build-id")):
+            with self.subTest(flag):
+                self.is_refused(reason, self.compiled("subject", flag))
+
+    def lab(self, status: int, *words: str | Path, **more: object) -> Called:
+        called = self.call("lab", *words, stdin=subprocess.DEVNULL, cwd=self.folder, **more)
+        self.assertEqual(called.status, status, called.err)
+        return called
+
+    def test_an_experiment_loads_it_with_consent_alone(self) -> None:
+        file, mark, campaign = self.compiled("subject"), self.folder / "mark", self.folder / "campaign"
+        self.environment |= {"SUBJECT_MARK": str(mark), "SHUNT_BIN": SHUNT}
+        (self.folder / "mine.toml").write_text(EXPERIMENT)
+        for words in (("plan", "mine.toml"), ("plan", "mine.toml", "--dry-run"), ("run", "mine.toml", "--dry-run"),
+                      ("run", "mine.toml")):
+            called = self.lab(4, *words)
+            self.assertIn(f"the plug-in subject.so is code that does not come with shunt: {file}", called.err)
+        self.assertFalse(mark.exists(), "it was loaded without consent")
+        self.lab(0, "plan", "mine.toml", "--trust", "--out", campaign)
+        self.assertTrue(mark.exists())
+        mark.unlink()
+        plugin, = json.loads((campaign / "plan.json").read_text())["plugins"]
+        self.assertEqual(plugin["file"], str(file))
+        # The same in a folder that somebody handed over.
+        self.lab(4, "run", campaign)
+        self.lab(0, "verify", campaign)
+        self.assertFalse(mark.exists(), "it was loaded without consent")
+        self.lab(0, "run", campaign, "--trust", "--concurrent")
+        records = [json.loads(p.read_text()) for p in (campaign / "records").rglob("*.json") if "env" not in p.parts]
+        self.assertEqual({r["identity"]["composition"]["plugin.workload"] for r in records},
+                         {f"subject@{plugin['build_id']}"})
+        self.compiled("subject", "-DOPERATIONS=2")
+        self.assertRegex(self.lab(4, "run", campaign, "--trust").err, "the plug-in .*subject.so has build ")
+        file.unlink()
+        self.assertRegex(self.lab(4, "run", campaign, "--trust").err, "plug-in .*subject.so: No such file")
+        plan = (campaign / "plan.json").read_text()
+        (campaign / "plan.json").write_text(plan.replace(str(file), "--strict"))
+        self.lab(5, "run", campaign, "--trust")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,10 @@ cpus = "all"
 # times smaller (curves end up to 0.8 % further right; quantiles, extremes and means are the same).
 #: digits = 2
 
+# Plug-ins of your own, files beside this one; the plan freezes their build-ids, and the lab asks before it
+# has them loaded (--trust for scripts).
+#: plugins = ["build/mine.so"]
+
 # Differences smaller than this are called the same.
 margin = 0.02
 

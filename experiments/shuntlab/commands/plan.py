@@ -46,7 +46,7 @@ def add_planning_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--shunt", default="", metavar="PATH",
                    help="the shunt to run (default: $SHUNT_BIN, then build/release/shunt)")
     p.add_argument("--trust", action="store_true",
-                   help="start the programs that the experiment brings as drivers without asking")
+                   help="start the drivers and load the plug-ins that the experiment brings without asking")
     p.add_argument("--cpus", default="", metavar="LIST",
                    help="confine every run to these CPUs: all, or a list like 0,2-3")
 
@@ -61,7 +61,7 @@ def preview(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     if opening.is_campaign(path):
         return kept_plan.load_plan(path), []
     e = load(opening.find_experiment(args.target))
-    frozen = opening.freeze(e, args.shunt, args.cpus)
+    frozen = opening.freeze(e, args.shunt, args.cpus, consent=Trust(args.trust))
     return frozen.plan, frozen.notes
 
 

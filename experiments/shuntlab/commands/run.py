@@ -86,7 +86,7 @@ def command(args: argparse.Namespace) -> int:
         tally = runner.run({
             "seal": the_plan["seal"], "cpus": process.show_cpus(cpus),
             "affinity": process.show_cpus(process.allowed_cpus()),
-            "drivers": {n: d.build_id for n, d in found.items()}})
+            "drivers": drivers.builds(found)})
         return _conclude(args, folder, the_plan, runner, tally, stop.signal)
 
 
@@ -97,7 +97,7 @@ def find_drivers(folder: Path, the_plan: dict[str, Any], shunt: str, trust: Trus
     """The drivers that the runs of a campaign need, each of a build that it may go on with."""
     used = {arm for block in the_plan["blocks"] for arm in block["order"]}
     wanted = {a["driver"] for a in the_plan["arms"] if a["name"] in used} | set(the_plan["drivers"])
-    found = drivers.find(wanted, the_plan["commands"], shunt, trust)
+    found = drivers.find(wanted, the_plan["commands"], shunt, trust, drivers.files_of(the_plan))
     _check_builds(folder, the_plan, found, accept)
     return found
 
@@ -108,7 +108,7 @@ def _check_builds(folder: Path, the_plan: dict[str, Any], found: dict[str, drive
     if gone:
         raise Refused("; ".join(gone))
     accepted = [s["drivers"] for s in journal.starts(folder) if "drivers" in s]
-    now = {n: d.build_id for n, d in found.items()}
+    now = drivers.builds(found)
     if accept or now in accepted:
         return
     changed = drivers.changed(the_plan, found)

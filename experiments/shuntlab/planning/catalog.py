@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from ..tools import units
@@ -35,7 +36,9 @@ class Catalog:
     """
 
     def __init__(self, program: str, lists: dict[str, dict[str, str]],
-                 settings: dict[str, dict[str, Any]] | None = None):
+                 settings: dict[str, dict[str, Any]] | None = None, plugins: Sequence[str] = ()):
+        self.options = [f"--plugin={file}" for file in plugins]
+        self.plugins: dict[str, dict[str, Any]] = {}    # what shunt says of each file
         self.program, self.lists, self.settings = program, lists, settings or {}
         self._described: dict[tuple[str, str], dict[str, dict[str, Any]] | None] = {}
         self._judged: dict[str, str] = {}
@@ -99,7 +102,7 @@ class Catalog:
         if ":" not in spec:
             return ""
         if spec not in self._judged:
-            self._judged[spec] = _refusal([self.program, "describe", spec, "--json"])
+            self._judged[spec] = _refusal([self.program, "describe", spec, "--json", *self.options])
         return self._judged[spec]
 
     def params(self, workload: str) -> list[str]:
@@ -129,15 +132,15 @@ class Catalog:
 
     def _table_of(self, kind: str, name: str) -> dict[str, dict[str, Any]] | None:
         if (kind, name) not in self._described:
-            said = _ask_json([self.program, "describe", kind, name, "--json"])
+            said = _ask_json([self.program, "describe", kind, name, "--json", *self.options])
             found = said.get("found") if isinstance(said, dict) else None
             self._described[kind, name] = _param_table(found[0], "parameters") if found else None
             self.costs[name] = str(found[0].get("cost_metric", "")) if found else ""
         return self._described[kind, name]
 
 
-def read_catalog(program: str) -> Catalog | None:
-    said = _ask_json([program, "list", "--json"])
+def read_catalog(program: str, plugins: Sequence[str] = ()) -> Catalog | None:
+    said = _ask_json([program, "list", "--json", *(f"--plugin={file}" for file in plugins)])
     if not isinstance(said, dict):
         return None
     lists = {}
@@ -145,7 +148,9 @@ def read_catalog(program: str) -> Catalog | None:
         if isinstance(entries, list) and all(isinstance(e, dict) and "name" in e for e in entries):
             lists[kind] = {e["name"]: _why_absent(e) for e in entries}
     spec = _ask_json([program, "describe", "spec", "--json"])
-    return Catalog(program, lists, _param_table(spec, "settings"))
+    catalog = Catalog(program, lists, _param_table(spec, "settings"), plugins)
+    catalog.plugins = {p["file"]: p for p in said.get("plug-ins", [])}
+    return catalog
 
 
 def _why_absent(entry: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +41,20 @@ class Driver:
     version: str = ""
     absent: str = ""                # why there is none here; then the rest is empty
     catalog: Catalog | None = None  # what `shunt` can do; foreign drivers have no slots
+    plugins: list[dict[str, str]] = dataclasses.field(default_factory=list)    # shunt's: file, build_id
     asked: bool = True              # False: a program that the experiment brings, not started yet
 
 
-def find(names: set[str], commands: dict[str, list[str]], shunt: str = "",
-         trust: Trust | None = None) -> dict[str, Driver]:
+def find(names: set[str], commands: dict[str, list[str]], shunt: str = "", trust: Trust | None = None,
+         plugins: Sequence[str] = (), consent: Trust | None = None) -> dict[str, Driver]:
     """The drivers of these names. `commands` are an experiment's own; `shunt` a path, if given. Without
-    `trust` nothing that the experiment brings is started. From here on $SHUNT_RECORDER names the shunt
+    `trust` no program that the experiment brings is started. `plugins` are files that shunt is to load, with
+    `consent` or `trust`: what they hold cannot be looked at otherwise. From here on $SHUNT_RECORDER names the shunt
     that other drivers have their runs recorded by."""
     if program := find_shunt(shunt):
         os.environ["SHUNT_RECORDER"] = str(program)
-    return {name: _find_one(name, commands, shunt, trust) for name in sorted(names)}
+    return {name: _find_one(name, commands, shunt, trust, (plugins, consent or trust or Trust(False)))
+            for name in sorted(names)}
 
 
 def shipped(words: Any) -> bool:
@@ -71,9 +74,10 @@ def located(words: list[str]) -> list[str]:
     return [str(HERE / w.removeprefix(OURS)) if w.startswith(OURS) else w for w in words]
 
 
-def _find_one(name: str, commands: dict[str, list[str]], shunt: str, trust: Trust | None) -> Driver:
+def _find_one(name: str, commands: dict[str, list[str]], shunt: str, trust: Trust | None,
+              plugins: tuple[Sequence[str], Trust]) -> Driver:
     if name == "shunt":
-        return _shunt(shunt)
+        return _shunt(shunt, *plugins)
     if name in commands:
         words = located(commands[name])
         if not shipped(portable(words)):
@@ -116,14 +120,22 @@ def _ask(driver: Driver) -> Driver:
     return driver
 
 
-def _shunt(given: str) -> Driver:
+def _shunt(given: str, plugins: Sequence[str], consent: Trust) -> Driver:
     path = find_shunt(given)
     if path is None:
         return Driver("shunt", absent="no `shunt` here: build it with `cmake --preset release && "
                                       "cmake --build --preset release`, or give --shunt PATH")
     driver = _ask(Driver("shunt", [str(path)]))
-    if not driver.absent:
-        driver.catalog = read_catalog(str(path))
+    if driver.absent:
+        return driver
+    for file in plugins:
+        consent.ask(Path(file).name, [file], "plug-in", "code")
+    driver.catalog = read_catalog(str(path), plugins)
+    for file in plugins:
+        said = driver.catalog.plugins.get(file, {}) if driver.catalog else {}
+        if "build_id" not in said or "why" in said:
+            return Driver("shunt", absent=f"plug-in {file}: {said.get('why', 'shunt says nothing of it')}")
+        driver.plugins.append({"file": file, "build_id": said["build_id"]})
     return driver
 
 
@@ -224,9 +236,25 @@ def _cache_folder() -> Path:
     return place
 
 
+def builds(drivers: dict[str, Driver]) -> dict[str, str]:
+    """The build of each driver, and of each plug-in by its file."""
+    return {n: d.build_id for n, d in drivers.items()} | \
+        {p["file"]: p["build_id"] for d in drivers.values() for p in d.plugins}
+
+
+def files_of(plan: dict[str, Any]) -> list[str]:
+    """The plug-ins of a plan."""
+    return [p["file"] for p in plan.get("plugins", [])]
+
+
 def changed(plan: dict[str, Any], drivers: dict[str, Driver]) -> list[str]:
     """Drivers that are not the ones the plan was frozen with, in words."""
     found = []
+    for was in plan.get("plugins", []):
+        now_id = {p["file"]: p["build_id"] for p in drivers["shunt"].plugins}.get(was["file"], "")
+        if now_id != was["build_id"]:
+            found.append(f"the plug-in {was['file']} has build {now_id[:12]}, the plan was frozen with "
+                         f"{was['build_id'][:12]}")
     for name, was in plan["drivers"].items():
         now = drivers[name]
         if now.absent:

@@ -88,6 +88,7 @@ class Experiment:
     figures: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     drivers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     cost: dict[str, Any] = dataclasses.field(default_factory=dict)     # minutes, memory: as measured
+    plugins: list[str] = dataclasses.field(default_factory=list)       # files that shunt loads
     digits: int | None = None       # of the records' series; None: as the drivers keep them, 3
 
     @property

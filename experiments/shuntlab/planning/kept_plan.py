@@ -27,6 +27,7 @@ The plan (`shunt.plan/1`), as every reader may rely on it:
     types          {workload: {parameter: type}} of those that have a unit, "duration" or "size", as
                    `shunt describe` names it; the slots' settings under ""
     commands       {driver: [program, argument…]} of the drivers that the experiment brings
+    plugins        [{file, build_id}] of the files that the experiment has shunt load; absent: none
     drivers        {driver: {build_id, version}} at the time of freezing
 
 plan_file.py says what each field may hold.

@@ -383,7 +383,9 @@ class _Freezer:
                              "why": "the baseline again: what no difference looks like"})
         used = sorted({a["driver"] for a in rows})
         # Absent unless asked for, as in the plans that were made before there was a choice.
-        kept = {} if e.digits is None else {"digits": e.digits}
+        kept: dict[str, Any] = {} if e.digits is None else {"digits": e.digits}
+        if e.plugins:
+            kept["plugins"] = self.drivers["shunt"].plugins
         return {
             "schema": kept_plan.PLAN_SCHEMA, "plan_id": "",
             "experiment": {"name": e.name, "title": e.title, "question": e.question,

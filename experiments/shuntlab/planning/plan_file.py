@@ -15,7 +15,7 @@ from typing import Any
 from ..tools.process import parse_cpus
 from ..tools.toml_lines import text_of
 from .experiment import nearest
-from .reading import ARM_NAME, EXPERIMENT_NAME, RUNS_MAX, Reader, TIMEOUT_MAX_S
+from .reading import ARM_NAME, EXPERIMENT_NAME, RUNS_MAX, Reader, TIMEOUT_MAX_S, why_no_plugin
 
 BLOCK_NAME = re.compile(r"b\d{4,9}", re.ASCII)
 _SEED = re.compile(r"\d{1,20}", re.ASCII)
@@ -23,8 +23,8 @@ _SEED = re.compile(r"\d{1,20}", re.ASCII)
 _TOP = {"schema", "plan_id", "experiment", "created", "seed", "repetitions", "warmup", "iters",
         "timeout_s", "digits", "order", "margin", "alpha", "cpus", "baseline", "control", "arms",
         "points", "blocks", "metrics", "expect", "figures", "types", "commands", "drivers", "seal",
-        "figures_id"}
-_OPTIONAL = {"digits", "types", "seal", "figures_id"}
+        "figures_id", "plugins"}
+_OPTIONAL = {"digits", "types", "seal", "figures_id", "plugins"}
 _EXPERIMENT = {"name", "title", "question", "expectation", "file", "sha256"}
 _ARM = {"name", "driver", "backend", "why"}
 _POINT = {"id", "workload", "label", "params", "overrides", "axes", "arms", "excluded", "warmup",
@@ -215,6 +215,11 @@ class _PlanReader(Reader):
     def check_programs(self) -> None:
         for name, words in self.table(self.data.get("commands", {}), ("commands",)).items():
             self.check_command(name, words, ("commands", name))
+        for path, t in self.tables("plugins"):
+            self.known(t, {"file", "build_id"}, path)
+            self.texts(t, path, "file", "build_id")
+            if isinstance(t.get("file"), str) and (why := why_no_plugin(t["file"])):
+                self.bad(path + ("file",), why)
         for name, t in self.table(self.data["drivers"], ("drivers",)).items():
             self.key(name, ("drivers", name))
             self.texts(self.table(t, ("drivers", name), {"build_id", "version"}), ("drivers", name),

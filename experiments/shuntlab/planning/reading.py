@@ -102,6 +102,12 @@ SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 # ---- the reader ---------------------------------------------------------------------------------
 
+def why_no_plugin(file: str) -> str:
+    """Why this cannot be the name of a plug-in's file in a plan, or an empty text."""
+    return "" if file.startswith("/") and file.endswith(".so") and len(file) < 4096 and file.isprintable() else \
+        f"{file!r:.60} is not the whole name of a plug-in's file, /…/NAME.so"
+
+
 class Reader:
     """One pass over a parsed document; collects problems instead of stopping at the first."""
 

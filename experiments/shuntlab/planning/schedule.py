@@ -43,6 +43,8 @@ def run_arguments(plan: dict[str, Any], block: dict[str, Any], arm: str) -> list
             words += [f"--{key}", str(value)]
     if "digits" in plan:
         words += ["--digits", str(plan["digits"])]
+    for plugin in plan.get("plugins", []) if row["driver"] == "shunt" else []:
+        words += ["--plugin", plugin["file"]]
     return words + ["--arm", arm, "--repetition", str(block["repetition"]), "--block", block["id"]]
 
 

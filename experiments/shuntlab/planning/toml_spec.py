@@ -18,7 +18,8 @@ from ..tools.files import FileRefused, read_bytes
 from ..tools.process import parse_cpus
 from ..tools.toml_lines import line_map, line_of
 from .experiment import Arm, Exclude, Experiment, RANGE, SpecError, Workload, arm_name, nearest, place
-from .reading import ARM_NAME, EXPERIMENT_NAME, NUMBER_MAX, Reader, TIMEOUT_MAX_S, flat, scalar, scalar_text
+from .reading import ARM_NAME, EXPERIMENT_NAME, NUMBER_MAX, Reader, TIMEOUT_MAX_S, flat, scalar, scalar_text, \
+    why_no_plugin
 
 
 def load(file: Path) -> Experiment:
@@ -51,7 +52,7 @@ def _toml_message(file: Path, why: str) -> str:
 _TOP = {"name", "title", "question", "expectation", "backends", "baseline", "control",
         "repetitions", "seed", "warmup", "iters", "timeout", "margin", "alpha", "cpus", "metrics",
         "cost",
-        "digits", "arm", "workload", "exclude", "expect", "figure", "driver"}
+        "digits", "arm", "workload", "exclude", "expect", "figure", "driver", "plugins"}
 _ARM = {"name", "backend", "driver", "why", "each", "optional"}
 _WORKLOAD = {"name", "label", "why", "params", "backend", "arms", "warmup", "iters", "timeout",
              "trace"}
@@ -193,6 +194,16 @@ class _Reader(Reader):
                            else w for w in words]
         return found
 
+    def plugins(self) -> list[str]:
+        """Files of plug-ins: beside the experiment unless they have a path of their own."""
+        found = []
+        for i, name in enumerate(self.names(self.data, (), "plugins", "a list of files")):
+            file = str((self.file.parent / name).resolve())
+            if why := why_no_plugin(file):
+                self.bad(("plugins", i), why)
+            found.append(file)
+        return found
+
     def references(self, e: Experiment) -> None:
         """Names of arms that other tables mention."""
         plain = [a.name for a in e.arms if not a.each]
@@ -225,7 +236,7 @@ class _Reader(Reader):
             self.repetitions(), self.number_of(d, (), "seed", 1, 0, NUMBER_MAX),
             *self.iterations(d, ()), self.seconds(d, (), 120.0), self.margin(), self.alpha(),
             self.cpus(), self.names(d, (), "metrics"), self.excludes(arms), self.expects(),
-            self.figures(), self.drivers(), self.cost(), self.digits())
+            self.figures(), self.drivers(), self.cost(), self.plugins(), self.digits())
         self.references(e)
         if self.problems:
             raise SpecError(self.problems)

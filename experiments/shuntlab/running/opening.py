@@ -76,10 +76,12 @@ def find_experiment(target: str) -> Path:
                      f" (there are {', '.join(names) or 'none'}; or give a .toml file)")
 
 
-def freeze(e: Experiment, shunt: str, cpus: str, trust: Trust | None = None) -> plan.Frozen:
-    """Without `trust` for a look: no program that the experiment brings is started."""
+def freeze(e: Experiment, shunt: str, cpus: str, trust: Trust | None = None,
+           consent: Trust | None = None) -> plan.Frozen:
+    """Without `trust` for a look: no program that the experiment brings is started, and a plug-in is loaded
+    with `consent` alone."""
     wanted = {a.driver for a in e.arms} | {"shunt"}
-    found = drivers.find(wanted, e.drivers, shunt, trust)
+    found = drivers.find(wanted, e.drivers, shunt, trust, e.plugins, consent)
     return plan.freeze(e, found, len(resolve_cpus(typed_cpus(cpus) or e.cpus)))
 
 

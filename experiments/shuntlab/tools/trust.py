@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Programs that an experiment or a campaign brings are started only with the user's consent.
+"""Programs and plug-ins that an experiment or a campaign brings are started only with the user's consent.
 
-A folder may come from a stranger, and a driver runs with the rights of whoever runs it. Each `lab run`
-and `lab plan` shows such a command and asks before it first starts it; --trust answers for a script.
+A folder may come from a stranger, and a driver or a plug-in runs with the rights of whoever runs it. Each `lab run`
+and `lab plan` shows such a command or file and asks before it first starts it; --trust answers for a script.
 Nothing is remembered: a consent kept in the folder would be the stranger's to give.
 """
 
@@ -23,11 +23,11 @@ class Trust:
         self.given = given
         self.agreed: set[tuple[str, ...]] = set()
 
-    def ask(self, name: str, words: list[str]) -> None:
-        """Return if this command may be started; else raise Refused."""
+    def ask(self, name: str, words: list[str], kind: str = "driver", is_a: str = "a program") -> None:
+        """Return if this command may be started, or this plug-in loaded; else raise Refused."""
         if self.given or tuple(words) in self.agreed:
             return
-        what = f"the driver {name} is a program that does not come with shunt: {visible(words)}"
+        what = f"the {kind} {name} is {is_a} that does not come with shunt: {visible(words)}"
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
             raise Refused(f"{what}. Look at what it does; --trust then starts it")
         print(f"{what}\nIt runs with all of your rights. Start it? [y/N] ", end="", file=sys.stderr,
