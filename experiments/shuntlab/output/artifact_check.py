@@ -62,10 +62,13 @@ def check(root: Path) -> int:
 
 
 def _run(root: Path, *words: str, code: int, failure: str, good: tuple[int, ...] = (0,)) -> str:
-    """A command, shown as one would type it in `root`, and its standard output."""
-    print(f"$ {shlex.join(words)}", flush=True)
-    done = subprocess.run(words, cwd=root, text=True, capture_output=True,
-                          env={**os.environ, "SHUNT_PYTHON": sys.executable})
+    """A command, shown as one would type it in the artifact's folder, and its standard output."""
+    print(f"$ {'cd source && ' if root == HERE.parent else ''}{shlex.join(words)}", flush=True)
+    try:
+        done = subprocess.run(words, cwd=root, text=True, capture_output=True,
+                              env={**os.environ, "SHUNT_PYTHON": sys.executable})
+    except FileNotFoundError as e:
+        raise Failed(code, f"{failure} (no {e.filename})") from None
     if done.returncode not in good:
         said = (done.stdout + done.stderr)[-4000:].rstrip()
         raise Failed(code, f"{failure} (exit status {done.returncode})\n{said}")
@@ -111,8 +114,10 @@ def _versions(of: dict[str, str]) -> str:
 def _build(root: Path, _told: dict[str, Any]) -> str:
     source = HERE.parent
     if not find_shunt():
-        for words in (("--preset", "release"), ("--build", "--preset", "release")):
-            _run(source, shutil.which("cmake") or "cmake", *words, code=DIFFERS,
+        ninja = ("-G", "Ninja") if shutil.which("ninja") else ()
+        for words in (("--preset", "release", *ninja),
+                      ("--build", "--preset", "release", "--parallel", "--target", "shunt")):
+            _run(source, "cmake", *words, code=DIFFERS,
                  failure="it cannot be built; are the packages there that README.md names?")
     was = read_json(_plan(root))["drivers"].get("shunt", {}).get("build_id", "")
     now = json.loads(_run(root, str(find_shunt()), "version", "--json", code=DIFFERS,
