@@ -118,11 +118,18 @@ static void keeps_every_clause(void **state)
 	assert_true(kept > 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static struct CMUnitTest tests[SPECS_MOST];
 	signal(SIGALRM, hangs);
-	specs_make(&specs);
+	if (!specs_load(argc, argv))
+		return 2;
+	if (argc > 1)
+		specs_make_from_files(&specs);
+	else
+		specs_make(&specs);
+	if (specs.count == 0)
+		return 0;
 	for (size_t i = 0; i < specs.count; i++)
 		tests[i] = (struct CMUnitTest){.name = specs.text[i],
 			.test_func = keeps_every_clause,

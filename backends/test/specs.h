@@ -10,12 +10,15 @@
  *   product     every switch x wait x timers x workers
  *   product:N   N of these, drawn by SHUNT_SEED, or by a seed that is printed
  *   SPEC SPEC   those alone
+ * The words of the test's command line are files of plug-ins (core/plugins.h): then only what is in
+ * them is gone through, each in its slot, on one worker and on two.
  */
 #ifndef SHUNT_BACKENDS_TEST_SPECS_H
 #define SHUNT_BACKENDS_TEST_SPECS_H
 
 #include "core/backend.h"
 #include "core/engine/slots.h"
+#include "core/plugins.h"
 #include "core/registry.h"
 #include "core/rng.h"
 
@@ -249,6 +252,49 @@ static inline void specs_make(struct specs *specs)
 	if (base)
 		specs_add_shared(specs, base);
 	specs_keep_one_of_each(specs);
+}
+
+static inline void specs_add_from_files(struct specs *specs, const char *base, const char *slot,
+	const struct shunt_plugin *list)
+{
+	for (; list->name; list++) {
+		if (!list->from || !list->object)
+			continue;
+		specs_add(specs, "%s:%s=%s", base, slot, list->name);
+		specs_add(specs, "%s:%s=%s,workers=2", base, slot, list->name);
+		if (strcmp(slot, "policy") != 0)
+			specs_add(specs, "%s:%s=%s,workers=2%s", base, slot, list->name,
+				specs_moving());
+	}
+}
+
+/* Loads the plug-ins; false: one was refused, and it is said why. */
+static inline bool specs_load(int argc, char **argv)
+{
+	struct shunt_error err;
+	for (int i = 1; i < argc; i++)
+		if (shunt_plugins_load(argv[i], &err)) {
+			fprintf(stderr, "%s\n", err.text);
+			return false;
+		}
+	return true;
+}
+
+/* What the files have: the compositions with them. None: they have workloads alone. */
+static inline void specs_make_from_files(struct specs *specs)
+{
+	const char *base = specs_base();
+	specs->count = 0;
+	for (const struct shunt_plugin *p = shunt_registry_backends; p->name; p++)
+		if (p->from && p->object)
+			specs_add(specs, "%s", p->name);
+	if (!base)
+		return;
+	specs_add_from_files(specs, base, "switch", shunt_registry_switches);
+	specs_add_from_files(specs, base, "wait", shunt_registry_waits);
+	specs_add_from_files(specs, base, "timers", shunt_registry_timers);
+	specs_add_from_files(specs, base, "policy", shunt_registry_policies);
+	specs_add_from_files(specs, base, "place", shunt_registry_places);
 }
 
 /*

@@ -41,7 +41,11 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_list, cli_describe, cli_run, cli_record, cli_arrivals,
-	cli_trace, cli_doctor, cli_version, cli_lab;
+	cli_trace, cli_doctor, cli_version, cli_lab, cli_conformance;
+
+/* The first of these that can be executed, looked for from this executable's folder; the list ends
+ * with NULL. (lab.c) */
+bool cli_find_program(const char *const *from_here, char *path, size_t bytes);
 
 /* Names this executable in $SHUNT, for programs that it starts. (lab.c) */
 void cli_export_self(bool replace);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static const char *const places[] = {"../../experiments/lab", "../libexec/shunt/lab",
-	"../share/shunt/experiments/lab"};
+	"../share/shunt/experiments/lab", NULL};
 
 /* The folder of this executable; "" when /proc does not say. */
 static void own_folder(char *text, size_t bytes)
@@ -28,22 +28,28 @@ static void own_folder(char *text, size_t bytes)
 		*slash = '\0';
 }
 
+bool cli_find_program(const char *const *from_here, char *path, size_t bytes)
+{
+	char folder[4096];
+
+	own_folder(folder, sizeof(folder));
+	for (; *from_here; from_here++) {
+		snprintf(path, bytes, "%s/%s", folder, *from_here);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool find(char *path, size_t bytes)
 {
 	const char *given = getenv("SHUNT_LAB");
-	char folder[4096];
 
 	if (given && *given) {
 		snprintf(path, bytes, "%s", given);
 		return access(path, X_OK) == 0;
 	}
-	own_folder(folder, sizeof(folder));
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(path, bytes, "%s/%s", folder, places[i]);
-		if (access(path, X_OK) == 0)
-			return true;
-	}
-	return false;
+	return cli_find_program(places, path, bytes);
 }
 
 void cli_export_self(bool replace)

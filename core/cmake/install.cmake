@@ -2,6 +2,7 @@
 # What `cmake --install` puts where:
 #
 #   bin/shunt, bin/shunt-bench             (by the folders that build them)
+#   libexec/shunt/                         the tests that `shunt conformance` runs
 #   share/shunt/*.schema.json              what every record and manifest satisfies
 #   share/shunt/experiments/               the lab and the experiments, as `shunt lab` looks for them
 #   share/man/man1/shunt.1                 made from `shunt --help`, where help2man is present

@@ -33,6 +33,14 @@ elseif(SHUNT_HAVE_cmocka)
   target_link_libraries(shunt_cmocka INTERFACE shunt::cmocka)
 endif()
 
+# A test that `shunt conformance` runs too, with plug-ins from files: installed in libexec/shunt.
+function(shunt_program_of_test target name)
+  if(TARGET ${target})
+    shunt_exports(${target})
+    install(PROGRAMS $<TARGET_FILE:${target}> RENAME ${name} DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/shunt)
+  endif()
+endfunction()
+
 function(shunt_test name)
   cmake_parse_arguments(ARG "ALONE" "TIMEOUT;COST" "SOURCES;COMMAND;LABELS;WRAP;ENV" ${ARGN})
   foreach(label IN LISTS ARG_LABELS)

@@ -45,6 +45,7 @@ def check_examples(prefix: Path, folder: Path) -> None:
     shunt = prefix / "bin" / "shunt"
     plugins = [f"--plugin={built}/{kind}/{name}.so"
                for kind, name in (("policy", "coin"), ("wait", "doze"), ("workload", "tally"))]
+    assert said(shunt, "conformance", plugins[2]).endswith("\nconforming\n")
     report = said(shunt, "run", "asm:policy=coin,wait=doze", "tally", "rounds=50", "--iters", "1", *plugins)
     for kind, name in (("policy", "coin"), ("wait", "doze"), ("workload", "tally")):
         assert f"plugin.{kind}={name}@" in report, report

@@ -228,6 +228,17 @@ class Long(PluginTest):
             with self.subTest(flag):
                 self.is_refused(reason, self.compiled("subject", flag))
 
+    def test_conformance(self) -> None:
+        called = self.call("conformance", "--plugin", self.compiled("coin", source=EXAMPLES / "policy" / "coin.c"))
+        self.assertEqual(called.status, 0, called.out + called.err)
+        self.assertRegex(called.out, r"(?s)coin: \d+ clauses kept.*coin,workers=2: \d+ runs.*\nconforming\n$")
+        called = self.call("conformance", "--plugin", self.compiled("subject"))
+        self.assertEqual(called.status, 0, called.out + called.err)
+        called = self.call("conformance", "--plugin", self.compiled("wrong", "-DRIGHT=false"))
+        self.assertEqual(called.status, 1)
+        self.assertRegex(called.out, "not conforming: see above\n$")
+        self.refused("conformance needs a plug-in, as in `shunt conformance --plugin mine.so`", "conformance")
+
     def lab(self, status: int, *words: str | Path, **more: object) -> Called:
         called = self.call("lab", *words, stdin=subprocess.DEVNULL, cwd=self.folder, **more)
         self.assertEqual(called.status, status, called.err)
