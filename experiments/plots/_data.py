@@ -20,8 +20,8 @@ import numpy as np
 import _style   # first: it says where shuntlab is
 from shuntlab.planning.campaign import Campaign
 from shuntlab.statistics import stats
-from shuntlab.statistics.points import (Point, arm_order, fact, gather, headline, machine_labels, manifest_of,
-                                        matches, setting, value_of)
+from shuntlab.statistics.points import Point, arm_order, fact, gather, machine_labels, manifest_of, matches, setting
+from shuntlab.statistics.values import headline, value_of
 
 
 class FigureError(Exception):

@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from shuntlab.output.export_csv import csv_cell
 from shuntlab.planning.campaign import Campaign
 from shuntlab.planning.figure_kinds import named
-from shuntlab.statistics.points import series_of
+from shuntlab.statistics.values import series_of
 from shuntlab.tools.files import replacing
 
 FORMATS = ("pdf", "png", "csv", "tex", "json")

@@ -26,7 +26,7 @@ import _figure
 import _style
 import _table
 from shuntlab.statistics import stats
-from shuntlab.statistics.points import value_of
+from shuntlab.statistics.values import value_of
 
 _TERM = re.compile(r"(?:(?P<metric>[a-z][a-z0-9_.]*)\((?P<of>[^()]+)\)|(?P<arm>[^()\s]+))")
 

@@ -25,7 +25,7 @@ import _figure
 import _style
 from shuntlab.statistics.analysis import rules_of
 from shuntlab.statistics.effects import compare_paired, log_ratios
-from shuntlab.statistics.points import value_of
+from shuntlab.statistics.values import value_of
 from shuntlab.statistics.verdicts import left_out_text
 
 KEYS = {

@@ -201,14 +201,14 @@ class Verdicts(Scratch):
 
     def test_a_quantile_that_is_recorded_is_taken_as_it_is(self):
         from shuntlab.data import records
-        from shuntlab.statistics import points
+        from shuntlab.statistics import values
         fine = synthetic.series([1000.0 + 7 * i for i in range(1000)])
         whole = {"metrics": {}, "series": {"lateness": records.coarsen(fine, 2)}}
         exact = records.quantile(fine, 0.75)
-        coarse = points.value_of(whole, "lateness.p75").number
+        coarse = values.value_of(whole, "lateness.p75").number
         self.assertTrue(exact < coarse < exact * (1 + 1 / 128))
         whole["series"]["lateness"]["quantiles"] = {"p75": exact}
-        self.assertEqual(points.value_of(whole, "lateness.p75").number, exact)
+        self.assertEqual(values.value_of(whole, "lateness.p75").number, exact)
 
     def test_campaigns_of_different_digits(self):
         """Quantiles that the records hold are alike; those read from buckets come with a warning."""

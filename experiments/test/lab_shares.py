@@ -121,13 +121,12 @@ class Tasks(Lab):
 
     def test_the_blocks_of_a_dead_task_are_taken_over_when_its_locks_are_stale(self):
         self.planned(n=1)
-        owner = self.dead("b0001", 0)
+        owner = self.dead("b0001", -5)
         draft = self.out / "records" / ".b0001.asm.json.123"     # a write that it never finished
         draft.write_text("{")
         child = self.quick("run", self.out, "--share", "1/1")
-        self.wait_for(lambda: len(self.names()) == 3, "the other block")
-        self.assertIsNone(child.poll())
         self.assertEqual(child.wait(), 0, child.stderr.read())
+        self.assertEqual([r.partition(".")[0] for r in self.runs()], ["b0002"] * 3 + ["b0001"] * 3)
         self.check_all(6)
         self.assertFalse(owner.exists() or draft.exists())
 
@@ -144,7 +143,7 @@ class Tasks(Lab):
 
     def test_waiting_for_a_lock_ends_with_a_signal(self):
         self.planned(n=1)
-        self.dead("b0001", 0)
+        self.dead("b0001", -25)
         child = self.quick("run", self.out, "--share", "1/1")
         self.wait_for(lambda: len(self.names()) == 3, "the other block")
         child.send_signal(signal.SIGTERM)

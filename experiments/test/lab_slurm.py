@@ -4,9 +4,7 @@ once, and nothing finished is lost."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import unittest

@@ -139,18 +139,26 @@ def record(the_plan: dict[str, Any], block: dict[str, Any], arm: str, env: dict[
 
 
 def write(folder: Path, the_plan: dict[str, Any], model: Model, *, machine: str = "Generated CPU",
-          seed: int = 1, facts: dict[str, Any] | None = None) -> Path:
-    """Write a whole campaign. model(arm, point, rng, block_noise) gives one run's values."""
-    env = manifest(machine, facts)
+          seed: int = 1, facts: dict[str, Any] | None = None,
+          node_of: Callable[[dict[str, Any], str], str] | None = None) -> Path:
+    """Write a whole campaign. model(arm, point, rng, block_noise) gives one run's values; node_of(block, arm)
+    the node that makes it, whose name the model finds in point["node"]."""
     (folder / "records" / "env").mkdir(parents=True)
     (folder / "plan.json").write_text(json.dumps(the_plan))
-    (folder / "records" / "env" / f"{env['env_id']}.json").write_text(json.dumps(env))
+
+    def env_on(node: str) -> dict[str, Any]:
+        env = manifest(machine, {**(facts or {}), **({"machine.hostname": node} if node else {})})
+        (folder / "records" / "env" / f"{env['env_id']}.json").write_text(json.dumps(env))
+        return env
+    envs = {"": env_on("")} if node_of is None else {}
     points = {p["id"]: p for p in the_plan["points"]}
     rng = random.Random(seed)
     for block in the_plan["blocks"]:
         shared = rng.gauss(0, 1)
         for arm in block["order"]:
-            values = model(arm, points[block["point"]], rng, shared)
+            node = node_of(block, arm) if node_of else ""
+            env = envs[node] if node in envs else envs.setdefault(node, env_on(node))
+            values = model(arm, {**points[block["point"]], "node": node}, rng, shared)
             made = record(the_plan, block, arm, env, values)
             name = packed.record_name(block["id"], arm, made["status"])
             (folder / "records" / name).write_bytes(rec.sealed(made))

@@ -57,7 +57,7 @@ def claims_json(report: Report) -> dict[str, Any]:
     return {"schema": "shunt.claims/1", "experiment": campaign.name, "claims": [
         {"claim": c.text, "predicate": c.predicate, "line": c.expect.get("line"),
          "answer": c.answer, "reason": c.reason,
-         "findings": [{"where": f.where, "machine_class": f.machine, "answer": f.answer,
+         "findings": [{"where": f.where, "machine_class": f.machine.partition(" ")[0], "answer": f.answer,
                        "ratio": number(f.comparison.ratio[0]), "low": number(f.comparison.ratio[1]),
                        "high": number(f.comparison.ratio[2]), "pairs": f.comparison.pairs,
                        "method": f.comparison.method, "left_out": f.comparison.left_out,

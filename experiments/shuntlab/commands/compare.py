@@ -10,14 +10,17 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..output.wording import (WIDTH, family_text, lost_text, median_text, number, p_text, ratio_text,
-                              runs_text, verdict_text, wrapped)
+                              runs_text, several, verdict_text, wrapped)
 from ..planning.campaign import load_campaign, status_with
 from ..planning.kept_plan import CampaignError
 from ..statistics.analysis import Report, analyse
 from ..statistics.effects import Section
-from ..statistics.points import in_brackets, scale_for, series_of
-from ..statistics.verdicts import Comparison
+from ..statistics.points import in_brackets, scale_for
+from ..statistics.values import series_of
+from ..statistics.verdicts import Comparison, exp
 
 # ---- the table ----------------------------------------------------------------------------------
 
@@ -90,7 +93,7 @@ def table(report: Report) -> str:
             machine = here
         out += ["", *section_lines(s, report)]
     if report.across:
-        out += ["", f"== between the campaigns: ratio to {report.baseline} against ratio"]
+        out += ["", f"== between the {several(report)}: ratio to {report.baseline} against ratio"]
         for s in report.across:
             out += ["", *across_lines(s, report)]
     return "\n".join(out + ["", *_footer(report)]) + "\n"
@@ -122,12 +125,14 @@ def comparison_json(c: Comparison) -> dict[str, Any]:
             "pairs": c.pairs, "left_out": c.left_out, "ratio": number(ratio), "low": number(low),
             "high": number(high), "level": c.level, "p": c.p, "p_holm": number(c.p_holm),
             "p_same": number(c.p_same), "p_serial": c.p_serial,
+            "by_node": {n: {"pairs": len(d), "ratio": number(exp(float(np.median(d))))}
+                        for n, d in c.by_node.items()},
             "verdict": c.verdict.word, "reason": c.verdict.reason, "runs": c.verdict.runs}
 
 
 def section_json(s: Section, report: Report) -> dict[str, Any]:
-    return {"campaign": str(s.point.campaign.path), "machine_class": s.point.machine,
-            "machine": report.machines.get(s.point.machine, ""), "point": s.point.id,
+    return {"campaign": str(s.point.campaign.path), "machine_class": s.point.machine_class,
+            "machine": report.machines.get(s.point.machine, ""), "nodes": s.point.nodes, "point": s.point.id,
             "workload": s.point.workload, "axes": s.point.axes, "metric": s.metric,
             "unit": s.unit, "better": s.better,
             "arms": [{"arm": x.arm, "n": x.n, "median": number(x.median), "low": number(x.low),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from ..output.page import Raw, details, document, esc, svg, table, tag
-from ..output.verdict_page import noise_part, verdicts_part
+from ..output.verdict_page import nodes_part, noise_part, verdicts_part
 from ..output.wording import ratio_text
 from ..planning.campaign import Campaign, load_campaign, status_with
 from ..planning.figure_kinds import PLOTS, named
@@ -25,6 +25,7 @@ from ..statistics import expectations as claim
 from ..statistics.analysis import Report, analyse
 from ..statistics.disturbance import disturbed
 from ..statistics.points import gather, manifest_of
+from ..statistics.strata import machine_key, strata_of
 from ..statistics.verdicts import FASTER, SAME, SLOWER
 from ..tools.files import must_stay, replacing
 from .claims import finding_text
@@ -126,8 +127,8 @@ def machine_part(report: Report) -> Iterator[str]:
     yield '<h2 id="machine">Machine</h2>'
     for machine, label in report.machines.items():
         found = {r["env_id"]: m for c in report.campaigns for r in c.records
-                 if r["machine_class"] == machine and r["env_id"] and (m := manifest_of(r))}
-        yield f'<div class="card"><h3>{esc(label)}</h3><p class="soft">class {esc(machine)}</p>'
+                 if strata_of(c)[machine_key(r)] == machine and r["env_id"] and (m := manifest_of(r))}
+        yield f'<div class="card"><h3>{esc(label)}</h3><p class="soft">class {esc(machine.partition(" ")[0])}</p>'
         if not found:
             yield "<p>No manifest lies beside the records.</p>"
         for env_id, manifest in found.items():
@@ -189,7 +190,7 @@ def build(campaigns: list[Campaign]) -> str:
     title = campaigns[0].plan["experiment"].get("title") or campaigns[0].name
     return document(f"{title} · shunt", [
         *head(report, report.claims), *claims_part(report.claims), *figures_part(campaigns),
-        *verdicts_part(report), *noise_part(report), *machine_part(report),
+        *verdicts_part(report), *nodes_part(report), *noise_part(report), *machine_part(report),
         *commands_part(campaigns)])
 
 

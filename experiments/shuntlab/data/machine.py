@@ -78,6 +78,16 @@ def canonical_hash(document: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@functools.lru_cache(maxsize=4096)
+def hostname_of(manifest: Path) -> str:
+    """The host that a manifest describes; an empty text where it is redacted, or not to be had."""
+    try:
+        found = read_json(manifest)
+        return "" if found["redacted"] else str(found["facts"]["machine.hostname"].get("value", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
 def manifest_fault(file: Path) -> str:
     """What is wrong with a manifest, whose name is the hash of its content; an empty text: nothing."""
     try:

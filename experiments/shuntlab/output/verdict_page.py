@@ -13,11 +13,13 @@ from ..planning.campaign import Campaign
 from ..statistics import verdicts
 from ..statistics.analysis import Report
 from ..statistics.disturbance import steal_ticks
-from ..statistics.effects import Section
-from ..statistics.points import Point, gather, in_brackets, scale_for, series_of
+from ..statistics.effects import Ratios, Section, compare_paired
+from ..statistics.points import Point, gather, in_brackets, scale_for
+from ..statistics.values import series_of
+from ..statistics.strata import groups_of
 from ..statistics.verdicts import Comparison
 from .page import Raw, details, esc, table, tag
-from .wording import family_text, lost_text, median_text, p_text, ratio_text, runs_text
+from .wording import family_text, lost_text, median_text, p_text, ratio_text, runs_text, several
 
 OWN_QUANTILE = ("A quantile in this part is each run's own, and the median of the runs is given. A "
                 "figure of kind ccdf pools the samples of all runs: its p99 is another number.")
@@ -35,7 +37,7 @@ def verdicts_part(report: Report) -> Iterator[str]:
     yield '<div class="card">' + "".join(
         details(heading(s, report), _numbers(s, report)) for s in report.sections) + "</div>"
     if report.across:
-        yield "<h3>Between the campaigns</h3>"
+        yield f"<h3>Between the {several(report)}</h3>"
         yield (f"<p>The ratio to {esc(report.baseline)} in one against the same ratio in the "
                "other.</p>")
         rows = [[s.point.label, s.metric, report.machines[s.point.machine], c.arm, ratio_text(c),
@@ -104,6 +106,38 @@ def _numbers(s: Section, report: Report) -> str:
         marks.append("aa" if c and c.is_control else "")
     return table(["arm", "verdict", f"ratio to {report.baseline}", "p", "median", "runs", "lost"],
                  rows, {2: "n", 4: "n"}, marks)
+
+
+# ---- nodes --------------------------------------------------------------------------------------
+
+def nodes_part(report: Report) -> Iterator[str]:
+    """Node against node, where a campaign has runs of several machines of one class."""
+    for campaign in report.campaigns:
+        for machine_class, groups in groups_of(campaign).items():
+            own = [s for s in report.sections if s.point.campaign is campaign
+                   and s.point.machine_class == machine_class]
+            yield "<h3>Node against node</h3>"
+            yield ("<p>The baseline's time on each node, and each arm's ratio to the baseline there, from pairs of "
+                   "that node alone. Nodes that are not alike are compared apart.</p>")
+            yield '<div class="card">' + _speeds(groups) + _ratios_by_node(report, own, groups) + "</div>"
+
+
+def _speeds(groups: list[dict[str, float]]) -> str:
+    return table(["node", "alike with", "baseline, by the fastest"],
+                 [[node, ", ".join(n for n in group if n != node) or "none", f"{x:.3f}"]
+                  for group in groups for node, x in group.items()])
+
+
+def _ratios_by_node(report: Report, sections: list[Section], groups: list[dict[str, float]]) -> str:
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    for s in sections:
+        for c in s.comparisons:
+            row = rows.setdefault((s.point.label, s.metric, c.arm), {})
+            row.update({n: ratio_text(own) for n in c.by_node
+                        if (own := compare_paired(Ratios(c.by_node[n], 0), c.arm, c.over, c.is_control, report.rules))})
+    nodes = [node for group in groups for node in group]
+    return table(["point", "metric", "arm", *nodes],
+                 [[*key, *(row.get(n, "-") for n in nodes)] for key, row in rows.items()])
 
 
 # ---- control and noise --------------------------------------------------------------------------

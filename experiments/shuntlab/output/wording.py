@@ -71,6 +71,11 @@ def family_text(report: Report) -> str:
             f"hypothesis: ratio within {100 * r.margin:g} % of 1.")
 
 
+def several(report: Report) -> str:
+    """What a report compares with each other beside the arms."""
+    return "campaigns" if len(report.campaigns) > 1 else "machines"
+
+
 def runs_text(report: Report) -> str:
     return (f"inconclusive (N): N runs of each arm would settle it with {100 * report.rules.power:g} % "
             "power.")

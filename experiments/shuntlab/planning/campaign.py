@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator
 
 from ..data import records as rec
+from ..data.machine import hostname_of
 from ..data.packed import record_files
 from ..tools.files import must_be_folder, own_folder, write_whole
 from . import journal
@@ -56,14 +57,15 @@ class Campaign:
     """What a reader works with. `records` holds every accepted record, whatever its status.
 
     Each record carries one key that is not in its file, "lab": {"file", "part", "point", "axes",
-    "types"}: where it was read, the index of its part in a merged campaign (0 in a plain one), its
-    point's id and axes in that part's plan, and that plan's types.
+    "types", "node"}: where it was read, the index of its part in a merged campaign (0 in a plain one), its
+    point's id and axes in that part's plan, that plan's types, and the machine that ran it.
     """
     path: Path
     plan: dict[str, Any]
     records: list[dict[str, Any]]
     problems: list[Problem]
     parts: list["Campaign"] = dataclasses.field(default_factory=list)
+    strata: Any = None          # kept by the reader that finds which of its machines are alike
 
     @property
     def name(self) -> str:
@@ -110,7 +112,8 @@ def load_campaign(path: Path | str) -> Campaign:
             continue
         point = points[blocks[record["block"]]["point"]]
         record["lab"] = {"file": str(file), "part": 0, "point": point["id"], "axes": point["axes"],
-                         "types": plan.get("types", {})}
+                         "types": plan.get("types", {}),
+                         "node": node_of(file, record, accepted.get(file.name, []))}
         campaign.records.append(record)
     _leave_out_other_inputs(campaign)
     return campaign
@@ -166,6 +169,12 @@ def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]],
         raise rec.RecordError(file, f"seed {record['identity']['seed']}, the plan says "
                                     f"{block['seed']}")
     return record
+
+
+def node_of(file: Path, record: dict[str, Any], known: list[dict[str, Any]]) -> str:
+    """The machine of a run, by its manifest or else by the journal; an empty text where neither tells."""
+    host = hostname_of(file.parent / "env" / f"{record['env_id']}.json") if record["env_id"] else ""
+    return host or (known[-1]["node"] if known else "")
 
 
 def done_runs(folder: Path) -> dict[tuple[str, str], str]:

@@ -58,7 +58,7 @@ class Session:
 # What readers of a line rely on, by its event; a line of other types is passed over like a cut-off one, and
 # so is one about a run that lacks something.
 _EVENTS: dict[str, dict[str, tuple[type, ...]]] = {
-    "start": {"boot": (str,), "cpus": (str,), "drivers": (dict,)},
+    "start": {"boot": (str,), "host": (str,), "cpus": (str,), "drivers": (dict,)},
     "run": {"file": (str,), "size": (int,), "mtime_ns": (int,), "sha256": (str,),
             "elapsed_s": (int, float)},
     "end": {},
@@ -66,16 +66,22 @@ _EVENTS: dict[str, dict[str, tuple[type, ...]]] = {
 
 
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every readable line of every session, in the order of the sessions' starts."""
+    """Every readable line of every session, in the order of the sessions' starts. "node" is added: the
+    session's host, or its boot where the host is redacted."""
     place = folder / "sessions"
     for file in sorted(place.glob("*.jsonl")) if place.is_dir() else []:
+        node = ""
         for text in read_bytes(file).splitlines():
             try:
                 line = parse_json(text)
             except ValueError:
                 continue
-            if _is_sound(line):
-                yield line
+            if not _is_sound(line):
+                continue
+            if line["event"] == "start":
+                node = line.get("boot" if line.get("redacted") else "host", "")
+            line["node"] = node
+            yield line
 
 
 def _is_sound(line: Any) -> bool:

@@ -267,13 +267,15 @@ class Runner:
             file = self.records / packed.record_name(block["id"], arm, "ok")
             if file.exists():
                 found[file] = rec.load_record(file)
-        mine = [r for f, r in found.items() if f.name in self.fresh]
-        if not mine:
+        mine = {f: r for f, r in found.items() if f.name in self.fresh}
+        if not mine or len(mine) == len(found):
             return False
-        machine = mine[0]["machine_class"]
-        builds = {r["identity"]["driver"]: r["identity"]["build_id"] for r in mine}
-        strangers = [f for f, r in found.items() if f.name not in self.fresh and (
-            r["machine_class"] != machine or
+        known = journal.accepted(self.folder)
+        machines = {f: (r["machine_class"], campaign.node_of(f, r, known.get(f.name, []))) for f, r in found.items()}
+        machine = machines[next(iter(mine))]
+        builds = {r["identity"]["driver"]: r["identity"]["build_id"] for r in mine.values()}
+        strangers = [f for f, r in found.items() if f not in mine and (
+            machines[f] != machine or
             builds.get(r["identity"]["driver"], r["identity"]["build_id"])
             != r["identity"]["build_id"])]
         for file in strangers:

@@ -25,7 +25,9 @@ from .between import SESSIONS, across
 from .disturbance import taken
 from .effects import Section, section
 from .expectations import Claim, claim_of
-from .points import digits_of, gather, machine_labels, metrics_for, value_of
+from .points import gather, machine_labels
+from .values import digits_of, metrics_for, value_of
+from .strata import contradicted, node_notes
 from .verdicts import Comparison, MARGIN, MISSED, NO_VERDICT, OK, Rules, UNKNOWN, Verdict, verdict
 
 
@@ -43,7 +45,7 @@ class Report:
     @property
     def one_machine(self) -> bool:
         """Whether it compares sessions of one machine with each other."""
-        return any(c.arm == self.baseline for s in self.across for c in s.comparisons)
+        return len(self.campaigns) > 1 and any(c.arm == self.baseline for s in self.across for c in s.comparisons)
 
 
 def rules_of(campaign: Campaign) -> Rules:
@@ -97,6 +99,7 @@ CLAIMS_SHARE = 0.5      # of alpha, where there are claims and comparisons
 
 def _judge(report: Report) -> None:
     """Holm over every hypothesis of the report, then the words."""
+    _tell_contradictions(report)
     pairs = [(s, c) for s in report.sections + report.across for c in s.comparisons]
     asked = [c for _, c in pairs if c.pairs and not c.is_control and c.verdict.word != NO_VERDICT]
     findings = [f for claim in report.claims for f in claim.findings]
@@ -106,7 +109,7 @@ def _judge(report: Report) -> None:
          for c in asked]
     p += [(1.0, 1.0) if f.comparison.left_out else f.p_values for f in findings]
     of_claims = CLAIMS_SHARE if asked and findings else float(not asked)
-    shares = [(1 - of_claims) / max(1, len(asked)), of_claims / max(1, len(findings))]
+    shares = [(1 - of_claims) / len(asked) if asked else 1.0, of_claims / max(1, len(findings))]
     adjusted = list(zip(*stats.holm_either(
         [a for a, _ in p], [b for _, b in p],
         [shares[0]] * len(asked) + [shares[1]] * len(findings))))
@@ -122,6 +125,18 @@ def _judge(report: Report) -> None:
             c.verdict = _of_control(s)
         elif c.verdict.word != NO_VERDICT:
             c.verdict = verdict(c, report.rules, s.control, s.better != "higher")
+
+
+def _tell_contradictions(report: Report) -> None:
+    """A comparison about which the nodes disagree has no verdict, and a claim about it no answer."""
+    own = [c for s in report.sections for c in s.comparisons]
+    findings = [f for claim in report.claims for f in claim.findings]
+    why = contradicted([*own, *(f.comparison for f in findings)], report.rules)
+    for c, text in zip(own, why):
+        if text:
+            c.verdict = Verdict(NO_VERDICT, text)
+    for f, text in zip(findings, why[len(own):]):
+        f.control = f.control or text
 
 
 def _of_control(s: Section) -> Verdict:
@@ -157,6 +172,7 @@ def _take_notes(report: Report) -> None:
                          "others: up to 0.8 % of a difference between campaigns is of that")
     if len({s.point.machine for s in report.sections}) > 1:
         notes.append("several machines: compare them by the ratios, never by the medians")
+    notes += [text for c in report.campaigns for text in node_notes(c)]
     if report.one_machine:
         notes.append(SESSIONS)
 

@@ -3,9 +3,9 @@
 against the same ratio in the other.
 
 What a machine does to everything, today and not yesterday, is in both sides of a ratio and falls out.
-Between two sessions of one machine the baseline is a control where it is the same build: it differs by
-what the machine did, and where it does, no verdict is given. Where the builds differ, the baseline's
-own ratio is shown, without a verdict: it holds the change of the code and that of the machine.
+Between two sessions of one machine, and between nodes of one class, the baseline is a control where it is
+the same build: it differs by what the machine did, and where it does, no verdict is given. Where the builds differ, the
+baseline's own ratio is shown, without a verdict: it holds the change of the code and that of the machine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _between(first: Section, later: Section, baseline: str, rules: Rules) -> Sec
     for arm in [x.arm for x in later.summaries if x.arm not in controls | {baseline}]:
         x, y = (log_ratios(s.point, arm, baseline, s.metric) for s in (later, first))
         comparisons.append(compare_unpaired(x, y, arm, arm, rules))
-    if later.point.machine == first.point.machine:
+    if later.point.machine_class == first.point.machine_class:
         c = _of_baseline(first, later, baseline, rules)
         comparisons.insert(0, c)
         if c and c.is_control:

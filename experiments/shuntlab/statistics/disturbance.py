@@ -77,7 +77,7 @@ def _probed(campaign: Campaign) -> list[str]:
     for r in campaign.records:
         if times := probe_times(r):
             said = r["identity"]
-            build = r["machine_class"], said["driver"], said.get("build_id", "")
+            build = r["machine_class"], r["lab"]["node"], said["driver"], said.get("build_id", "")
             runs[f"{r['block']}.{r['arm']}"] = build, times
     return slowed_text(slowed(runs), len(runs))
 

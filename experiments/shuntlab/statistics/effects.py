@@ -10,8 +10,9 @@ import numpy as np
 
 from . import stats
 from .disturbance import reason_class
-from .points import Point, Value, arm_order
-from .verdicts import Comparison, Control, Rules, deviation, judge_control, spread_of
+from .points import Point, arm_order
+from .values import Value
+from .verdicts import MISSED, Comparison, Control, Rules, deviation, judge_control, spread_of
 
 
 @dataclasses.dataclass
@@ -50,6 +51,7 @@ class Ratios:
     """Logarithms of ratios, in the order of the blocks, and the pairs that have none."""
     d: np.ndarray
     left_out: int
+    nodes: list[str] = dataclasses.field(default_factory=list)      # of each ratio, the machine it is of
 
 
 def in_order(blocks: dict[str, Value]) -> list[str]:
@@ -58,10 +60,13 @@ def in_order(blocks: dict[str, Value]) -> list[str]:
 
 
 def log_ratios(point: Point, arm: str, over: str, metric: str) -> Ratios:
-    """One logarithm a block in which both arms have a value; it needs both to be positive."""
+    """One logarithm a block in which both arms have a value on one machine; it needs both to be positive."""
     a, b = point.values(arm, metric), point.values(over, metric)
-    pairs = [(a[k].number, b[k].number) for k in in_order(a) if k in b]
-    return _ratios([stats.log_ratio(x, y) for x, y in pairs if x > 0 and y > 0], len(pairs))
+    both = [k for k in in_order(a) if k in b and point.node(arm, k) == point.node(over, k)]
+    sound = [k for k in both if a[k].number > 0 and b[k].number > 0]
+    found = _ratios([stats.log_ratio(a[k].number, b[k].number) for k in sound], len(both))
+    found.nodes = [point.node(arm, k) for k in sound]
+    return found
 
 
 def logs(point: Point, arm: str, metric: str) -> Ratios:
@@ -81,6 +86,7 @@ def compare_paired(r: Ratios, arm: str, over: str, is_control: bool,
     c = _comparison(stats.paired(r.d, rules.alpha), deviation(r.d), arm, over, is_control,
                     "paired", r.left_out, stats.tails_of(r.d))
     c.p_serial = stats.serial_p(r.d)
+    c.by_node = {node: r.d[[n == node for n in r.nodes]] for node in sorted(set(r.nodes))}
     return c
 
 
@@ -142,14 +148,23 @@ def section(point: Point, metric: str, baseline: str, control: str, rules: Rules
     found = Section(point, metric, any_value.unit, any_value.better,
                     [summarise(point, a, metric, rules) for a in names],
                     [c for c in comparisons if c], None)
-    aa = next((c for c in found.comparisons if c.is_control), None)
-    if aa:
-        found.control = judge_control(aa, rules)
+    if control:
+        found.control = _control(point, control, baseline, metric, rules)
     return found
 
 
 def control_of(point: Point, metric: str, rules: Rules) -> Control | None:
     """The A/A control of the plan at one point; None where there is none."""
     control, baseline = (point.campaign.plan.get(k, "") for k in ("control", "baseline"))
-    c = compare_paired(log_ratios(point, control, baseline, metric), control, baseline, True, rules)
-    return judge_control(c, rules) if c else None
+    return _control(point, control, baseline, metric, rules)
+
+
+def _control(point: Point, control: str, baseline: str, metric: str, rules: Rules) -> Control | None:
+    """The control over all runs of a point, unless it is missed on one of its nodes."""
+    def judged(where: Point, of: int, what: str) -> Control | None:
+        c = compare_paired(log_ratios(where, control, baseline, metric), control, baseline, True, rules)
+        return judge_control(c, rules, what, of) if c else None
+    nodes = point.nodes
+    each = [judged(point.on(n), len(nodes), f"the A/A control on {n}") for n in nodes if len(nodes) > 1]
+    missed = next((c for c in each if c and c.state == MISSED), None)
+    return missed or judged(point, 1, "the A/A control")

@@ -20,7 +20,8 @@ import numpy as np
 
 from ..planning.campaign import Campaign
 from ..tools import units
-from .points import Point, Value, arm_order, gather, machine_labels, matches, setting
+from .points import Point, arm_order, gather, machine_labels, matches, setting
+from .values import Value
 from .stats import LEAST      # runs at a load, without which it is left out
 
 RESAMPLES = 1000

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Points: the records of a campaign sorted into what may be compared, and their values.
 
-A point is one workload with one set of parameters on one class of machine. Its runs are paired by
-block; two runs on different machines are never a pair. A value is a metric by its name
-(`ns_per_switch`), a quantile of a series (`lateness.p99`), or what the kernel or the scheduler
-counted (`usage.peak_rss_bytes`, `counters.steals`). A quantile that the record does not hold is read
-from its buckets, and is as exact as they are: to 0.1 % with 3 digits, to 0.8 % with 2.
+A point is one workload with one set of parameters on one machine, or on machines that are alike
+(strata.py). Its runs are paired by block; two runs on different machines are never a pair.
 """
 
 from __future__ import annotations
@@ -15,19 +12,10 @@ import re
 from pathlib import Path
 from typing import Any, Iterable
 
-from ..data import records as rec
 from ..planning.campaign import Campaign
 from ..tools.files import read_json
 from ..tools.units import notation, type_of
-
-_QUANTILE = re.compile(r"(?P<series>[a-z][a-z0-9_.-]*)\.p(?P<percent>100|\d{1,2}(?:\.\d+)?)")
-
-
-@dataclasses.dataclass
-class Value:
-    number: float
-    unit: str
-    better: str     # "lower", "higher" or "none"
+from .values import Value, value_of
 
 
 @dataclasses.dataclass
@@ -53,38 +41,29 @@ class Point:
         types = self.campaign.plan.get("types", {})
         return type_of(types, self.workload, name) or type_of(types, "", name.removeprefix("backend."))
 
+    @property
+    def machine_class(self) -> str:
+        return self.machine.partition(" ")[0]
+
+    @property
+    def nodes(self) -> list[str]:
+        """The machines that its runs are of."""
+        return sorted({r["lab"]["node"] for runs in self.runs.values() for r in runs.values()})
+
+    def node(self, arm: str, block: str) -> str:
+        """The machine that a run is of."""
+        return self.runs[arm][block]["lab"]["node"]
+
+    def on(self, node: str) -> "Point":
+        """What one machine ran of it."""
+        runs = {arm: {b: r for b, r in own.items() if r["lab"]["node"] == node} for arm, own in self.runs.items()}
+        return dataclasses.replace(self, runs={arm: own for arm, own in runs.items() if own},
+                                   lost=[r for r in self.lost if r["lab"]["node"] == node])
+
     def values(self, arm: str, metric: str) -> dict[str, Value]:
         """{block: value} of one arm; a run without the metric is left out."""
         found = {b: value_of(r, metric) for b, r in self.runs.get(arm, {}).items()}
         return {b: v for b, v in found.items() if v is not None}
-
-
-def value_of(record: dict[str, Any], name: str) -> Value | None:
-    """A value of a run, or None where the run does not have it."""
-    entry = record["metrics"].get(name)
-    if entry is not None:
-        return Value(float(entry["value"]), entry["unit"], entry["better"])
-    group, _, key = name.partition(".")
-    if group in ("usage", "counters") and key in record[group]:
-        unit = next((u for end, u in (("_ns", "ns"), ("_bytes", "B")) if key.endswith(end)), "1")
-        return Value(float(record[group][key]), unit, "lower" if group == "usage" else "none")
-    found = _QUANTILE.fullmatch(name)
-    series = record["series"].get(found["series"]) if found else None
-    if series is None or not rec.enough_samples(series["count"], float(found["percent"]) / 100):
-        return None
-    number = series["quantiles"].get(f"p{found['percent']}")
-    if number is None:
-        number = rec.quantile(series, max(1e-12, float(found["percent"]) / 100))
-    return Value(float(number), series["unit"], "lower")
-
-
-def digits_of(record: dict[str, Any], name: str) -> int | None:
-    """The significant digits of the buckets that a quantile is read from; None: of none."""
-    found = None if name in record["metrics"] else _QUANTILE.fullmatch(name)
-    series = record["series"].get(found["series"]) if found else None
-    if series is None or f"p{found['percent']}" in series["quantiles"]:
-        return None
-    return series["digits"]
 
 
 def setting(point: Point, arm: str, name: str) -> str | None:
@@ -104,21 +83,17 @@ def setting(point: Point, arm: str, name: str) -> str | None:
     return identity["params"].get(name, identity.get("composition", {}).get(short))
 
 
-def series_of(name: str) -> tuple[str, float] | None:
-    """("lateness", 0.99) for "lateness.p99", None for a plain metric."""
-    found = _QUANTILE.fullmatch(name)
-    return (found["series"], float(found["percent"]) / 100) if found else None
-
-
 def gather(campaign: Campaign) -> list[Point]:
     """The points of a campaign, in the plan's order, each machine's apart."""
+    from .strata import machine_key, strata_of
+    machine_of = strata_of(campaign)
     found: dict[tuple[int, str, str], Point] = {}
     names = {p["id"]: p.get("label") or p["workload"] for p in campaign.plan["points"]}
     for record in campaign.records:
         part, point = record["lab"]["part"], record["lab"]["point"]
-        key = (part, record["machine_class"], point)
+        key = (part, machine_of[machine_key(record)], point)
         if key not in found:
-            found[key] = Point(campaign, part, record["machine_class"], point,
+            found[key] = Point(campaign, part, key[1], point,
                                record["identity"]["workload"], names[point],
                                record["lab"]["axes"], {}, [])
         if record["status"] == "ok":
@@ -137,24 +112,6 @@ def matches(point: Point, where: dict[str, str]) -> bool:
     have = {**planned.get("params", {}), **slots, **point.axes}
     found = {k: have.get(k, have.get(f"backend.{k}")) for k in where}
     return all(v is not None and satisfies(v, str(where[k])) for k, v in found.items())
-
-
-def headline(campaign: Campaign, workload: str) -> str:
-    """The metric that answers the question: the plan's first, else what its records suggest."""
-    of = [r for r in campaign.ok() if r["identity"]["workload"] == workload]
-    for name in campaign.plan.get("metrics", []):
-        if any(value_of(r, name) for r in of):
-            return name
-    names = {name for r in of for name in r["metrics"]}
-    return min((n for n in names if n.startswith("ns_per_")), default="wall_ns")
-
-
-def metrics_for(campaign: Campaign, workload: str, wanted: Iterable[str] = ()) -> list[str]:
-    """The metrics to report for a workload: the wanted ones, else the plan's, else the headline."""
-    of = [r for r in campaign.ok() if r["identity"]["workload"] == workload]
-    names = list(wanted) or campaign.plan.get("metrics", [])
-    present = [n for n in names if any(value_of(r, n) for r in of)]
-    return present or ([] if wanted else [headline(campaign, workload)])
 
 
 def arm_order(campaign: Campaign) -> list[str]:
@@ -189,16 +146,19 @@ def fact(manifest: dict[str, Any] | None, name: str) -> Any:
 
 
 def machine_labels(campaigns: Iterable[Campaign]) -> dict[str, str]:
-    """{machine_class: a short name for people}; two machines never share one."""
+    """{what a point calls its machine: a short name for people}; two machines never share one."""
+    from .strata import strata_of
     manifests: dict[str, dict[str, Any] | None] = {}
+    strata: dict[str, str] = {}
     for campaign in campaigns:
+        strata |= {s: c for (c, _), s in strata_of(campaign).items()}
         for record in campaign.records:
             if manifests.get(record["machine_class"]) is None:
                 manifests[record["machine_class"]] = manifest_of(record)
     labels = {c: _machine_label(m) or f"machine {c[:4]}" for c, m in manifests.items()}
     many = list(labels.values())
-    return {c: f"{label} [{c[:4]}]" if many.count(label) > 1 else label
-            for c, label in labels.items()}
+    own = {c: f"{label} [{c[:4]}]" if many.count(label) > 1 else label for c, label in labels.items()}
+    return {s: f"{own[c]}:{s[len(c):]}" if s != c else own[c] for s, c in strata.items()}
 
 
 def _machine_label(manifest: dict[str, Any] | None) -> str:

@@ -70,6 +70,7 @@ class Comparison:
     spread: float               # standard deviation of one pair
     left_out: int               # pairs without a ratio: a value is zero or negative
     tails: stats.Tails
+    by_node: dict[str, np.ndarray] = field(default_factory=dict)   # logarithms of the ratios on each node
     p_serial: float = 1.0       # of "the differences of successive blocks are independent"
     p_holm: float = math.nan    # null hypothesis: the ratio is within the margin of 1
     p_same: float = math.nan    # null hypothesis: it is not
@@ -109,9 +110,11 @@ class Control:
     reason: str = ""
 
 
-def judge_control(c: Comparison, rules: Rules, what: str = "the A/A control") -> Control:
-    """Missed where a difference shows that cannot be; unknown where none could show."""
-    if c.p < CONTROL_ALPHA and abs(c.estimate) > rules.edge:
+def judge_control(c: Comparison, rules: Rules, what: str = "the A/A control", of: int = 1) -> Control:
+    """Missed where a difference shows that cannot be; unknown where none could show.
+
+    It is one of `of` controls, which together miss at most this often by chance."""
+    if c.p < CONTROL_ALPHA / of and abs(c.estimate) > rules.edge:
         return Control(MISSED, math.inf,
                        f"{what} differs by {percent(c.estimate)} (p = {c.p:.2g})")
     floor = max([rules.edge, *(abs(v) for v in (c.low, c.high) if not math.isnan(v))])
