@@ -2,9 +2,10 @@
 """`shunt lab`: the command line. Each command is a module of commands/ with register(subparsers).
 
 A module is imported only when its command is asked for: planning and running need nothing beyond
-the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a claim is refuted, 2
-usage, 3 some runs failed, 4 the environment refused, 5 data corrupt, 70 a fault of the lab itself, 130
-or 143 interrupted and resumable, 141 the reader of its output has left.
+the standard library, comparing and reporting need scipy. Exit status: 0 ok, 1 a claim is refuted or a
+gate found a regression, 2 usage or a gate without an answer, 3 some runs failed, 4 the environment
+refused, 5 data corrupt, 70 a fault of the lab itself, 130 or 143 interrupted and resumable, 141 the
+reader of its output has left.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ COMMANDS = (
     ("submit", "run a campaign in tasks, on the nodes of a cluster"),
     ("status", "how far a campaign is, what failed, and the command of any run"),
     ("compare", "which arm is faster, by how much, and how sure that is"),
+    ("gate", "is a new build of shunt slower than an old one? for CI"),
     ("claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
     ("figures", "draw a campaign's figures, or say what kinds and keys there are"),
     ("report", "one HTML page: figures, verdicts, machine, commands"),
@@ -68,12 +70,16 @@ with what comes with shunt:
   lab list                        the experiments, each with its question
   lab run smoke                   every workload on every backend, tiny
 
+in the CI of a scheduler of one's own:
+  lab gate build/old build/new    exits 1 where the new build is slower
+
 campaigns go to results/, or to the folder that $SHUNT_RESULTS names
 
-exit status: 0 ok, 1 a claim is refuted, 2 usage, 3 some runs failed, 4 the
-environment or the user refused, or $SHUNT_PYTHON names no program, 5 data
-corrupt, 70 a fault of the lab itself, 130 or 143 interrupted (run again to
-resume), 141 the reader has left
+exit status: 0 ok, 1 a claim is refuted or a gate found a regression, 2 usage
+or a gate without an answer, 3 some runs failed, 4 the environment or the user
+refused, or $SHUNT_PYTHON names no program, 5 data corrupt, 70 a fault of the
+lab itself, 130 or 143 interrupted (run again to resume), 141 the reader has
+left
 """
 
 

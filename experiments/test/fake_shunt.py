@@ -7,7 +7,8 @@ its backend's name: fail, crash, hang, deaf (hangs and ignores signals), cut (wr
 liar (writes another block's record), skip, small (skipped, each time for another
 number), lags (an invalid run), beside (other work slows its probe), mute (exits 0 and writes
 nothing), slow (0.3 s, or, if three runs have been before it, until the file $FAKE_GATE is there).
-$FAKE_BUILD is its build_id, $FAKE_LOG a file that gets one line a run, and $FAKE_LOG.ready one when
+$FAKE_BUILD is its build_id, $FAKE_COST what its runs cost by another's, $FAKE_ANSWER the answer of its
+check, $FAKE_SCHEMA the schema of its records, $FAKE_LOG a file that gets one line a run, and $FAKE_LOG.ready one when
 it is as deaf as it should be, or ready to be interrupted.
 """
 
@@ -100,15 +101,16 @@ def record_of(words, plain, o, env):
     spec, workload = plain[1:3]
     backend, _, rest = spec.partition(":")
     chance = Random(int(hexed(f"{o['seed']} {backend} {o.get('arm')}", 12), 16))
-    cost = 10.0 * RATIO.get(backend, 1.5) * (1 + 0.01 * (sum(chance.random() for _ in range(12)) - 6))
+    base = 10.0 * float(os.environ.get("FAKE_COST", 1))
+    cost = base * RATIO.get(backend, 1.5) * (1 + 0.01 * (sum(chance.random() for _ in range(12)) - 6))
     settings = dict(p.partition("=")[::2] for p in rest.split(",") if p)
     identity = {"driver": os.environ.get("FAKE_DRIVER", "shunt"), "backend": backend,
                 "composition": settings, "workload": workload,
                 "params": dict(p.split("=", 1) for p in plain[3:]), "seed": o["seed"],
                 "build_id": BUILD}
-    digits = int(o.get("digits", 3))
+    digits, answer = int(o.get("digits", 3)), os.environ.get("FAKE_ANSWER", "1")
     made = {
-        "schema": "shunt.run/1", "identity": identity, "arm": o.get("arm", backend),
+        "schema": os.environ.get("FAKE_SCHEMA", "shunt.run/1"), "identity": identity, "arm": o.get("arm", backend),
         "repetition": int(o.get("repetition", 0)), "block": o.get("block", ""),
         "machine_class": MACHINE, "status": "ok", "reason": "", "warmup": 1,
         "metrics": {"wall_ns": {"value": int(cost * 1e5), "unit": "ns", "better": "lower"},
@@ -121,7 +123,7 @@ def record_of(words, plain, o, env):
                                 "quantiles": {"p50": 5}}},
         "counters": {"switches": 100000, "cpus": len(os.sched_getaffinity(0)),
                      **{f"worker{i}.switches": i for i in range(int(os.environ.get("FAKE_WORKERS", 0)))}},
-        "checks": [{"name": "switches", "expected": "1", "actual": "1", "ok": True}],
+        "checks": [{"name": "switches", "expected": answer, "actual": answer, "ok": True}],
         "argv": words, "times": {"started": utc(), "finished": utc(), "elapsed_ns": 1},
         "interference": {"before": {"load1": 0.1, "throughput_ns": 1.3, "latency_ns": 1.1},
                          "after": {"throughput_ns": 3.9 if backend == "beside" else 1.2, "latency_ns": 1.1}},

@@ -81,7 +81,7 @@ def command(args: argparse.Namespace) -> int:
                       selecting.parse_filters(args.filter, the_plan), args.strict,
                       args.redact or any(s.get("redacted") for s in journal.starts(folder)),
                       waits=bool(args.share))
-    with _machine_lock(args.concurrent), _scratch() as options.scratch, process.Stop() as stop:
+    with machine_lock(args.concurrent), _scratch() as options.scratch, process.Stop() as stop:
         runner = Runner(folder, the_plan, found, options, Progress(quiet=args.quiet), stop)
         tally = runner.run({
             "seal": the_plan["seal"], "cpus": process.show_cpus(cpus),
@@ -144,7 +144,7 @@ def _scratch() -> Iterator[Path | None]:
         yield Path(made)
 
 
-def _machine_lock(concurrent: bool) -> Any:
+def machine_lock(concurrent: bool) -> Any:
     try:
         return contextlib.nullcontext() if concurrent else MachineLock().take()
     except Busy as e:

@@ -17,7 +17,7 @@ from .verdicts import Comparison, NO_VERDICT, Rules, Verdict, judge_control
 
 SESSIONS = ("one machine in two sessions: the ratios are to each campaign's own baseline; what a "
             "session does to one arm alone still looks like a difference of the arm. To compare two "
-            "builds, run both as drivers of one experiment")
+            "builds, run both in one: `lab gate OLD NEW`")
 DRIFT = "two builds in two sessions: no ratio separates the code's change from the machine's"
 
 
