@@ -85,6 +85,8 @@ void cli_args_free(struct cli_args *args);
 bool cli_given(const struct cli_args *args, const char *option);
 bool cli_is_set(const struct cli_args *args, const char *flag);
 void cli_help(const struct cli_command *command); /* to standard output */
+/* A script for bash, to standard output. (completion.c) */
+void cli_print_completion(const struct cli_command *const *commands, size_t count);
 
 /* ---- output (out.c) -------------------------------------------------------------------------- */
 

@@ -95,6 +95,10 @@ static int dispatch(int argc, char **argv)
 
 	if (helping && argc == 2)
 		return help();
+	if (helping && strcmp(argv[2], "bash-completion") == 0) {
+		cli_print_completion(commands, COMMANDS);
+		return CLI_OK;
+	}
 	const struct cli_command *command = find(helping ? argv[2] : name);
 
 	if (!command)

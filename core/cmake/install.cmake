@@ -5,7 +5,8 @@
 #   libexec/shunt/                         the tests that `shunt conformance` runs
 #   share/shunt/*.schema.json              what every record and manifest satisfies
 #   share/shunt/experiments/               the lab and the experiments, as `shunt lab` looks for them
-#   share/man/man1/shunt.1                 made from `shunt --help`, where help2man is present
+#   share/man/man1/shunt.1, shunt-run.1 …  made from --help, where help2man is present
+#   share/bash-completion/completions/     made from the tables of options
 #   share/doc/shunt/
 #   include/shunt/, lib/libshunt.{a,so}    the headers of plug-ins and embedders; shunt.pc and the CMake
 #                                          package shunt, which has shunt_plugin(), beside the library
@@ -74,25 +75,42 @@ function(shunt_install)
       PATTERN "test" EXCLUDE PATTERN "__pycache__" EXCLUDE)
   install(FILES README.md ARCHITECTURE.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-  shunt_install_man_pages()
+  shunt_install_made_by_shunt()
   shunt_install_list(${share})
 endfunction()
 
-function(shunt_install_man_pages)
+# What only a program that runs can say of itself: its help, its options.
+function(shunt_install_made_by_shunt)
   if(NOT TARGET shunt OR CMAKE_CROSSCOMPILING)
     return()
   endif()
+  set(script ${PROJECT_BINARY_DIR}/shunt.bash)
+  add_custom_command(OUTPUT ${script} VERBATIM DEPENDS shunt COMMAND shunt help bash-completion > ${script}
+      COMMENT "Making the completion for bash from the tables of options")
+  add_custom_target(completion ALL DEPENDS ${script})
+  install(FILES ${script} RENAME shunt DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+
   find_program(HELP2MAN help2man)
   if(NOT HELP2MAN)
-    message(STATUS "help2man absent (Debian package help2man): no man page is made")
+    message(STATUS "help2man absent (Debian package help2man): no man pages are made")
     return()
   endif()
-  set(page ${PROJECT_BINARY_DIR}/shunt.1)
-  # By a name without a folder: help2man hands it to a shell as it is.
-  add_custom_command(OUTPUT ${page} VERBATIM DEPENDS shunt WORKING_DIRECTORY $<TARGET_FILE_DIR:shunt>
-      COMMENT "Making the man page from shunt --help"
-      COMMAND ${HELP2MAN} --no-info --version-string=${PROJECT_VERSION} --output=${page}
-          "--name=testbed for user-level task schedulers" ./$<TARGET_FILE_NAME:shunt>)
-  add_custom_target(man ALL DEPENDS ${page})
-  install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  shunt_man_page(shunt "--help" "testbed for user-level task schedulers")
+  foreach(command run list describe doctor record arrivals trace conformance version lab)
+    if(SHUNT_PYTHON OR NOT command STREQUAL "lab")
+      shunt_man_page(shunt-${command} "${command} --help" "command of the testbed for task schedulers")
+    endif()
+  endforeach()
+  add_custom_target(man ALL DEPENDS ${pages})
+  install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endfunction()
+
+macro(shunt_man_page page option about)
+  # By a name without a folder: help2man hands it to a shell as it is.
+  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/${page}.1 VERBATIM DEPENDS shunt
+      WORKING_DIRECTORY $<TARGET_FILE_DIR:shunt> COMMENT "Making the man page ${page} from its --help"
+      COMMAND ${CMAKE_COMMAND} -E env SHUNT=shunt PYTHONDONTWRITEBYTECODE=1 ${HELP2MAN} --no-info --version-string=${PROJECT_VERSION} --help-option=${option}
+          --name=${about} --output=${page}.1 ./$<TARGET_FILE_NAME:shunt>
+      COMMAND sed -i -e "s/^\.TH SHUNT /.TH ${page} /" -e "s/^shunt \\\\- /${page} \\\\- /" ${page}.1)
+  list(APPEND pages ${PROJECT_BINARY_DIR}/${page}.1)
+endmacro()

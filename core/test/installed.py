@@ -7,6 +7,7 @@ installed.py BUILD COMPILER"""
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -65,6 +66,25 @@ def check_no_path_of_ours(prefix: Path, build: str) -> None:
             sys.exit(f"{file.relative_to(prefix)} has the name of the build folder in it")
 
 
+def check_help(prefix: Path) -> None:
+    """Every command has a man page, and completes its options."""
+    shunt = prefix / "bin" / "shunt"
+    listed = said(shunt, "help").split("Commands\n")[1].split("\n\n")[0]
+    commands = re.findall(r"^  (\w+) ", listed, re.M)
+    assert "run" in commands and "lab" in commands, listed
+    script = prefix / "share" / "bash-completion" / "completions" / "shunt"
+    for command in set(commands) - {"help"}:
+        if shutil.which("help2man"):
+            page = prefix / "share" / "man" / "man1" / f"shunt-{command}.1"
+            assert f'.TH shunt-{command} "1"' in page.read_text(), page
+        options = set(re.findall(r"^  (--[\w-]+)", said(shunt, command, "--help"), re.M))
+        offered = said("bash", "-c", 'source "$1"; COMP_WORDS=(shunt "$2" --) COMP_CWORD=2; _shunt; '
+                       'printf "%s\\n" "${COMPREPLY[@]}"', "bash", script, command)
+        assert command == "lab" or options == set(offered.split()), (command, options, offered)
+    assert said("bash", "-c", 'source "$1"; COMP_WORDS=(shunt conf) COMP_CWORD=1; _shunt; echo "${COMPREPLY[@]}"',
+                "bash", script) == "conformance\n"
+
+
 def check_removal(prefix: Path) -> None:
     listed = (prefix / "share" / "shunt" / "installed.list").read_text().splitlines()
     for name in listed:
@@ -80,6 +100,7 @@ def main(build: str, compiler: str) -> None:
         check_examples(prefix, empty)
         check_pkg_config(prefix, empty, compiler)
         check_no_path_of_ours(prefix, build)
+        check_help(prefix)
         check_removal(prefix)
 
 
