@@ -107,7 +107,7 @@ def probes(folder: Path) -> dict[str, tuple[str, list[float]]]:
     for line in lines(folder):
         boot = line.get("boot", "") if line["event"] == "start" else boot
         times = line.get("probe")
-        if isinstance(times, list) and len(times) == 2 and all(type(t) is float for t in times):
+        if isinstance(times, list) and len(times) == 2 and all(type(t) is float and 0 < t < 1e30 for t in times):
             found[str(line.get("file"))] = boot, times
     return found
 
