@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """If this passes, no refused system call makes a run hang: it ends, or says what was refused.
 
-Each call of the list of refuse.c is refused with EPERM, ENOSYS and EINVAL, on each backend. With `all` as the
-argument that is the whole table; without, the calls that once made runs hang, on three backends.
+Each call of the list of refuse.c is refused on each backend, and with each of EPERM, ENOSYS and EINVAL on a
+third of them. That is the table of `all`; without it, the calls that once made runs hang are refused with all
+three, on three backends.
 """
 from __future__ import annotations
 
@@ -71,22 +72,27 @@ class Refused(CommandTest):
         # Where standard error is refused nobody can say why.
         return "does not say why" if status and not err and case[0] != "write" else ""
 
-    def table(self, errors: tuple[str, ...], *words: str, program: str = SHUNT, **more: float) -> None:
-        cases = list(itertools.product(self.calls, errors, self.specs))
+    def cases(self) -> list[tuple[str, str, str]]:
+        return list(itertools.product(self.calls, ERRORS, self.specs))
+
+    def first_error(self) -> list[tuple[str, str, str]]:
+        return list(itertools.product(self.calls, ERRORS[:1], self.specs))
+
+    def table(self, cases: list[tuple[str, str, str]], *words: str, program: str = SHUNT) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            ends = pool.map(lambda case: run(case[:2], program, "run", case[2], *words, **more), cases)
+            ends = pool.map(lambda case: run(case[:2], program, "run", case[2], *words), cases)
             wrong = {case: why for case, (status, err) in zip(cases, ends)
                      if (why := self.judge(case, None if status is None else status, err))}
         self.assertEqual(wrong, {})
 
     def test_a_run_ends(self) -> None:
-        self.table(ERRORS, *WORK, "--timeout", "5s")
+        self.table(self.cases(), *WORK, "--timeout", "5s")
 
     def test_the_timeout_holds(self) -> None:
-        self.table(ERRORS[:1], "stuck", "--timeout", "200ms", program=FAULTS)
+        self.table(self.first_error(), "stuck", "--timeout", "200ms", program=FAULTS)
 
     def test_sigterm_holds(self) -> None:
-        cases = list(itertools.product(self.calls, ERRORS[:1], self.specs))
+        cases = self.first_error()
         with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
             ends = pool.map(lambda case: run(case[:2], FAULTS, "run", case[2], "stuck", term_after_s=0.3), cases)
             wrong = {case: (status, err) for case, (status, err) in zip(cases, ends)
@@ -117,6 +123,11 @@ class Refused(CommandTest):
 class RefusedAll(Refused):
     calls = ()
     specs = ALL_SPECS
+
+    def cases(self) -> list[tuple[str, str, str]]:
+        # The error moves on by one with each call and each backend: each pair of the three is there.
+        return [(call, ERRORS[(row + column) % len(ERRORS)], spec)
+                for row, call in enumerate(self.calls) for column, spec in enumerate(self.specs)]
 
 
 if __name__ == "__main__":

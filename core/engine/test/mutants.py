@@ -10,13 +10,16 @@ the file: the list is then out of date. First every test must pass unchanged und
 It does not look for mistakes that the processor hides: on x86 the fences of the idle protocol stand
 behind locked instructions that order as much. model_park.c and model_deque.c explore those.
 
-    mutants.py BUILD_FOLDER [WORD]      only the mutants that have WORD in their name
+    mutants.py BUILD_FOLDER             all of them: ten minutes on two cores
+    mutants.py BUILD_FOLDER WORD        those that have WORD in their name
+    mutants.py BUILD_FOLDER --share N   one in N, drawn by SHUNT_SEED or by a seed that is printed
     mutants.py --listed                 nothing is built: is each one's text still in its file?
 """
 from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -111,11 +114,11 @@ def places(text: str, old: str) -> list[tuple[int, int]]:
 def mutate(mutant: Mutant, scratch: Path) -> str:
     """Writes the mutated files below `scratch`. What is wrong with the list, if anything."""
     for file, old, new in filter(None, ((mutant.file, mutant.old, mutant.new), mutant.also)):
-        text = (ROOT / file).read_text()
+        copy = scratch / file
+        text = (copy if copy.exists() else ROOT / file).read_text()
         found = places(text, old)
         if len(found) != 1:
             return f"the list is out of date: its text is in {file} {len(found)} times, not once"
-        copy = scratch / file
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(text[:found[0][0]] + new + text[found[0][1]:])
     return ""
@@ -161,6 +164,18 @@ def out_of_date(mutants: list[Mutant]) -> list[str]:
     return faults
 
 
+def drawn(one_in: int) -> list[Mutant]:
+    seed = int(os.environ.get("SHUNT_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"one mutant in {one_in}: SHUNT_SEED={seed}", flush=True)
+    return random.Random(seed).sample(MUTANTS, len(MUTANTS) // one_in)
+
+
+def chosen_by(words: list[str]) -> list[Mutant]:
+    if words[:1] == ["--share"]:
+        return drawn(int(words[1]))
+    return [m for m in MUTANTS if not words or words[0] in m.name]
+
+
 def main() -> int:
     if sys.argv[1:] == ["--listed"]:
         from migration_lto import CACHEABLE, STAYS
@@ -168,7 +183,7 @@ def main() -> int:
         print("\n".join(faults) or f"{len(MUTANTS) + 2} mutants are where the list says")
         return 1 if faults else 0
     folder = Path(sys.argv[1]).resolve()
-    chosen = [m for m in MUTANTS if len(sys.argv) < 3 or sys.argv[2] in m.name]
+    chosen = chosen_by(sys.argv[2:])
     if not (folder / "compile_commands.json").exists():
         print("skipped: this build keeps no compile_commands.json (CMAKE_EXPORT_COMPILE_COMMANDS)")
         return SKIPPED

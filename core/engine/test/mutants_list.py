@@ -14,7 +14,8 @@ class Mutant:
     test: str           # the executable that must fail, and the composition it runs on
     spec: str
     units: tuple[str, ...] = ()     # of a header: the sources to compile with it
-    also: tuple[str, str, str] | None = None    # file, old, new of a second guard against the same
+    also: tuple[str, str, str] | None = None    # file, old, new: a second guard against the same,
+                                                # or a pause that widens a window of a few cycles
 
 
 STEAL = "backends/policy/steal.c"
@@ -33,6 +34,11 @@ SLICE = "core/engine/slice.c"
 REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
 EACH = "backends/wait/uring-each.c"
+# The host pauses between its look at a task's word and its store, so that a guest's compare-and-swap
+# meets it there whatever the speed of the two processors.
+HOST_PAUSES = ("core/join.c", "if (same)\n\t\tjoiner_set(task, next);",
+               "for (int i = 0; same && i < 100; i++)\n\t\tshunt_cpu_relax();\n"
+               "\tif (same)\n\t\tjoiner_set(task, next);")
 # A queue that does not ask whether an entry's wait is over leaves that to the claim.
 HEAP_FIRES_ALL = (HEAP, "if (!shunt_timer_is_live(&due[i])) {", "if (false) {")
 CAS_ON_TOP = """if (!atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
@@ -265,10 +271,10 @@ MUTANTS = [
            "torture_sync", "asm:workers=2,policy=steal"),
     Mutant("a host does not look for guests", "core/join.c",
            "if (__builtin_expect(!__atomic_load_n(&ctx->guests, __ATOMIC_ACQUIRE), 1))", "if (true)",
-           "torture_guest", "asm:workers=2,policy=fifo,interval=1"),
+           "torture_guest", "asm:workers=2,policy=fifo,interval=1", ("core/join.c",), HOST_PAUSES),
     Mutant("whoever is at another worker's word is its host", "core/join.c",
            "if (!host || host != ctx->host)", "if (!host)",
-           "torture_guest", "asm:workers=2,policy=fifo,interval=1"),
+           "torture_guest", "asm:workers=2,policy=fifo,interval=1", ("core/join.c",), HOST_PAUSES),
     Mutant("a worker's full list of descriptors is forgotten", "core/engine/task_pool.c",
            "put_list(engine, worker->free_full);\n\t\tpthread",
            "pthread", "descriptors", ""),
