@@ -145,6 +145,8 @@ extern const struct cli_kind cli_kinds[];
 extern const size_t cli_kind_count;
 /* By singular or plural; NULL: no such kind. */
 const struct cli_kind *cli_kind_find(const char *name);
+/* The parameters of one, by the names that a spec or a command line gives them (describe.c). */
+struct json_t *cli_params_json(const struct cli_kind *kind, const void *object);
 
 /* ---- plug-ins from files (plugins.c) --------------------------------------------------------- */
 

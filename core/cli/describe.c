@@ -70,6 +70,22 @@ static json_t *params_json(const char *prefix, const struct shunt_param *params)
 	return list;
 }
 
+/* A setting's name in a spec begins with its slot. */
+static void prefix_of(const struct cli_kind *kind, char *to, size_t size)
+{
+	bool slot = kind->list != shunt_registry_backends && kind->list != shunt_registry_workloads;
+
+	snprintf(to, size, "%s%s", slot ? kind->name : "", slot ? "." : "");
+}
+
+json_t *cli_params_json(const struct cli_kind *kind, const void *object)
+{
+	char prefix[32];
+
+	prefix_of(kind, prefix, sizeof(prefix));
+	return params_json(prefix, kind->params(object));
+}
+
 /* ---- backends -------------------------------------------------------------------------------- */
 
 static void add_setting(void *sink, const char *key, const char *value)
@@ -148,8 +164,9 @@ static void print_plugin(const struct cli_kind *kind, const struct shunt_plugin 
 	struct cli_text origin = {0};
 	const struct shunt_param *params;
 	struct shunt_error why = {""};
-	char prefix[32] = "";
+	char prefix[32];
 
+	prefix_of(kind, prefix, sizeof(prefix));
 	printf("%s%s%s (%s)", cli_bold(), plugin->name, cli_plain(), kind->name);
 	printf("\n");
 	if (!plugin->object) {
@@ -165,8 +182,6 @@ static void print_plugin(const struct cli_kind *kind, const struct shunt_plugin 
 		print_backend(plugin->object);
 	else if (kind->list == shunt_registry_workloads)
 		print_workload(plugin->object);
-	else
-		snprintf(prefix, sizeof(prefix), "%s.", kind->name);
 	if (kind->list != shunt_registry_backends && kind->probe &&
 		kind->probe(plugin->object, &why) != 0)
 		cli_wrap("Here", 12, why.text);
@@ -180,7 +195,6 @@ static void print_plugin(const struct cli_kind *kind, const struct shunt_plugin 
 static json_t *plugin_json(const struct cli_kind *kind, const struct shunt_plugin *plugin)
 {
 	struct shunt_error why = {""};
-	char prefix[32] = "";
 	unsigned caps = 0;
 	json_t *one = json_pack("{s:s, s:s, s:b}", "kind", kind->name, "name", plugin->name,
 		"built", plugin->object != NULL);
@@ -206,10 +220,8 @@ static json_t *plugin_json(const struct cli_kind *kind, const struct shunt_plugi
 		json_object_set_new(one, "description", json_string(workload->description));
 		json_object_set_new(one, "operation", json_string(workload->operation));
 		json_object_set_new(one, "cost_metric", json_string(workload->cost_metric));
-	} else {
-		snprintf(prefix, sizeof(prefix), "%s.", kind->name);
-		if (kind->probe)
-			kind->probe(plugin->object, &why);
+	} else if (kind->probe) {
+		kind->probe(plugin->object, &why);
 	}
 	if (caps) {
 		char words[256];
@@ -220,7 +232,7 @@ static json_t *plugin_json(const struct cli_kind *kind, const struct shunt_plugi
 	json_object_set_new(one, "available", json_boolean(!why.text[0]));
 	if (why.text[0])
 		json_object_set_new(one, "why", json_string(why.text));
-	json_object_set_new(one, "parameters", params_json(prefix, kind->params(plugin->object)));
+	json_object_set_new(one, "parameters", cli_params_json(kind, plugin->object));
 	return one;
 }
 
@@ -254,7 +266,7 @@ static void print_spec(void)
 		if (kind->list == shunt_registry_backends || kind->list == shunt_registry_workloads)
 			continue;
 		printf("\n%s%s=%s %s\n", cli_bold(), kind->name, cli_plain(), kind->what);
-		snprintf(prefix, sizeof(prefix), "%s.", kind->name);
+		prefix_of(kind, prefix, sizeof(prefix));
 		for (const struct shunt_plugin *p = kind->list; p->name; p++) {
 			cli_wrap("", 2, p->name);
 			if (p->object)

@@ -4,6 +4,7 @@
 
 #include "core/backend.h"
 #include "core/plugins.h"
+#include "core/workload.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -61,9 +62,16 @@ static json_t *kind_json(const struct cli_kind *kind)
 		json_t *one = json_pack("{s:s, s:b, s:b}", "name", plugin->name, "built",
 			plugin->object != NULL, "available", *not == '\0');
 
-		if (plugin->object)
+		if (plugin->object) {
 			json_object_set_new(one, "summary",
 				json_string(kind->summary(plugin->object)));
+			json_object_set_new(one, "parameters",
+				cli_params_json(kind, plugin->object));
+		}
+		if (plugin->object && kind->list == shunt_registry_workloads) {
+			const struct shunt_workload *workload = plugin->object;
+			json_object_set_new(one, "cost_metric", json_string(workload->cost_metric));
+		}
 		if (*not )
 			json_object_set_new(one, "why", json_string(not ));
 		cli_plugin_origin_json(one, plugin);

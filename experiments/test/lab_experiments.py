@@ -40,13 +40,13 @@ CATALOG = Catalog("/nonexistent", {
     "workloads": {"yield": "", "timers": "", "chunked_sum": ""},
     "switches": {"asm": "", "ucontext": ""}, "waits": {"futex": "", "spin": "", "uring": "no"},
     "policies": {"fifo": "", "lifo": ""}, "timers": {"heap": ""}, "places": {"none": ""}},
-    {"workers": {"type": "count"}, "stack.size": {"type": "size"}})
-CATALOG._described = {("workload", "yield"): {"tasks": {"type": "count", "min": 1, "max": 1000},
-                                "switches": {"type": "count"},
-                                "mode": {"type": "choice", "choices": ["fast", "slow"]}},
-                      ("workload", "chunked_sum"): {"input": {"type": "text"}},
-                      ("workload", "timers"): {"tasks": {"type": "count"}, "period": {"type": "duration"}},
-                      ("wait", "spin"): {"wait.grid": {"type": "duration"}}}
+    {"workers": {"type": "count"}, "stack.size": {"type": "size"}},
+    {("workloads", "yield"): {"tasks": {"type": "count", "min": 1, "max": 1000},
+                              "switches": {"type": "count"},
+                              "mode": {"type": "choice", "choices": ["fast", "slow"]}},
+     ("workloads", "chunked_sum"): {"input": {"type": "text"}},
+     ("workloads", "timers"): {"tasks": {"type": "count"}, "period": {"type": "duration"}},
+     ("waits", "spin"): {"wait.grid": {"type": "duration"}}})
 
 
 def drivers() -> dict[str, Driver]:

@@ -32,17 +32,20 @@ class Catalog:
     """The names of one executable.
 
     `lists` is {kind: {name: reason it is not here, or ""}}, `settings` what every composition has
-    besides its slots ({"workers": {"type": "count", …}}).
+    besides its slots ({"workers": {"type": "count", …}}), `tables` the parameters of each plug-in
+    ({("workloads", "yield"): {"tasks": {"type": "count", …}}}), `costs` the metric of an operation of
+    each workload.
     """
 
     def __init__(self, program: str, lists: dict[str, dict[str, str]],
-                 settings: dict[str, dict[str, Any]] | None = None, plugins: Sequence[str] = ()):
+                 settings: dict[str, dict[str, Any]] | None = None,
+                 tables: dict[tuple[str, str], dict[str, dict[str, Any]]] | None = None,
+                 costs: dict[str, str] | None = None, plugins: Sequence[str] = ()):
         self.options = [f"--plugin={file}" for file in plugins]
         self.plugins: dict[str, dict[str, Any]] = {}    # what shunt says of each file
         self.program, self.lists, self.settings = program, lists, settings or {}
-        self._described: dict[tuple[str, str], dict[str, dict[str, Any]] | None] = {}
+        self.tables, self.costs = tables or {}, costs or {}
         self._judged: dict[str, str] = {}
-        self.costs: dict[str, str] = {}     # of each workload described: the metric of an operation
 
     def values_of(self, slot: str) -> list[str]:
         """What can run in a slot on this machine."""
@@ -111,7 +114,6 @@ class Catalog:
 
     def cost_of(self, workload: str) -> str:
         """The name of its metric of time an operation."""
-        self._params_of(workload)
         return self.costs.get(workload, "")
 
     def kind_of_param(self, workload: str, key: str) -> str:
@@ -123,32 +125,26 @@ class Catalog:
 
     def slot_kinds(self) -> dict[str, str]:
         """{setting: type} of every composition and of every mechanism."""
-        tables = [self._table_of(slot, name) or {} for slot, kind in KINDS.items()
+        tables = [self.tables.get((kind, name), {}) for kind in KINDS.values()
                   for name in self.lists.get(kind, {})]
         return {key: str(row.get("type", "")) for t in [*tables, self.settings] for key, row in t.items()}
 
     def _params_of(self, workload: str) -> dict[str, dict[str, Any]] | None:
-        return self._table_of("workload", workload)
-
-    def _table_of(self, kind: str, name: str) -> dict[str, dict[str, Any]] | None:
-        if (kind, name) not in self._described:
-            said = _ask_json([self.program, "describe", kind, name, "--json", *self.options])
-            found = said.get("found") if isinstance(said, dict) else None
-            self._described[kind, name] = _param_table(found[0], "parameters") if found else None
-            self.costs[name] = str(found[0].get("cost_metric", "")) if found else ""
-        return self._described[kind, name]
+        return self.tables.get(("workloads", workload))
 
 
 def read_catalog(program: str, plugins: Sequence[str] = ()) -> Catalog | None:
     said = _ask_json([program, "list", "--json", *(f"--plugin={file}" for file in plugins)])
     if not isinstance(said, dict):
         return None
-    lists = {}
-    for kind, entries in said.items():
-        if isinstance(entries, list) and all(isinstance(e, dict) and "name" in e for e in entries):
-            lists[kind] = {e["name"]: _why_absent(e) for e in entries}
+    known = {kind: entries for kind, entries in said.items() if isinstance(entries, list)
+             and all(isinstance(e, dict) and "name" in e for e in entries)}
+    lists = {kind: {e["name"]: _why_absent(e) for e in entries} for kind, entries in known.items()}
+    tables = {(kind, e["name"]): table for kind, entries in known.items() for e in entries
+              if (table := _param_table(e, "parameters")) is not None}
+    costs = {e["name"]: str(e.get("cost_metric", "")) for e in known.get("workloads", [])}
     spec = _ask_json([program, "describe", "spec", "--json"])
-    catalog = Catalog(program, lists, _param_table(spec, "settings"), plugins)
+    catalog = Catalog(program, lists, _param_table(spec, "settings"), tables, costs, plugins)
     catalog.plugins = {p["file"]: p for p in said.get("plug-ins", [])}
     return catalog
 
