@@ -28,9 +28,9 @@ int shunt_hist_init(struct shunt_hist *hist)
 
 	if (!bucket)
 		return -ENOMEM;
-		/* Nothing is timed under the sanitizers, whose shadow memory would be touched as well. */
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-	/* A calloc of that size touches nothing, and a compiler would say so of this. */
+	/* Under the sanitizers nothing is timed. A calloc of that size touches nothing, and a
+	 * compiler would say so of this. */
 	__asm__ volatile("" : "+r"(bucket));
 	memset(bucket, 0, BUCKET_BYTES);
 #endif
