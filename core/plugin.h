@@ -28,21 +28,22 @@
 #define SHUNT_PLUGIN_ABI_LEAST 1
 
 /* With which sanitizers it was compiled: they are in all of a process or in nothing of it. */
-enum {
-	SHUNT_PLUGIN_ASAN = 1,
-	SHUNT_PLUGIN_TSAN = 2,
-#if defined(__SANITIZE_ADDRESS__)
-	SHUNT_PLUGIN_FLAGS = SHUNT_PLUGIN_ASAN,
-#elif defined(__SANITIZE_THREAD__)
-	SHUNT_PLUGIN_FLAGS = SHUNT_PLUGIN_TSAN,
-#elif defined(__has_feature)
-	SHUNT_PLUGIN_FLAGS = __has_feature(address_sanitizer)  ? SHUNT_PLUGIN_ASAN
-			     : __has_feature(thread_sanitizer) ? SHUNT_PLUGIN_TSAN
-							       : 0,
-#else
-	SHUNT_PLUGIN_FLAGS = 0,
+#define SHUNT_PLUGIN_ASAN 1
+#define SHUNT_PLUGIN_TSAN 2
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_ASAN
+#elif __has_feature(thread_sanitizer)
+#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_TSAN
 #endif
-};
+#elif defined(__SANITIZE_ADDRESS__)
+#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_TSAN
+#endif
+#ifndef SHUNT_PLUGIN_FLAGS
+#define SHUNT_PLUGIN_FLAGS 0
+#endif
 
 struct shunt_plugin_entry {
 	const char *kind;   /* "policy", "workload", … */
