@@ -36,6 +36,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import synthetic  # noqa: E402
 from shuntlab import cli  # noqa: E402
 from shuntlab.commands import artifact  # noqa: E402
+from shuntlab.output import artifact_page  # noqa: E402
 from shuntlab.planning import drivers, kept_plan  # noqa: E402
 
 GIT = ("-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false")
@@ -113,7 +114,7 @@ class Artifact(unittest.TestCase):
         self.assertEqual(sums.returncode, 0, sums.stdout)
         source = top / "source"
         said = self.lab("artifact", "--check", tree=source, cwd=top).stdout
-        for line in ("files are as they were packed", "byte for byte the same", "code is not that of the records",
+        for line in ("files are as they were packed", "byte for byte the same", "not byte for byte what made the records",
                      "claim: “A | in a claim.” is confirmed, as it was"):
             self.assertIn(line, said)
         drawn = top / "figures" / "demo-forest.csv"
@@ -164,6 +165,10 @@ class Artifact(unittest.TestCase):
         self.refused(part, "still lacks runs", 2)
         next((part / "records").glob("b0004*")).write_text("{")
         self.refused(part, "damaged; .* says what", 5)
+
+    def test_what_it_does_not_hold_is_named(self):
+        self.assertIn("not in this file**; ask the authors for `p.so` (build-id `ab`)",
+                      artifact_page._plugins([{"file": "p.so", "build_id": "ab"}]))
 
     def test_the_target(self):
         there = self.root / "there.tar.xz"

@@ -122,8 +122,8 @@ def _build(root: Path, _told: dict[str, Any]) -> str:
     was = read_json(_plan(root))["drivers"].get("shunt", {}).get("build_id", "")
     now = json.loads(_run(root, str(find_shunt()), "version", "--json", code=DIFFERS,
                           failure="shunt does not start"))["build_id"]
-    return "its code is that of the records, byte for byte" if was == now else \
-        "its code is not that of the records byte for byte, as with another compiler"
+    return "it is byte for byte what made the records" if was == now else \
+        "it is not byte for byte what made the records, as with another compiler or with a compiler cache"
 
 
 def _plan(root: Path) -> Path:

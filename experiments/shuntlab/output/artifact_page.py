@@ -92,7 +92,7 @@ Linux on x86-64, aarch64 or riscv64; Debian 12 or later, and of its packages:
 apt-get install --no-install-recommends {" ".join(facts.packages)}
 ```
 
-The runs took at most {facts.peak_bytes / 2 ** 20:.0f} MiB of memory each, on {"; ".join(facts.machine)}.
+{_plugins(facts.plan.get("plugins", []))}The runs took at most {facts.peak_bytes / 2 ** 20:.0f} MiB of memory each, on {"; ".join(facts.machine)}.
 
 ## Check it
 
@@ -123,6 +123,13 @@ Without `--block` all of the plan is run, in {show_span(facts.seconds)} on that 
 
 {_table(("required", "for", "where"), BADGES)}
 {SOURCES}"""
+
+
+def _plugins(named: list[dict[str, str]]) -> str:
+    if not named:
+        return ""
+    files = ", ".join(f"`{one['file']}` (build-id `{one['build_id']}`)" for one in named)
+    return f"Some arms are plug-ins, which are **not in this file**; ask the authors for {files}.\n\n"
 
 
 def _repeats(facts: Facts) -> str:
