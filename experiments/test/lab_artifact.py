@@ -114,7 +114,8 @@ class Artifact(unittest.TestCase):
         self.assertEqual(sums.returncode, 0, sums.stdout)
         source = top / "source"
         said = self.lab("artifact", "--check", tree=source, cwd=top).stdout
-        for line in ("files are as they were packed", "byte for byte the same", "not byte for byte what made the records",
+        for line in ("files are as they were packed", "byte for byte the same",
+                     "not byte for byte what made the records",
                      "claim: “A | in a claim.” is confirmed, as it was"):
             self.assertIn(line, said)
         drawn = top / "figures" / "demo-forest.csv"
@@ -167,8 +168,9 @@ class Artifact(unittest.TestCase):
         self.refused(part, "damaged; .* says what", 5)
 
     def test_what_it_does_not_hold_is_named(self):
-        self.assertIn("not in this file**; ask the authors for `p.so` (build-id `ab`)",
-                      artifact_page._plugins([{"file": "p.so", "build_id": "ab"}]))
+        plan = {**kept_plan.load_plan(self.campaign), "plugins": [{"file": "p.so", "build_id": "ab"}]}
+        facts = artifact_page.Facts("demo", plan, "campaign/plan.json", "12", [], [], None, [], [], 1, 1.0, 0)
+        self.assertIn("not in this file**; ask the authors for `p.so` (build-id `ab`)", artifact_page.page(facts))
 
     def test_the_target(self):
         there = self.root / "there.tar.xz"

@@ -157,8 +157,10 @@ def _pages(loaded: Campaign, commit: str) -> Iterator[tuple[str, bytes]]:
     rows = [_row(loaded, claim) for claim in analyse([loaded]).claims]
     able = [i for i, row in enumerate(rows) if row.blocks]
     chosen = min(able, key=lambda i: (rows[i].answer != CONFIRMED, rows[i].seconds), default=None)
-    facts = Facts(loaded.name, (loaded.parts or [loaded])[0].plan, commit, _machines(loaded), rows, chosen,
-                  [s["name"] for s in named(loaded.plan)], _packages(), len(loaded.records), _seconds(loaded.records),
+    first = (loaded.parts or [loaded])[0]
+    facts = Facts(loaded.name, first.plan, f"{_place(loaded, first)}/plan.json", commit, _machines(loaded),
+                  rows, chosen, [s["name"] for s in named(loaded.plan)], _packages(), len(loaded.records),
+                  _seconds(loaded.records),
                   max(r["usage"].get("peak_rss_bytes", 0) for r in loaded.records))
     yield "README.md", page(facts).encode()
     told = {"schema": "shunt.artifact/1", "commit": commit, "chosen": chosen, "drawn_with": artifact_check.drawn_with(),
@@ -208,9 +210,13 @@ def _packages() -> list[str]:
                    if line.strip() and not line.startswith("#") and line.split()[1] in ("build", "lab")})
 
 
+def _place(loaded: Campaign, part: Campaign) -> str:
+    return "campaign" if part is loaded else f"campaign/parts/{part.path.name}"
+
+
 def _campaign_files(loaded: Campaign) -> Iterator[tuple[str, bytes]]:
     for part in loaded.parts or [loaded]:
-        at = "campaign" if part is loaded else f"campaign/parts/{part.path.name}"
+        at = _place(loaded, part)
         names = ["plan.json", "experiment.toml", PACK]
         for pattern in ("records/env/*.json", "sessions/*.jsonl", "traces/*.json"):
             names += [str(f.relative_to(part.path)) for f in sorted(part.path.glob(pattern))]

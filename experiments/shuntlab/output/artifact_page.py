@@ -24,6 +24,7 @@ class ClaimRow:
 class Facts:
     name: str
     plan: dict[str, Any]
+    plan_at: str                # its place in the artifact
     commit: str
     machine: list[str]
     claims: list[ClaimRow]
@@ -92,7 +93,7 @@ Linux on x86-64, aarch64 or riscv64; Debian 12 or later, and of its packages:
 apt-get install --no-install-recommends {" ".join(facts.packages)}
 ```
 
-{_plugins(facts.plan.get("plugins", []))}The runs took at most {facts.peak_bytes / 2 ** 20:.0f} MiB of memory each, on {"; ".join(facts.machine)}.
+{_needs(facts)}
 
 ## Check it
 
@@ -112,7 +113,7 @@ A claim stays confirmed while the interval of the ratio keeps within the bounds 
 tolerance. Another machine may have other ratios. To repeat a claim, with its blocks from the table:
 
 ```
-mkdir rerun && cp campaign/plan.json rerun
+mkdir rerun && cp {facts.plan_at} rerun
 {lab} run rerun --accept-new-build --block BLOCKS
 {lab} claims rerun
 ```
@@ -125,11 +126,13 @@ Without `--block` all of the plan is run, in {show_span(facts.seconds)} on that 
 {SOURCES}"""
 
 
-def _plugins(named: list[dict[str, str]]) -> str:
-    if not named:
-        return ""
-    files = ", ".join(f"`{one['file']}` (build-id `{one['build_id']}`)" for one in named)
-    return f"Some arms are plug-ins, which are **not in this file**; ask the authors for {files}.\n\n"
+def _needs(facts: Facts) -> str:
+    said = f"The runs took at most {facts.peak_bytes / 2 ** 20:.0f} MiB of memory each, on {'; '.join(facts.machine)}."
+    files = [f"`{p['file']}` (build-id `{p['build_id']}`)" for p in facts.plan.get("plugins", [])]
+    if files:
+        said += ("\n\nSome arms are plug-ins, which are **not in this file**; ask the authors for "
+                 f"{', '.join(files)}.")
+    return said
 
 
 def _repeats(facts: Facts) -> str:
