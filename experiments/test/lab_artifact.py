@@ -122,6 +122,10 @@ class Artifact(unittest.TestCase):
         drawn.write_text(drawn.read_text() + "\n")
         said = self.lab("artifact", "--check", tree=source, cwd=top, code=5).stderr
         self.assertIn("figures/demo-forest.csv is not as it was packed", said)
+        sums = [line for line in (top / "SHA256SUMS").read_text().splitlines() if not line.endswith(drawn.name)]
+        (top / "SHA256SUMS").write_text("".join(f"{line}\n" for line in sums))
+        said = self.lab("artifact", "--check", tree=source, cwd=top, code=3).stderr
+        self.assertRegex(said, r"figures: 1 of \d+ files differ: demo-forest\.csv\n")
 
     def inside(self, *words, clone=None) -> tuple[int, str]:
         """The lab in this process, as that of the clone."""
