@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* If this passes, every list of plug-ins ends, names nothing twice, and gives each entry either a
- * table that carries the same name or a reason why there is none. */
+ * table that carries the same name or a reason why there is none; and the tables that plug-ins from
+ * files are compiled with keep their layout. */
+#include "core/engine/slots.h"
+#include "core/plugin.h"
 #include "core/registry.h"
+#include "core/workload.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,9 +58,29 @@ static void lists_are_whole(void **state)
 	}
 }
 
+/* What a plug-in compiled with the first ABI holds. A field goes to the end of a table; any other
+ * change is a new SHUNT_PLUGIN_ABI, with offsets of its own here. */
+static void stable_tables_keep_their_layout(void **state)
+{
+	(void)state;
+	assert_int_equal(SHUNT_PLUGIN_ABI, 1);
+	assert_int_equal(offsetof(struct shunt_plugin_v1, locked), 112);
+	assert_int_equal(offsetof(struct shunt_switch, resolve), 32);
+	assert_int_equal(offsetof(struct shunt_switch_ops, stack_overhead), 88);
+	assert_int_equal(offsetof(struct shunt_timers, count), 64);
+	assert_int_equal(offsetof(struct shunt_timer, ticket), 16);
+	assert_int_equal(offsetof(struct shunt_wait, syscalls), 136);
+	assert_int_equal(offsetof(struct shunt_wait_config, fired), 24);
+	assert_int_equal(offsetof(struct shunt_place, describe), 72);
+	assert_int_equal(offsetof(struct shunt_workload, verify), 104);
+	assert_int_equal(offsetof(struct shunt_param, help), 48);
+	assert_int_equal(offsetof(struct shunt_value, given), 24);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(lists_are_whole)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(lists_are_whole),
+		cmocka_unit_test(stable_tables_keep_their_layout)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
