@@ -101,6 +101,13 @@ class Gate(unittest.TestCase):
         self.assertIn("NO ANSWER: the new build failed in b0001: its record was refused: schema is 'shunt.run/2', "
                       "not 'shunt.run/1'", said)
 
+    def test_a_number_of_blocks_is_one(self):
+        for text in ("0", "-3", "2.5", "x", "9" * 9):
+            with self.assertRaises(SystemExit) as left, mock.patch("sys.stderr", io.StringIO()) as err:
+                cli._main(["gate", "a", "b", "--repetitions", text])
+            self.assertEqual(left.exception.code, 2)
+            self.assertIn(f"{text!r} is not a number of blocks, from 1 to 200,000", err.getvalue())
+
     def test_plug_ins_are_not_compared(self):
         (self.root / "coin.so").touch()
         with mock.patch(f"{__name__}.DEMO", 'plugins = ["./coin.so"]\n' + DEMO):

@@ -20,6 +20,7 @@ from ..planning import drivers, kept_plan, plan
 from ..planning.campaign import Campaign, load_campaign, status_with
 from ..planning.drivers import Driver
 from ..planning.experiment import Arm, Exclude, Experiment
+from ..planning.reading import RUNS_MAX
 from ..planning.toml_spec import load
 from ..running import opening
 from ..running.opening import UsageError
@@ -48,12 +49,18 @@ def register(subparsers: Any) -> None:
                    help="what to run: a .toml file, or a name that `lab list` has (default: quickstart)")
     p.add_argument("--backend", default="", metavar="SPEC",
                    help="run this instead of the experiment's baseline, such as mn:policy=mine")
-    p.add_argument("--repetitions", type=int, default=0, metavar="N",
+    p.add_argument("--repetitions", type=_repetitions, default=0, metavar="N",
                    help="blocks of each point, instead of the experiment's")
     p.add_argument("--out", default="", metavar="DIR", help="the campaign's folder (default: results/gate-…)")
     p.add_argument("--concurrent", action="store_true",
                    help="allow a second lab on this machine (it disturbs the timings of both)")
     p.set_defaults(run=command)
+
+
+def _repetitions(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= RUNS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of blocks, from 1 to {RUNS_MAX:,}")
+    return int(text)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -70,6 +77,7 @@ def command(args: argparse.Namespace) -> int:
     with machine_lock(args.concurrent), process.Stop() as stop:
         outcome = _run(folder, builds, cpus, stop)
     if outcome is None:
+        print(f"stopped; the same command with --out {opening.shown(folder)} goes on", file=sys.stderr)
         return 128 + stop.signal
     sys.stdout.write(table(outcome.report) + "\n" if outcome.report and outcome.report.sections else "")
     print("\n".join(conclusion(outcome)))
