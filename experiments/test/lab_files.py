@@ -462,7 +462,9 @@ class Page(unittest.TestCase):
         rings = int(re.search(r"RINGS_MAX\s+(\d+)", loader)[1])
         gib = int(re.search(r"TRACE_BYTES_MAX \(UINT64_C\((\d+)\) << 30\)", loader)[1])
         for said in (f"regular files of at most {files.BYTES_MAX >> 20} MiB, a schema",
-                     f"at most {files.BYTES_MAX >> 20} MiB packed and {packed.BYTES_MAX >> 30} GiB unpacked",
+                     f"at most {packed.FILE_BYTES_MAX >> 30} GiB packed; unpacked at most "
+                     f"{packed.BYTES_MAX >> 30} GiB, or "
+                     f"{packed.RATIO_MAX} times its size",
                      f"at most {gib} GiB in C and {files.BYTES_MAX >> 20} MiB in Python; at most {rings:,} rings",
                      f"a document at most {files.VALUES_MAX // 10 ** 6} million values",
                      f"a bucket an index below {records.INDEX_MAX + 1:,}", f"a plan of {reading.RUNS_MAX:,} runs"):

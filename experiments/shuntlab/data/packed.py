@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import errno
 import functools
-import io
 import json
 import lzma
 import os
 from pathlib import Path
+from typing import Iterator
 
 from ..tools.files import FileRefused, read_bytes
 
 PACK = "records.jsonl.xz"
-BYTES_MAX = 1 << 30         # unpacked; a campaign of 2,000 runs has 20 MB
+FILE_BYTES_MAX = 1 << 30    # a campaign of 2,000 runs has 1 MB, unpacked 20 MB
+BYTES_MAX = 1 << 30         # unpacked; more where the file itself is large
+STEP_BYTES = 1 << 20
+RATIO_MAX = 64              # by which records never shrink, and a bomb does
 
 
 def record_files(folder: Path) -> list[Path]:
@@ -80,7 +83,7 @@ def _pack_of(folder: Path) -> dict[str, bytes]:
 @functools.lru_cache(maxsize=2)
 def _lines_of(file: Path, _mtime: int, _size: int) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for number, line in enumerate(io.BytesIO(_unpacked(file)), 1):
+    for number, line in enumerate(_lines(file), 1):
         try:
             line = _text(line)
             record = json.loads(line)
@@ -92,15 +95,25 @@ def _lines_of(file: Path, _mtime: int, _size: int) -> dict[str, bytes]:
     return found
 
 
-def _unpacked(file: Path) -> bytes:
-    reader = lzma.LZMADecompressor()
+def _lines(file: Path) -> Iterator[bytes]:
+    """The lines of a pack, of which never more than a few are unpacked at once."""
+    data = memoryview(read_bytes(file, FILE_BYTES_MAX))
+    reader, left = lzma.LZMADecompressor(), max(BYTES_MAX, RATIO_MAX * len(data))
+    rest, fed = b"", 0
     try:
-        text = reader.decompress(read_bytes(file), BYTES_MAX + 1)
+        while not reader.eof and (fed < len(data) or not reader.needs_input):
+            piece = data[fed:fed + STEP_BYTES] if reader.needs_input else b""
+            fed += len(piece)
+            text = reader.decompress(piece, STEP_BYTES)
+            left -= len(text)
+            if left < 0:
+                raise FileRefused(errno.EFBIG, "more bytes unpacked than records of its size can have", file)
+            *whole, rest = (rest + text).split(b"\n")
+            yield from (line + b"\n" for line in whole)
     except lzma.LZMAError as e:
         raise FileRefused(errno.EILSEQ, f"damaged ({e}); put it back from a copy of the campaign", file) from None
-    if len(text) > BYTES_MAX:
-        raise FileRefused(errno.EFBIG, f"more than {BYTES_MAX:,} bytes unpacked", file)
-    if not reader.eof or reader.unused_data:
+    if not reader.eof or reader.unused_data or fed < len(data):
         raise FileRefused(errno.EILSEQ, "damaged (cut off, or something follows); put it back from a copy of "
                           "the campaign", file)
-    return text
+    if rest:
+        yield rest

@@ -23,6 +23,7 @@ A record belongs to a block by its `block` and to an arm by its `arm`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -71,15 +72,15 @@ class Campaign:
     def name(self) -> str:
         return self.plan["experiment"]["name"]
 
-    @property
+    @functools.cached_property
     def arms(self) -> dict[str, dict[str, Any]]:
         return {arm["name"]: arm for arm in self.plan["arms"]}
 
-    @property
+    @functools.cached_property
     def points(self) -> dict[str, dict[str, Any]]:
         return {point["id"]: point for point in self.plan["points"]}
 
-    @property
+    @functools.cached_property
     def blocks(self) -> dict[str, dict[str, Any]]:
         return {block["id"]: block for block in self.plan["blocks"]}
 

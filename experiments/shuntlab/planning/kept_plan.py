@@ -46,6 +46,7 @@ from . import plan_file
 from .drivers import shipped
 
 PLAN_SCHEMA = "shunt.plan/1"
+PLAN_BYTES_MAX = 256 << 20      # a million runs in blocks of four have 50 MB
 
 
 class CampaignError(Exception):
@@ -76,7 +77,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     """As load_plan, but its seal may be missing or broken."""
     file = folder / "plan.json"
     try:
-        plan = read_json(file)
+        plan = read_json(file, PLAN_BYTES_MAX)
         problems = _why_no_plan(file, plan) or plan_file.check(file, plan)
     except (FileNotFoundError, NotADirectoryError):
         what = "no plan.json here, so this" if folder.is_dir() else \

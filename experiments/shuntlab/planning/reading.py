@@ -17,7 +17,7 @@ from .experiment import nearest
 from .figure_kinds import COMMON, kinds
 
 ITERATIONS_MAX = 1_000_000      # as `shunt run` takes them
-RUNS_MAX = 200_000              # of a campaign
+RUNS_MAX = 2_000_000            # of a campaign
 NAME_MAX = 100                  # of what becomes part of a file's name
 TEXT_MAX = 10_000               # characters
 TABLES_MAX = 1_000              # [[expect]] or [[figure]] tables

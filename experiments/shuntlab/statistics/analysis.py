@@ -80,8 +80,9 @@ def _sections(campaign: Campaign, baseline: str, wanted: list[str], rules: Rules
     # The A/A arm repeats the plan's baseline; against another one it controls nothing.
     control = campaign.plan.get("control", "")
     control = control if baseline == campaign.plan.get("baseline") else ""
-    found = [section(point, metric, baseline, control, rules) for point in gather(campaign)
-             for metric in _metrics(campaign, point.workload, wanted)]
+    points = gather(campaign)
+    metrics = {w: _metrics(campaign, w, wanted) for w in {p.workload for p in points}}     # reads every record
+    found = [section(point, metric, baseline, control, rules) for point in points for metric in metrics[point.workload]]
     return [s for s in found if s]
 
 
