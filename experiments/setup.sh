@@ -39,8 +39,11 @@ purpose_of() {
 		"$ROOT/experiments/packages.txt"
 }
 
+# A program of that name from elsewhere will do: NodeSource's nodejs brings an npm, and Debian's
+# cannot be installed beside it.
 is_installed() {
-	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ||
+		command -v "$1" >/dev/null
 }
 
 # Of the packages named, those that are not installed.
