@@ -7,7 +7,7 @@
 #   share/shunt/experiments/               the lab and the experiments, as `shunt lab` looks for them
 #   share/man/man1/shunt.1, shunt-run.1 …  made from --help, where help2man is present
 #   share/bash-completion/completions/     made from the tables of options
-#   share/doc/shunt/
+#   share/doc/shunt/                       documents, and the examples of plug-ins and embedding
 #   include/shunt/, lib/libshunt.{a,so}    the headers of plug-ins and embedders; shunt.pc and the CMake
 #                                          package shunt, which has shunt_plugin(), beside the library
 #   share/shunt/installed.list             all of these, to remove them:
@@ -72,7 +72,8 @@ function(shunt_install)
   install(FILES core/measure/record.schema.json core/measure/env.schema.json DESTINATION ${share})
   install(DIRECTORY experiments/ DESTINATION ${share}/experiments USE_SOURCE_PERMISSIONS
       FILES_MATCHING PATTERN "*.py" PATTERN "*.go" PATTERN "*.rs" PATTERN "*.toml" PATTERN "lab"
-      PATTERN "test" EXCLUDE PATTERN "__pycache__" EXCLUDE)
+      PATTERN "test" EXCLUDE PATTERN "examples" EXCLUDE PATTERN "__pycache__" EXCLUDE)
+  install(DIRECTORY experiments/examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
   install(FILES README.md ARCHITECTURE.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
   shunt_install_made_by_shunt()

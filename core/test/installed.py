@@ -15,7 +15,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(os.environ["SHUNT_SOURCE"])
 ALL = """cmake_minimum_required(VERSION 3.25)
 project(all LANGUAGES C CXX)
 foreach(one policy workload wait embed-c embed-cxx)
@@ -34,7 +33,7 @@ def said(*words: str | Path, **more: str) -> str:
 
 
 def check_examples(prefix: Path, folder: Path) -> None:
-    shutil.copytree(SOURCE / "experiments" / "examples", folder)
+    shutil.copytree(prefix / "share" / "doc" / "shunt" / "examples", folder)
     (folder / "CMakeLists.txt").write_text(ALL)
     built = folder / "built"
     said("cmake", "-S", folder, "-B", built, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror",
