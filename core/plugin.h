@@ -30,16 +30,16 @@
 /* With which sanitizers it was compiled: they are in all of a process or in nothing of it. */
 #define SHUNT_PLUGIN_ASAN 1
 #define SHUNT_PLUGIN_TSAN 2
-#ifdef __has_feature
+#if defined(__SANITIZE_ADDRESS__)
+#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_TSAN
+#elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_ASAN
 #elif __has_feature(thread_sanitizer)
 #define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_TSAN
 #endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_ASAN
-#elif defined(__SANITIZE_THREAD__)
-#define SHUNT_PLUGIN_FLAGS SHUNT_PLUGIN_TSAN
 #endif
 #ifndef SHUNT_PLUGIN_FLAGS
 #define SHUNT_PLUGIN_FLAGS 0
