@@ -326,7 +326,8 @@ class ResampledCampaigns(unittest.TestCase):
     def test_detection_at_the_printed_number_of_runs(self):
         """Pilots are drawn, their printed number is believed, and campaigns of that size are
         drawn: at least 80 % must call the shift, and it must not take a wasteful number."""
-        for shift, most, campaigns in ((1.05, 80, self.CAMPAIGNS), (1.15, 20, 300), (3.0, 15, 300)):
+        campaigns = 300
+        for shift, most in ((1.05, 80), (1.15, 20), (3.0, 15)):
             shifts = [math.log(shift)] + [0.0] * 3
             d, aa = self.draw(campaigns, self.PILOT, shifts)
             found, printed = 0, []
