@@ -96,6 +96,9 @@ def main(build: str, compiler: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prefix, empty = Path(folder, "prefix"), Path(folder, "empty")
         said("cmake", "--install", build, "--prefix", prefix)
+        said(prefix / "bin" / "shunt", "run", "asm", "chunked_sum", "preset=tutorial", "pause=1ms")
+        said(prefix / "bin" / "shunt", "lab", "list")
+        assert (prefix / "share" / "shunt" / "record.schema.json").stat().st_size
         check_examples(prefix, empty)
         check_pkg_config(prefix, empty, compiler)
         check_no_path_of_ours(prefix, build)
