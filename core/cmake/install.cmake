@@ -80,9 +80,10 @@ function(shunt_install)
   shunt_install_list(${share})
 endfunction()
 
-# What only a program that runs can say of itself: its help, its options.
+# What only a program that runs can say of itself: its help, its options. Nobody installs one with a
+# sanitizer.
 function(shunt_install_made_by_shunt)
-  if(NOT TARGET shunt OR CMAKE_CROSSCOMPILING)
+  if(NOT TARGET shunt OR CMAKE_CROSSCOMPILING OR SHUNT_SANITIZE)
     return()
   endif()
   set(script ${PROJECT_BINARY_DIR}/shunt.bash)

@@ -189,7 +189,7 @@ class AgainstTheBinary(Case):
     def test_values(self):
         for value, wanted in (("0", "tasks = '0' is out of range: 1 to 1000"), ('"1001"', "out of range"),
                               ('"2.5"', "tasks = '2.5' is no count such as"),
-                              ('"1..100G"', "more than 200,000 values")):
+                              ('"1..100G"', "more than 2,000,000 values")):
             self.refused(GOOD.replace('[2, "1k"]', value), f"demo.toml:9: workload[0].params.tasks: ", wanted,
                          freeze=True)
         self.refused(GOOD + 'mode = "fst"\n', "demo.toml:11: workload[0].params.mode: mode = 'fst': expected fast, "
@@ -232,7 +232,7 @@ class AgainstTheBinary(Case):
                      freeze=True)
 
     def test_too_many_runs(self):
-        self.refused(GOOD.replace('[2, "1k"]', '["1..100000"]'), "a campaign holds at most",
+        self.refused(GOOD.replace('[2, "1k"]', '["1..300000"]'), "a campaign holds at most",
                      "demo.toml:6: workload[0]", freeze=True)
 
     def test_an_override_that_an_arm_fixes(self):

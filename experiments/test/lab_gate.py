@@ -106,7 +106,7 @@ class Gate(unittest.TestCase):
             with self.assertRaises(SystemExit) as left, mock.patch("sys.stderr", io.StringIO()) as err:
                 cli._main(["gate", "a", "b", "--repetitions", text])
             self.assertEqual(left.exception.code, 2)
-            self.assertIn(f"{text!r} is not a number of blocks, from 1 to 200,000", err.getvalue())
+            self.assertIn(f"{text!r} is not a number of blocks, from 1 to 2,000,000", err.getvalue())
 
     def test_plug_ins_are_not_compared(self):
         (self.root / "coin.so").touch()
