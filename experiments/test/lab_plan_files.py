@@ -157,6 +157,14 @@ class Checked(Folder):
         self.assertTrue(schema.check("evil\n", node, {}))
         self.assertTrue(schema.check({"evil\n": 1}, node, {}))
 
+    def test_the_schema_says_where_it_is_not_kept(self):
+        rule = {"properties": {"a": {"items": {"anyOf": [{"type": "integer"}, {"$ref": "#/word"}]}}},
+                "required": ["b"], "additionalProperties": False}
+        found = schema.check({"a": [1, "x", True], "c": 1}, rule, {"word": {"type": "string", "minLength": 2}})
+        self.assertEqual(found, ["a[1]: 'x' is not of type integer", "a[2]: True is not of type integer",
+                                 "b: missing", "c: not allowed"])
+        self.assertRaises(ValueError, schema.check, 1, {"properties": {"a": {"multipleOf": 2}}}, {})
+
 
 ODD = (None, True, 0, -1, 5, 1e308, 2 ** 70, 10 ** 400, "", "x", "\n", "-x", "../..", "9" * 200, [], [[]], [5], {},
        {"x": 1}, "\ud800", "asm", "b0000")

@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Sequence, Union
 
 _ABOVE = Path(__file__).resolve().parents[3]
 # In the source tree, and installed in share/shunt.
 _PLACES = (_ABOVE / "core" / "measure" / "record.schema.json", _ABOVE / "record.schema.json")
 
 _IGNORED = {"$schema", "$id", "title", "description", "$defs", "definitions", "$comment",
-            "examples", "default", "format"}
+            "examples", "default", "format", "then", "else"}     # the last two are read with "if"
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,),
     "number": (int, float), "integer": (int,), "null": (type(None),),
 }
 
-
 # Of the wrong type, or too long: the rest is not looked at.
 _DECISIVE = {"type", "maxItems", "maxProperties", "maxLength"}
+
+# What is wrong, each at a path below the value that was checked; empty if nothing is.
+Found = Sequence[tuple[tuple[Union[str, int], ...], str]]
+Check = Callable[[Any], Found]
 
 
 @functools.cache
@@ -38,26 +42,47 @@ def run_schema() -> dict[str, Any]:
 
 
 def check_run(record: dict[str, Any]) -> list[str]:
-    return check(record, run_schema(), run_schema())
+    return _said(_of_run()(record))
 
 
-def check(value: Any, node: Any, root: dict[str, Any], where: str = "") -> list[str]:
+@functools.cache
+def _of_run() -> Check:
+    return _compiled(run_schema(), run_schema())
+
+
+def check(value: Any, node: Any, root: dict[str, Any]) -> list[str]:
     """What of `value` does not satisfy the schema `node`; paths are dotted."""
+    return _said(_compiled(node, root)(value))
+
+
+def _said(found: Found) -> list[str]:
+    return [f"{functools.reduce(_at, path, '') or 'document'}: {text}" for path, text in found]
+
+
+def _compiled(node: Any, root: dict[str, Any]) -> Check:
+    """The schema as nested functions. They pass no path down: the callers of one that finds something
+    put theirs in front, and a sound record costs nothing for it."""
     if node is True or node == {}:
-        return []
+        return lambda value: ()
     if node is False:
-        return [f"{where or 'document'}: not allowed"]
-    problems: list[str] = []
-    for keyword, rule in node.items():
-        if keyword in _IGNORED:
-            continue
-        checker = _CHECKS.get(keyword)
-        if checker is None:
-            raise ValueError(f"the schema uses {keyword!r}, which its reader does not know")
-        problems += checker(value, rule, node, root, where)
-        if problems and keyword in _DECISIVE:
-            break
-    return problems
+        return lambda value: [((), "not allowed")]
+    unknown = node.keys() - _IGNORED - _COMPILERS.keys()
+    if unknown:
+        raise ValueError(f"the schema uses {min(unknown)!r}, which its reader does not know")
+    steps = [(_COMPILERS[k](rule, node, root), k in _DECISIVE) for k, rule in node.items() if k in _COMPILERS]
+    return steps[0][0] if len(steps) == 1 else _all(steps)
+
+
+def _all(steps: list[tuple[Check, bool]]) -> Check:
+    def check(value: Any) -> Found:
+        problems: Found = ()
+        for step, decisive in steps:
+            if found := step(value):
+                problems = [*problems, *found]
+            if decisive and problems:
+                break
+        return problems
+    return check
 
 
 def described(place: tuple[str, ...]) -> tuple[str, list[str]]:
@@ -99,160 +124,147 @@ def _at(where: str, key: str | int) -> str:
     return f"{where}.{key}" if where else key
 
 
-def _ref(value, rule, node, root, where):
-    return check(value, _referred(rule, root), root, where)
+def _under(key: str | int, found: Found) -> Found:
+    return [((key, *path), text) for path, text in found]
 
 
-def _type(value, rule, node, root, where):
-    kinds = rule if isinstance(rule, list) else [rule]
-    for kind in kinds:
-        if isinstance(value, bool) and kind != "boolean":
-            continue
-        if isinstance(value, _TYPES[kind]):
-            return []
-    return [f"{where or 'document'}: {value!r:.40} is not of type {' or '.join(kinds)}"]
+# ---- one function a keyword: it takes the keyword's rule, and returns what checks a value -----------
+
+def _ref(rule, node, root) -> Check:
+    return _compiled(_referred(rule, root), root)
 
 
-def _enum(value, rule, node, root, where):
-    return [] if value in rule else [f"{where}: {value!r:.40} is not one of {rule}"]
+def _type(rule, node, root) -> Check:
+    names = rule if isinstance(rule, list) else [rule]
+    kinds = {kind for name in names for kind in _TYPES[name]}       # exact: a bool is not an integer here
+    return lambda value: () if type(value) in kinds else [
+        ((), f"{value!r:.40} is not of type {' or '.join(names)}")]
 
 
-def _const(value, rule, node, root, where):
-    return [] if value == rule else [f"{where}: {value!r:.40} is not {rule!r}"]
+def _enum(rule, node, root) -> Check:
+    return lambda value: () if value in rule else [((), f"{value!r:.40} is not one of {rule}")]
+
+
+def _const(rule, node, root) -> Check:
+    return lambda value: () if value == rule else [((), f"{value!r:.40} is not {rule!r}")]
 
 
 @functools.cache
-def _compiled(rule: str) -> re.Pattern:
+def _matcher(rule: str) -> Callable[[str], Any]:
     """A pattern of JSON Schema: there `$` is the very end, in Python also before a last line break."""
-    return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", rule))
+    return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", rule)).search
 
 
-def _matches(rule: str, text: str) -> bool:
-    return bool(_compiled(rule).search(text))
+def _pattern(rule, node, root) -> Check:
+    matches = _matcher(rule)
+    return lambda value: () if not isinstance(value, str) or matches(value) else [
+        ((), f"{value!r:.40} does not match {rule}")]
 
 
-def _pattern(value, rule, node, root, where):
-    if isinstance(value, str) and not _matches(rule, value):
-        return [f"{where}: {value!r:.40} does not match {rule}"]
-    return []
-
-
-def _minimum(value, rule, node, root, where):
-    if isinstance(value, (int, float)) and value < rule:
-        return [f"{where}: {value} is below {rule}"]
-    return []
-
-
-def _maximum(value, rule, node, root, where):
-    if isinstance(value, (int, float)) and value > rule:
-        return [f"{where}: {value} is above {rule}"]
-    return []
-
-
-def _exclusive_minimum(value, rule, node, root, where):
-    if isinstance(value, (int, float)) and value <= rule:
-        return [f"{where}: {value} is not above {rule}"]
-    return []
+def _bound(word: str, wrong: Callable[[Any, Any], bool]):
+    def compiler(rule, node, root) -> Check:
+        return lambda value: [((), f"{value} is {word} {rule}")] \
+            if isinstance(value, (int, float)) and wrong(value, rule) else ()
+    return compiler
 
 
 def _length(least: bool, noun: str):
-    def checker(value, rule, node, root, where):
-        if not isinstance(value, (list, str, dict)):
-            return []
-        bad = len(value) < rule if least else len(value) > rule
-        return [f"{where}: {len(value)} {noun}, {'at least' if least else 'at most'} {rule} wanted"] \
-            if bad else []
-    return checker
+    sign = 1 if least else -1
+
+    def compiler(rule, node, root) -> Check:
+        def check(value: Any) -> Found:
+            if not isinstance(value, (list, str, dict)) or (len(value) - rule) * sign >= 0:
+                return ()
+            return [((), f"{len(value)} {noun}, {'at least' if least else 'at most'} {rule} wanted")]
+        return check
+    return compiler
 
 
-def _required(value, rule, node, root, where):
-    if not isinstance(value, dict):
-        return []
-    return [f"{_at(where, key)}: missing" for key in rule if key not in value]
+def _required(rule, node, root) -> Check:
+    return lambda value: [((key,), "missing") for key in rule if key not in value] \
+        if isinstance(value, dict) else ()
 
 
-def _properties(value, rule, node, root, where):
-    if not isinstance(value, dict):
-        return []
-    return [p for key, sub in rule.items() if key in value
-            for p in check(value[key], sub, root, _at(where, key))]
+def _properties(rule, node, root) -> Check:
+    subs = [(key, _compiled(sub, root)) for key, sub in rule.items()]
+    return lambda value: [p for key, sub in subs if key in value and (found := sub(value[key]))
+                          for p in _under(key, found)] if isinstance(value, dict) else ()
 
 
-def _extra_keys(value, node):
-    known = node.get("properties", {})
-    patterns = node.get("patternProperties", {})
-    return [k for k in value if k not in known and not any(_matches(p, k) for p in patterns)]
+def _additional(rule, node, root) -> Check:
+    known = node.get("properties", {}).keys()
+    patterns = [_matcher(p) for p in node.get("patternProperties", {})]
+    sub = _compiled(rule, root)
+    return lambda value: [p for key in value if key not in known and (found := sub(value[key]))
+                          and not any(matches(key) for matches in patterns)
+                          for p in _under(key, found)] if isinstance(value, dict) else ()
 
 
-def _additional(value, rule, node, root, where):
-    if not isinstance(value, dict):
-        return []
-    return [p for key in _extra_keys(value, node)
-            for p in check(value[key], rule, root, _at(where, key))]
+def _pattern_properties(rule, node, root) -> Check:
+    subs = [(_matcher(pattern), _compiled(sub, root)) for pattern, sub in rule.items()]
+    return lambda value: [p for key in value for matches, sub in subs if matches(key)
+                          for p in _under(key, sub(value[key]))] if isinstance(value, dict) else ()
 
 
-def _pattern_properties(value, rule, node, root, where):
-    if not isinstance(value, dict):
-        return []
-    return [p for key in value for pattern, sub in rule.items() if _matches(pattern, key)
-            for p in check(value[key], sub, root, _at(where, key))]
+def _property_names(rule, node, root) -> Check:
+    sub = _compiled(rule, root)
+    return lambda value: [p for key in value if (found := sub(key))
+                          for p in _under(key, found)] if isinstance(value, dict) else ()
 
 
-def _property_names(value, rule, node, root, where):
-    if not isinstance(value, dict):
-        return []
-    return [p for key in value for p in check(key, rule, root, _at(where, key))]
+def _items(rule, node, root) -> Check:
+    sub, start = _compiled(rule, root), len(node.get("prefixItems", []))
+    return lambda value: [p for i, item in enumerate(value[start:], start) if (found := sub(item))
+                          for p in _under(i, found)] if isinstance(value, list) else ()
 
 
-def _items(value, rule, node, root, where):
-    if not isinstance(value, list):
-        return []
-    start = len(node.get("prefixItems", []))
-    return [p for i, item in enumerate(value[start:], start)
-            for p in check(item, rule, root, _at(where, i))]
+def _prefix_items(rule, node, root) -> Check:
+    subs = [_compiled(sub, root) for sub in rule]
+    return lambda value: [p for i, (item, sub) in enumerate(zip(value, subs)) if (found := sub(item))
+                          for p in _under(i, found)] if isinstance(value, list) else ()
 
 
-def _prefix_items(value, rule, node, root, where):
-    if not isinstance(value, list):
-        return []
-    return [p for i, (item, sub) in enumerate(zip(value, rule))
-            for p in check(item, sub, root, _at(where, i))]
+def _all_of(rule, node, root) -> Check:
+    return _all([(_compiled(sub, root), False) for sub in rule])
 
 
-def _all_of(value, rule, node, root, where):
-    return [p for sub in rule for p in check(value, sub, root, where)]
+def _any_of(rule, node, root) -> Check:
+    subs = [_compiled(sub, root) for sub in rule]
+
+    def check(value: Any) -> Found:
+        tried: list[Found] = []
+        for sub in subs:
+            tried.append(sub(value))
+            if not tried[-1]:
+                return ()
+        return min(tried, key=len)
+    return check
 
 
-def _any_of(value, rule, node, root, where):
-    tried = [check(value, sub, root, where) for sub in rule]
-    return [] if any(not t for t in tried) else min(tried, key=len)
+def _if(rule, node, root) -> Check:
+    holds = _compiled(rule, root)
+    then, otherwise = (_compiled(node.get(branch, True), root) for branch in ("then", "else"))
+    return lambda value: otherwise(value) if holds(value) else then(value)
 
 
-def _if(value, rule, node, root, where):
-    branch = "else" if check(value, rule, root, where) else "then"
-    return check(value, node[branch], root, where) if branch in node else []
-
-
-def _nothing(value, rule, node, root, where):
-    return []
-
-
-def _unique(value, rule, node, root, where):
-    if rule and isinstance(value, list):
+def _unique(rule, node, root) -> Check:
+    def check(value: Any) -> Found:
+        if not rule or not isinstance(value, list):
+            return ()
         seen = [json.dumps(v, sort_keys=True) for v in value]
-        if len(set(seen)) != len(seen):
-            return [f"{where}: items repeat"]
-    return []
+        return [((), "items repeat")] if len(set(seen)) != len(seen) else ()
+    return check
 
 
-_CHECKS = {
+_COMPILERS: dict[str, Callable[[Any, dict[str, Any], dict[str, Any]], Check]] = {
     "$ref": _ref, "type": _type, "enum": _enum, "const": _const, "pattern": _pattern,
-    "minimum": _minimum, "maximum": _maximum, "exclusiveMinimum": _exclusive_minimum,
+    "minimum": _bound("below", operator.lt), "maximum": _bound("above", operator.gt),
+    "exclusiveMinimum": _bound("not above", operator.le),
     "minLength": _length(True, "characters"), "maxLength": _length(False, "characters"),
     "minItems": _length(True, "items"), "maxItems": _length(False, "items"),
     "minProperties": _length(True, "keys"), "maxProperties": _length(False, "keys"),
     "required": _required, "properties": _properties, "additionalProperties": _additional,
     "patternProperties": _pattern_properties, "propertyNames": _property_names, "items": _items,
     "prefixItems": _prefix_items, "allOf": _all_of, "anyOf": _any_of, "oneOf": _any_of,
-    "if": _if, "then": _nothing, "else": _nothing, "uniqueItems": _unique,
+    "if": _if, "uniqueItems": _unique,
 }
