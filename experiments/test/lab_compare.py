@@ -12,6 +12,7 @@ import math
 import shutil
 import sys
 import tempfile
+import tracemalloc
 import unittest
 from pathlib import Path
 
@@ -25,11 +26,13 @@ except ImportError as missing:
 
 import synthetic
 from shuntlab.commands import claims, compare
+from shuntlab.data import packed
 from shuntlab.planning.campaign import load_campaign
 from shuntlab.planning.kept_plan import CampaignError
 from shuntlab.statistics import points, verdicts
 from shuntlab.statistics.analysis import analyse, correlated
 from shuntlab.statistics.effects import Ratios, compare_unpaired
+from shuntlab.statistics.needs import needs
 
 ARMS = ["asm", "ucontext", "asm-ret", "mn-workers-1-mt-1-policy-steal"]
 RATIOS = {"ucontext": 48.0, "asm-ret": 1.10, "mn-workers-1-mt-1-policy-steal": 0.9}
@@ -360,6 +363,27 @@ class Campaigns(Scratch):
         self.assertEqual(between["ucontext"].verdict.word, "slower")
         self.assertEqual(between["asm-ret"].verdict.word, "same")
         self.assertTrue(any("never by the medians" in n for n in report.notes))
+
+    def test_what_is_kept_of_a_packed_record_is_small_and_answers_the_same(self):
+        asked = ["lateness.p75", "lateness.p99", "usage.user_ns", "counters.steals"]
+
+        def model(arm, point, rng, shared):
+            counters = {"steals": rng.randrange(1, 10**6), **{f"c{i}": rng.randrange(10**6) for i in range(30)}}
+            return {"metrics": {"ns_per_switch": (6 + rng.random(), "ns", "lower")}, "counters": counters,
+                    "usage": {"user_ns": rng.randrange(10**6), "involuntary_switches": rng.randrange(9)},
+                    "series": {"lateness": [rng.lognormvariate(9, 1) for _ in range(400)]}}
+        whole = self.campaign(model=model, repetitions=8)
+        files = packed.record_files(whole.path)
+        (whole.path / packed.PACK).write_bytes(packed.compressed([f.read_bytes() for f in files]))
+        for file in files:
+            file.unlink()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        kept = load_campaign(whole.path, needs(asked))
+        self.assertLess(tracemalloc.get_traced_memory()[0] / 80, 6000)
+        answers = [compare.report_json(analyse([c], metrics=asked)) for c in (whole, kept)]
+        self.assertEqual(len(answers[0]["sections"]), 8)
+        self.assertEqual(*answers)
 
     def session(self, name: str, seed: int, drift: float, build: str = "ab" * 10, **ratios):
         """A campaign whose every run takes `drift` times as long, as in another session."""

@@ -15,6 +15,7 @@ from ..planning.kept_plan import CampaignError
 from ..statistics import objective
 from ..statistics.analysis import Report, analyse, cautions
 from ..statistics.expectations import CONFIRMED, Claim, Finding, OPEN, REFUTED, UNTESTABLE
+from ..statistics.needs import needs
 
 # ---- output -------------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ def register(subparsers: Any) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    campaign = load_campaign(args.campaign)
+    campaign = load_campaign(args.campaign, needs())
     if not campaign.records:
         raise CampaignError(f"{args.campaign}: no records yet; "
                             f"`lab run {args.campaign}` makes them")

@@ -18,6 +18,7 @@ from ..planning.campaign import load_campaign, status_with
 from ..planning.kept_plan import CampaignError
 from ..statistics.analysis import Report, analyse
 from ..statistics.effects import Section
+from ..statistics.needs import needs
 from ..statistics.points import in_brackets, scale_for
 from ..statistics.values import series_of
 from ..statistics.verdicts import Comparison, exp
@@ -169,7 +170,7 @@ def register(subparsers: Any) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    report = analyse([load_campaign(c) for c in args.campaigns], args.baseline, args.metric)
+    report = analyse([load_campaign(c, needs(args.metric)) for c in args.campaigns], args.baseline, args.metric)
     if not report.sections:
         raise CampaignError(f"{args.campaigns[0]}: nothing to compare yet"
                             + (f": no run has {', '.join(args.metric)}" if args.metric else ""))

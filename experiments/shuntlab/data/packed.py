@@ -15,9 +15,9 @@ import json
 import lzma
 import os
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
-from ..tools.files import FileRefused, read_bytes
+from ..tools.files import FileRefused, parse_json, read_bytes
 
 PACK = "records.jsonl.xz"
 FILE_BYTES_MAX = 1 << 30    # a campaign of 2,000 runs has 1 MB, unpacked 20 MB
@@ -28,11 +28,25 @@ RATIO_MAX = 64              # by which records never shrink, and a bomb does
 
 def record_files(folder: Path) -> list[Path]:
     """The paths of a plain campaign's records, in a stable order."""
+    return [folder / "records" / n for n in sorted(_names_of_files(folder).union(_pack_of(folder)))]
+
+
+def _names_of_files(folder: Path) -> set[str]:
     try:
-        names = {n for n in os.listdir(folder / "records") if not n.startswith(".") and n.endswith(".json")}
+        return {n for n in os.listdir(folder / "records") if not n.startswith(".") and n.endswith(".json")}
     except FileNotFoundError:
-        names = set()
-    return [folder / "records" / n for n in sorted(names.union(_pack_of(folder)))]
+        return set()
+
+
+def each_record(folder: Path) -> Iterator[tuple[Path, bytes | None, Any]]:
+    """Every record: its path, its bytes unless they are in a file of their own, and what they parse to
+    unless they do not. Of a pack never more than a few are held."""
+    files, place = _names_of_files(folder), folder / "records"
+    for name in sorted(files):
+        yield place / name, None, None
+    for name, text, parsed in _named(folder / PACK) if (folder / PACK).exists() else ():
+        if name not in files:
+            yield place / name, text, parsed
 
 
 def read_record(file: Path | str) -> bytes:
@@ -82,17 +96,34 @@ def _pack_of(folder: Path) -> dict[str, bytes]:
 
 @functools.lru_cache(maxsize=2)
 def _lines_of(file: Path, _mtime: int, _size: int) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    return {name: text for name, text, _ in _named(file)}
+
+
+def _named(file: Path) -> Iterator[tuple[str, bytes, Any]]:
+    """Of each line of a pack the file name that its record has, its text, and what that parses to."""
+    found: set[str] = set()
     for number, line in enumerate(_lines(file), 1):
+        parsed = None
         try:
             line = _text(line)
-            record = json.loads(line)
+            parsed = _parsed(line)
+            record = json.loads(line) if parsed is None else parsed
             name = record_name(record["block"], record["arm"], record["status"])
         except (ValueError, KeyError, TypeError, RecursionError):
             name = ""
         # A line that names no run, or one that is there already, is for the reader to refuse.
-        found[name if name and name not in found else f"line {number} of {PACK}"] = line
-    return found
+        if not name or name in found:
+            name = f"line {number} of {PACK}"
+        found.add(name)
+        yield name, line, parsed
+
+
+def _parsed(text: bytes) -> Any:
+    """As every reader parses it; None where that is refused."""
+    try:
+        return parse_json(text)
+    except ValueError:
+        return None
 
 
 def _lines(file: Path) -> Iterator[bytes]:

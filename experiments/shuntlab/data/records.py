@@ -17,7 +17,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from ..tools.files import FileRefused, parse_json
 from . import packed, schema
@@ -50,12 +50,13 @@ def read_record(path: Path | str) -> bytes:
         raise RecordError(path, e.strerror) from None
 
 
-def parse_record(text: bytes, path: Path | str = "record") -> dict[str, Any]:
+def parse_record(text: bytes, path: Path | str = "record", parsed: Any = None) -> dict[str, Any]:
+    """A record from its bytes; `parsed` is what they parse to, where that is known."""
     if not text.strip():
         raise RecordError(path, "the file is empty: a write was cut off")
     sealed = _is_sealed(text, path)
     try:
-        record = parse_json(text)
+        record = parse_json(text) if parsed is None else parsed
     except UnicodeDecodeError as e:
         raise RecordError(path, f"not UTF-8 at byte {e.start}") from None
     except json.JSONDecodeError as e:
@@ -269,7 +270,7 @@ def quantile(series: dict[str, Any], q: float) -> int:
     """The q-quantile of a series (0 < q <= 1), from its buckets. ValueError on an empty one."""
     if not 0.0 < q <= 1.0:
         raise ValueError(f"quantile {q} is not in (0, 1]")
-    rank = max(1, math.ceil(q * series["count"] - 1e-9))
+    rank = _rank(series, q)
     seen = 0
     for index, count in series["buckets"]:
         seen += count
@@ -277,6 +278,22 @@ def quantile(series: dict[str, Any], q: float) -> int:
             value = hist_value(index, series["digits"])
             return min(max(value, series["min"]), series["max"])
     raise ValueError("the series is empty")
+
+
+def _rank(series: dict[str, Any], q: float) -> int:
+    return max(1, math.ceil(q * series["count"] - 1e-9))
+
+
+def thinned(series: dict[str, Any], quantiles: Iterable[float]) -> dict[str, Any]:
+    """The series in no more buckets than these quantiles are read from; each of them stays what it was."""
+    ranks = [_rank(series, q) for q in quantiles]
+    buckets, seen, merged = [], 0, 0
+    for index, count in series["buckets"]:
+        seen, merged = seen + count, merged + count
+        if any(rank <= seen for rank in ranks):
+            buckets.append([index, merged])
+            ranks, merged = [rank for rank in ranks if rank > seen], 0
+    return {**series, "buckets": buckets}
 
 
 def enough_samples(count: int, q: float) -> bool:

@@ -28,11 +28,11 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 from ..data import records as rec
 from ..data.machine import hostname_of
-from ..data.packed import record_files
+from ..data.packed import each_record, record_files
 from ..tools.files import must_be_folder, own_folder, write_whole
 from . import journal
 from .kept_plan import CampaignError, load_plan
@@ -41,6 +41,10 @@ RECORD_NAME = re.compile(
     r"(?P<block>b\d{4,})\.(?P<arm>[A-Za-z0-9][A-Za-z0-9_+-]*)"
     r"(?:\.(?P<status>failed|timeout|skipped|interrupted))?\.json")
 INVALID = re.compile(rb'"reason"\s*:\s*"invalid: ')
+
+# Of a record, what is read of it; and by a plan, how that is taken out.
+Lean = Callable[[dict[str, Any]], dict[str, Any]]
+Needs = Callable[[dict[str, Any]], Lean]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Problem:
 
 @dataclasses.dataclass
 class Campaign:
-    """What a reader works with. `records` holds every accepted record, whatever its status.
+    """What a reader works with. `records` holds every accepted record, whatever its status,
+    whole or as far as the reader needs it.
 
     Each record carries one key that is not in its file, "lab": {"file", "part", "point", "axes",
     "types", "node"}: where it was read, the index of its part in a merged campaign (0 in a plain one), its
@@ -66,6 +71,7 @@ class Campaign:
     records: list[dict[str, Any]]
     problems: list[Problem]
     parts: list["Campaign"] = dataclasses.field(default_factory=list)
+    named: set[str] = dataclasses.field(default_factory=set)   # the metrics that its runs have
     strata: Any = None          # kept by the reader that finds which of its machines are alike
 
     @property
@@ -94,19 +100,23 @@ class Campaign:
 
 # ---- reading ----------------------------------------------------------------------------------
 
-def load_campaign(path: Path | str) -> Campaign:
-    """Read a campaign, plain or merged, without changing anything in it."""
+def load_campaign(path: Path | str, needs: Needs | None = None) -> Campaign:
+    """Read a campaign, plain or merged, without changing anything in it. Every record is checked whole.
+
+    With needs(plan), which tells what its caller reads of a record, no more than that is kept."""
     folder = Path(path)
     if (folder / "parts").is_dir():
-        return _load_merged(folder)
+        return _load_merged(folder, needs)
     plan = load_plan(folder)
+    keep = needs(plan) if needs else None
     campaign = Campaign(folder, plan, [], [])
     points = {p["id"]: p for p in plan["points"]}
     blocks = {b["id"]: b for b in plan["blocks"]}
     accepted = journal.accepted(folder)
-    for file in record_files(folder):
+    for file, text, parsed in each_record(folder):
+        known = accepted.pop(file.name, [])
         try:
-            record = load_for_plan(file, blocks, accepted.get(file.name, []))
+            record = load_for_plan(file, blocks, known, text, parsed)
         except (rec.RecordError, OSError) as e:
             why = e.why if isinstance(e, rec.RecordError) else e.strerror or str(e)
             campaign.problems.append(Problem(file, why))
@@ -114,8 +124,11 @@ def load_campaign(path: Path | str) -> Campaign:
         point = points[blocks[record["block"]]["point"]]
         record["lab"] = {"file": str(file), "part": 0, "point": point["id"], "axes": point["axes"],
                          "types": plan.get("types", {}),
-                         "node": node_of(file, record, accepted.get(file.name, []))}
-        campaign.records.append(record)
+                         "node": node_of(file, record, known)}
+        campaign.named.update(record["metrics"])
+        campaign.records.append(keep(record) if keep else record)
+    campaign.records.sort(key=lambda r: r["lab"]["file"])
+    campaign.problems.sort(key=lambda p: p.file.name)
     _leave_out_other_inputs(campaign)
     return campaign
 
@@ -144,10 +157,11 @@ def status_with(campaigns: Iterable[Campaign], code: int) -> int:
 
 
 def load_for_plan(file: Path, blocks: dict[str, dict[str, Any]],
-                  known: list[dict[str, Any]]) -> dict[str, Any]:
-    """A record that is sound and is the one its file name, the plan and the journals speak of."""
-    data = rec.read_record(file)
-    record = rec.parse_record(data, file)
+                  known: list[dict[str, Any]], text: bytes | None = None, parsed: Any = None) -> dict[str, Any]:
+    """A record that is sound and is the one its file name, the plan and the journals speak of. Its text,
+    and what that parses to, are given where they are known."""
+    data = rec.read_record(file) if text is None else text
+    record = rec.parse_record(data, file, parsed)
     why = journal.why_not(data, "sha256" in record, known)
     if why:
         raise rec.RecordError(file, why)
@@ -210,12 +224,12 @@ def state_of(file: Path, status: str) -> str:
 
 # ---- merged campaigns -------------------------------------------------------------------------
 
-def _load_merged(folder: Path) -> Campaign:
+def _load_merged(folder: Path, needs: Needs | None) -> Campaign:
     must_be_folder(folder / "parts")
     found = [p for p in sorted((folder / "parts").iterdir()) if (p / "plan.json").is_file()]
     for place in found:
         must_be_folder(place)
-    parts = [load_campaign(p) for p in found]
+    parts = [load_campaign(p, needs) for p in found]
     if not parts:
         raise CampaignError(f"{folder / 'parts'}: holds no campaign")
     must_agree(parts)
@@ -225,6 +239,7 @@ def _load_merged(folder: Path) -> Campaign:
             record["lab"]["part"] = index
         merged.records += part.records
         merged.problems += part.problems
+        merged.named |= part.named
     _leave_out_other_inputs(merged)
     return merged
 

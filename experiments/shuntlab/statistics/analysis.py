@@ -246,7 +246,6 @@ def _unknown_metrics(campaign: Campaign) -> list[str]:
     runs = campaign.ok()
     if {p["workload"] for p in campaign.plan["points"]} - {r["identity"]["workload"] for r in runs}:
         return []       # one that has not run yet may have it
-    known = sorted({name for r in runs for name in r["metrics"]})
-    return [f"no run has the metric {name!r} that the experiment asks for{nearest(name, known)}"
+    return [f"no run has the metric {name!r} that the experiment asks for{nearest(name, sorted(campaign.named))}"
             for name in campaign.plan.get("metrics", [])
             if not any(value_of(r, name) for r in runs)]
