@@ -321,6 +321,14 @@ class Types(Case):
                 with self.subTest(path=path, value=value):
                     self.read_all()
 
+    def test_a_session_of_very_many_runs_is_read(self):
+        session = journal.Session(self.out, {})
+        os.truncate(session.file, 70 << 20)
+        session.write({})
+        session.accepted(self.files[0], "ok", 1.0)
+        session.close("complete")
+        self.assertEqual([*journal.accepted(self.out)], [self.files[0].name])
+
     def test_sessions(self):
         session = journal.Session(self.out, {"cpus": "0", "drivers": {"shunt": "x"}})
         session.accepted(self.files[0], "ok", 1.0)

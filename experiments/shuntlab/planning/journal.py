@@ -10,6 +10,7 @@ that was cut off is no loss: its record is then read and checked again.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import time
@@ -18,6 +19,8 @@ from typing import Any, Iterator
 
 from ..tools.files import append_to, own_folder, parse_json, read_bytes
 from ..tools.locks import this_machine
+
+BYTES_MAX = 512 << 20       # a million runs of one session have 250 MB
 
 
 def utc(seconds: float | None = None) -> str:
@@ -71,7 +74,7 @@ def lines(folder: Path) -> Iterator[dict[str, Any]]:
     place = folder / "sessions"
     for file in sorted(place.glob("*.jsonl")) if place.is_dir() else []:
         node = ""
-        for text in read_bytes(file).splitlines():
+        for text in io.BytesIO(read_bytes(file, BYTES_MAX)):
             try:
                 line = parse_json(text)
             except ValueError:
