@@ -14,16 +14,14 @@
 #include "core/measure/test/machine_files.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
-
-#define GAP_NS 20000000
 
 static void files_are_read_and_trimmed(void **state)
 {
@@ -143,39 +141,55 @@ static void this_machine_is_read(void **state)
 		assert_true(after.context_switches >= before.context_switches);
 }
 
-static void take_the_processor(int signal)
-{
-	uint64_t until = shunt_clock_monotonic_ns() + GAP_NS;
+/* ---- the probe, by a clock of the test's own ------------------------------------------------- */
 
-	(void)signal;
-	while (shunt_clock_monotonic_ns() < until)
-		;
+enum { TICK_NS = 5000, GAP_NS = 20000000 };
+
+static struct {
+	bool on;
+	unsigned reading, gap_before; /* from the first of a probe, counted from 1 */
+	int64_t ns;
+} fake;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	if (!fake.on)
+		return __real_clock_gettime(clock, now);
+	fake.ns += TICK_NS + (++fake.reading == fake.gap_before ? GAP_NS : 0);
+	*now = (struct timespec){.tv_sec = fake.ns / 1000000000, .tv_nsec = fake.ns % 1000000000};
+	return 0;
 }
 
-/* Of each loop: the least of several, and a loop of less than a gap cannot hide the gap. */
+static struct shunt_interference probe_with_gap(unsigned before)
+{
+	struct shunt_interference now = {0};
+
+	fake.gap_before = before;
+	fake.reading = 0;
+	fake.on = true;
+	shunt_interference_probe(&now);
+	fake.on = false;
+	assert_int_equal(now.have, SHUNT_INTERFERENCE_PROBE);
+	return now;
+}
+
 static void a_gap_shows_in_the_loop_that_it_falls_into(void **state)
 {
-	const struct itimerval soon = {.it_value = {.tv_usec = 100}};
-	struct shunt_interference quiet = {0}, gap = {0};
+	struct shunt_interference quiet = probe_with_gap(0), first, second;
 
 	(void)state;
-	signal(SIGALRM, take_the_processor);
-	for (int i = 0; i < 10; i++) {
-		struct shunt_interference now = {0};
-
-		shunt_interference_probe(&now);
-		assert_int_equal(now.have, SHUNT_INTERFERENCE_PROBE);
-		if (i == 0 || now.throughput_ns < quiet.throughput_ns)
-			quiet.throughput_ns = now.throughput_ns;
-		if (i == 0 || now.latency_ns < quiet.latency_ns)
-			quiet.latency_ns = now.latency_ns;
-	}
-	assert_true(quiet.throughput_ns > 0 && quiet.latency_ns > 0);
-	setitimer(ITIMER_REAL, &soon, NULL);
-	shunt_interference_probe(&gap);
-	assert_true(gap.throughput_ns > 3 * quiet.throughput_ns ||
-		    gap.latency_ns > 3 * quiet.latency_ns);
-	signal(SIGALRM, SIG_DFL);
+	assert_true(quiet.throughput_ns > 0);
+	assert_float_equal(quiet.latency_ns, quiet.throughput_ns, 0);
+	unsigned of_a_loop = fake.reading / 2;
+	first = probe_with_gap(of_a_loop / 2);
+	assert_true(first.throughput_ns > GAP_NS / 1000000 * quiet.throughput_ns);
+	assert_float_equal(first.latency_ns, quiet.latency_ns, 0);
+	second = probe_with_gap(of_a_loop + of_a_loop / 2);
+	assert_float_equal(second.throughput_ns, quiet.throughput_ns, 0);
+	assert_true(second.latency_ns > GAP_NS / 1000000 * quiet.latency_ns);
 }
 
 static void usage_grows_by_what_is_done(void **state)
