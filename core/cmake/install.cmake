@@ -111,7 +111,8 @@ macro(shunt_man_page page option about)
   # By a name without a folder: help2man hands it to a shell as it is.
   add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/${page}.1 VERBATIM DEPENDS shunt
       WORKING_DIRECTORY $<TARGET_FILE_DIR:shunt> COMMENT "Making the man page ${page} from its --help"
-      COMMAND ${CMAKE_COMMAND} -E env SHUNT=shunt PYTHONDONTWRITEBYTECODE=1 ${HELP2MAN} --no-info --version-string=${PROJECT_VERSION} --help-option=${option}
+      COMMAND ${CMAKE_COMMAND} -E env SHUNT=shunt SHUNT_LAB=${PROJECT_SOURCE_DIR}/experiments/lab PYTHONDONTWRITEBYTECODE=1
+          ${HELP2MAN} --no-info --version-string=${PROJECT_VERSION} --help-option=${option}
           --name=${about} --output=${page}.1 ./$<TARGET_FILE_NAME:shunt>
       COMMAND sed -i -e "s/^\.TH SHUNT /.TH ${page} /" -e "s/^shunt \\\\- /${page} \\\\- /" ${page}.1)
   list(APPEND pages ${PROJECT_BINARY_DIR}/${page}.1)
