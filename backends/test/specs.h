@@ -8,7 +8,7 @@
  *               For ThreadSanitizer, which finds nothing there, and for compilers and architectures
  *               beside a full run; every plug-in is still there.
  *   product     every switch x wait x timers x workers
- *   brief:N, product:N   N of these, drawn by SHUNT_SEED, or by a seed that is printed
+ *   product:N   N of these, drawn by SHUNT_SEED, or by a seed that is printed
  *   SPEC SPEC   those alone
  * The words of the test's command line are files of plug-ins (core/plugins.h): then only what is in
  * them is gone through, each in its slot, on one worker and on two.
@@ -233,7 +233,7 @@ static inline void specs_add_shared(struct specs *specs, const char *base)
 static inline void specs_make(struct specs *specs)
 {
 	const char *asked = getenv("SHUNT_MATRIX"), *base = specs_base();
-	bool brief = asked && !strncmp(asked, "brief", 5);
+	bool brief = asked && !strcmp(asked, "brief");
 	size_t count;
 	specs->count = 0;
 	if (asked && base && !strncmp(asked, "product", 7)) {
@@ -252,8 +252,6 @@ static inline void specs_make(struct specs *specs)
 	if (base)
 		specs_add_shared(specs, base);
 	specs_keep_one_of_each(specs);
-	if (brief && sscanf(asked, "brief:%zu", &count) == 1)
-		specs_draw(specs, count);
 }
 
 static inline void specs_add_from_files(struct specs *specs, const char *base, const char *slot,
