@@ -50,7 +50,7 @@ void shunt_processor_absent(struct shunt_run *run)
 	if (run->request->backend)
 		why = "not of a recorded program: perf stat counts it";
 	else if (!run->request->warmup)
-		why = "counted in the last warm-up iteration alone, and there is none: --warmup 1";
+		why = "counted in the last warm-up iteration; add one with --warmup 1";
 	pthread_mutex_lock(&run->lock);
 	if (!run->over)
 		shunt_perf_absent(&run->outcome.counts, why);

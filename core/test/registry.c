@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* If this passes, every list of plug-ins ends, names nothing twice, and gives each entry either a
- * table that carries the same name or a reason why there is none; and the tables that plug-ins from
- * files are compiled with keep their layout. */
+ * table that carries the same name or the reason why it is absent; and the tables that plug-ins
+ * from files are compiled with keep their layout. */
 #include "core/engine/slots.h"
 #include "core/plugin.h"
 #include "core/registry.h"

@@ -111,7 +111,7 @@ class Tasks(Lab):
         self.assertEqual(len(self.runs()), 24)
 
     def dead(self, block: str, age: float) -> Path:
-        """The lock of a task that died on another machine so many seconds ago."""
+        """The lock of a task that died on another machine `age` seconds ago."""
         (self.out / "locks").mkdir(exist_ok=True)
         owner = self.out / "locks" / f"{block}.owner"
         owner.write_text(json.dumps({"machine": "another", "host": "far", "pid": 1}))

@@ -62,7 +62,7 @@ def note(folder: Path, job: str, first: int, indices: str, tasks: int) -> None:
 
 
 def jobs(folder: Path) -> dict[str, Job]:
-    """The jobs that were submitted for a campaign, by their numbers; a line that is none is passed over."""
+    """The jobs that were submitted for a campaign, by their numbers; a damaged line is passed over."""
     found = {}
     try:
         text = read_bytes(folder / "jobs" / LOG)

@@ -121,7 +121,7 @@ def contradicted(comparisons: list[Comparison], rules: Rules) -> list[str]:
 
     Nodes on which the baseline is alike can still disagree about an arm. Then their pairs are not of one
     kind, and the interval over all of them is too narrow. Kruskal-Wallis, with Holm's adjustment over all
-    comparisons that several nodes have runs of; a difference within the margin is none."""
+    comparisons that several nodes have runs of; a difference within the margin does not count."""
     tested = [c for c in comparisons if len(_apart(c)) > 1 and not c.is_control]
     adjusted = stats.holm([_p_nodes(c) for c in tested])
     found = {id(c): _disagreement(c) for c, p in zip(tested, adjusted)

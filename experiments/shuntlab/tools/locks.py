@@ -112,7 +112,7 @@ class Lock:
         return -AHEAD_S < silent < STALE_S
 
     def heard(self) -> int:
-        """When the owner was last heard of, by the file server's clock; 0: there is none."""
+        """When the owner was last heard of, by the file server's clock; 0: no owner file."""
         try:
             return os.lstat(self.owner_file).st_mtime_ns
         except FileNotFoundError:
