@@ -17,18 +17,25 @@
  */
 #include "core/engine/task_pool.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
-#define SLAB_TASKS    255u /* with malloc's own word just less than twelve pages */
+#define SLAB_TASKS    255u /* just less than twelve pages */
+#define SLAB_BYTES    49152u
+#define REGION_SLABS  128u /* three huge pages, without a remainder */
+#define HUGE_BYTES    ((size_t)2 << 20)
 #define CREDITS_BATCH 64u
 #define CREDITS_MOST  1024u
 #define IDS_BATCH     1024u
 
 struct shunt_task_slab {
 	struct shunt_task_slab *next;
+	size_t mapped; /* bytes of the mapping that begins here; 0: it is part of another slab's */
 	_Alignas(64) struct shunt_task tasks[SLAB_TASKS];
 };
+
+_Static_assert(sizeof(struct shunt_task_slab) <= SLAB_BYTES && SLAB_BYTES % SHUNT_APART == 0 &&
+		       REGION_SLABS * SLAB_BYTES % HUGE_BYTES == 0,
+	"slabs fill a mapping");
 
 /* Gives the engine a list. Context: engine->lock held. */
 static void put_list(struct shunt_engine *engine, struct shunt_task *list)
@@ -37,21 +44,58 @@ static void put_list(struct shunt_engine *engine, struct shunt_task *list)
 	engine->free_lists = list;
 }
 
+/* Maps memory for one slab, with its pages. */
+static struct shunt_task_slab *map_one(void)
+{
+	struct shunt_task_slab *slab = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (slab == MAP_FAILED)
+		return NULL;
+	slab->mapped = SLAB_BYTES;
+	return slab;
+}
+
+/* Maps memory for many, in huge pages: at a million tasks a switch would miss the TLB for the
+ * descriptor, too. */
+static struct shunt_task_slab *map_region(struct shunt_engine *engine)
+{
+	const size_t bytes = (size_t)REGION_SLABS * SLAB_BYTES;
+	unsigned char *all = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (all == MAP_FAILED)
+		return NULL;
+	size_t before = -(uintptr_t)all % HUGE_BYTES;
+	if (before)
+		munmap(all, before);
+	munmap(all + before + bytes, HUGE_BYTES - before);
+	madvise(all + before, bytes, MADV_HUGEPAGE); /* advice: may fail */
+	struct shunt_task_slab *slab = (void *)(all + before);
+	slab->mapped = bytes;
+	engine->slabs_left = REGION_SLABS - 1;
+	return slab;
+}
+
+/* Memory for the next slab, all zero but for what it says of its mapping. NULL: none. */
+static struct shunt_task_slab *slab_memory(struct shunt_engine *engine)
+{
+	if (engine->slabs_left) {
+		engine->slabs_left--;
+		return (void *)((unsigned char *)engine->slabs + SLAB_BYTES);
+	}
+	bool many = engine->descriptors >= REGION_SLABS / 2 * SLAB_TASKS;
+	return many ? map_region(engine) : map_one();
+}
+
 /* Adds a slab to the engine's lists. Context: engine->lock held. */
 static int grow(struct shunt_engine *engine)
 {
-	void *memory;
-	struct shunt_task_slab *slab;
-	if (posix_memalign(&memory, SHUNT_APART, sizeof(*slab)))
-		return -ENOMEM;
 	if (engine->policy->reserve &&
-		engine->policy->reserve(engine->policy_shared, engine->descriptors + SLAB_TASKS)) {
-		free(memory);
+		engine->policy->reserve(engine->policy_shared, engine->descriptors + SLAB_TASKS))
 		return -ENOMEM;
-	}
-	slab = memory;
+	struct shunt_task_slab *slab = slab_memory(engine);
+	if (!slab)
+		return -ENOMEM;
 	engine->descriptors += SLAB_TASKS;
-	memset(slab, 0, sizeof(*slab));
 	for (unsigned i = 0; i < SLAB_TASKS; i++) {
 		slab->tasks[i].sched = &engine->sched;
 		slab->tasks[i].home = (uint16_t)(i % engine->worker_count);
@@ -194,7 +238,9 @@ void shunt_task_pool_fini(struct shunt_engine *engine)
 {
 	while (engine->slabs) {
 		struct shunt_task_slab *slab = engine->slabs;
+		/* The newest are in front: the first of a mapping comes last. */
 		engine->slabs = slab->next;
-		free(slab);
+		if (slab->mapped)
+			munmap(slab, slab->mapped);
 	}
 }

@@ -196,7 +196,8 @@ struct shunt_engine {
 	/* Descriptors and ids: guarded by lock. */
 	pthread_mutex_t lock;
 	struct shunt_task *free_lists; /* of free descriptors, linked by wait_next of their first */
-	struct shunt_task_slab *slabs;
+	struct shunt_task_slab *slabs; /* the newest first */
+	unsigned slabs_left;           /* of its mapping, behind it */
 	uint64_t next_id, descriptors;
 	uint64_t credits_given; /* to workers: never more than stacks.capacity */
 

@@ -336,12 +336,13 @@ static void calibrate(struct shunt_run *run)
 	struct shunt_clock clock;
 
 	shunt_run_at(run, "the calibration");
-	shunt_clock_init_since(&clock, true, run->started, run->request->clock_span_ns);
+	/* The clock last: what the others take need not be slept for. */
 	shunt_work_calibrate();
-	double cost_ns = run->request->sched_delay_every ? shunt_sched_delay_cost_ns(&clock) : 0;
-
 	shunt_interference_read(&before, "");
 	shunt_interference_probe(&before);
+	shunt_clock_init_since(&clock, true, run->started, run->request->clock_span_ns);
+	double cost_ns = run->request->sched_delay_every ? shunt_sched_delay_cost_ns(&clock) : 0;
+
 	pthread_mutex_lock(&run->lock);
 	outcome->clock = clock;
 	outcome->sched_delay_cost_ns = cost_ns;

@@ -4,8 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
 #define BUCKET_BYTES (SHUNT_HIST_BUCKETS * sizeof(uint64_t))
 
@@ -24,23 +23,26 @@ static unsigned end_of(const struct shunt_hist *hist)
 
 int shunt_hist_init(struct shunt_hist *hist)
 {
-	uint64_t *bucket = calloc(1, BUCKET_BYTES);
-
-	if (!bucket)
-		return -ENOMEM;
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-	/* Under the sanitizers nothing is timed. A calloc of that size touches nothing, and a
-	 * compiler would say so of this. */
-	__asm__ volatile("" : "+r"(bucket));
-	memset(bucket, 0, BUCKET_BYTES);
+	/* All pages by one call: one by one, as a memset finds them, they cost twenty times as
+	 * much on a virtual machine. Under the sanitizers nothing is timed. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+	enum { POPULATE = 0 };
+#else
+	enum { POPULATE = MAP_POPULATE };
 #endif
+	void *bucket = mmap(NULL, BUCKET_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | POPULATE, -1, 0);
+
+	if (bucket == MAP_FAILED)
+		return -ENOMEM;
 	*hist = (struct shunt_hist){.bucket = bucket, .min = UINT64_MAX};
 	return 0;
 }
 
 void shunt_hist_fini(struct shunt_hist *hist)
 {
-	free(hist->bucket);
+	if (hist->bucket)
+		munmap(hist->bucket, BUCKET_BYTES);
 	hist->bucket = NULL;
 }
 

@@ -2,10 +2,12 @@
 /*
  * Descriptors and promises of stacks are used again wherever tasks end: spawned on one worker and
  * ended on another, or spawned from outside, a hundred times as many tasks take no more of either.
- * One whose generations are used up is not used again.
+ * One whose generations are used up is not used again. Many are apart from each other, and unmapped
+ * when the scheduler is closed.
  */
 #include "core/descriptors.h"
 #include "core/engine/worker.h"
+#include "core/step.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +16,8 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 
 #define WAVE  300
 #define WAVES 100
@@ -122,6 +126,58 @@ static void from_outside(void **state)
 	}
 }
 
+/* ---- many ------------------------------------------------------------------------------------ */
+
+#define MANY 40000 /* more than the first mapping of many slabs holds */
+
+static struct shunt_step frames[MANY];
+static struct shunt_handle handles[MANY];
+
+static int one_step(struct shunt_step *step)
+{
+	step->line++;
+	return SHUNT_STEP_DONE;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct shunt_task *x = ((const struct shunt_handle *)a)->task;
+	const struct shunt_task *y = ((const struct shunt_handle *)b)->task;
+	return (x > y) - (x < y);
+}
+
+static void *spawns_many(void *arg)
+{
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(shunt_spawn_step(&handles[i], one_step, &frames[i], NULL), 0);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(shunt_join(handles[i], NULL), 0);
+	return arg;
+}
+
+static void many_are_apart_and_unmapped_at_the_end(void **state)
+{
+	struct shunt_sched *sched = open_spec("ucontext");
+	struct shunt_error err = {""};
+	unsigned char resident;
+	int mapped = 0;
+	(void)state;
+	if (shunt_run(sched, spawns_many, NULL, NULL, &err))
+		fail_msg("%s", err.text);
+	shunt_close(sched);
+	for (int i = 0; i < MANY; i += 16) { /* before anything else is mapped there */
+		void *page = (void *)((uintptr_t)handles[i].task & -(uintptr_t)4096);
+		mapped += mincore(page, 1, &resident) == 0;
+	}
+	assert_int_equal(mapped, 0);
+	qsort(handles, MANY, sizeof(handles[0]), by_address);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(frames[i].line, 1);
+		if (i)
+			assert_true(handles[i].task - handles[i - 1].task >= 1);
+	}
+}
+
 /* Of complete backends: the next generation would be none's. */
 static void one_that_is_used_up_is_not_used_again(void **state)
 {
@@ -147,6 +203,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_worker_to_worker),
 		cmocka_unit_test(from_outside),
+		cmocka_unit_test(many_are_apart_and_unmapped_at_the_end),
 		cmocka_unit_test(one_that_is_used_up_is_not_used_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
