@@ -9,7 +9,7 @@
  *
  * threads/wait.c is how a task waits, threads/life.c how its thread begins and ends,
  * threads/active.c how a deadlock is noticed, threads/overflow.c how a stack that is too small is,
- * threads/limit.c how many threads the machine gives.
+ * threads/io.c how it reads and writes, threads/limit.c how many threads the machine gives.
  *
  * What it does not do: traces (the kernel has better ones: perf sched), direct transfer.
  */
@@ -32,6 +32,7 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 		return shunt_fail(err, -EBUSY, "an earlier run of this scheduler failed");
 	threads->err = err;
 	shunt_fatal_handle(true);
+	shunt_threads_io_handle(true);
 	int rc = shunt_threads_start(threads, NULL, shunt_root_main, &root, &shunt_root_attr,
 		SHUNT_THREADS_ROOT, false);
 	if (rc)
@@ -43,6 +44,7 @@ static int threads_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, 
 	threads->next_id = 1;
 	rc = rc ? rc : threads->failure;
 	pthread_mutex_unlock(&threads->lock);
+	shunt_threads_io_handle(false);
 	shunt_fatal_handle(false);
 	if (!rc && result)
 		*result = root.result;
@@ -115,6 +117,7 @@ static void threads_close(struct shunt_sched *sched)
 	struct threads *threads = (struct threads *)sched;
 	shunt_values_fini(&threads->values);
 	shunt_descriptors_fini(&threads->descriptors);
+	shunt_io_table_free(threads->io.table);
 	shunt_threads_free_signal_stacks(threads);
 	shunt_cpus_free(&threads->cpus);
 	pthread_attr_destroy(&threads->attr);
@@ -137,7 +140,10 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 	threads->sched = (struct shunt_sched){.backend = backend,
 		.many = true,
 		.caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_PARALLEL |
-			SHUNT_DEADLOCK | SHUNT_KERNEL_TASKS};
+			SHUNT_DEADLOCK | SHUNT_KERNEL_TASKS | SHUNT_CAN_IO};
+	threads->io =
+		(struct shunt_io_sched){.ops = &shunt_threads_io, .table = shunt_io_table_new()};
+	threads->sched.io = &threads->io;
 	count_cpus(threads);
 	pthread_mutex_init(&threads->lock, NULL);
 	pthread_cond_init(&threads->changed, NULL);
@@ -145,7 +151,10 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 	shunt_descriptors_init(&threads->descriptors, &threads->sched, sizeof(struct thread_task));
 	threads->delay = config->sched_delay;
 	threads->delay_every = config->sched_delay_every ? config->sched_delay_every : 1;
-	int rc = shunt_config_values(&threads->values, threads_params, config, err);
+	int rc = threads->io.table ? 0
+				   : shunt_fail(err, -ENOMEM, "out of memory for the scheduler");
+	if (!rc)
+		rc = shunt_config_values(&threads->values, threads_params, config, err);
 	if (!rc && (rc = -shunt_threads_set_attributes(threads, &threads->attr)))
 		shunt_fail(err, rc, "stack.size=%lld: the C library refuses it: %s",
 			(long long)shunt_value_int(&threads->values, "stack.size"), strerror(-rc));
@@ -181,6 +190,10 @@ static void threads_counters(const struct shunt_sched *sched, shunt_counter_fn *
 	counter(sink, "timers_armed", sum->timers_armed);
 	counter(sink, "timers_fired", sum->timers_fired);
 	counter(sink, "wait_syscalls", sum->futex_calls);
+	if (sum->io_operations) {
+		counter(sink, "io_operations", sum->io_operations);
+		counter(sink, "io_syscalls", sum->io_calls);
+	}
 }
 
 static void threads_composition(const struct shunt_sched *sched,

@@ -144,7 +144,8 @@ struct shunt_sched {
 	unsigned caps; /* enum shunt_cap of the resolved composition */
 	unsigned worker_count;
 	bool many;
-	int running; /* [sched:running] 1: a run is on, and another is refused */
+	int running;               /* [sched:running] 1: a run is on, and another is refused */
+	struct shunt_io_sched *io; /* with SHUNT_CAN_IO (io_table.h). Constant */
 };
 
 /* ---- for backends ---------------------------------------------------------------------------- */

@@ -101,7 +101,9 @@ void shunt_stuck_add(struct shunt_stuck *stuck, const struct shunt_task *task)
 		return;
 	const char *what = state <= SHUNT_TASK_PARKED ? "park" : shunt_wait_name(task->wait_what);
 	char line[32] = "";
-	if (task->step)
+	if (state > SHUNT_TASK_PARKED && task->wait_what >= SHUNT_WAIT_CLOSE)
+		snprintf(line, sizeof(line), " of fd %d", task->wait_result);
+	else if (task->step)
 		snprintf(line, sizeof(line), " at line %u", task->frame->line);
 	int n = snprintf(stuck->text + stuck->used, sizeof(stuck->text) - stuck->used,
 		"%s%s%s%s%s %llu in %s%s", stuck->named ? "; " : ": ", task->name ? "'" : "",

@@ -55,6 +55,7 @@ static const size_t policy_required[] = {AT(policy, summary), AT(policy, enqueue
 	AT(policy, has_ready), 0};
 static const size_t place_required[] = {AT(place, summary), AT(place, open), AT(place, close),
 	AT(place, bind), AT(place, unbind), AT(place, describe), 0};
+static const size_t io_required[] = {AT(io, summary), AT(io, begin), 0};
 static const size_t backend_required[] = {AT(backend, summary), AT(backend, open), AT(backend, run),
 	AT(backend, close), 0};
 static const size_t workload_required[] = {AT(workload, summary), AT(workload, description),
@@ -74,6 +75,7 @@ static const struct shunt_plugin_kind kinds[] = {
 	KIND(timers, shunt_registry_timers, count, false),
 	KIND(policy, shunt_registry_policies, inlined, true),
 	KIND(place, shunt_registry_places, describe, false),
+	KIND(io, shunt_registry_ios, begin, false),
 	KIND(backend, shunt_registry_backends, task_limit, true),
 	KIND(workload, shunt_registry_workloads, verify, false),
 };

@@ -31,6 +31,7 @@ extern struct shunt_plugin shunt_registry_waits[];
 extern struct shunt_plugin shunt_registry_timers[];
 extern struct shunt_plugin shunt_registry_policies[];
 extern struct shunt_plugin shunt_registry_places[];
+extern struct shunt_plugin shunt_registry_ios[];
 extern struct shunt_plugin shunt_registry_backends[];
 extern struct shunt_plugin shunt_registry_workloads[];
 

@@ -10,6 +10,7 @@
 
 #include "core/backend.h"
 #include "core/call.h"
+#include "core/io_op.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,6 +78,15 @@ const char *shunt_wait_name(enum shunt_wait_what what)
 		[SHUNT_WAIT_SEND] = "channel send",
 		[SHUNT_WAIT_RECEIVE] = "channel receive",
 		[SHUNT_WAIT_GROUP] = "wait group",
+		[SHUNT_WAIT_CLOSE] = "close",
+		[SHUNT_WAIT_IO + SHUNT_IO_READ] = "read",
+		[SHUNT_WAIT_IO + SHUNT_IO_WRITE] = "write",
+		[SHUNT_WAIT_IO + SHUNT_IO_RECV] = "recv",
+		[SHUNT_WAIT_IO + SHUNT_IO_SEND] = "send",
+		[SHUNT_WAIT_IO + SHUNT_IO_ACCEPT] = "accept",
+		[SHUNT_WAIT_IO + SHUNT_IO_CONNECT] = "connect",
+		[SHUNT_WAIT_IO + SHUNT_IO_OPEN] = "open",
+		[SHUNT_WAIT_IO + SHUNT_IO_FSYNC] = "fsync",
 	};
 	return names[what];
 }

@@ -79,6 +79,8 @@ enum shunt_wait_what {
 	SHUNT_WAIT_SEND,
 	SHUNT_WAIT_RECEIVE,
 	SHUNT_WAIT_GROUP,
+	SHUNT_WAIT_CLOSE,
+	SHUNT_WAIT_IO, /* and the SHUNT_IO_ code of the operation (io_op.h) */
 };
 /* "a wait", "sleep", "channel send", … */
 const char *shunt_wait_name(enum shunt_wait_what what);

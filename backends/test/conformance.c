@@ -101,7 +101,8 @@ static bool try_clause(const char *spec, const struct clause *clause)
 static void keeps_every_clause(void **state)
 {
 	const struct clause *const lists[] = {conformance_life, conformance_park, conformance_sync,
-		conformance_outside, conformance_place, conformance_step, conformance_step_sync};
+		conformance_outside, conformance_place, conformance_step, conformance_step_sync,
+		conformance_io};
 	const char *spec = *state;
 	struct shunt_error err = {""};
 	unsigned kept = 0, out_of_reach = 0;

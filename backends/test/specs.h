@@ -44,6 +44,31 @@ __attribute__((format(printf, 2, 3))) static inline void specs_add(struct specs 
 	va_end(args);
 }
 
+struct specs_settings {
+	char text[1024];
+};
+
+static inline void specs_add_setting(void *arg, const char *key, const char *value)
+{
+	struct specs_settings *settings = (struct specs_settings *)arg;
+	size_t length = strlen(settings->text);
+	int n = snprintf(settings->text + length, sizeof(settings->text) - length, "%s=%s ", key,
+		value);
+	SHUNT_ASSERT(n > 0 && (size_t)n < sizeof(settings->text) - length);
+}
+
+/* What the spec comes to, every setting of it; empty: it cannot be had here. */
+static inline void specs_settings(const char *spec, struct specs_settings *settings)
+{
+	struct shunt_sched *sched;
+	settings->text[0] = '\0';
+	if (shunt_open(&sched, spec, NULL, NULL))
+		return;
+	if (sched->backend->composition)
+		sched->backend->composition(sched, specs_add_setting, settings);
+	shunt_close(sched);
+}
+
 /* The preset to vary: the one in assembly where there is one, else the first. */
 static inline const char *specs_base(void)
 {
@@ -163,31 +188,6 @@ static inline void specs_draw(struct specs *specs, size_t count)
 	specs->count = kept;
 }
 
-struct specs_settings {
-	char text[1024];
-};
-
-static inline void specs_add_setting(void *arg, const char *key, const char *value)
-{
-	struct specs_settings *settings = (struct specs_settings *)arg;
-	size_t length = strlen(settings->text);
-	int n = snprintf(settings->text + length, sizeof(settings->text) - length, "%s=%s ", key,
-		value);
-	SHUNT_ASSERT(n > 0 && (size_t)n < sizeof(settings->text) - length);
-}
-
-/* What the spec comes to, every setting of it; empty: it cannot be had here. */
-static inline void specs_settings(const char *spec, struct specs_settings *settings)
-{
-	struct shunt_sched *sched;
-	settings->text[0] = '\0';
-	if (shunt_open(&sched, spec, NULL, NULL))
-		return;
-	if (sched->backend->composition)
-		sched->backend->composition(sched, specs_add_setting, settings);
-	shunt_close(sched);
-}
-
 /* "asm:wait=futex" is asm. */
 static inline void specs_keep_one_of_each(struct specs *specs)
 {
@@ -221,12 +221,30 @@ static inline void specs_add_alone(struct specs *specs, const char *base)
 	specs_add(specs, "%s:dispatch=vtable", base);
 }
 
+/* Each io with each wait slot that it goes with, on one worker and on two between which tasks
+ * move. */
+static inline void specs_add_ios(struct specs *specs, const char *base)
+{
+	for (const struct shunt_plugin *io = shunt_registry_ios; io->name; io++)
+		for (const struct shunt_plugin *w = shunt_registry_waits; w->name; w++) {
+			char slots[SPEC_BYTES / 2];
+			struct specs_settings settings;
+			snprintf(slots, sizeof(slots), "%s:wait=%s,io=%s", base, w->name, io->name);
+			specs_settings(slots, &settings);
+			if (!*settings.text)
+				continue;
+			specs_add(specs, "%s", slots);
+			specs_add(specs, "%s,workers=2%s", slots, specs_moving());
+		}
+}
+
 static inline void specs_add_shared(struct specs *specs, const char *base)
 {
 	specs_add_slot(specs, base, "wait", shunt_registry_waits, "");
 	specs_add_slot(specs, base, "policy", shunt_registry_policies, ",workers=2");
 	specs_add_slot(specs, base, "place", shunt_registry_places, ",workers=2");
 	specs_add(specs, "%s:mt=1", base);
+	specs_add_ios(specs, base);
 	specs_add_diagonal(specs, base);
 }
 

@@ -14,7 +14,7 @@ static void add_counts(struct threads *threads, const struct thread *thread)
 #undef ADD
 #define ADD(field) sum->field += thread->count.field
 	ADD(spawned), ADD(ended), ADD(blocked), ADD(timers_armed), ADD(timers_fired);
-	ADD(futex_calls);
+	ADD(futex_calls), ADD(io_operations), ADD(io_calls);
 #undef ADD
 }
 

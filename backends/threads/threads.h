@@ -7,6 +7,7 @@
 #include "core/cpus.h"
 #include "core/descriptors.h"
 #include "core/fatal.h"
+#include "core/io_table.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -25,17 +26,20 @@ struct thread_task {
 
 struct thread_counts {
 	uint64_t spawned, ended, blocked, timers_armed, timers_fired, futex_calls, sampled;
+	uint64_t io_operations, io_calls;
 };
 
 /* A thread, on its own stack. */
 struct thread {
 	struct shunt_ctx ctx;
 	struct thread_counts count;
+	bool sigpipe_blocked;
 	jmp_buf out; /* first frame: for those that a deadlock ends */
 };
 
 struct threads {
 	struct shunt_sched sched;
+	struct shunt_io_sched io;
 	struct shunt_values values;
 	pthread_attr_t attr;
 	struct shunt_cpus cpus; /* that this process may use */
@@ -115,6 +119,12 @@ bool shunt_threads_give_signal_stack(struct threads *threads, struct thread_task
 void shunt_threads_free_signal_stacks(struct threads *threads);
 /* The calling thread, which begins at `frame`, is watched until shunt_fatal_unwatch. */
 void shunt_threads_watch(struct threads *threads, struct thread_task *self, const void *frame);
+
+/* ---- threads/io.c: input and output ---------------------------------------------------------- */
+
+extern const struct shunt_io_ops shunt_threads_io;
+/* Handles its signal while a run is on. */
+void shunt_threads_io_handle(bool on);
 
 /* ---- threads/limit.c ------------------------------------------------------------------------- */
 

@@ -21,6 +21,10 @@
 #include <unistd.h>
 
 #define NOT_ARMED 0
+/* Events taken in one call. */
+#define BATCH 64
+/* What an event is about: smaller than any data of watch(). */
+enum { ABOUT_WAKE, ABOUT_TIMER, ABOUT_LEAST };
 
 struct epoll_slot {
 	/* Any thread. */
@@ -32,10 +36,15 @@ struct epoll_slot {
 	int64_t armed_ns; /* what the timerfd is set to, or NOT_ARMED */
 	int epoll_fd;
 	int timer_fd;
+	shunt_event_fn *event;
+	void *arg;
+	/* [epoll:watched] descriptors; others may close some */
+	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic int watched;
 };
 
 struct epoll_wait {
 	int64_t slack_ns;
+	shunt_event_fn *event;
 };
 
 static int epoll_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
@@ -45,6 +54,7 @@ static int epoll_open(void **wait, const struct shunt_wait_config *config, struc
 	if (self == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for the epoll wait");
 	self->slack_ns = config->slack_ns;
+	self->event = config->event;
 	*wait = self;
 	return 0;
 }
@@ -54,9 +64,9 @@ static void epoll_close(void *wait)
 	free(wait);
 }
 
-static int watch(struct epoll_slot *slot, int fd)
+static int add(const struct epoll_slot *slot, int fd, uint32_t events, uint64_t about)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+	struct epoll_event event = {.events = events | EPOLLET, .data.u64 = about};
 
 	return epoll_ctl(slot->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
@@ -71,13 +81,13 @@ static int descriptors_open(struct epoll_slot *slot, struct shunt_error *err)
 	slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (slot->event_fd < 0)
 		return shunt_fail(err, -errno, "eventfd: %s", strerror(errno));
-	code = watch(slot, slot->event_fd);
+	code = add(slot, slot->event_fd, EPOLLIN, ABOUT_WAKE);
 	if (code != 0)
 		return shunt_fail(err, code, "epoll_ctl: %s", strerror(-code));
 	slot->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (slot->timer_fd < 0)
 		return shunt_fail(err, -errno, "timerfd_create: %s", strerror(errno));
-	code = watch(slot, slot->timer_fd);
+	code = add(slot, slot->timer_fd, EPOLLIN, ABOUT_TIMER);
 	return code == 0 ? 0 : shunt_fail(err, code, "epoll_ctl: %s", strerror(-code));
 }
 
@@ -99,12 +109,13 @@ static int epoll_start(void *wait, unsigned worker_index, void *arg, void **slot
 	int code;
 
 	(void)worker_index;
-	(void)arg;
 	if (new == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for a worker's epoll");
 	memset(new, 0, sizeof(*new));
 	new->epoll_fd = new->event_fd = new->timer_fd = -1;
 	new->armed_ns = NOT_ARMED;
+	new->event = self->event;
+	new->arg = arg;
 	code = descriptors_open(new, err);
 	if (code == 0)
 		code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
@@ -144,21 +155,51 @@ static int arm_timer(struct epoll_slot *self, int64_t deadline_ns)
 	return 0;
 }
 
+static void deliver(struct epoll_slot *self, const struct epoll_event *event)
+{
+	bool broken = event->events & (EPOLLERR | EPOLLHUP);
+	int64_t value = 0;
+
+	if (event->data.u64 == ABOUT_TIMER)
+		self->armed_ns = NOT_ARMED;
+	if (event->data.u64 < ABOUT_LEAST)
+		return;
+	if (broken || event->events & (EPOLLIN | EPOLLRDHUP))
+		value |= SHUNT_EVENT_IN;
+	if (broken || event->events & EPOLLOUT)
+		value |= SHUNT_EVENT_OUT;
+	self->event(self->arg, event->data.u64, value);
+}
+
+/* Takes a batch of events; what is left over is taken at the next look. */
+static int take_events(struct epoll_slot *self, int timeout_ms)
+{
+	struct epoll_event event[BATCH];
+
+	shunt_wait_called(&self->calls);
+	int count = epoll_wait(self->epoll_fd, event, BATCH, timeout_ms);
+
+	if (count < 0)
+		return -errno;
+	for (int i = 0; i < count; i++)
+		deliver(self, &event[i]);
+	return 0;
+}
+
 static int sleep_until(struct epoll_slot *self, int64_t deadline_ns)
 {
-	struct epoll_event event[2];
 	int code = arm_timer(self, deadline_ns);
 
-	if (code != 0)
-		return code;
-	shunt_wait_called(&self->calls);
-	code = epoll_wait(self->epoll_fd, event, 2, -1);
-	if (code < 0)
-		return -errno;
-	for (int i = 0; i < code; i++)
-		if (event[i].data.fd == self->timer_fd)
-			self->armed_ns = NOT_ARMED;
-	return 0;
+	return code == 0 ? take_events(self, -1) : code;
+}
+
+static void epoll_collect(void *slot)
+{
+	struct epoll_slot *self = slot;
+
+	/* Relaxed: none that the worker itself watches is missed [epoll:watched]. */
+	if (atomic_load_explicit(&self->watched, memory_order_relaxed) > 0)
+		take_events(self, 0);
 }
 
 static int epoll_commit(void *slot, int64_t deadline_ns)
@@ -168,6 +209,8 @@ static int epoll_commit(void *slot, int64_t deadline_ns)
 
 	if (shunt_wait_word_sleep(&self->word))
 		code = sleep_until(self, deadline_ns);
+	else
+		epoll_collect(self);
 	shunt_wait_word_awake(&self->word);
 	return code == -EINTR ? 0 : code;
 }
@@ -182,6 +225,29 @@ static void epoll_wake(void *target, void *from)
 	shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);
 	/* Can only fail when 2^64 - 2 writes have gone before. */
 	(void)!write(self->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+static int epoll_watch(void *slot, int fd, uint64_t data)
+{
+	struct epoll_slot *self = slot;
+
+	shunt_wait_called(&self->calls);
+	int code = add(self, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, data);
+
+	/* Relaxed: a count [epoll:watched]. */
+	if (code == 0)
+		atomic_fetch_add_explicit(&self->watched, 1, memory_order_relaxed);
+	return code;
+}
+
+static void epoll_unwatch(void *slot, int fd)
+{
+	struct epoll_slot *self = slot;
+
+	shunt_wait_called_for(&self->calls, NULL);
+	epoll_ctl(self->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	/* Relaxed: a count [epoll:watched]. */
+	atomic_fetch_sub_explicit(&self->watched, 1, memory_order_relaxed);
 }
 
 static void epoll_facts(const void *wait, shunt_fact_fn *fact, void *sink)
@@ -208,4 +274,7 @@ const struct shunt_wait shunt_wait_epoll = {
 	.wake = epoll_wake,
 	.facts = epoll_facts,
 	.syscalls = epoll_syscalls,
+	.watch = epoll_watch,
+	.unwatch = epoll_unwatch,
+	.collect = epoll_collect,
 };

@@ -39,11 +39,12 @@ PROBE(wait)
 ACCESSORS(place)
 PROBE(place)
 SUMMARY(timers)
+SUMMARY(io)
 ACCESSORS(policy)
 ACCESSORS(backend)
 ACCESSORS(workload)
 
-static const struct shunt_param *timers_params(const void *object)
+static const struct shunt_param *no_params(const void *object)
 {
 	(void)object;
 	return NULL;
@@ -69,11 +70,12 @@ const struct cli_kind cli_kinds[] = {
 	{"wait", "waits", shunt_registry_waits, "how a worker sleeps and is woken", wait_summary,
 		wait_params, wait_probe},
 	{"timers", "timers", shunt_registry_timers, "how deadlines are kept", timers_summary,
-		timers_params, NULL},
+		no_params, NULL},
 	{"policy", "policies", shunt_registry_policies, "which ready task runs next",
 		policy_summary, policy_params, NULL},
 	{"place", "places", shunt_registry_places, "which CPUs each worker runs on", place_summary,
 		place_params, place_probe},
+	{"io", "ios", shunt_registry_ios, "how tasks read and write", io_summary, no_params, NULL},
 };
 const size_t cli_kind_count = sizeof(cli_kinds) / sizeof(cli_kinds[0]);
 

@@ -112,10 +112,12 @@ struct slot {
 	const struct shunt_param *params;
 };
 
-enum { SWITCH, WAIT, TIMERS, POLICY, PLACE, SLOTS };
+enum { SWITCH, WAIT, TIMERS, POLICY, PLACE, IO, SLOTS };
 
 /* The timers slot's value where the wait slot brings its own: no plug-in. */
 #define OWN_TIMERS "own"
+/* The io slot's value where tasks have no input and output: no plug-in. */
+#define NO_IO "none"
 
 static int find(struct slot *slot, struct shunt_error *err)
 {
@@ -213,6 +215,8 @@ static int choose_slots(struct slot *slots, struct shunt_setting *settings, size
 	}
 	choose_numbered_place(&slots[PLACE], settings, setting_count);
 	for (int i = 0; i < SLOTS; i++) {
+		if (i == IO && !strcmp(slots[IO].chosen, NO_IO))
+			continue;
 		if (i == TIMERS) {
 			const struct shunt_wait *wait = slots[WAIT].object;
 			bool own = !strcmp(slots[TIMERS].chosen, OWN_TIMERS);
@@ -283,12 +287,13 @@ static int init_values(struct shunt_engine *engine, struct slot *slots, struct s
 	const struct shunt_policy *policy = slots[POLICY].object;
 	const struct shunt_place *place = slots[PLACE].object;
 	const struct shunt_param *params[SLOTS] = {sw->params, wait->params, NULL, policy->params,
-		place->params};
+		place->params, NULL};
 	engine->switch_slot = sw;
 	engine->wait_slot = wait;
 	engine->timers_slot = timers;
 	engine->policy = policy;
 	engine->place_slot = place;
+	engine->io_slot = slots[IO].object;
 	int rc = shunt_values_init(&engine->own, shunt_compose_params, err);
 	for (int i = 0; !rc && i < SLOTS; i++) {
 		slots[i].params = params[i];
@@ -311,10 +316,12 @@ int shunt_compose(struct shunt_engine *engine, const struct shunt_backend *backe
 			&engine->policy_values, NULL},
 		[PLACE] = {"place", shunt_registry_places, NULL, NULL, NULL, &engine->place_values,
 			NULL},
+		[IO] = {"io", shunt_registry_ios, NULL, NULL, NULL, NULL, NULL},
 	};
 	/* The first of each list is the default: the order of the CMake lines. */
 	for (int i = 0; i < SLOTS; i++)
 		slots[i].chosen = slots[i].registry->name;
+	slots[IO].chosen = NO_IO;
 	size_t most = 64 + config->setting_count + 1;
 	char *text = strdup(backend->preset ? backend->preset : "");
 	struct shunt_setting *settings = calloc(most, sizeof(*settings));

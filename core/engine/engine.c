@@ -9,6 +9,7 @@
 #include "core/engine/compose.h"
 #include "core/engine/halt.h"
 #include "core/engine/hooks.h"
+#include "core/engine/io.h"
 #include "core/engine/life.h"
 #include "core/engine/loop.h"
 #include "core/engine/probe.h"
@@ -51,7 +52,7 @@ static int probe_slots(const struct shunt_engine *engine, struct shunt_error *er
 		rc = engine->wait_slot->probe(err);
 	if (!rc && engine->place_slot->probe)
 		rc = engine->place_slot->probe(err);
-	return rc;
+	return rc ? rc : shunt_engine_io_check(engine, err);
 }
 
 /* fence=auto: what the kernel can. */
@@ -101,7 +102,8 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 	struct shunt_wait_config wait = {.values = &engine->wait_values,
 		.worker_count = count,
 		.slack_ns = slack ? slack : -1,
-		.fired = shunt_timer_fired};
+		.fired = shunt_timer_fired,
+		.event = shunt_engine_io_event};
 	rc = engine->wait_slot->open(&engine->wait, &wait, err);
 	if (rc)
 		return rc;
@@ -110,7 +112,9 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 	if (rc)
 		return shunt_fail(err, rc, "policy '%s' could not be opened: %s",
 			engine->policy->name, strerror(-rc));
-	return open_stacks(engine, count, err);
+	rc = shunt_engine_io_open(engine);
+	return rc ? shunt_fail(err, rc, "out of memory for the descriptors' table")
+		  : open_stacks(engine, count, err);
 }
 
 static int worker_new(struct shunt_engine *engine, unsigned index)
@@ -162,6 +166,8 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 #endif
 	if (!engine->sched.many)
 		caps |= SHUNT_DIRECT_TRANSFER;
+	if (engine->io_slot)
+		caps |= SHUNT_CAN_IO;
 	if (engine->policy->fifo && !engine->quantum_ns)
 		caps |= SHUNT_FIFO;
 	bool stay = !engine->policy->steals && !engine->policy->shared;
@@ -295,6 +301,7 @@ static void reset_for_run(struct shunt_engine *engine, struct shunt_error *err)
 	engine->stopping = 0;
 	engine->started = engine->finished = 0;
 	pthread_mutex_unlock(&engine->idle_lock);
+	shunt_engine_io_reset(engine);
 	for (unsigned i = 0; i < engine->worker_count; i++) {
 		engine->workers[i]->limit = 0;
 		engine->workers[i]->idle = 0;
@@ -378,6 +385,7 @@ void shunt_engine_close(struct shunt_sched *sched)
 		engine->wait_slot->close(engine->wait);
 	if (engine->place)
 		engine->place_slot->close(engine->place);
+	shunt_io_table_free(engine->io.table);
 	shunt_task_pool_fini(engine);
 	shunt_compose_fini(engine);
 	pthread_mutex_destroy(&engine->lock);

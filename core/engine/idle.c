@@ -102,7 +102,7 @@ static void serve_others(struct shunt_worker *worker)
 static struct shunt_task *look_for_work(struct shunt_worker *worker)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
-	shunt_service(worker);
+	shunt_service_idle(worker);
 	struct shunt_task *task = policy->pick(worker, NULL);
 	if (task)
 		return task;

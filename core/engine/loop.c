@@ -20,6 +20,7 @@
 #include "core/engine/guest.h"
 #include "core/engine/halt.h"
 #include "core/engine/idle.h"
+#include "core/engine/io.h"
 #include "core/engine/external.h"
 #include "core/engine/overflow.h"
 #include "core/engine/probe.h"
@@ -105,6 +106,7 @@ static void await_outside(const struct shunt_engine *engine)
 /* Runs tasks between the gates, with the wait slot open. */
 static void serve(struct shunt_worker *worker)
 {
+	bool guarded = shunt_engine_io_guard(worker->engine);
 	pass_gate(worker->engine, &worker->engine->started);
 	struct shunt_ctx *outer = shunt_ctx_set(&worker->ctx);
 	int outer_errno = errno;
@@ -116,6 +118,8 @@ static void serve(struct shunt_worker *worker)
 	shunt_ctx_set(outer);
 	pass_gate(worker->engine, &worker->engine->finished);
 	await_outside(worker->engine);
+	if (guarded)
+		shunt_engine_io_unguard();
 }
 
 /* A worker that could not start must not keep the others waiting. */

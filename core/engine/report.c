@@ -47,9 +47,20 @@ static const struct count {
 	{"worker_sleeps", "sleeps", AT(sleeps)},
 	{"worker_naps", "naps", AT(naps)},
 	{"wait_syscalls", NULL, AT(wait_syscalls)},
-#undef AT
 };
 #define COUNTS (sizeof(counts) / sizeof(counts[0]))
+
+/* Of a composition with an io slot. */
+static const struct count io_counts[] = {
+	{"io_operations", NULL, AT(io.operations)},
+	{"io_ready_at_once", NULL, AT(io.at_once)},
+	{"io_waits", NULL, AT(io.waits)},
+	{"io_syscalls", NULL, AT(io.calls)},
+	{"io_events", NULL, AT(io.events)},
+	{"io_events_unasked", NULL, AT(io.unasked)},
+	{"io_cancels", NULL, AT(io.cancels)},
+};
+#undef AT
 
 static uint64_t count_of(const struct shunt_worker *worker, const struct count *count)
 {
@@ -83,6 +94,12 @@ void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 		for (unsigned i = 0; i < engine->worker_count; i++)
 			sum += count_of(engine->workers[i], &counts[j]);
 		counter(sink, counts[j].name, sum);
+	}
+	for (size_t j = 0; engine->io_slot && j < sizeof(io_counts) / sizeof(io_counts[0]); j++) {
+		uint64_t sum = 0;
+		for (unsigned i = 0; i < engine->worker_count; i++)
+			sum += count_of(engine->workers[i], &io_counts[j]);
+		counter(sink, io_counts[j].name, sum);
 	}
 	if (engine->worker_count > 1)
 		count_each(engine, counter, sink);
@@ -138,6 +155,8 @@ void shunt_report_composition(const struct shunt_sched *sched, setting_fn *setti
 	list_values(&engine->policy_values, "policy", setting, sink);
 	setting(sink, "place", engine->place_slot->name);
 	list_values(&engine->place_values, "place", setting, sink);
+	if (engine->io_slot)
+		setting(sink, "io", engine->io_slot->name);
 	list_own(engine, setting, sink);
 	if (engine->stamped)
 		setting(sink, "stamped", "1");

@@ -8,6 +8,7 @@
 #include "core/engine/guest.h"
 #include "core/engine/halt.h"
 #include "core/engine/inbox.h"
+#include "core/engine/io.h"
 #include "core/engine/switch.h"
 #include "core/engine/timer.h"
 #include "core/engine/visit.h"
@@ -25,7 +26,7 @@ static __attribute__((noinline, cold)) void leave_task(struct shunt_worker *work
 	shunt_panic("a task that had been left for good was resumed");
 }
 
-void shunt_service(struct shunt_worker *worker)
+static void serve(struct shunt_worker *worker, bool collect)
 {
 	struct shunt_engine *engine = worker->engine;
 	int before =
@@ -37,6 +38,8 @@ void shunt_service(struct shunt_worker *worker)
 		engine->wait_slot->poll(worker->wait);
 		shunt_timer_flush_fired(worker);
 	}
+	if (collect && SHUNT_UNLIKELY(shunt_worker_io_waits(worker)))
+		shunt_engine_io_collect(worker, now_ns);
 	if (now_ns) {
 		worker->env.now_ns = now_ns;
 		/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */
@@ -50,4 +53,15 @@ void shunt_service(struct shunt_worker *worker)
 	*worker->errno_at = before;
 	if (SHUNT_UNLIKELY(shunt_halt_has_failed(engine)))
 		leave_task(worker);
+}
+
+void shunt_service(struct shunt_worker *worker)
+{
+	serve(worker, true);
+}
+
+/* With one worker the sleep that follows collects the events, by the call that it makes anyway. */
+void shunt_service_idle(struct shunt_worker *worker)
+{
+	serve(worker, worker->engine->worker_count > 1);
 }

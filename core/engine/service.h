@@ -8,4 +8,7 @@
 /* The slow path: sets the next limit, drains the inbox, polls, expires timers. */
 void shunt_service(struct shunt_worker *worker);
 
+/* The same for a worker that has nothing to run and will sleep if this finds nothing. */
+void shunt_service_idle(struct shunt_worker *worker);
+
 #endif

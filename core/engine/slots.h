@@ -22,6 +22,7 @@ struct shunt_attr;
 struct shunt_task;
 struct shunt_worker;
 struct shunt_hooks;
+struct shunt_io_op;
 
 /* One fact that a plug-in adds to the manifest of the machine. Text is owned by the caller of
  * the collector until it returns. */
@@ -121,11 +122,17 @@ struct shunt_timers {
 /* ------------------------------------------------------------------------------------------- */
 /* wait: how a worker sleeps, until when, and how it is woken; may bring its own timers          */
 
+/* What came for the slot io: `data` is what watch() or submit() was given; value: of a watched
+ * descriptor SHUNT_EVENT_ bits, of an operation its result. */
+typedef void shunt_event_fn(void *arg, uint64_t data, int64_t value);
+enum { SHUNT_EVENT_IN = 1, SHUNT_EVENT_OUT = 2 };
+
 struct shunt_wait_config {
 	const struct shunt_values *values;
 	unsigned worker_count;
 	int64_t slack_ns;      /* timer slack to set on the worker's thread; -1: leave alone */
 	shunt_fired_fn *fired; /* for slots with their own timers */
+	shunt_event_fn *event; /* for slots that watch or submit */
 };
 
 struct shunt_wait {
@@ -173,6 +180,48 @@ struct shunt_wait {
 	void (*facts)(const void *wait, shunt_fact_fn *fact, void *sink);
 	/* Required. System calls made by this slot since start. */
 	uint64_t (*syscalls)(const void *slot);
+
+	/* What the slot io rides on: all optional. collect() and commit() hand events to
+	 * config.event, with start()'s arg, on the worker's thread. */
+
+	/* Watches a descriptor, both ways, edge-triggered: what is ready now is told too. -EPERM:
+	 * it is of a kind that never has to wait. Owner's thread; unwatch() from any. After that an
+	 * event may still come that was under way. */
+	int (*watch)(void *slot, int fd, uint64_t data);
+	void (*unwatch)(void *slot, int fd);
+	/* Begins an operation, which has one event, its result; cancel() hastens it. `op` lives
+	 * until then. -EAGAIN, -EBUSY: no room for the moment. Owner's thread. stop() waits for
+	 * what is still on. `data` leaves the top byte free. */
+	int (*submit)(void *slot, const struct shunt_io_op *op, uint64_t data);
+	void (*cancel)(void *slot, uint64_t data);
+	/* Looks for events without blocking; may make a system call. */
+	void (*collect)(void *slot);
+};
+
+/* ------------------------------------------------------------------------------------------- */
+/* io: how a task's input and output are made                                                    */
+
+/* Not a result: the task must wait for the event of its descriptor, or of its operation. */
+#define SHUNT_IO_WAITS INT64_MIN
+
+/* Where an operation is made. */
+struct shunt_io_at {
+	const struct shunt_wait *wait; /* of the worker that runs the task, */
+	void *slot;                    /* and its part */
+	uint64_t data;                 /* of the operation, for submit() */
+	uint64_t syscalls;             /* made by begin(): it adds them */
+};
+
+struct shunt_io {
+	const char *name;
+	const char *summary;
+	/* One of two ways. watches: descriptors are O_NONBLOCK; one on which an operation has to
+	 * wait is watched by the wait slot, and begin() is called again after an event. submits:
+	 * begin() hands the operation over, and the event has its result. */
+	bool watches, submits;
+	/* Begins, or goes on with, an operation in a task. Its result, a negative errno, or
+	 * SHUNT_IO_WAITS. May not block for as long as the peer likes. */
+	int64_t (*begin)(struct shunt_io_at *at, struct shunt_io_op *op);
 };
 
 /* ------------------------------------------------------------------------------------------- */

@@ -20,6 +20,8 @@
 static size_t waits_in_flight(const struct shunt_engine *engine)
 {
 	size_t sum = 0;
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		sum += (size_t)shunt_worker_io_waits(engine->workers[i]);
 	if (engine->wait_slot->in_flight)
 		for (unsigned i = 0; i < engine->worker_count; i++)
 			if (engine->workers[i]->wait)

@@ -22,9 +22,12 @@ void shunt_visit_soon(struct shunt_worker *worker)
 			worker->switches + SOON, memory_order_relaxed, memory_order_relaxed);
 }
 
+/* Is there what must not be looked at too late? */
 static bool has_timers(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
+	if (shunt_worker_io_waits(worker))
+		return true;
 	if (!engine->timers_slot)
 		return engine->wait_slot->in_flight(worker->wait) != 0;
 	/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */

@@ -19,6 +19,7 @@
 #include "core/engine/slots.h"
 #include "core/engine/stack.h"
 #include "core/fatal.h"
+#include "core/io_table.h"
 #include "core/lock.h"
 #include "core/measure/clock.h"
 #include "core/rng.h"
@@ -134,6 +135,10 @@ struct shunt_worker {
 	int64_t visit_ns; /* the last visit to the slow path; 0: no timer was armed then */
 	int64_t awake_ns; /* since when it is busy, where visit_ns is not 0 */
 	uint64_t visit_switches;
+	struct {
+		uint64_t operations, at_once, waits, calls, events, unasked, cancels;
+	} io; /* engine/io.c */
+	int64_t io_looked_ns;
 	struct shunt_trace_ring *trace;
 	unsigned sched_delay_countdown;
 	pthread_t thread;
@@ -154,6 +159,7 @@ struct shunt_worker {
 	_Atomic int idle;         /* [worker:idle] SHUNT_SLEEPS: announced, or asleep */
 	_Atomic int64_t watch_ns; /* [worker:watch] of one that sleeps: the deadline it knows of */
 	struct shunt_worker *idle_next;
+	_Atomic int64_t io_waits; /* [worker:io-waits] tasks whose event comes to this worker */
 };
 
 _Static_assert(offsetof(struct shunt_worker, engine) - offsetof(struct shunt_worker, switches) < 64,
@@ -169,6 +175,8 @@ struct shunt_engine {
 	const struct shunt_timers *timers_slot; /* NULL: the wait slot's own */
 	const struct shunt_policy *policy;
 	const struct shunt_place *place_slot;
+	const struct shunt_io *io_slot; /* NULL: none */
+	struct shunt_io_sched io;
 	void *wait, *place, *policy_shared;
 	struct shunt_values own, switch_values, wait_values, policy_values, place_values;
 	const struct shunt_hooks *hooks;
@@ -225,6 +233,12 @@ static inline uint64_t shunt_worker_switches(const struct shunt_worker *worker)
 {
 	/* Relaxed: does it get on? [worker:switches] */
 	return __atomic_load_n(&worker->switches, __ATOMIC_RELAXED);
+}
+
+static inline int64_t shunt_worker_io_waits(const struct shunt_worker *worker)
+{
+	/* Relaxed: its own, or ordered by the caller's fence [worker:io-waits]. */
+	return atomic_load_explicit(&worker->io_waits, memory_order_relaxed);
 }
 
 static inline bool shunt_worker_inbox_empty(const struct shunt_worker *worker)

@@ -35,6 +35,7 @@ static const struct {
 	{SHUNT_KERNEL_TASKS, "tasks that the kernel schedules"},
 	{SHUNT_FIFO, "first in, first out"},
 	{SHUNT_STEPS, "step tasks"},
+	{SHUNT_CAN_IO, "input and output by tasks"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)
@@ -65,6 +66,18 @@ static unsigned lacks(const char *spec, unsigned needs)
 	return lacking;
 }
 
+/* Which io, and which wait slot it goes with, gives a backend all of `needs`. */
+static bool find_io(const char *name, unsigned needs, char *spec, size_t bytes)
+{
+	for (const struct shunt_plugin *io = shunt_registry_ios; io->name; io++)
+		for (const struct shunt_plugin *wait = shunt_registry_waits; wait->name; wait++) {
+			snprintf(spec, bytes, "%s:wait=%s,io=%s", name, wait->name, io->name);
+			if (io->object && wait->object && !lacks(spec, needs))
+				return true;
+		}
+	return false;
+}
+
 /* The shortest spec of a backend that has all of `needs`: as its preset is, or with another policy,
  * or with that and two workers. */
 static bool find_spec(const struct shunt_plugin *plugin, unsigned needs, char *spec, size_t bytes)
@@ -76,6 +89,8 @@ static bool find_spec(const struct shunt_plugin *plugin, unsigned needs, char *s
 	unsigned lacking = backend ? lacks(spec, needs) : needs;
 	if (!backend || !lacking)
 		return backend;
+	if (lacking == SHUNT_CAN_IO && backend->preset && find_io(plugin->name, needs, spec, bytes))
+		return true;
 	if (!backend->preset || lacking & ~BY_SETTINGS)
 		return false;
 	for (size_t w = lacking & SHUNT_PARALLEL ? 1 : 0; w < 2; w++)

@@ -159,7 +159,7 @@ def plugin_names(root: Path) -> dict[str, set[str]]:
     names: dict[str, set[str]] = {}
     for path in sources(root, ".txt"):
         if path.name == "CMakeLists.txt":
-            line = r"^\s*shunt_(switch|wait|timers|policy|place|backend|workload)\(([\w-]+)"
+            line = r"^\s*shunt_(switch|wait|timers|policy|place|io|backend|workload)\(([\w-]+)"
             for kind, name in re.findall(line, path.read_text(), re.M):
                 names.setdefault(kind, set()).add(name)
     return names
@@ -169,7 +169,7 @@ def plugin_names(root: Path) -> dict[str, set[str]]:
 COMMON_WORDS = {"none", "yield", "list", "lock", "steal", "timers", "random", "shared", "core", "own", "virtual"}
 
 WORKLOAD_MAY = re.compile(
-    r'"core/(sched|step|workload|parts|param|file|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'
+    r'"core/(sched|step|io|workload|parts|param|file|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'
     r"|<(assert|errno|fcntl|inttypes|limits|math|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|"
     r"unistd|ctype|sha1|sys/mman|sys/stat|sys/types)\.h>")
 

@@ -24,6 +24,7 @@ static const struct {
 	{"timers", shunt_registry_timers},
 	{"policy", shunt_registry_policies},
 	{"place", shunt_registry_places},
+	{"io", shunt_registry_ios},
 	{"backend", shunt_registry_backends},
 	{"workload", shunt_registry_workloads},
 };

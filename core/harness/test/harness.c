@@ -121,6 +121,7 @@ struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL, NULL}};
 struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL, NULL}};
 struct shunt_plugin shunt_registry_workloads[] = {{NULL, NULL, NULL, NULL}};
 struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_ios[] = {{NULL, NULL, NULL, NULL}};
 
 /* ---- a workload whose every hook does what the test says ------------------------------------- */
 

@@ -25,7 +25,7 @@ class Fault:
 
 # The slots of a composition and the kind `shunt list` sorts their mechanisms under.
 KINDS = {"switch": "switches", "wait": "waits", "timers": "timers", "policy": "policies",
-         "place": "places"}
+         "place": "places", "io": "ios"}
 
 
 class Catalog:

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Input and output: an operation is begun by the io slot's plug-in, and its task waits, if it must,
+ * for an event that the wait slot collects: as it sleeps, and every few switches while it is busy.
+ *
+ * Where the plug-in watches, an event says that it is worth trying again, and a task that gives up
+ * just withdraws. Where it submits, the event is the result: a task that gives up has the operation
+ * cancelled, and waits on without a deadline, since its buffer is the kernel's until then. Either
+ * way a result beats the deadline.
+ *
+ * An event that comes while nobody waits for it is kept in the side (`came`) until its operation
+ * looks: it may come between a try that would block and the wait. One for a descriptor that was
+ * closed finds another generation in the entry, and is dropped.
+ *
+ * Events of a descriptor come to the worker that first had to wait for it: while that one computes,
+ * they wait for its next look at the slow path, a few ms at most (ticker.c), or a checkpoint.
+ */
+#include "core/engine/io.h"
+
+#include "core/engine/ready.h"
+#include "core/registry.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* A busy worker looks no more often: a look may be a system call. */
+#define LOOK_NS 20000
+
+/* data: the generation, the side, the index. */
+#define DATA_SIDE  24
+#define DATA_INDEX ((1U << DATA_SIDE) - 1)
+
+_Static_assert(SHUNT_IO_CHUNKS_MOST *SHUNT_IO_CHUNK_ENTRIES <= DATA_INDEX + 1, "an index fits");
+
+static uint64_t data_of(const struct shunt_io_entry *entry, enum shunt_io_side side)
+{
+	return (uint64_t)entry->generation << (DATA_SIDE + 1) | (uint64_t)side << DATA_SIDE |
+	       entry->index;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+static void count_wait(const struct shunt_engine *engine, unsigned worker, int64_t delta)
+{
+	/* Relaxed: read by that worker as a hint, and by a verdict, which the idle lock orders
+	 * after this [worker:io-waits]. */
+	atomic_fetch_add_explicit(&engine->workers[worker]->io_waits, delta, memory_order_relaxed);
+}
+
+/* Is the wait over before it begins? Then says how. Context: the lock is held. */
+static bool is_over(const struct shunt_engine *engine, struct shunt_io_entry *entry,
+	enum shunt_io_side side, int *rc)
+{
+	*rc = engine->io_slot->watches && entry->closing ? -ECANCELED : 0;
+	return *rc || entry->side[side].came;
+}
+
+/* Waits for an event of the side, which `worker` will collect. 0; -ECANCELED: the descriptor is
+ * being closed; -ETIMEDOUT; -ENOMEM: no memory for the timer. */
+static int await_event(struct shunt_ctx *ctx, struct shunt_io_entry *entry, enum shunt_io_side side,
+	unsigned worker, int64_t deadline_ns)
+{
+	const struct shunt_engine *engine = shunt_engine_of(ctx->sched);
+	struct shunt_io_waiter *waiter = &entry->side[side].waiter;
+	int rc, value = 0;
+	shunt_spin_lock(&entry->lock, ctx->many);
+	bool waits = !is_over(engine, entry, side, &rc);
+	if (waits)
+		shunt_io_waiter_join(waiter, ctx, SHUNT_WAIT_IO + entry->side[side].code,
+			entry->fd);
+	else
+		entry->side[side].came = false;
+	shunt_spin_unlock(&entry->lock, ctx->many);
+	if (!waits)
+		return rc;
+	shunt_worker_of(ctx)->io.waits++;
+	count_wait(engine, worker, 1);
+	rc = ctx->hooks->block(ctx, deadline_ns);
+	ctx = shunt_ctx_get();
+	count_wait(engine, worker, -1);
+	shunt_spin_lock(&entry->lock, ctx->many);
+	value = (int)waiter->result;
+	waiter->task = NULL;
+	if (entry->side[side].came)
+		rc = 0;
+	entry->side[side].came = false;
+	shunt_spin_unlock(&entry->lock, ctx->many);
+	return rc ? rc : value;
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+static int64_t begin(struct shunt_worker *worker, struct shunt_io_op *op, uint64_t data)
+{
+	const struct shunt_engine *engine = worker->engine;
+	struct shunt_io_at at = {.wait = engine->wait_slot, .slot = worker->wait, .data = data};
+	int before = *worker->errno_at; /* the task's own */
+	int64_t result = engine->io_slot->begin(&at, op);
+	*worker->errno_at = before;
+	worker->io.calls += at.syscalls;
+	return result;
+}
+
+/* Has this worker watch the descriptor, if none does. */
+static int watch(struct shunt_worker *worker, struct shunt_io_entry *entry)
+{
+	int rc = 0, before = *worker->errno_at;
+	/* The lock is held over the call: the other side may rely on it as soon as it is said. */
+	shunt_spin_lock(&entry->lock, worker->ctx.many);
+	if (!entry->watched) {
+		rc = worker->engine->wait_slot->watch(worker->wait, entry->fd,
+			data_of(entry, SHUNT_IO_IN));
+		entry->watched = !rc;
+		entry->worker = worker->ctx.index;
+	}
+	shunt_spin_unlock(&entry->lock, worker->ctx.many);
+	*worker->errno_at = before;
+	return rc;
+}
+
+static int64_t perform_watched(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
+	struct shunt_io_op *op, int64_t deadline_ns)
+{
+	enum shunt_io_side side = shunt_io_side_of(op);
+	int64_t result;
+	int rc = 0;
+	for (bool first = true;; first = false) {
+		struct shunt_worker *worker = shunt_worker_of(ctx);
+		result = begin(worker, op, 0);
+		worker->io.at_once += first && result != SHUNT_IO_WAITS;
+		if (result != SHUNT_IO_WAITS)
+			return result;
+		if (rc == -ETIMEDOUT) /* that was the last try */
+			return rc;
+		rc = watch(worker, entry);
+		if (!rc)
+			rc = await_event(ctx, entry, side, entry->worker, deadline_ns);
+		if (rc && rc != -ETIMEDOUT)
+			return rc;
+		ctx = shunt_ctx_get();
+	}
+}
+
+static int64_t engine_perform(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
+	struct shunt_io_op *op, int64_t deadline_ns)
+{
+	shunt_worker_of(ctx)->io.operations++;
+	return perform_watched(ctx, entry, op, deadline_ns);
+}
+
+static void engine_interrupt(struct shunt_ctx *ctx, struct shunt_io_entry *entry)
+{
+	struct shunt_task *task[SHUNT_IO_SIDES];
+	shunt_spin_lock(&entry->lock, ctx->many);
+	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
+		task[side] = shunt_io_waiter_end(&entry->side[side].waiter, -ECANCELED, ctx->many);
+	shunt_spin_unlock(&entry->lock, ctx->many);
+	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
+		if (task[side]) {
+			shunt_worker_of(ctx)->io.cancels++;
+			ctx->hooks->ready(ctx, task[side]);
+		}
+}
+
+static void engine_forget(struct shunt_ctx *ctx, struct shunt_io_entry *entry)
+{
+	struct shunt_engine *engine = shunt_engine_of(ctx->sched);
+	struct shunt_worker *worker = shunt_worker_of(ctx);
+	int before = *worker->errno_at;
+	if (entry->watched)
+		engine->wait_slot->unwatch(engine->workers[entry->worker]->wait, entry->fd);
+	*worker->errno_at = before;
+}
+
+static const struct shunt_io_ops engine_ops = {
+	.perform = engine_perform,
+	.interrupt = engine_interrupt,
+	.forget = engine_forget,
+};
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static bool concerns(int64_t value, unsigned side)
+{
+	return value & (side == SHUNT_IO_IN ? SHUNT_EVENT_IN : SHUNT_EVENT_OUT);
+}
+
+void shunt_engine_io_event(void *arg, uint64_t data, int64_t value)
+{
+	struct shunt_worker *worker = arg;
+	struct shunt_io_entry *entry =
+		shunt_io_entry_at(worker->engine->io.table, (uint32_t)(data & DATA_INDEX));
+	struct shunt_task *task[SHUNT_IO_SIDES] = {NULL, NULL};
+	worker->io.events++;
+	if (!entry)
+		return;
+	shunt_spin_lock(&entry->lock, worker->ctx.many);
+	bool current = entry->used && entry->generation == data >> (DATA_SIDE + 1);
+	for (unsigned side = 0; current && side < SHUNT_IO_SIDES; side++)
+		if (concerns(value, side)) {
+			entry->side[side].came = true;
+			task[side] =
+				shunt_io_waiter_end(&entry->side[side].waiter, 0, worker->ctx.many);
+		}
+	shunt_spin_unlock(&entry->lock, worker->ctx.many);
+	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
+		if (task[side])
+			shunt_ready_task(worker, task[side], SHUNT_WHY_WAKE);
+}
+
+void shunt_engine_io_collect(struct shunt_worker *worker, int64_t now_ns)
+{
+	const struct shunt_wait *slot = worker->engine->wait_slot;
+	if (now_ns - worker->io_looked_ns < LOOK_NS)
+		return;
+	worker->io_looked_ns = now_ns;
+	uint64_t calls = slot->syscalls(worker->wait), events = worker->io.events;
+	slot->collect(worker->wait);
+	if (slot->syscalls(worker->wait) == calls)
+		worker->io.unasked += worker->io.events - events;
+}
+
+/* ---- the engine's life ----------------------------------------------------------------------- */
+
+static bool goes_with(const struct shunt_io *io, const struct shunt_wait *wait)
+{
+	return (!io->watches || (wait->watch && wait->unwatch && wait->collect)) &&
+	       (!io->submits || (wait->submit && wait->cancel && wait->collect));
+}
+
+int shunt_engine_io_check(const struct shunt_engine *engine, struct shunt_error *err)
+{
+	char able[128] = "none of this build's";
+	size_t used = 0;
+	if (!engine->io_slot || goes_with(engine->io_slot, engine->wait_slot))
+		return 0;
+	for (const struct shunt_plugin *p = shunt_registry_waits; p->name; p++)
+		if (p->object && goes_with(engine->io_slot, p->object) && used < sizeof(able))
+			used += (size_t)snprintf(able + used, sizeof(able) - used, "%swait=%s",
+				used ? " or " : "", p->name);
+	return shunt_fail(err, -EINVAL,
+		"io=%s needs a wait slot that %s, which wait=%s does not: use %s",
+		engine->io_slot->name,
+		engine->io_slot->submits ? "makes operations" : "watches descriptors",
+		engine->wait_slot->name, able);
+}
+
+int shunt_engine_io_open(struct shunt_engine *engine)
+{
+	if (!engine->io_slot)
+		return 0;
+	engine->io = (struct shunt_io_sched){.ops = &engine_ops,
+		.table = shunt_io_table_new(),
+		.nonblocking = engine->io_slot->watches};
+	engine->sched.io = &engine->io;
+	return engine->io.table ? 0 : -ENOMEM;
+}
+
+static void forget_watch(void *arg, struct shunt_io_entry *entry)
+{
+	(void)arg;
+	entry->watched = false;
+}
+
+void shunt_engine_io_reset(struct shunt_engine *engine)
+{
+	if (engine->io_slot)
+		shunt_io_table_each(engine->io.table, forget_watch, NULL);
+}
+
+/* ---- SIGPIPE --------------------------------------------------------------------------------- */
+
+static sigset_t only_sigpipe(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	return set;
+}
+
+bool shunt_engine_io_guard(const struct shunt_engine *engine)
+{
+	sigset_t set = only_sigpipe(), before;
+	return engine->io_slot && !pthread_sigmask(SIG_BLOCK, &set, &before) &&
+	       !sigismember(&before, SIGPIPE);
+}
+
+void shunt_engine_io_unguard(void)
+{
+	static const struct timespec at_once = {0, 0};
+	sigset_t set = only_sigpipe();
+	int before = errno;
+	sigtimedwait(&set, NULL, &at_once); /* a write to a closed pipe has left one */
+	errno = before;
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
