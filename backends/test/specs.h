@@ -4,9 +4,11 @@
  * preset with each plug-in of each slot in turn, on one worker, and on two what these share: each
  * policy, each placement, and each wait slot where tasks move. Of two that are the same composition
  * the first. A new plug-in is there without a line written. SHUNT_MATRIX asks for others:
- *   brief       without what one worker has for itself: each switch, timer queue and policy on it.
- *               For ThreadSanitizer, which finds nothing there, and for compilers and architectures
- *               beside a full run; every plug-in is still there.
+ *   each        every backend, and every other plug-in at least once: each policy on two
+ *               workers, with the plug-ins of the other slots in turn. For a further compiler or
+ *               architecture.
+ *   brief       these, and each wait slot where tasks move: for ThreadSanitizer, which finds
+ *               nothing on one worker.
  *   product     every switch x wait x timers x workers
  *   product:N   N of these, drawn by SHUNT_SEED, or by a seed that is printed
  *   SPEC SPEC   those alone
@@ -164,6 +166,40 @@ static inline void specs_add_diagonal(struct specs *specs, const char *base)
 	}
 }
 
+static inline bool specs_opens(const char *spec)
+{
+	struct shunt_sched *sched;
+	if (shunt_open(&sched, spec, NULL, NULL))
+		return false;
+	shunt_close(sched);
+	return true;
+}
+
+/* Each policy on two workers with plug-ins of the other slots in turn; by itself where these cannot
+ * be had together. */
+static inline void specs_add_dealt(struct specs *specs, const char *base)
+{
+	unsigned turn = 0;
+	for (const struct shunt_plugin *p = shunt_registry_policies; p->name; p++, turn++) {
+		const struct shunt_plugin *w = specs_nth(shunt_registry_waits, turn);
+		const struct shunt_wait *wait = w->object;
+		/* Waits and places may be equally many: another place with each the next time. */
+		const struct shunt_plugin *place =
+			specs_nth(shunt_registry_places, turn + turn / 5);
+		if (!p->object)
+			continue;
+		specs_add(specs, "%s:policy=%s,switch=%s,wait=%s%s%s,place=%s,workers=2", base,
+			p->name, specs_nth(shunt_registry_switches, turn)->name, w->name,
+			wait->own_timers ? "" : ",timers=",
+			wait->own_timers ? "" : specs_nth(shunt_registry_timers, turn)->name,
+			place->name);
+		if (specs_opens(specs->text[specs->count - 1]))
+			continue;
+		specs->count--;
+		specs_add(specs, "%s:policy=%s,workers=2", base, p->name);
+	}
+}
+
 static inline void specs_add_given(struct specs *specs, const char *given)
 {
 	char *copy = strdup(given), *save = NULL;
@@ -252,6 +288,7 @@ static inline void specs_make(struct specs *specs)
 {
 	const char *asked = getenv("SHUNT_MATRIX"), *base = specs_base();
 	bool brief = asked && !strcmp(asked, "brief");
+	bool each = brief || (asked && !strcmp(asked, "each"));
 	size_t count;
 	specs->count = 0;
 	if (asked && base && !strncmp(asked, "product", 7)) {
@@ -260,15 +297,19 @@ static inline void specs_make(struct specs *specs)
 			specs_draw(specs, count);
 		return;
 	}
-	if (asked && *asked && !brief) {
+	if (asked && *asked && !each) {
 		specs_add_given(specs, asked);
 		return;
 	}
 	specs_add_backends(specs);
-	if (base && !brief)
+	if (base && each)
+		specs_add_dealt(specs, base);
+	if (base && brief)
+		specs_add_diagonal(specs, base);
+	if (base && !each) {
 		specs_add_alone(specs, base);
-	if (base)
 		specs_add_shared(specs, base);
+	}
 	specs_keep_one_of_each(specs);
 }
 
