@@ -97,6 +97,13 @@ MUTANTS = [
     Mutant("a step's wait is not committed when it has returned", "core/engine/hooks.h",
            "task->worker = worker;\n\t\t\tshunt_life_commit(task);", "task->worker = worker;",
            "torture_step", "asm:workers=2,policy=shared", (SHARED,)),
+    Mutant("a step's worker writes to its task behind the commit", "core/engine/hooks.h",
+           "\t\ttask->step = SHUNT_STEP_BACK;\n\t\tif (many) {\n\t\t\ttask->worker = worker;\n"
+           "\t\t\tshunt_life_commit(task);\n",
+           "\t\tif (!many)\n\t\t\ttask->step = SHUNT_STEP_BACK;\n\t\tif (many) {\n\t\t\ttask->worker = worker;\n"
+           "\t\t\tshunt_life_commit(task);\n\t\t\tfor (volatile int pause = 0; pause < 2000; pause++)\n"
+           "\t\t\t\t;\n\t\t\ttask->step = SHUNT_STEP_BACK;\n",
+           "torture_step", "asm:workers=2,policy=shared", (SHARED,)),
     Mutant("a step that yields does not keep its errno", "core/engine/hooks.h",
            "task->saved_errno = *worker->errno_at;\n\tworker->ctx.current = next;", "worker->ctx.current = next;",
            "conformance", "asm", ("backends/policy/fifo.c",)),
