@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A step task that is claimed before its step has returned is called again once, and not before; and
- * each rule of that protocol is needed: without any one of them an order exists that calls it early,
- * twice or never, or spoils what it keeps.
+ * A step task that is claimed before its step has returned is called again once, and not before;
+ * and each rule of that protocol is needed: without any one of them an order exists that calls it
+ * early, twice or never, or spoils what it keeps.
  *
  * The step registers a wait, gives its ticket to a waker and to a timer, writes to its frame and
  * returns. Then its worker commits the wait (step.c, shunt_hook_step_leave). Waker and timer each
