@@ -136,6 +136,12 @@ struct shunt_backend {
 	/* Optional: how many tasks of the given kind fit on this machine now; 0: no known limit.
 	 * The reason names the limit and the remedy. */
 	uint64_t (*task_limit)(const struct shunt_sched *sched, struct shunt_error *reason);
+	/* Optional, for a backend on another runtime: the loop of the primitive that shunt-bench
+	 * calls by that name, written against the runtime itself, with the same settings. Sets
+	 * *made, at least `operations`; 0: it has no such loop, or could not run it. Returns
+	 * nanoseconds. Context: no run is on. */
+	double (*native)(struct shunt_sched *sched, const char *primitive, uint64_t operations,
+		uint64_t *made);
 };
 
 /* Core's part of every scheduler; the first member of a backend's own. */

@@ -7,11 +7,15 @@
  */
 #include "core/object.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <link.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -151,4 +155,42 @@ int shunt_object_check(int fd, struct shunt_error *err)
 	for (int i = 0; i < head.e_phnum && rc == 0; i++)
 		rc = check_segment(fd, &segment[i], (uint64_t)file.st_size, err);
 	return rc;
+}
+
+/* ---- files beside this one ------------------------------------------------------------------- */
+
+/* The file that this code is in, without its name: of a program the kernel knows it, whatever the
+ * name that it was started by. */
+static bool own_folder(char folder[PATH_MAX])
+{
+	Dl_info own;
+
+	if (!dladdr((const void *)(uintptr_t)own_folder, &own))
+		return false;
+	const ElfW(Ehdr) *head = own.dli_fbase;
+	bool is_program = getauxval(AT_PHDR) == (uintptr_t)head + head->e_phoff;
+
+	if (!realpath(is_program ? "/proc/self/exe" : own.dli_fname, folder))
+		return false;
+	*strrchr(folder, '/') = '\0';
+	return true;
+}
+
+bool shunt_object_beside(const char *name, char *path, size_t bytes)
+{
+	/* From the build's folder and from its tests; installed, from programs, from those that
+	 * they run, and from the library, whose folder may have one more level. */
+	static const char *const places[] = {"plugins", "../plugins", "../libexec/shunt", ".",
+		"../../libexec/shunt"};
+	char folder[PATH_MAX];
+
+	if (!own_folder(folder))
+		return false;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		int n = snprintf(path, bytes, "%s/%s/%s", folder, places[i], name);
+
+		if (n > 0 && (size_t)n < bytes && access(path, R_OK) == 0)
+			return true;
+	}
+	return false;
 }

@@ -167,10 +167,12 @@ static int judge(const struct shunt_plugin_kind *kind, const struct shunt_plugin
 
 /* The place in the registry for one that is new. NULL and why: it is not, or the list is full. */
 static struct shunt_plugin *find_room(const struct shunt_plugin_kind *kind, const char *name,
-	struct shunt_error *err)
+	const struct shunt_plugin_file *file, struct shunt_error *err)
 {
 	struct shunt_plugin *at = find_entry(kind, name);
 
+	if (at && at->bundled && file->bundled)
+		return at;
 	if (at && at->from)
 		shunt_fail(err, 0, "%s '%s' is there already, from %.300s (build-id %.12s)",
 			kind->name, name, at->from->path, at->from->build_id);
@@ -198,7 +200,7 @@ static int enter(struct shunt_plugin_file *file, const struct shunt_plugin_v1 *t
 			entry->kind ? entry->kind : "");
 	if (!is_name(name))
 		return shunt_fail(err, -EINVAL, "its %s has no valid name", kind->name);
-	struct shunt_plugin *room = find_room(kind, name, err);
+	struct shunt_plugin *room = find_room(kind, name, file, err);
 	struct shunt_error why = {""};
 
 	if (!room)
@@ -399,6 +401,39 @@ int shunt_plugins_load(const char *path, struct shunt_error *err)
 	}
 	list_file(file);
 	return rc ? shunt_fail(err, rc, "plug-in %.200s: %.400s", path, file->why.text) : 0;
+}
+
+/* ---- files of the build ---------------------------------------------------------------------- */
+
+static void load_bundled(struct shunt_plugin *entry)
+{
+	char path[4096];
+	bool found = shunt_object_beside(entry->bundled, path, sizeof(path));
+	struct shunt_plugin_file *file = new_file(found ? path : entry->bundled);
+	struct shunt_error err = {"out of memory"}, why;
+	int rc = -ENOMEM;
+
+	if (file && !found)
+		shunt_fail(&err, -ENOENT, "%s is not where it was installed", entry->bundled);
+	if (file && found) {
+		file->bundled = true;
+		rc = load(file, &err);
+	}
+	if (rc == 0 && entry->object)
+		return;
+	shunt_fail(&why, rc, "not loaded: %.600s", rc ? err.text : "it is not in its file");
+	const char *text = strdup(why.text);
+
+	*entry = (struct shunt_plugin){.name = entry->name,
+		.absent_why = text ? text : "not loaded: out of memory"};
+}
+
+void shunt_plugins_load_bundled(const struct shunt_plugin *entry)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		for (struct shunt_plugin *at = kinds[i].list; at->name; at++)
+			if (at->bundled && (!entry || at == entry))
+				load_bundled(at);
 }
 
 /* ---- folders --------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ struct shunt_plugin_file {
 	char *path;
 	const char *name; /* as it calls itself; NULL: it could not be asked */
 	char build_id[SHUNT_BUILD_ID_BYTES];
+	bool bundled;   /* it belongs to the build */
 	unsigned count; /* plug-ins of it that are in the registry and can be used */
 	/* Why it, or the first of its plug-ins that was refused, was; empty: nothing was. */
 	struct shunt_error why;
@@ -36,6 +37,13 @@ int shunt_plugins_load(const char *path, struct shunt_error *err);
 /* Loads what ends in ".so" in the folders of a list with colons, in the order of their names. What
  * is refused is listed, and so is a folder that cannot be read. */
 void shunt_plugins_load_folders(const char *folders);
+
+/*
+ * Loads the file of the build that has `entry` (entry->bundled), or if `entry` is NULL all of them.
+ * Afterwards the entry has its object, or the reason why it has none. shunt_plugins does not
+ * have such files.
+ */
+void shunt_plugins_load_bundled(const struct shunt_plugin *entry);
 
 /* Every file that was asked for, in that order; NULL: none. */
 const struct shunt_plugin_file *shunt_plugins(void);

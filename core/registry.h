@@ -17,10 +17,13 @@ struct shunt_plugin {
 	const char *name;
 	/** The plug-in's exported table (`const struct shunt_<kind> *`), or NULL when not built. */
 	const void *object;
-	/** One line without a full stop, set if and only if `object` is NULL. */
+	/** One line without a full stop, set if and only if `object` and `bundled` are NULL. */
 	const char *absent_why;
 	/** NULL: this build. */
 	const struct shunt_plugin_file *from;
+	/** Not NULL: it is in this file of the build, which is loaded when it is first asked for
+	 * (shunt_plugins_load_bundled). */
+	const char *bundled;
 };
 
 /** Each list ends in an entry whose name is NULL. One that has a reason is room for a plug-in from

@@ -8,6 +8,8 @@
  */
 #include "core/spec.h"
 
+#include "core/plugins.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,8 @@ int shunt_registry_find(const struct shunt_plugin **plugin, const struct shunt_p
 	}
 	if (list[count].name && count < NAMES_MAX) {
 		*plugin = &list[count];
+		if (list[count].bundled)
+			shunt_plugins_load_bundled(&list[count]);
 		if (!list[count].object)
 			return shunt_fail(err, -ENOSYS, "%s '%s' is %s", kind, name,
 				list[count].absent_why);

@@ -244,6 +244,7 @@ static inline void specs_keep_one_of_each(struct specs *specs)
 
 static inline void specs_add_backends(struct specs *specs)
 {
+	shunt_plugins_load_bundled(NULL);
 	for (const struct shunt_plugin *p = shunt_registry_backends; p->name; p++)
 		if (p->object)
 			specs_add(specs, "%s", p->name);

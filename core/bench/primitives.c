@@ -311,22 +311,35 @@ static int conclude(const struct timing *timing, struct shunt_bench_result *resu
 	return 0;
 }
 
+/* The primitive's floor on the scheduler's own switch or, on another runtime, the same loop without
+ * shunt; 0: it has none. */
+static double floor_of(struct shunt_sched *sched, const struct primitive *primitive,
+	uint64_t operations)
+{
+	struct shunt_switch_ops ops;
+	uint64_t made = 0;
+	if (sched->backend->native) {
+		double ns = sched->backend->native(sched, primitive->name, operations, &made);
+		return made ? ns * (double)operations / (double)made : 0;
+	}
+	if (primitive->floor == shunt_floor_sleep || (primitive->floor && switch_of(sched, &ops)))
+		return primitive->floor(&ops, operations);
+	return 0;
+}
+
 static int run_point(const void *arg, uint64_t operations, struct shunt_bench_result *result,
 	struct shunt_error *err)
 {
 	const struct point *point = arg;
 	struct timing timing = {.point = point, .operations = operations};
-	struct shunt_switch_ops ops;
 	struct shunt_sched *sched;
 	shunt_bench_tell(point->spec, point->primitive->workload, "ns_per_operation");
 	int rc = shunt_open(&sched, point->spec, NULL, err);
 	if (rc)
 		return rc;
-	shunt_floor_fn *floor = point->primitive->floor;
-	bool floored = floor == shunt_floor_sleep || (floor && switch_of(sched, &ops));
-	double before = floored ? floor(&ops, operations) : 0;
+	double before = floor_of(sched, point->primitive, operations);
 	rc = shunt_run(sched, root, &timing, NULL, err);
-	double after = floored ? floor(&ops, operations) : 0;
+	double after = floor_of(sched, point->primitive, operations);
 	shunt_bench_tell_sched(sched);
 	shunt_close(sched);
 	if (rc)

@@ -4,6 +4,7 @@
 
 #include "core/engine/compose.h"
 #include "core/harness.h"
+#include "core/plugins.h"
 #include "core/workload.h"
 
 #include <jansson.h>
@@ -347,6 +348,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	const struct cli_kind *kind = NULL;
 	int rc = cli_args_parse(&args, command, argc, argv);
 
+	if (rc == 0)
+		shunt_plugins_load_bundled(NULL);
 	if (rc == 0 && (args.word_count < 1 || args.word_count > 2))
 		rc = cli_error(args.json, CLI_USAGE,
 			"describe needs one name, as in `shunt describe yield`; `shunt list` shows "

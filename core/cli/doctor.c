@@ -5,6 +5,7 @@
 #include "core/measure/clock.h"
 #include "core/measure/environment.h"
 #include "core/harness.h"
+#include "core/plugins.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -149,6 +150,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		rc = cli_error(args.json, CLI_USAGE, "doctor takes no argument, but got '%s'",
 			args.word[0]);
 	if (rc == 0) {
+		shunt_plugins_load_bundled(NULL);
 		env = cli_gather();
 		if (!env)
 			rc = cli_error(args.json, CLI_RUN_FAILED, "out of memory");

@@ -108,6 +108,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	const struct cli_kind *only = NULL;
 	int rc = cli_args_parse(&args, command, argc, argv);
 
+	if (rc == 0)
+		shunt_plugins_load_bundled(NULL);
 	if (rc == 0 && args.word_count > 1)
 		rc = cli_error(args.json, CLI_USAGE, "list takes one kind; '%s' is one too many",
 			args.word[1]);

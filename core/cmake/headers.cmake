@@ -27,7 +27,8 @@ if(CMAKE_SCRIPT_MODE_FILE)
   return()
 endif()
 
-set(SHUNT_HEADERS core/backend.h core/cpus.h core/embed.h core/file.h core/io.h core/io_op.h core/measure/clock.h
+set(SHUNT_HEADERS core/backend.h core/cpus.h core/descriptors.h core/embed.h core/file.h core/io.h core/io_op.h
+    core/measure/clock.h
     core/measure/hist.h core/plugin.h core/plugins.h core/rng.h core/spec.h core/step.h core/workload.h
     core/engine/deque.h core/engine/keyed.h core/engine/policy.h core/engine/task.h)
 set(next ${SHUNT_HEADERS})

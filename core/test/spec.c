@@ -65,20 +65,20 @@ static const struct shunt_backend complete = {.name = "complete",
 	.open = complete_open};
 
 /* The lists that core refers to and this test leaves empty. */
-struct shunt_plugin shunt_registry_switches[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_waits[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_workloads[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_ios[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_switches[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_waits[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_workloads[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_ios[] = {{NULL, NULL, NULL, NULL, NULL}};
 
 /* The registry of this test. */
 struct shunt_plugin shunt_registry_backends[] = {
-	{"composed", &composed, NULL, NULL},
-	{"complete", &complete, NULL, NULL},
-	{"ring", NULL, "not built: libring not found (Debian package libring-dev)", NULL},
-	{NULL, NULL, NULL, NULL},
+	{"composed", &composed, NULL, NULL, NULL},
+	{"complete", &complete, NULL, NULL, NULL},
+	{"ring", NULL, "not built: libring not found (Debian package libring-dev)", NULL, NULL},
+	{NULL, NULL, NULL, NULL, NULL},
 };
 
 static struct shunt_sched *sched;

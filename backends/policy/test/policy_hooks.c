@@ -159,10 +159,10 @@ SHUNT_POLICY(robber, .summary = "steals from anybody", .steals = true, .steal = 
 
 extern struct shunt_plugin __wrap_shunt_registry_policies[];
 struct shunt_plugin __wrap_shunt_registry_policies[] = {
-	{"bare", &shunt_policy_bare, NULL, NULL},
-	{"spy", &shunt_policy_spy, NULL, NULL},
-	{"robber", &shunt_policy_robber, NULL, NULL},
-	{NULL, NULL, NULL, NULL},
+	{"bare", &shunt_policy_bare, NULL, NULL, NULL},
+	{"spy", &shunt_policy_spy, NULL, NULL, NULL},
+	{"robber", &shunt_policy_robber, NULL, NULL, NULL},
+	{NULL, NULL, NULL, NULL, NULL},
 };
 
 /* ---- what tasks see -------------------------------------------------------------------------- */

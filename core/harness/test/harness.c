@@ -109,19 +109,19 @@ static uint64_t fake_limit(const struct shunt_sched *sched, struct shunt_error *
 static const struct shunt_backend fake_backend = FAKE("fake"), able_backend = FAKE("able");
 
 struct shunt_plugin shunt_registry_backends[] = {
-	{"fake", &fake_backend, NULL, NULL},
-	{"able", &able_backend, NULL, NULL},
-	{"gone", NULL, "not built: libgone not found", NULL},
-	{NULL, NULL, NULL, NULL},
+	{"fake", &fake_backend, NULL, NULL, NULL},
+	{"able", &able_backend, NULL, NULL, NULL},
+	{"gone", NULL, "not built: libgone not found", NULL, NULL},
+	{NULL, NULL, NULL, NULL, NULL},
 };
 /* The engine that is linked in wants lists too. */
-struct shunt_plugin shunt_registry_switches[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_waits[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_workloads[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL, NULL}};
-struct shunt_plugin shunt_registry_ios[] = {{NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_switches[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_waits[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_timers[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_policies[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_workloads[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_places[] = {{NULL, NULL, NULL, NULL, NULL}};
+struct shunt_plugin shunt_registry_ios[] = {{NULL, NULL, NULL, NULL, NULL}};
 
 /* ---- a workload whose every hook does what the test says ------------------------------------- */
 
