@@ -34,12 +34,17 @@ struct shunt_io_entry {
 		bool busy; /* a task is in an operation */
 		bool came; /* an event since the operation last looked */
 		uint8_t code;
-		unsigned worker;  /* to which the operation was submitted */
+		bool submitted; /* to the wait slot of `worker`, and without a result */
+		bool cancel;    /* `worker` is to cancel it */
+		unsigned worker;
+		int64_t result;   /* with `came`, where an event is one */
 		uintptr_t thread; /* that an operation blocks; 0: none */
 		struct shunt_io_waiter waiter;
 	} side[SHUNT_IO_SIDES];
 	struct shunt_io_waiter closer;
 	struct shunt_io_entry *next_free;
+	struct shunt_io_entry *next_asked;
+	_Atomic int asked; /* [io:asked] in a worker's list of those that it is to cancel */
 };
 
 #define SHUNT_IO_CHUNK_ENTRIES 256

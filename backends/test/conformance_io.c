@@ -75,10 +75,10 @@ struct reader {
 static void *read_one(void *arg)
 {
 	struct reader *reader = arg;
-	do /* await_reader may be looking */
-		reader->result = shunt_io_read_until(reader->fd, &reader->c, 1, SHUNT_IO_CURRENT,
-			reader->deadline_ns);
-	while (reader->result == -EBUSY);
+	/* await_reader may be looking. */
+	while ((reader->result = shunt_io_read_until(reader->fd, &reader->c, 1, SHUNT_IO_CURRENT,
+			reader->deadline_ns)) == -EBUSY)
+		give_way();
 	return arg;
 }
 
@@ -232,9 +232,9 @@ struct acceptor {
 static void *accept_one(void *arg)
 {
 	struct acceptor *acceptor = arg;
-	do
-		acceptor->result = shunt_io_accept(acceptor->listener, &acceptor->accepted);
-	while (acceptor->result == -EBUSY);
+	while ((acceptor->result = shunt_io_accept(acceptor->listener, &acceptor->accepted)) ==
+		-EBUSY)
+		give_way();
 	return arg;
 }
 

@@ -11,6 +11,10 @@
  */
 #include "backends/wait/ring_plan.h"
 
+#include "core/io_op.h"
+
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #define HELD_BACK (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)
@@ -243,6 +247,61 @@ void shunt_ring_add_message(struct shunt_ring *ring, int target_fd, uint64_t tar
 	io_uring_prep_msg_ring(sqe, target_fd, 0, target_user_data, 0);
 	io_uring_sqe_set_data64(sqe, user_data);
 	io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
+}
+
+void shunt_ring_add_operation(struct shunt_ring *ring, const struct shunt_io_op *op,
+	uint64_t user_data)
+{
+	struct __kernel_timespec *time;
+	struct io_uring_sqe *sqe = next_sqe(ring, &time);
+	uint64_t offset = (uint64_t)op->offset;
+	unsigned bytes = op->bytes > INT_MAX ? INT_MAX : (unsigned)op->bytes;
+
+	switch (op->code) {
+	case SHUNT_IO_READ:
+		io_uring_prep_read(sqe, op->fd, op->buffer, bytes, offset);
+		break;
+	case SHUNT_IO_WRITE:
+		io_uring_prep_write(sqe, op->fd, op->buffer, bytes, offset);
+		break;
+	case SHUNT_IO_RECV:
+		io_uring_prep_recv(sqe, op->fd, op->buffer, bytes, op->flags);
+		break;
+	case SHUNT_IO_SEND:
+		io_uring_prep_send(sqe, op->fd, op->buffer, bytes, op->flags);
+		break;
+	case SHUNT_IO_ACCEPT:
+		io_uring_prep_accept(sqe, op->fd, NULL, NULL, op->flags);
+		break;
+	case SHUNT_IO_CONNECT:
+		io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)bytes);
+		break;
+	case SHUNT_IO_OPEN:
+		io_uring_prep_openat(sqe, AT_FDCWD, op->buffer, op->flags, op->mode);
+		break;
+	default:
+		io_uring_prep_fsync(sqe, op->fd, 0);
+	}
+	io_uring_sqe_set_data64(sqe, user_data);
+}
+
+static void add_cancel(struct shunt_ring *ring, uint64_t target, int flags, uint64_t user_data)
+{
+	struct __kernel_timespec *time;
+	struct io_uring_sqe *sqe = next_sqe(ring, &time);
+
+	io_uring_prep_cancel64(sqe, target, flags);
+	io_uring_sqe_set_data64(sqe, user_data);
+}
+
+void shunt_ring_add_cancel(struct shunt_ring *ring, uint64_t target, uint64_t user_data)
+{
+	add_cancel(ring, target, 0, user_data);
+}
+
+void shunt_ring_add_cancel_all(struct shunt_ring *ring, uint64_t user_data)
+{
+	add_cancel(ring, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL, user_data);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "core/engine/slots.h"
 
 struct shunt_ring;
+struct shunt_io_op;
 
 /* When the kernel posts completions into the ring. A plan takes the first that this kernel has,
  * from the one asked for on. */
@@ -66,6 +67,12 @@ void shunt_ring_add_remove(struct shunt_ring *ring, uint64_t target, uint64_t us
 void shunt_ring_add_read(struct shunt_ring *ring, int fd, uint64_t *buffer, uint64_t user_data);
 void shunt_ring_add_message(struct shunt_ring *ring, int target_fd, uint64_t target_user_data,
 	uint64_t user_data); /* quiet */
+/* An operation of a task, and the cancelling of one; of all with shunt_ring_add_cancel_all (Linux
+ * 5.19). */
+void shunt_ring_add_operation(struct shunt_ring *ring, const struct shunt_io_op *op,
+	uint64_t user_data);
+void shunt_ring_add_cancel(struct shunt_ring *ring, uint64_t target, uint64_t user_data);
+void shunt_ring_add_cancel_all(struct shunt_ring *ring, uint64_t user_data);
 
 /* Added and not yet taken by the kernel. */
 unsigned shunt_ring_unsubmitted(const struct shunt_ring *ring);

@@ -2,6 +2,8 @@
 /* See ring_slot.h. */
 #include "backends/wait/ring_slot.h"
 
+#include "core/backend.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -9,6 +11,7 @@
 
 #define BATCH        16
 #define STOP_MOST_NS 100000000 /* what is not answered by then is left to the kernel */
+#define DATA_MASK    (UINT64_MAX >> 8)
 
 const char *const shunt_ring_wake_choices[] = {"eventfd", "msgring", NULL};
 
@@ -59,6 +62,7 @@ static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_confi
 	wait->wake = (int)shunt_value_int(config->values, "wake");
 	wait->worker_count = config->worker_count;
 	wait->fired = config->fired;
+	wait->event = config->event;
 	if (wait->wake == SHUNT_WAKE_MSGRING && !wait->plan.messages)
 		return shunt_fail(err, -EOPNOTSUPP,
 			"this kernel's io_uring cannot send silent messages between rings (needs "
@@ -115,7 +119,7 @@ static int slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
 }
 
 int shunt_ring_slot_new(void **slot, size_t bytes, struct shunt_ring_wait *wait,
-	unsigned worker_index, struct shunt_error *err)
+	unsigned worker_index, void *arg, struct shunt_error *err)
 {
 	struct shunt_ring_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, bytes);
 	int code;
@@ -123,6 +127,7 @@ int shunt_ring_slot_new(void **slot, size_t bytes, struct shunt_ring_wait *wait,
 	if (new == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for a worker's ring");
 	memset(new, 0, bytes);
+	new->arg = arg;
 	code = slot_init(new, wait, worker_index, err);
 	if (code != 0)
 		free(new);
@@ -148,6 +153,10 @@ bool shunt_ring_slot_result(struct shunt_ring_slot *slot, const struct shunt_rin
 	case SHUNT_RING_FAILED:
 		shunt_wait_called(&slot->calls);
 		write_event(&slot->wait->bells[(uint32_t)result->user_data]);
+		return true;
+	case SHUNT_RING_IO:
+		slot->operations--;
+		slot->wait->event(slot->arg, result->user_data & DATA_MASK, result->code);
 		return true;
 	case SHUNT_RING_RUNG:
 	case SHUNT_RING_CHANGE:
@@ -194,10 +203,40 @@ static void stop_listening(struct shunt_ring_slot *slot)
 	}
 }
 
+/* Takes results until those of all operations have come. */
+static void await_operations(struct shunt_ring_slot *slot, int64_t until_ns)
+{
+	struct shunt_ring_result result[BATCH];
+
+	while (slot->operations > 0 && shunt_wait_now_ns() < until_ns &&
+		shunt_ring_wait(slot->ring, until_ns) == 0) {
+		unsigned count = shunt_ring_take(slot->ring, result, BATCH);
+
+		for (unsigned i = 0; i < count; i++)
+			shunt_ring_slot_result(slot, &result[i]);
+	}
+}
+
+/* A run that has failed leaves tasks in the middle of operations, whose buffers are on stacks that
+ * will be freed: the kernel must have done with them. It has cancelled the read as well. */
+static void stop_operations(struct shunt_ring_slot *slot)
+{
+	if (slot->operations == 0)
+		return;
+	if (shunt_ring_room(slot->ring, 1) == 0)
+		shunt_ring_add_cancel_all(slot->ring, SHUNT_RING_DATA(SHUNT_RING_CHANGE, 0));
+	await_operations(slot, shunt_wait_now_ns() + 50 * (int64_t)STOP_MOST_NS);
+	if (slot->operations > 0 && !slot->lossy)
+		shunt_panic("%u operations of a failed run could not be cancelled, and the kernel "
+			    "may still write to their buffers",
+			slot->operations);
+}
+
 void shunt_ring_slot_stop(void *slot)
 {
 	struct shunt_ring_slot *self = slot;
 
+	stop_operations(self);
 	stop_listening(self);
 	/* Relaxed: a statistic, read when no worker runs. */
 	atomic_fetch_add_explicit(&self->wait->overflows, shunt_ring_overflows(self->ring),
@@ -238,6 +277,31 @@ void shunt_ring_slot_wake(void *target, void *from)
 		return;
 	shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);
 	write_event(self->bell);
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+int shunt_ring_slot_submit(void *slot, const struct shunt_io_op *op, uint64_t data)
+{
+	struct shunt_ring_slot *self = slot;
+	int code = shunt_ring_room(self->ring, 1);
+
+	if (code != 0)
+		return code;
+	shunt_ring_add_operation(self->ring, op, SHUNT_RING_DATA(SHUNT_RING_IO, data));
+	self->operations++;
+	return 0;
+}
+
+/* Refused for the moment, it is asked for again: the caller waits for the operation's own end. */
+void shunt_ring_slot_cancel(void *slot, uint64_t data)
+{
+	struct shunt_ring_slot *self = slot;
+
+	while (shunt_ring_room(self->ring, 1) != 0)
+		sched_yield();
+	shunt_ring_add_cancel(self->ring, SHUNT_RING_DATA(SHUNT_RING_IO, data),
+		SHUNT_RING_DATA(SHUNT_RING_CHANGE, 0));
 }
 
 /* ---- facts ----------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ enum {
 	SHUNT_RING_CHANGE, /* an update or removal that found its timer gone: nothing to do */
 	SHUNT_RING_READ,   /* the eventfd was read */
 	SHUNT_RING_RUNG,   /* a message came */
+	SHUNT_RING_IO,     /* of a task; the rest is the engine's */
 	SHUNT_RING_FAILED, /* a message that we sent was refused; the rest is the target's index */
 };
 #define SHUNT_RING_DATA(tag, rest) ((uint64_t)(tag) << 56 | (uint64_t)(rest))
@@ -41,6 +42,7 @@ struct shunt_ring_wait {
 	unsigned worker_count;
 	const char *prefix; /* of its facts */
 	shunt_fired_fn *fired;
+	shunt_event_fn *event;
 	struct shunt_bell *bells;
 	_Atomic uint64_t overflows; /* [ring:overflows] of the rings closed so far */
 };
@@ -54,6 +56,9 @@ struct shunt_ring_slot {
 	int64_t slack_before_ns;
 	uint64_t event_count; /* what the eventfd is read into */
 	bool reading;         /* the read is in the ring */
+	bool lossy;           /* results were lost, perhaps those of operations */
+	void *arg;            /* of events */
+	unsigned operations;  /* of tasks, that have no result yet */
 };
 
 /* The parameter that both slots take, for their tables. */
@@ -78,9 +83,9 @@ int shunt_ring_wait_new(void **wait, size_t bytes, const struct shunt_wait_confi
 /* The shared part of start(): `bytes`, whole cache lines, of a struct that begins with a
  * shunt_ring_slot. Context: the worker's thread. */
 int shunt_ring_slot_new(void **slot, size_t bytes, struct shunt_ring_wait *wait,
-	unsigned worker_index, struct shunt_error *err);
+	unsigned worker_index, void *arg, struct shunt_error *err);
 
-/* Takes a result that is about waking; false: it is the slot's own. */
+/* Takes a result that is about waking, or a task's operation; false: it is the slot's own. */
 bool shunt_ring_slot_result(struct shunt_ring_slot *slot, const struct shunt_ring_result *result);
 
 /* Puts the read of the eventfd into the ring if it is not there. As shunt_ring_room(). */
@@ -92,5 +97,19 @@ void shunt_ring_slot_stop(void *slot);
 void shunt_ring_slot_wake(void *target, void *from);
 void shunt_ring_slot_facts(const void *wait, shunt_fact_fn *fact, void *sink);
 uint64_t shunt_ring_slot_syscalls(const void *slot);
+int shunt_ring_slot_submit(void *slot, const struct shunt_io_op *op, uint64_t data);
+void shunt_ring_slot_cancel(void *slot, uint64_t data);
+
+/* To be called when the ring has lost results. The operations that were on may be among them. */
+static inline void shunt_ring_slot_lost(struct shunt_ring_slot *slot)
+{
+	slot->lossy |= slot->operations > 0;
+}
+
+/* What commit() comes to: a run whose operations may never end must not go on. */
+static inline int shunt_ring_slot_code(const struct shunt_ring_slot *slot, int code)
+{
+	return code == 0 && slot->lossy ? -ENOBUFS : code;
+}
 
 #endif

@@ -297,8 +297,10 @@ static void reap(struct each_slot *self)
 				due_ns = timer_result(self, &result[i]);
 	} while (count == HANDFUL &&
 		 (due_ns == SHUNT_NEVER || shunt_wait_now_ns() - due_ns > LATE_NS));
-	if (shunt_ring_lost(self->base.ring))
+	if (shunt_ring_lost(self->base.ring)) {
+		shunt_ring_slot_lost(&self->base);
 		start_anew(self);
+	}
 	shunt_each_shrink(&self->table);
 }
 
@@ -334,7 +336,7 @@ static int each_start(void *wait, unsigned worker_index, void *arg, void **slot,
 {
 	struct each_wait *self = wait;
 	struct each_slot *new;
-	int code = shunt_ring_slot_new(slot, sizeof(*new), &self->base, worker_index, err);
+	int code = shunt_ring_slot_new(slot, sizeof(*new), &self->base, worker_index, arg, err);
 
 	if (code != 0)
 		return code;
@@ -448,7 +450,17 @@ static int each_commit(void *slot, int64_t deadline_ns)
 	/* Not published: this worker still counts as idle, and another one that found neither these
 	 * timers nor the tasks that they wake would take it for a deadlock. */
 	reap(self);
-	return code;
+	return shunt_ring_slot_code(&self->base, code);
+}
+
+static void each_collect(void *slot)
+{
+	struct each_slot *self = slot;
+
+	if (shunt_ring_unsubmitted(self->base.ring) > 0)
+		shunt_ring_submit(self->base.ring); /* refused for the moment: goes with the next */
+	reap(self);
+	publish(self);
 }
 
 const struct shunt_wait shunt_wait_uring_each = {
@@ -470,4 +482,7 @@ const struct shunt_wait shunt_wait_uring_each = {
 	.in_flight = each_in_flight,
 	.facts = shunt_ring_slot_facts,
 	.syscalls = shunt_ring_slot_syscalls,
+	.submit = shunt_ring_slot_submit,
+	.cancel = shunt_ring_slot_cancel,
+	.collect = each_collect,
 };

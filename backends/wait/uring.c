@@ -32,14 +32,15 @@ static int uring_open(void **wait, const struct shunt_wait_config *config, struc
 static int uring_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	struct shunt_error *err)
 {
-	(void)arg;
-	return shunt_ring_slot_new(slot, sizeof(struct shunt_ring_slot), wait, worker_index, err);
+	return shunt_ring_slot_new(slot, sizeof(struct shunt_ring_slot), wait, worker_index, arg,
+		err);
 }
 
-static void reap(struct shunt_ring_slot *self)
+/* Returns how many operations of tasks have ended. */
+static unsigned reap(struct shunt_ring_slot *self)
 {
 	struct shunt_ring_result result[BATCH];
-	unsigned count;
+	unsigned count, before = self->operations;
 
 	do {
 		count = shunt_ring_take(self->ring, result, BATCH);
@@ -47,8 +48,11 @@ static void reap(struct shunt_ring_slot *self)
 			shunt_ring_slot_result(self, &result[i]);
 	} while (count == BATCH);
 	/* What was in the ring is unknown after a loss. A second read does no harm. */
-	if (shunt_ring_lost(self->ring))
+	if (shunt_ring_lost(self->ring)) {
 		self->reading = false;
+		shunt_ring_slot_lost(self);
+	}
+	return before - self->operations;
 }
 
 static int sleep_until(struct shunt_ring_slot *self, int64_t deadline_ns)
@@ -65,12 +69,21 @@ static int uring_commit(void *slot, int64_t deadline_ns)
 	struct shunt_ring_slot *self = slot;
 	int code = 0;
 
-	reap(self); /* before SLEEPING is announced, so that no wake-up can be among the results */
-	if (shunt_wait_word_sleep(&self->bell->word))
+	/* Before SLEEPING is announced, so that no wake-up can be among the results. */
+	if (reap(self) == 0 && shunt_wait_word_sleep(&self->bell->word))
 		code = sleep_until(self, deadline_ns);
 	shunt_wait_word_awake(&self->bell->word);
 	reap(self);
-	return code;
+	return shunt_ring_slot_code(self, code);
+}
+
+static void uring_collect(void *slot)
+{
+	struct shunt_ring_slot *self = slot;
+
+	if (shunt_ring_unsubmitted(self->ring) > 0)
+		shunt_ring_submit(self->ring); /* refused for the moment: goes with the next */
+	reap(self);
 }
 
 const struct shunt_wait shunt_wait_uring = {
@@ -86,4 +99,7 @@ const struct shunt_wait shunt_wait_uring = {
 	.wake = shunt_ring_slot_wake,
 	.facts = shunt_ring_slot_facts,
 	.syscalls = shunt_ring_slot_syscalls,
+	.submit = shunt_ring_slot_submit,
+	.cancel = shunt_ring_slot_cancel,
+	.collect = uring_collect,
 };

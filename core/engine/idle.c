@@ -164,8 +164,8 @@ static bool anything_to_steal(const struct shunt_engine *engine)
 static bool anything_to_do(const struct shunt_worker *worker)
 {
 	const struct shunt_engine *engine = worker->engine;
-	if (!inboxes_empty(worker) || engine->policy->has_ready(worker) ||
-		anything_to_steal(engine))
+	if (!inboxes_empty(worker) || shunt_worker_io_asked(worker) ||
+		engine->policy->has_ready(worker) || anything_to_steal(engine))
 		return true;
 	/* Acquire pairs with shunt_halt_stop [engine:stopping]. */
 	return atomic_load_explicit(&engine->stopping, memory_order_acquire);

@@ -17,13 +17,17 @@
  */
 #include "core/engine/io.h"
 
+#include "core/engine/halt.h"
 #include "core/engine/ready.h"
+#include "core/engine/visit.h"
+#include "core/engine/wake.h"
 #include "core/registry.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A busy worker looks no more often: a look may be a system call. */
 #define LOOK_NS 20000
@@ -143,16 +147,164 @@ static int64_t perform_watched(struct shunt_ctx *ctx, struct shunt_io_entry *ent
 	}
 }
 
+/* ---- submitted operations -------------------------------------------------------------------- */
+
+/* The lists of what workers are asked to cancel: pushed by any, taken whole by the owner, as
+ * inboxes are. An entry is in one at a time, and the owner hands on what is another's by then. */
+static void ask(struct shunt_engine *engine, struct shunt_io_entry *entry, unsigned index,
+	struct shunt_worker *from)
+{
+	struct shunt_worker *owner = engine->workers[index];
+	/* Acquire-release pairs with itself in cancel_asked [io:asked]: the link is ours if it was
+	 * in no list. */
+	if (atomic_exchange_explicit(&entry->asked, 1, memory_order_acq_rel))
+		return;
+	/* Relaxed: a guess, corrected by the exchange below. */
+	struct shunt_io_entry *head = atomic_load_explicit(&owner->io_inbox, memory_order_relaxed);
+	do
+		entry->next_asked = head;
+	while (!atomic_compare_exchange_weak_explicit(&owner->io_inbox, &head, entry,
+		memory_order_release,
+		memory_order_relaxed)); /* release pairs with cancel_asked [worker:io-inbox] */
+	shunt_wake_poke(owner, from);
+}
+
+/* Cancels what is this worker's, and has others cancel what is theirs. */
+static void cancel_sides(struct shunt_worker *worker, struct shunt_io_entry *entry)
+{
+	struct shunt_engine *engine = worker->engine;
+	int elsewhere = -1, before = *worker->errno_at;
+	shunt_spin_lock(&entry->lock, worker->ctx.many);
+	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++) {
+		if (!entry->side[side].submitted || !entry->side[side].cancel)
+			continue;
+		if (entry->side[side].worker != worker->ctx.index) {
+			elsewhere = (int)entry->side[side].worker;
+			continue;
+		}
+		entry->side[side].cancel = false;
+		worker->io.cancels++;
+		engine->wait_slot->cancel(worker->wait, data_of(entry, side));
+	}
+	shunt_spin_unlock(&entry->lock, worker->ctx.many);
+	*worker->errno_at = before;
+	if (elsewhere >= 0)
+		ask(engine, entry, (unsigned)elsewhere, worker);
+}
+
+void shunt_engine_io_cancel_asked(struct shunt_worker *worker)
+{
+	/* Acquire pairs with the release in ask [worker:io-inbox]. */
+	struct shunt_io_entry *entry =
+		atomic_exchange_explicit(&worker->io_inbox, NULL, memory_order_acquire);
+	while (entry) {
+		struct shunt_io_entry *next = entry->next_asked;
+		/* Acquire-release pairs with ask [io:asked]: from here on it may be pushed
+		 * again. */
+		atomic_exchange_explicit(&entry->asked, 0, memory_order_acq_rel);
+		cancel_sides(worker, entry);
+		entry = next;
+	}
+}
+
+/* Has the operations of those sides cancelled that are on. */
+static void cancel(struct shunt_worker *worker, struct shunt_io_entry *entry, unsigned sides)
+{
+	shunt_spin_lock(&entry->lock, worker->ctx.many);
+	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
+		if (sides & 1U << side)
+			entry->side[side].cancel = entry->side[side].submitted;
+	shunt_spin_unlock(&entry->lock, worker->ctx.many);
+	cancel_sides(worker, entry);
+	shunt_visit_soon(worker); /* which hands it to the kernel */
+}
+
+/* Says that the side's operation is with the worker, or with none (-1). False: the descriptor is
+ * being closed. */
+static bool set_submitted(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
+	enum shunt_io_side side, int worker)
+{
+	shunt_spin_lock(&entry->lock, ctx->many);
+	bool open = !entry->closing;
+	entry->side[side].submitted = open && worker >= 0;
+	entry->side[side].cancel = false;
+	if (worker >= 0)
+		entry->side[side].worker = (unsigned)worker;
+	shunt_spin_unlock(&entry->lock, ctx->many);
+	return open;
+}
+
+/* Hands the operation to the wait slot; *worker is whose. 0, -ECANCELED, or what begin() says. */
+static int submit(struct shunt_ctx *ctx, struct shunt_io_entry *entry, struct shunt_io_op *op,
+	unsigned *worker)
+{
+	enum shunt_io_side side = shunt_io_side_of(op);
+	for (;;) {
+		*worker = ctx->index;
+		if (!set_submitted(ctx, entry, side, (int)ctx->index))
+			return -ECANCELED;
+		int64_t result = begin(shunt_worker_of(ctx), op, data_of(entry, side));
+		if (result == SHUNT_IO_WAITS)
+			return 0;
+		set_submitted(ctx, entry, side, -1);
+		if (result != -EAGAIN && result != -EBUSY)
+			return (int)result;
+		ctx->hooks->yield(ctx); /* no room for the moment */
+		ctx = shunt_ctx_get();
+	}
+}
+
+/* Once: what the kernel interrupted for reasons of its own is for the caller to begin again. */
+static int64_t submit_and_wait(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
+	struct shunt_io_op *op, int64_t deadline_ns, int *why)
+{
+	enum shunt_io_side side = shunt_io_side_of(op);
+	unsigned worker;
+	int rc = submit(ctx, entry, op, &worker);
+	if (rc)
+		return *why = rc;
+	ctx = shunt_ctx_get();
+	*why = await_event(ctx, entry, side, worker, deadline_ns);
+	if (*why) {
+		cancel(shunt_worker_of(shunt_ctx_get()), entry, 1U << side);
+		await_event(shunt_ctx_get(), entry, side, worker, SHUNT_FOREVER);
+	}
+	ctx = shunt_ctx_get();
+	if (!set_submitted(ctx, entry, side, -1) && !*why)
+		*why = -ECANCELED;
+	return entry->side[side].result;
+}
+
+static int64_t perform_submitted(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
+	struct shunt_io_op *op, int64_t deadline_ns)
+{
+	for (;;) {
+		int why = 0;
+		int64_t result = submit_and_wait(ctx, entry, op, deadline_ns, &why);
+		if (result != -ECANCELED && result != -EINTR)
+			return result;
+		if (why)
+			return why;
+		ctx = shunt_ctx_get();
+	}
+}
+
 static int64_t engine_perform(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
 	struct shunt_io_op *op, int64_t deadline_ns)
 {
 	shunt_worker_of(ctx)->io.operations++;
-	return perform_watched(ctx, entry, op, deadline_ns);
+	return shunt_engine_of(ctx->sched)->io_slot->submits
+		       ? perform_submitted(ctx, entry, op, deadline_ns)
+		       : perform_watched(ctx, entry, op, deadline_ns);
 }
 
 static void engine_interrupt(struct shunt_ctx *ctx, struct shunt_io_entry *entry)
 {
 	struct shunt_task *task[SHUNT_IO_SIDES];
+	if (shunt_engine_of(ctx->sched)->io_slot->submits) {
+		cancel(shunt_worker_of(ctx), entry, 1U << SHUNT_IO_IN | 1U << SHUNT_IO_OUT);
+		return;
+	}
 	shunt_spin_lock(&entry->lock, ctx->many);
 	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
 		task[side] = shunt_io_waiter_end(&entry->side[side].waiter, -ECANCELED, ctx->many);
@@ -182,9 +334,22 @@ static const struct shunt_io_ops engine_ops = {
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static bool concerns(int64_t value, unsigned side)
+/* Is the event about that side? */
+static bool concerns(const struct shunt_engine *engine, uint64_t data, int64_t value, unsigned side)
 {
+	if (engine->io_slot->submits)
+		return (data >> DATA_SIDE & 1) == side;
 	return value & (side == SHUNT_IO_IN ? SHUNT_EVENT_IN : SHUNT_EVENT_OUT);
+}
+
+/* A run that has failed has nobody for a descriptor that still came. Context: the lock is held. */
+static void close_late(struct shunt_engine *engine, const struct shunt_io_entry *entry,
+	int64_t value)
+{
+	uint8_t code = entry->side[SHUNT_IO_IN].code;
+	if (shunt_halt_has_failed(engine) && engine->io_slot->submits && value >= 0 &&
+		(code == SHUNT_IO_ACCEPT || code == SHUNT_IO_OPEN))
+		close((int)value);
 }
 
 void shunt_engine_io_event(void *arg, uint64_t data, int64_t value)
@@ -199,8 +364,11 @@ void shunt_engine_io_event(void *arg, uint64_t data, int64_t value)
 	shunt_spin_lock(&entry->lock, worker->ctx.many);
 	bool current = entry->used && entry->generation == data >> (DATA_SIDE + 1);
 	for (unsigned side = 0; current && side < SHUNT_IO_SIDES; side++)
-		if (concerns(value, side)) {
+		if (concerns(worker->engine, data, value, side)) {
 			entry->side[side].came = true;
+			entry->side[side].result = value;
+			if (side == SHUNT_IO_IN)
+				close_late(worker->engine, entry, value);
 			task[side] =
 				shunt_io_waiter_end(&entry->side[side].waiter, 0, worker->ctx.many);
 		}

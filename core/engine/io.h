@@ -23,6 +23,9 @@ void shunt_engine_io_unguard(void);
 /* What a wait slot calls for an event; arg is the worker that collects. */
 shunt_event_fn shunt_engine_io_event;
 
+/* Cancels the operations of this worker that others asked it to. Context: the worker. */
+void shunt_engine_io_cancel_asked(struct shunt_worker *worker);
+
 /* Looks for events, unless it has just done so. Context: the worker; tasks wait for some. */
 void shunt_engine_io_collect(struct shunt_worker *worker, int64_t now_ns);
 

@@ -38,6 +38,8 @@ static void serve(struct shunt_worker *worker, bool collect)
 		engine->wait_slot->poll(worker->wait);
 		shunt_timer_flush_fired(worker);
 	}
+	if (SHUNT_UNLIKELY(shunt_worker_io_asked(worker)))
+		shunt_engine_io_cancel_asked(worker);
 	if (collect && SHUNT_UNLIKELY(shunt_worker_io_waits(worker)))
 		shunt_engine_io_collect(worker, now_ns);
 	if (now_ns) {

@@ -159,6 +159,8 @@ struct shunt_worker {
 	_Atomic int idle;         /* [worker:idle] SHUNT_SLEEPS: announced, or asleep */
 	_Atomic int64_t watch_ns; /* [worker:watch] of one that sleeps: the deadline it knows of */
 	struct shunt_worker *idle_next;
+	/* [worker:io-inbox] a stack: those with an operation of this worker to be cancelled */
+	_Atomic(struct shunt_io_entry *) io_inbox;
 	_Atomic int64_t io_waits; /* [worker:io-waits] tasks whose event comes to this worker */
 };
 
@@ -239,6 +241,12 @@ static inline int64_t shunt_worker_io_waits(const struct shunt_worker *worker)
 {
 	/* Relaxed: its own, or ordered by the caller's fence [worker:io-waits]. */
 	return atomic_load_explicit(&worker->io_waits, memory_order_relaxed);
+}
+
+static inline bool shunt_worker_io_asked(const struct shunt_worker *worker)
+{
+	/* Relaxed: ordered by the caller's fence [worker:io-inbox]. */
+	return atomic_load_explicit(&worker->io_inbox, memory_order_relaxed) != NULL;
 }
 
 static inline bool shunt_worker_inbox_empty(const struct shunt_worker *worker)
