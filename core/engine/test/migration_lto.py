@@ -66,7 +66,7 @@ class Compiler:
     def words(self, words: list[str]) -> list[str]:
         """A command of the build, for this compiler at -O3 -flto."""
         at = next(i for i, word in enumerate(words) if "ccache" not in word)
-        kept = [w for w in words[at + 1:] if w not in ("-O2", "-Og", "-g", "-fuse-ld=lld")]
+        kept = [w for w in words[at + 1:] if w not in ("-O2", "-Og", "-g", "-g1", "-fuse-ld=lld")]
         return [self.program, *kept, "-O3", *LTO[self.name]]
 
 
