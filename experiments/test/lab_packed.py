@@ -73,6 +73,14 @@ class Packed(unittest.TestCase):
         self.lab("pack", "--undo", self.out)
         self.assertEqual(self.files(), self.before)
 
+    def test_what_is_left_to_do_is_said_without_holding_the_records(self):
+        done = campaign.done_runs(self.out)
+        self.lab("pack", self.out)
+        packed._lines_of.cache_clear()
+        self.assertEqual(campaign.done_runs(self.out), done)
+        self.assertIn("skipped", done.values())
+        self.assertEqual(packed._lines_of.cache_info().currsize, 0)
+
     def test_a_line_is_a_record_byte_for_byte(self):
         self.lab("pack", self.out)
         lines = lzma.decompress((self.out / packed.PACK).read_bytes()).splitlines(keepends=True)

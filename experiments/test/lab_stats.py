@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+import tracemalloc
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 try:
     import numpy as np
     import scipy.stats as sps
-    from shuntlab.statistics import objective, stats, verdicts
+    from shuntlab.statistics import objective, selection, stats, verdicts
 except ImportError as missing:
     print(f"skipped: {missing} (Debian packages python3-numpy, python3-scipy)")
     sys.exit(77)
@@ -50,8 +51,8 @@ class PublishedValues(unittest.TestCase):
         """R 4.2.2: qsignrank(.025, 6:30), which counts from 1 and so has no 0 at n = 5."""
         r = [1, 3, 4, 6, 9, 11, 14, 18, 22, 26, 30, 35, 41, 47, 53, 59, 66, 74, 82, 90, 99, 108,
              117, 127, 138]
-        self.assertEqual([stats.signed_rank_critical(n, 0.05) for n in range(6, 31)], r)
-        self.assertEqual(stats.signed_rank_critical(5, 0.05), 0)
+        self.assertEqual([stats.signed_rank_null(n).cut(0.05)[0] for n in range(6, 31)], r)
+        self.assertEqual(stats.signed_rank_null(5).cut(0.05), (0, 0.0))
         self.assertAlmostEqual(float(stats.signed_rank_cdf(20)[52]), 0.0242204666137695, 13)
 
     def test_mann_whitney_as_r_prints_it(self):
@@ -86,6 +87,48 @@ class PublishedValues(unittest.TestCase):
     def test_samples_behind_a_percentile(self):
         fewest = next(n for n in range(300, 400) if stats.quantile_interval(range(n), 0.99))
         self.assertEqual(fewest, 368)
+
+
+class Selection(unittest.TestCase):
+    """Beyond EXACT pairs no list of their averages is made, and the numbers are those of the list."""
+
+    def samples(self) -> list[np.ndarray]:
+        rng = np.random.default_rng(17)
+        drawn = [[rng.normal(0.1, 1, n), rng.integers(-2, 3, n) / 10, np.full(n, 0.1), rng.standard_cauchy(n) * 1e9]
+                 for n in (1, 2, 3, 7, 20, 61)]
+        return [d for four in drawn for d in four]
+
+    def test_it_gives_the_numbers_of_the_list(self):
+        for d in self.samples():
+            y, (i, j) = d[::2] + 0.3, np.triu_indices(len(d))
+            walsh, shifts = np.sort(0.5 * (d[i] + d[j])), np.sort((d[:, None] - y).ravel())
+            for few in (1, 40):
+                with mock.patch.object(selection, "FEW", few):
+                    step = 1 + len(walsh) // 30
+                    self.assertEqual(selection.walsh(d, range(0, len(walsh), step)), walsh[::step].tolist())
+                    self.assertEqual(selection.shifts(d, y, range(0, len(shifts), step)), shifts[::step].tolist())
+
+    def test_both_sides_of_the_limit_agree(self):
+        """Of 300 and more pairs the normal distribution says what the exact one does, to 0.0005."""
+        rng = np.random.default_rng(18)
+        x, y = rng.normal(0.05, 1, 290), rng.normal(0, 1, 280)
+        coarse = np.round(x, 1)
+        exact = [stats.paired(x), stats.paired(coarse), stats.unpaired(x, y)]
+        with mock.patch.object(stats, "EXACT", 1):
+            large = [stats.paired(x), stats.paired(coarse), stats.unpaired(x, y)]
+        for a, b in zip(exact, large):
+            self.assertEqual(a.estimate.tolist(), b.estimate.tolist())
+            np.testing.assert_allclose([b.p[0], b.level], [a.p[0], a.level], atol=5e-4)
+            np.testing.assert_allclose([b.low[0], b.high[0]], [a.low[0], a.high[0]], atol=1e-3)
+
+    def test_many_pairs_are_compared_in_little_memory(self):
+        rng = np.random.default_rng(19)
+        tracemalloc.start()
+        e = stats.paired(rng.normal(0.01, 0.1, 20_000))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        self.assertLess(peak, 64 << 20)
+        self.assertTrue(0.007 < e.low[0] < 0.01 < e.high[0] < 0.013 and 0.949 < e.level < 0.951)
 
 
 class AgainstScipy(unittest.TestCase):

@@ -15,7 +15,7 @@ import json
 import lzma
 import os
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from ..tools.files import FileRefused, parse_json, read_bytes
 
@@ -28,7 +28,7 @@ RATIO_MAX = 64              # by which records never shrink, and a bomb does
 
 def record_files(folder: Path) -> list[Path]:
     """The paths of a plain campaign's records, in a stable order."""
-    return [folder / "records" / n for n in sorted(_names_of_files(folder).union(_pack_of(folder)))]
+    return [folder / "records" / n for n in sorted(_names_of_files(folder).union(_pack_of(folder, _names_in)))]
 
 
 def _names_of_files(folder: Path) -> set[str]:
@@ -55,10 +55,10 @@ def read_record(file: Path | str) -> bytes:
     try:
         return read_bytes(file)
     except FileNotFoundError:
-        found = _pack_of(file.parent.parent).get(file.name)
+        found = _pack_of(file.parent.parent, _names_in).get(file.name)
         if found is None:
             raise
-        return found
+        return found or _pack_of(file.parent.parent, _lines_of)[file.name]
 
 
 def is_packed(folder: Path) -> bool:
@@ -84,18 +84,27 @@ def record_name(block: str, arm: str, status: str) -> str:
     return f"{block}.{arm}.json" if status == "ok" else f"{block}.{arm}.{status}.json"
 
 
-def _pack_of(folder: Path) -> dict[str, bytes]:
-    """{file name: bytes} of a pack; empty where there is none."""
+def _pack_of(folder: Path, reader: Callable[[Path, int, int], dict[str, bytes]]) -> dict[str, bytes]:
+    """What a reader makes of a pack; empty where there is none."""
     file = folder / PACK
     try:
         now = os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return _lines_of(file, now.st_mtime_ns, now.st_size)
+    return reader(file, now.st_mtime_ns, now.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _names_in(file: Path, _mtime: int, _size: int) -> dict[str, bytes]:
+    """{file name: bytes} with the bytes of the records alone that are not ok, whose reasons are asked for.
+
+    A million whole records have more than a gigabyte."""
+    return {name: text if name.count(".") > 2 else b"" for name, text, _ in _named(file)}
 
 
 @functools.lru_cache(maxsize=2)
 def _lines_of(file: Path, _mtime: int, _size: int) -> dict[str, bytes]:
+    """{file name: bytes} of every record."""
     return {name: text for name, text, _ in _named(file)}
 
 

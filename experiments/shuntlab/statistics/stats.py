@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Statistics of repeated runs: exact, rank-based, on arrays alone.
 
-A run is one process, so the sample size is the number of processes. Timings are
+Up to EXACT pairs, or runs of a sample; beyond them the normal distribution takes the place of
+the enumerated one. A run is one process, so the sample size is the number of processes. Timings are
 skewed and heavy-tailed; nothing here assumes a normal distribution. Differences
 are taken of logarithms, so every effect is a ratio and "2 % faster" is the mirror of
 "2 % slower".
@@ -24,14 +25,59 @@ from typing import Any, Callable, Sequence
 import numpy as np
 from scipy import stats as sps
 
+from . import selection
+
 ALPHA = 0.05            # of an interval, and of the family in one report
 LEAST = 6               # values without which neither the rank tests nor a bootstrap give 95 %
+EXACT = 300             # pairs, or runs of a sample, up to which distributions are enumerated and lists made
 
 # (P of "above", P of "below") at a shift: the one-sided p-values of a sample, see tails_of.
 Tails = Callable[[float], "tuple[Any, Any]"]
 
 
-# ---- the signed-rank distribution -------------------------------------------------
+# ---- distributions of rank sums ---------------------------------------------------
+
+@dataclass(frozen=True)
+class Null:
+    """How a sum of ranks is distributed where there is no difference."""
+    cdf: np.ndarray | None      # P(W <= w) for w = 0, 1 ...; None: normal
+    mean: float
+    deviation: float
+
+    def below(self, w: Any) -> Any:
+        """P(W <= w)"""
+        if self.cdf is not None:
+            return self.cdf[w]
+        return sps.norm.cdf((w + 0.5 - self.mean) / self.deviation)
+
+    def cut(self, alpha: float) -> tuple[int, float]:
+        """Of the sorted pairs: how many an interval of level 1 - alpha cuts from each end, and its level.
+
+        0: there are too few values for such an interval to exist."""
+        if self.cdf is not None:
+            cut = int(np.searchsorted(self.cdf, alpha / 2, side="right"))
+        else:
+            cut = math.floor(self.mean + 0.5 + self.deviation * sps.norm.ppf(alpha / 2))
+        return cut, 1 - 2 * float(self.below(cut - 1)) if cut else 0.0
+
+
+def signed_rank_null(n: int) -> Null:
+    """Of the sum of the ranks of positive signs."""
+    if n <= EXACT:
+        return Null(signed_rank_cdf(n), math.nan, math.nan)
+    return _normal(np.arange(1.0, n + 1))
+
+
+def _normal(ranks: np.ndarray) -> Null:
+    return Null(None, float(ranks.sum()) / 2, math.sqrt(float((ranks ** 2).sum())) / 2)
+
+
+def mann_whitney_null(m: int, n: int) -> Null:
+    """Of the number of pairs whose first value is the larger."""
+    if max(m, n) <= EXACT:
+        return Null(mann_whitney_cdf(m, n), math.nan, math.nan)
+    return Null(None, m * n / 2, math.sqrt(m * n * (m + n + 1) / 12))
+
 
 @functools.lru_cache(maxsize=256)
 def signed_rank_cdf(n: int) -> np.ndarray:
@@ -50,13 +96,6 @@ def _rank_sum_cdf(ranks: tuple[int, ...]) -> np.ndarray:
     return np.minimum(np.cumsum(pmf), 1.0)
 
 
-def signed_rank_critical(n: int, alpha: float) -> int:
-    """How many Walsh averages an interval of level 1 - alpha cuts from each end.
-
-    0: n is too small for such an interval to exist."""
-    return int(np.searchsorted(signed_rank_cdf(n), alpha / 2, side="right"))
-
-
 def min_pairs(alpha: float) -> int:
     """The fewest pairs whose exact two-sided test can reach alpha."""
     return max(1, math.ceil(1 - math.log2(alpha)))
@@ -69,8 +108,9 @@ def _upper_tail_tied(d: np.ndarray) -> float:
         return 1.0
     doubled = np.rint(2 * sps.rankdata(np.abs(d))).astype(int)
     w = int(doubled[d > 0].sum())
-    cdf = _rank_sum_cdf(tuple(sorted(doubled.tolist())))
-    return 1.0 if w == 0 else max(0.0, 1.0 - float(cdf[w - 1]))
+    null = Null(_rank_sum_cdf(tuple(sorted(doubled.tolist()))), math.nan, math.nan) if len(d) <= EXACT \
+        else _normal(doubled.astype(float))
+    return 1.0 if w == 0 else max(0.0, 1.0 - float(null.below(w - 1)))
 
 
 def signed_rank_tails(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +122,9 @@ def signed_rank_tails(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.broadcast_to(np.arange(1, n + 1), d.shape), axis=1)
     w = np.where(d > 0, ranks, 0).sum(axis=1)
-    cdf = signed_rank_cdf(n)
-    above = 1.0 - np.where(w > 0, cdf[np.maximum(w - 1, 0)], 0.0)
-    below = cdf[w]
+    null = signed_rank_null(n)
+    above = 1.0 - np.where(w > 0, null.below(np.maximum(w - 1, 0)), 0.0)
+    below = null.below(w)
     in_order = np.take_along_axis(size, order, axis=1)
     tied = (in_order[:, 0] == 0) | (np.diff(in_order, axis=1) == 0).any(axis=1)
     for i in np.flatnonzero(tied):
@@ -121,9 +161,28 @@ class Effects:
     level: float                # of the interval, achieved
 
 
-def _walsh_sorted(d: np.ndarray) -> np.ndarray:
+def _middle_and_ends(count: int, cut: int, at: Callable[[list[int]], Any]) -> tuple[Any, Any, Any]:
+    """Of `count` sorted values the median and the ends of the interval that cuts so many from each end.
+
+    at(ranks) gives the values; their last dimension is that of the ranks."""
+    found = np.asarray(at([(count - 1) // 2, count // 2, *([cut - 1, count - cut] if cut else [])]))
+    middle = (found[..., 0] + found[..., 1]) / 2
+    none = np.full(middle.shape, np.nan)
+    return middle, *((found[..., 2], found[..., 3]) if cut else (none, none))
+
+
+def _walsh(d: np.ndarray, ranks: list[int]) -> Any:
+    """Of each row's Walsh averages those of these ranks."""
+    if d.shape[1] > EXACT:
+        return [selection.walsh(row, ranks) for row in d]
     i, j = np.triu_indices(d.shape[1])
-    return np.sort(0.5 * (d[:, i] + d[:, j]), axis=1)
+    return np.sort(0.5 * (d[:, i] + d[:, j]), axis=1)[:, ranks]
+
+
+def _shifts(x: np.ndarray, y: np.ndarray, ranks: list[int]) -> Any:
+    if max(len(x), len(y)) > EXACT:
+        return selection.shifts(x, y, ranks)
+    return np.sort((x[:, None] - y[None, :]).ravel())[ranks]
 
 
 def paired(d: np.ndarray, alpha: float = ALPHA) -> Effects:
@@ -131,18 +190,11 @@ def paired(d: np.ndarray, alpha: float = ALPHA) -> Effects:
 
     d holds log-ratios, one a pair."""
     d = np.atleast_2d(np.asarray(d, dtype=float))
-    k, n = d.shape
-    walsh = _walsh_sorted(d)
-    cut = signed_rank_critical(n, alpha)
-    if cut:
-        low, high = walsh[:, cut - 1], walsh[:, walsh.shape[1] - cut]
-        level = 1 - 2 * float(signed_rank_cdf(n)[cut - 1])
-    else:
-        low = high = np.full(k, np.nan)
-        level = 0.0
+    n = d.shape[1]
+    cut, level = signed_rank_null(n).cut(alpha)
+    middle, low, high = _middle_and_ends(n * (n + 1) // 2, cut, lambda ranks: _walsh(d, ranks))
     above, below = signed_rank_tails(d)
-    return Effects(np.median(walsh, axis=1), low, high,
-                   np.minimum(1.0, 2 * np.minimum(above, below)), n, level)
+    return Effects(middle, low, high, np.minimum(1.0, 2 * np.minimum(above, below)), n, level)
 
 
 def p_outside(tails: Tails, low: float, high: float) -> np.ndarray:
@@ -196,10 +248,10 @@ def _permuted_tails(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def mann_whitney_tails(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """One-sided p-values: (x tends to be above y, below y).
 
-    Exact; with ties among more than PERMUTED values the corrected normal approximation."""
+    Exact; beyond EXACT, and with ties among more than PERMUTED values, the corrected normal approximation."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     pooled = np.concatenate([x, y])
-    if len(np.unique(pooled)) == len(pooled):
+    if max(len(x), len(y)) <= EXACT and len(np.unique(pooled)) == len(pooled):
         cdf, u = mann_whitney_cdf(len(x), len(y)), int((x[:, None] > y[None, :]).sum())
         return float(cdf[len(x) * len(y) - u]), float(cdf[u])
     if len(pooled) <= PERMUTED:
@@ -218,14 +270,10 @@ def mann_whitney_p(x: Sequence[float], y: Sequence[float]) -> float:
 def unpaired(x: Sequence[float], y: Sequence[float], alpha: float = ALPHA) -> Effects:
     """The shift of x over y (both logarithms) with its exact interval."""
     x, y = np.asarray(x, float), np.asarray(y, float)
-    shifts = np.sort((x[:, None] - y[None, :]).ravel())
-    cdf = mann_whitney_cdf(len(x), len(y))
-    cut = int(np.searchsorted(cdf, alpha / 2, side="right"))
-    low = shifts[cut - 1] if cut else math.nan
-    high = shifts[len(shifts) - cut] if cut else math.nan
-    return Effects(np.array([float(np.median(shifts))]), np.array([low]), np.array([high]),
-                   np.array([mann_whitney_p(x, y)]), min(len(x), len(y)),
-                   1 - 2 * float(cdf[cut - 1]) if cut else 0.0)
+    cut, level = mann_whitney_null(len(x), len(y)).cut(alpha)
+    middle, low, high = _middle_and_ends(len(x) * len(y), cut, lambda ranks: _shifts(x, y, ranks))
+    return Effects(np.array([float(middle)]), np.array([low]), np.array([high]),
+                   np.array([mann_whitney_p(x, y)]), min(len(x), len(y)), level)
 
 
 def tails_of(x: np.ndarray, y: np.ndarray | None = None) -> Tails:
