@@ -147,10 +147,33 @@ class Artifact(unittest.TestCase):
                 ("gone", {"build.commit": "12" * 20}, "commit 121212121212, which this clone does not have"),
                 ("unknown", {"build.commit": ""}, "names no commit: shunt was built outside a clone")):
             self.refused(self.made(name, facts), wanted, 4)
+
+    def test_the_source_of_the_records_is_put_beside_that_of_the_lab(self):
+        second, file = self.git("rev-parse", "HEAD"), self.root / "past.tar.xz"
         (self.clone / "core" / "sched.c").write_text("int y;\n")
-        self.commit("other code")
+        third = self.commit("other code")
         self.addCleanup(self.git, "reset", "-q", "--hard", "HEAD~1")
-        self.refused(self.campaign, r"what runs has changed since \(1 file changed", 4)
+        self.lab("artifact", self.campaign, "--out", file)
+        with tarfile.open(file) as tar:
+            tar.extractall(self.root / "past")
+        top = self.root / "past" / "demo-artifact"
+        self.assertEqual([(top / at / "core" / "sched.c").read_text() for at in ("source", "measured")],
+                         ["int y;\n", "int x;\n"])
+        page = (top / "README.md").read_text()
+        for said in (f"made with commit `{self.first}` and drawn with commit `{third}`",
+                     "run rerun --shunt measured/build/release/shunt --accept-new-build"):
+            self.assertIn(said, page)
+        built = top / "measured" / "build" / "release" / "shunt"
+        built.parent.mkdir(parents=True)
+        built.symlink_to(HERE / "fake_shunt.py")
+        said = self.lab("artifact", "--check", tree=top / "source", cwd=top).stdout
+        self.assertIn("--shunt measured/build/release/shunt", said)
+        self.assertIn("is confirmed, as it was", said)
+        parts = self.root / "two"
+        for number, commit in enumerate((second, third)):
+            part = self.made(f"part{number}", {"build.commit": commit, "machine.hostname": f"n{number}"})
+            shutil.copytree(part, parts / "parts" / part.name)
+        self.refused(parts, "builds that measure differently", 4)
 
     def test_a_tree_with_changes_and_none_at_all(self):
         (self.clone / "new.txt").write_text("")
@@ -173,7 +196,7 @@ class Artifact(unittest.TestCase):
 
     def test_what_it_does_not_hold_is_named(self):
         plan = {**kept_plan.load_plan(self.campaign), "plugins": [{"file": "p.so", "build_id": "ab"}]}
-        facts = artifact_page.Facts("demo", plan, "campaign/plan.json", "12", [], [], None, [], [], 1, 1.0, 0)
+        facts = artifact_page.Facts("demo", plan, "campaign/plan.json", "12", "12", [], [], None, [], [], 1, 1.0, 0)
         self.assertIn("not in this file**; ask the authors for `p.so` (build-id `ab`)", artifact_page.page(facts))
 
     def test_the_target(self):

@@ -47,10 +47,10 @@ def register(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "artifact", help="one file for reviewers: source, records, figures, claims, and its check",
         description="Put a finished campaign into one file: the source of the commit, plan, records, figures and a "
-                    "page with each claim's command, time and tolerance. Nothing may be uncommitted, and the records "
-                    "must be of a build of this source.",
+                    "page with each claim's command, time and tolerance. Nothing may be uncommitted. Where the records "
+                    "are of a build of another commit, its source is put beside it.",
         epilog="exit status: 0 written, or checked and good; 1 --check: the claim has another answer; 2 usage; 3 "
-               "--check: figures or build differ; 4 refused: the source is not what the records were made with; 5 "
+               "--check: figures or build differ; 4 refused: the source of the records' build is not known; 5 "
                "data corrupt")
     p.add_argument("campaign", metavar="CAMPAIGN", type=Path, nargs="?")
     p.add_argument("--out", type=Path, metavar="FILE", help="default: NAME-artifact.tar.xz in the current folder")
@@ -71,13 +71,14 @@ def command(args: argparse.Namespace) -> int:
     _must_be_whole(loaded)
     source = drivers.HERE.parent
     commit = _commit_of(source)
-    _must_have_made(source, commit, loaded)
+    measured = _measured_by(source, commit, loaded)
     with tempfile.TemporaryDirectory(prefix="shunt-artifact-") as folder:
         drawn = Path(folder) / "figures"
         _draw(args.campaign, drawn)
         top = f"{loaded.name}-artifact"
         with replacing(out) as draft:
-            _write(draft, top, source, commit, [*_pages(loaded, commit), *_campaign_files(loaded), *_below(drawn)])
+            _write(draft, top, source, commit, measured,
+                   [*_pages(loaded, commit, measured), *_campaign_files(loaded), *_below(drawn)])
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB\nnext, in an empty folder: tar xf {out.resolve()} && cd {top} && "
           "source/experiments/lab artifact --check")
     return 0
@@ -116,19 +117,26 @@ def _commit_of(source: Path) -> str:
     return head.stdout.strip()
 
 
-def _must_have_made(source: Path, commit: str, loaded: Campaign) -> None:
-    """Refused unless the builds that made the records measure as the commit's would."""
-    for told, dirty in sorted(_builds(loaded)):
+def _measured_by(source: Path, commit: str, loaded: Campaign) -> str:
+    """The commit whose source measures as the builds did that made the records: this one where it can be."""
+    builds = sorted(_builds(loaded))
+    for told, dirty in builds:
         if dirty:
             raise Refused(f"{loaded.path}: records are of a build of {told[:12]} with uncommitted changes, whose "
                           "source nobody has; commit, build and run again")
         if _git(source, "cat-file", "-e", f"{told}^{{commit}}").returncode:
             raise Refused(f"{loaded.path}: records are of a build of commit {told[:12]}, which this clone does not "
                           "have; fetch it, or run again with a build of this one")
-        differs = _git(source, "diff", "--stat", told, commit, "--", *MEASURED).stdout.splitlines()
-        if differs:
-            raise Refused(f"{loaded.path}: records are of a build of commit {told[:12]}, and what runs has changed "
-                          f"since ({differs[-1].strip()}): check that commit out, or run again with this build")
+    chosen = next((c for c in (commit, *(told for told, _ in builds))
+                   if not any(_differs(source, told, c) for told, _ in builds)), None)
+    if chosen is None:
+        raise Refused(f"{loaded.path}: its records are of builds that measure differently, of the commits "
+                      f"{', '.join(told[:12] for told, _ in builds)}; run it again with one build")
+    return chosen
+
+
+def _differs(source: Path, one: str, other: str) -> bool:
+    return bool(_git(source, "diff", "--name-only", one, other, "--", *MEASURED).stdout)
 
 
 def _builds(loaded: Campaign) -> set[tuple[str, bool]]:
@@ -153,18 +161,18 @@ def _draw(folder: Path, out: Path) -> None:
         raise CampaignError(f"{folder}: a figure cannot be drawn, see above; mend it in the experiment's [[figure]]")
 
 
-def _pages(loaded: Campaign, commit: str) -> Iterator[tuple[str, bytes]]:
+def _pages(loaded: Campaign, commit: str, measured: str) -> Iterator[tuple[str, bytes]]:
     rows = [_row(loaded, claim) for claim in analyse([loaded]).claims]
     able = [i for i, row in enumerate(rows) if row.blocks]
     chosen = min(able, key=lambda i: (rows[i].answer != CONFIRMED, rows[i].seconds), default=None)
     first = (loaded.parts or [loaded])[0]
-    facts = Facts(loaded.name, first.plan, f"{_place(loaded, first)}/plan.json", commit, _machines(loaded),
+    facts = Facts(loaded.name, first.plan, f"{_place(loaded, first)}/plan.json", commit, measured, _machines(loaded),
                   rows, chosen, [s["name"] for s in named(loaded.plan)], _packages(), len(loaded.records),
                   _seconds(loaded.records),
                   max(r["usage"].get("peak_rss_bytes", 0) for r in loaded.records))
     yield "README.md", page(facts).encode()
-    told = {"schema": "shunt.artifact/1", "commit": commit, "chosen": chosen, "drawn_with": artifact_check.drawn_with(),
-            "claims": [dataclasses.asdict(row) for row in rows]}
+    told = {"schema": "shunt.artifact/1", "commit": commit, "measured": measured, "chosen": chosen,
+            "drawn_with": artifact_check.drawn_with(), "claims": [dataclasses.asdict(row) for row in rows]}
     yield "claims.json", (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -235,7 +243,7 @@ def _below(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 # ---- the file -----------------------------------------------------------------------------------
 
-def _write(draft: Path, top: str, source: Path, commit: str, files: list[tuple[str, bytes]]) -> None:
+def _write(draft: Path, top: str, source: Path, commit: str, measured: str, files: list[tuple[str, bytes]]) -> None:
     """A tar of which every byte depends on what is in it alone."""
     mtime = int(_git(source, "log", "-1", "--format=%ct", commit).stdout)
     sums: dict[str, str] = {}
@@ -250,8 +258,9 @@ def _write(draft: Path, top: str, source: Path, commit: str, files: list[tuple[s
             tarfile.open(fileobj=packing, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, data in files:
             put(name, data)
-        for name, data, mode in _source_files(source, commit):
-            put(f"source/{name}", data, mode)
+        for folder, which in {"source": commit, artifact_check.MEASURED: measured}.items():
+            for name, data, mode in _source_files(source, which) if folder == "source" or which != commit else ():
+                put(f"{folder}/{name}", data, mode)
         listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
         put(artifact_check.SUMS, listed.encode())
 

@@ -27,6 +27,7 @@ from ..tools.files import read_bytes, read_json
 from ..tools.units import show_span
 
 SUMS = "SHA256SUMS"
+MEASURED = "measured"       # the source that the records' program is built from, where it is another one
 GOOD, OTHER_ANSWER, DIFFERS, DAMAGED = 0, 1, 3, 5
 
 
@@ -63,7 +64,7 @@ def check(root: Path) -> int:
 
 def _run(root: Path, *words: str, code: int, failure: str, good: tuple[int, ...] = (0,)) -> str:
     """A command, shown as one would type it in the artifact's folder, and its standard output."""
-    print(f"$ {'cd source && ' if root == HERE.parent else ''}{shlex.join(words)}", flush=True)
+    print(f"$ {f'cd {root.name} && ' if words[0] == 'cmake' else ''}{shlex.join(words)}", flush=True)
     try:
         done = subprocess.run(words, cwd=root, text=True, capture_output=True,
                               env={**os.environ, "SHUNT_PYTHON": sys.executable})
@@ -111,16 +112,24 @@ def _versions(of: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in of.items())
 
 
+def _shunt_of(root: Path) -> str:
+    """The program that measures: of the source that made the records."""
+    if (root / MEASURED).is_dir():
+        built = root / MEASURED / "build" / "release" / "shunt"
+        return os.path.relpath(built, root) if built.is_file() else ""
+    return str(find_shunt() or "")
+
+
 def _build(root: Path, _told: dict[str, Any]) -> str:
-    source = HERE.parent
-    if not find_shunt():
+    source = root / MEASURED if (root / MEASURED).is_dir() else HERE.parent
+    if not _shunt_of(root):
         ninja = ("-G", "Ninja") if shutil.which("ninja") else ()
         for words in (("--preset", "release", *ninja),
                       ("--build", "--preset", "release", "--parallel", "--target", "shunt")):
             _run(source, "cmake", *words, code=DIFFERS,
                  failure="it cannot be built; are the packages there that README.md names?")
     was = read_json(_plan(root))["drivers"].get("shunt", {}).get("build_id", "")
-    now = json.loads(_run(root, str(find_shunt()), "version", "--json", code=DIFFERS,
+    now = json.loads(_run(root, _shunt_of(root), "version", "--json", code=DIFFERS,
                           failure="shunt does not start"))["build_id"]
     return "it is byte for byte what made the records" if was == now else \
         "it is not byte for byte what made the records, as with another compiler or with a compiler cache"
@@ -139,8 +148,8 @@ def _claim(root: Path, told: dict[str, Any]) -> str:
     again.mkdir(exist_ok=True)
     if not (again / "plan.json").exists():
         shutil.copyfile(_plan(root), again / "plan.json")
-    _lab(root, "run", "rerun", "--accept-new-build", "--block", row["blocks"], "--quiet", code=DIFFERS,
-         failure="runs failed")
+    _lab(root, "run", "rerun", "--shunt", _shunt_of(root), "--accept-new-build", "--block", row["blocks"], "--quiet",
+         code=DIFFERS, failure="runs failed")
     answers = _lab(root, "claims", "rerun", "--json", code=DIFFERS, failure="they cannot be judged", good=(0, 1))
     now = json.loads(answers)["claims"][told["chosen"]]["answer"]
     if now != row["answer"]:

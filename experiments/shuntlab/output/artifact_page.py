@@ -26,6 +26,7 @@ class Facts:
     plan: dict[str, Any]
     plan_at: str                # its place in the artifact
     commit: str
+    measured: str               # the commit that the records' program was built from
     machine: list[str]
     claims: list[ClaimRow]
     chosen: int | None          # the claim that the check repeats
@@ -73,13 +74,13 @@ def page(facts: Facts) -> str:
 
 {said.get("question", "")}
 
-{facts.runs} runs of the plan `{facts.plan["plan_id"]}`, made and drawn with commit `{facts.commit}`.
+{facts.runs} runs of the plan `{facts.plan["plan_id"]}`, {_made(facts)}.
 
 ## What is in it
 
 | | |
 |---|---|
-| `source/` | the sources of that commit |
+{_sources(facts)}
 | `campaign/` | the plan, a record of each run, the machine; `source/results/README.md` explains the files |
 | `figures/` | the figures, drawn from the records: {", ".join(f"`{name}`" for name in facts.figures)} |
 | `claims.json` | the table below for programs |
@@ -114,7 +115,7 @@ tolerance. Another machine may have other ratios. To repeat a claim, with its bl
 
 ```
 mkdir rerun && cp {facts.plan_at} rerun
-{lab} run rerun --accept-new-build --block BLOCKS
+{lab} run rerun {_program(facts)}--accept-new-build --block BLOCKS
 {lab} claims rerun
 ```
 
@@ -124,6 +125,23 @@ Without `--block` all of the plan is run, in {show_span(facts.seconds)} on that 
 
 {_table(("required", "for", "where"), BADGES)}
 {SOURCES}"""
+
+
+def _made(facts: Facts) -> str:
+    if facts.measured == facts.commit:
+        return f"made and drawn with commit `{facts.commit}`"
+    return f"made with commit `{facts.measured}` and drawn with commit `{facts.commit}`"
+
+
+def _sources(facts: Facts) -> str:
+    if facts.measured == facts.commit:
+        return "| `source/` | the sources of that commit |"
+    return ("| `source/` | the sources of the second commit: the lab that draws and judges |\n"
+            "| `measured/` | the sources of the first commit: the program that measured |")
+
+
+def _program(facts: Facts) -> str:
+    return "" if facts.measured == facts.commit else "--shunt measured/build/release/shunt "
 
 
 def _needs(facts: Facts) -> str:
