@@ -2,6 +2,7 @@
 /* What a run counted: over all workers, and how the work was spread over them. */
 #include "core/cli/run.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,8 +95,65 @@ static void counters(const struct shunt_outcome *outcome, int indent)
 	free(text.s);
 }
 
+/* Over all threads; a count that ran for a part of the time is stretched to the whole. */
+static double of_all_threads(const struct shunt_perf_counts *counts, size_t event)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < counts->thread_count; i++) {
+		const struct shunt_perf_thread *thread = &counts->threads[i];
+
+		if (thread->running_ns)
+			sum += (double)thread->count[event] * (double)thread->enabled_ns /
+			       (double)thread->running_ns;
+	}
+	return sum;
+}
+
+/* A reason without the error's name before it and the remedy behind it: one line. */
+static void not_counted(const char *why, int indent)
+{
+	const char *colon = strstr(why, ": ");
+	struct cli_text text = {0};
+
+	if (colon && isupper((unsigned char)*why)) {
+		why = colon + 2;
+		colon = strstr(why, ": ");
+	}
+	cli_add(&text, "not counted: %.*s", colon ? (int)(colon - why) : (int)strlen(why), why);
+	cli_wrap("Processor", indent, text.s);
+	free(text.s);
+}
+
+/* What the processor did for an operation, in the last warm-up iteration. */
+static void processor(const struct shunt_outcome *outcome, int indent)
+{
+	static const char *const shown[] = {"cycles", "instructions", "branch misses",
+		"cache misses"};
+	const struct shunt_perf_counts *counts = &outcome->counts;
+	struct cli_text text = {0};
+
+	if (outcome->counted.ops == 0)
+		return;
+	if (*counts->group_why[SHUNT_PERF_HARDWARE]) {
+		not_counted(counts->group_why[SHUNT_PERF_HARDWARE], indent);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
+		if (counts->have[i])
+			cli_add(&text, "%s%.3g%c%s", text.len ? ", " : "",
+				of_all_threads(counts, i) / (double)outcome->counted.ops, CLI_NBSP,
+				shown[i]);
+	if (text.len) {
+		cli_add(&text, " for each operation, in user mode");
+		cli_wrap("Processor", indent, text.s);
+	}
+	free(text.s);
+}
+
 void cli_run_counted(const struct shunt_outcome *outcome, int indent)
 {
 	counters(outcome, indent);
 	workers(outcome, indent);
+	processor(outcome, indent);
 }

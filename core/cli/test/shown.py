@@ -166,6 +166,7 @@ class Shown(CommandTest):
             self.assertRegex(text, rf"(?m)^{label} ")
         self.assertRegex(text, r"(?m)^Answer +correct in all 3 iterations\n +yields +10,000$")
         self.assertIn("switches=10k", text)
+        self.assertRegex(text, r"(?m)^Processor (not counted: [^\n]+|.+ for each operation, in user mode)\n(?! )")
 
     def test_the_report_in_the_readme(self) -> None:
         """What does not depend on the machine: its work, its backend, its answer, its counts."""
