@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import time
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,20 @@ class Recorded(CommandTest):
 
     def test_the_example_of_the_protocol(self) -> None:
         page = (SOURCE / "experiments" / "drivers" / "README.md").read_text()
-        script = self.folder / "sums.sh"
-        script.write_text(page.partition("```sh\n")[2].partition("```")[0])
+        script = self.folder / "mine.py"
+        script.write_text(page.partition("```python\n")[2].partition("```")[0])
         script.chmod(0o755)
-        called = self.call("record", "sh", "sums", "--record", self.kept, "--", script)
+        called = self.call("record", "mine", "yield", "switches=1k", "--record", self.kept, "--", script)
         self.assertEqual(called.status, 0, called.err)
         self.assertEqual(len(self.record(self.kept)["iterations"]), 5)
+        called = self.call("record", "mine", "yield", "depth=1", "--", script)
+        self.assertRegex(called.out + called.err, "mine.py has yield without depth")
+        self.kept.unlink()
+        with unittest.mock.patch.dict(self.environment, SHUNT_RECORDER=SHUNT):
+            build = json.loads(self.call("version", "--json", program=script).out)["build_id"]
+            called = self.call("run", "mine", "yield", "switches=1k", "--record", self.kept, program=script)
+        self.assertEqual(called.status, 0, called.err)
+        self.assertEqual(self.record(self.kept)["identity"]["build_id"], build)
 
     def test_wrong_answer(self) -> None:
         self.ends(1, "failed", "sum should be 4950 and is 4951", GOOD.replace("4950}}", "4951}}"))
