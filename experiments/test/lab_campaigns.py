@@ -89,6 +89,8 @@ class Runs(Lab):
     def test_status_names_the_runs_beside_other_work(self):
         self.lab("run", self.experiment("asm beside", n=1, more="control = false\n"), "--out", self.out)
         said = self.lab("status", self.out).stdout
+        self.assertLessEqual(max(map(len, said.splitlines())), 80)
+        said = " ".join(said.split())
         self.assertIn("slowed the processor around 2 of 4 runs: the interference probe took 1.5 × its quiet "
                       "time or more (b0001.beside 3.0 ×, b0002.beside 3.0 ×)", said)
         [row] = json.loads(self.lab("status", self.out, "--json").stdout)["campaigns"]

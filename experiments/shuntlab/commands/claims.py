@@ -16,6 +16,7 @@ from ..statistics import objective
 from ..statistics.analysis import Report, analyse, cautions
 from ..statistics.expectations import CONFIRMED, Claim, Finding, OPEN, REFUTED, UNTESTABLE
 from ..statistics.needs import needs
+from ..tools.units import comparisons
 
 # ---- output -------------------------------------------------------------------------------------
 
@@ -40,7 +41,7 @@ def table(report: Report) -> str:
     out += ["", *wrapped(", ".join(counts) or "The experiment expects nothing.")]
     if any(c.findings for c in claims):
         out += wrapped(f"Intervals have level {100 * (1 - report.rules.alpha):g} %; answers are by "
-                       f"Holm-adjusted p-values over {report.rules.family} comparisons, those of "
+                       f"Holm-adjusted p-values over {comparisons(report.rules.family)}, those of "
                        "`lab compare` among them.")
     for note in cautions(report):
         out += wrapped(note)

@@ -7,6 +7,8 @@ import argparse
 import json
 import re
 import shlex
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -132,8 +134,15 @@ def _quarantined(folder: Path) -> list[str]:
         if place.is_dir() else []
 
 
+def _say(text: str, indent: str = "") -> None:
+    """A line, folded where the terminal ends: at 80 columns where there is none."""
+    for line in textwrap.wrap(text, shutil.get_terminal_size().columns, initial_indent=indent,
+                              subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False):
+        print(line)
+
+
 def _print(row: dict[str, Any]) -> None:
-    print(row["plan"])
+    _say(row["plan"])
     total = sum(row["states"].values())
     done = total - row["states"].get("to do", 0) - row["states"].get("interrupted", 0)
     print(f"{done} of {total} runs done ({100 * done // total if total else 100} %)")
@@ -144,16 +153,16 @@ def _print(row: dict[str, Any]) -> None:
         cells = "  ".join(f"{counts.get(s, 0) or '-':>11}" for s in shown)
         print(f"  {arm:<{width}}  {cells}")
     for r in row["reasons"][:10]:
-        print(f"  {r['runs']} × {r['arm']} {r['status']}: {r['reason']} (first: {r['first']})")
+        _say(f"{r['runs']} × {r['arm']} {r['status']}: {r['reason']} (first: {r['first']})", "  ")
     for text in disturbance.slowed_text(row["slowed"], row["probed"]):
-        print(f"  {text}")
+        _say(text, "  ")
     for name, who in row["running"].items():
-        print(f"  {name}: {who}")
+        _say(f"{name}: {who}", "  ")
     if row["quarantined"]:
-        print(f"  {len(row['quarantined'])} damaged files were moved to quarantine/")
+        _say(f"{len(row['quarantined'])} damaged files were moved to quarantine/", "  ")
     name = opening.shown(Path(row["campaign"]))
     for line in _queue_lines(row["queue"], name, done < total) if row["queue"] else []:
-        print(line)
+        _say(line)
     if done < total and not row["queue"]:
         print("go on with: " + lab("run", name))
 

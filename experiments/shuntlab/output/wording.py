@@ -10,6 +10,7 @@ from ..statistics.analysis import Report
 from ..statistics.effects import Section, Summary
 from ..statistics.points import plain
 from ..statistics.verdicts import Comparison, word_for
+from ..tools.units import comparisons
 
 WIDTH = 80
 
@@ -67,7 +68,7 @@ def family_text(report: Report) -> str:
     """What the intervals and the p-values of a report are."""
     r = report.rules
     return (f"Intervals have level {100 * (1 - r.alpha):g} %, each by itself. p: Holm-adjusted p-value over "
-            f"{r.family} comparisons{', claims among them' if report.claims else ''}; null "
+            f"{comparisons(r.family)}{', claims among them' if report.claims else ''}; null "
             f"hypothesis: ratio within {100 * r.margin:g} % of 1.")
 
 

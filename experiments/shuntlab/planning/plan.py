@@ -359,7 +359,8 @@ class _Freezer:
         least = math.ceil(1 - math.log2(alpha / max(1, asked)))
         if 1 < self.e.repetitions < least:
             self.notes.append(f"note: {self.e.repetitions} repetitions may give no verdict: up to "
-                              f"{asked} comparisons (arms x points x metrics) need at least {least}")
+                              f"{units.comparisons(asked)} (arms x points x metrics) need "
+                              f"at least {least}")
 
     def metrics_of(self, workload: str) -> int:
         """How many of the experiment's metrics it may have: the cost of another workload it has not."""

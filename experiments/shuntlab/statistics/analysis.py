@@ -14,12 +14,13 @@ run and have half of alpha among them; Holm's procedure passes on what is not us
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Iterable
 
 from ..planning.campaign import Campaign
 from ..planning.experiment import nearest
-from ..planning.kept_plan import CampaignError
+from ..planning.kept_plan import CampaignError, PLAN_BYTES_MAX
+from ..tools.files import read_json
+from ..tools.units import comparisons
 from . import stats
 from .between import SESSIONS, across
 from .disturbance import taken
@@ -162,7 +163,7 @@ def _take_notes(report: Report) -> None:
     notes += _unknown_metrics(report.campaigns[0])
     most = max((c.pairs for s in report.sections for c in s.comparisons), default=0)
     if 0 < most < report.rules.least:
-        notes.append(f"{report.rules.family} comparisons need at least {report.rules.least} runs "
+        notes.append(f"{comparisons(report.rules.family)} need at least {report.rules.least} runs "
                      f"of each arm for any verdict; there are {most}")
     notes += _about_controls(report.sections)
     notes += _about_order(report)
@@ -201,7 +202,7 @@ def earlier(campaigns: list[Campaign]) -> list[str]:
             if file.parent in given:
                 continue
             try:
-                plan = json.loads(file.read_text(encoding="utf-8"))
+                plan = read_json(file, PLAN_BYTES_MAX)
                 name, created = plan["experiment"]["name"], plan["created"]
             except (OSError, ValueError, KeyError, TypeError):
                 continue        # a damaged neighbour is not this campaign's matter
@@ -233,10 +234,10 @@ def correlated(report: Report) -> tuple[int, list[tuple[Section, Comparison]]]:
 def _about_order(report: Report) -> list[str]:
     count, found = correlated(report)
     if not found:
-        return [f"serial correlation of the differences: found in none of {count} comparisons"
+        return [f"serial correlation of the differences: found in none of {comparisons(count)}"
                 ] if count else []
     places = ", ".join(f"{c.arm} at {s.point.label}" for s, c in found[:3])
-    return [f"serial correlation of the differences in {len(found)} of {count} comparisons (rank "
+    return [f"serial correlation of the differences in {len(found)} of {comparisons(count)} (rank "
             f"von Neumann ratio, Holm-adjusted): {places}{', …' if len(found) > 3 else ''}; their "
             "intervals are too narrow and their p-values too small"]
 

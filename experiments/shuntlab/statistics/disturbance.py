@@ -9,6 +9,7 @@ from typing import Any, Hashable, Iterable
 
 from ..data.records import probe_times
 from ..planning.campaign import Campaign
+from ..tools.units import comparisons
 from .points import Point, fact, gather, manifest_of
 
 STEAL_SHARE = 0.01      # of the time of a campaign's runs: above it there is a caution
@@ -121,7 +122,7 @@ def _preempted(campaign: Campaign, baseline: str) -> list[str]:
             if high > PREEMPTED and high >= PREEMPTED_TIMES * low:
                 far.append((high - low, f"{arm} at {point.label}: {rates[arm]:.0f} a second, "
                             f"{baseline} {rates[baseline]:.0f}"))
-    return [f"involuntary context switches in {len(far)} of {compared} comparisons: "
+    return [f"involuntary context switches in {len(far)} of {comparisons(compared)}: "
             f"{PREEMPTED_TIMES} × the baseline's or more, or that much fewer ({max(far)[1]}); the "
             "difference between these arms contains it"] if far else []
 

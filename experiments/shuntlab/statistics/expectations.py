@@ -20,6 +20,7 @@ from typing import Any
 
 from ..planning.campaign import Campaign
 from ..planning.experiment import predicate
+from ..tools.units import comparisons
 from . import stats
 from .effects import compare_paired, compare_unpaired, control_of, log_ratios, logs
 from .points import Point, gather, matches
@@ -65,7 +66,7 @@ class Finding:
             self.runs = runs_to_settle(c, max(distance, rules.edge / 20), rules)
             p = p_fails if inside else p_holds
             self.reason = (f"{c.pairs} pairs carry no interval" if math.isnan(c.low) else
-                           f"Holm-adjusted p = {p:.2g} over {rules.family} comparisons"
+                           f"Holm-adjusted p = {p:.2g} over {comparisons(rules.family)}"
                            if inside or outside else "")
 
 

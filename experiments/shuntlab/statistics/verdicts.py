@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats as sps
 
+from ..tools.units import comparisons
 from . import stats
 
 MARGIN = 0.02           # a ratio nearer to 1 than this does not matter in practice
@@ -156,7 +157,7 @@ def _why_open(c: Comparison, rules: Rules, inside: bool, outside: bool,
     """Why an interval that speaks for a word does not get it."""
     p = c.p_same if inside else c.p_holm
     if (inside or outside) and not p <= rules.alpha:
-        return f"Holm-adjusted p = {p:.2g} over {rules.family} comparisons"
+        return f"Holm-adjusted p = {p:.2g} over {comparisons(rules.family)}"
     if outside and control:
         return f"below the floor of the A/A control ({percent(control.floor)})"
     return ""

@@ -85,6 +85,11 @@ def notation(value: str, kind: str = "") -> str:
     return next(f"{number // scale}{unit}" for unit, scale in steps if number % scale == 0)
 
 
+def comparisons(number: int) -> str:
+    """1 comparison, 31 comparisons"""
+    return f"{number} comparison{'s' * (number != 1)}"
+
+
 def show_span(seconds: float) -> str:
     """A span for people: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = int(round(seconds))
