@@ -70,6 +70,7 @@ struct reader {
 	struct shunt_fd fd;
 	int64_t deadline_ns, result;
 	char c;
+	int done; /* by count_up */
 };
 
 static void *read_one(void *arg)
@@ -79,6 +80,7 @@ static void *read_one(void *arg)
 	while ((reader->result = shunt_io_read_until(reader->fd, &reader->c, 1, SHUNT_IO_CURRENT,
 			reader->deadline_ns)) == -EBUSY)
 		give_way();
+	count_up(&reader->done);
 	return arg;
 }
 
@@ -497,8 +499,7 @@ static void *input_comes_while_others_run(void *arg)
 	EXPECT_INT(0, shunt_spawn(&task, read_one, &reader, NULL));
 	await_reader(pair.end[0]);
 	EXPECT_INT(1, write(number, "x", 1)); /* from beside the scheduler */
-	for (int64_t until = shunt_now_ns() + 10000 * MS;
-		!__atomic_load_n(&reader.c, __ATOMIC_RELAXED); shunt_yield())
+	for (int64_t until = shunt_now_ns() + 10000 * MS; !count_now(&reader.done); shunt_yield())
 		EXPECT(shunt_now_ns() < until);
 	EXPECT_INT(0, shunt_join(task, NULL));
 	EXPECT_INT(0, close_both(&pair));
