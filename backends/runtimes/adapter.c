@@ -114,7 +114,7 @@ static void count_out(struct shunt_adapter *adapter)
 
 void *shunt_adapter_enter(struct shunt_adapter *adapter, unsigned worker_index)
 {
-	adapter->workers[worker_index].ctx.current = NULL;
+	SHUNT_ASSERT(worker_index < adapter->sched.worker_count);
 	return shunt_ctx_set(&adapter->workers[worker_index].ctx);
 }
 
@@ -212,7 +212,7 @@ static void adapter_yield(struct shunt_ctx *ctx)
 	struct shunt_task *self = ctx->current;
 	int before_errno = errno_get();
 	ctx->count.yields++;
-	shunt_runtime.yield();
+	shunt_runtime.yield(adapter_of(ctx)->state);
 	go_on(self, before_errno);
 }
 
@@ -247,7 +247,7 @@ static int adapter_block(struct shunt_ctx *ctx, int64_t deadline_ns)
 	int before_errno = errno_get();
 	worker->waits++;
 	worker->timers_armed += timed;
-	shunt_runtime.wait(adapted_of(self), deadline_ns);
+	shunt_runtime.wait(adapter_of(ctx)->state, adapted_of(self), deadline_ns);
 	go_on(self, before_errno);
 	if (!self->value)
 		return 0;

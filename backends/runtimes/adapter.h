@@ -54,15 +54,16 @@ struct shunt_runtime {
 	int (*spawn)(void *state, struct shunt_adapted *task);
 	/* The same. Context: a thread that runs no task. Required if EXTERNAL_WAKE. */
 	int (*spawn_outside)(void *state, struct shunt_adapted *task);
-	/* Lets other tasks run. Context: task. */
-	void (*yield)(void);
+	/* Lets other tasks run. Where a task may continue on a thread that did not run tasks
+	 * before, it enters the adapter there, and so does `wait`. Context: task. */
+	void (*yield)(void *state);
 	/*
 	 * Required if CAN_BLOCK. Waits until posted, or until the deadline (SHUNT_FOREVER: none).
 	 * Calls shunt_adapter_commit once `post` may come; if that returns true, it does not wait.
 	 * At the deadline it asks shunt_adapter_expire: true: it returns; false: a post is on its
 	 * way. Context: task.
 	 */
-	void (*wait)(struct shunt_adapted *task, int64_t deadline_ns);
+	void (*wait)(void *state, struct shunt_adapted *task, int64_t deadline_ns);
 	/* Required likewise. Ends that wait; called once. Context: any thread. */
 	void (*post)(struct shunt_adapted *task);
 	/* How many tasks the runtime itself has created, by its own account. */

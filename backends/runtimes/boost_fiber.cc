@@ -155,7 +155,7 @@ void wait_until(struct shunt_adapted *task, std::int64_t deadline_ns)
 	}
 }
 
-void wait(struct shunt_adapted *task, std::int64_t deadline_ns)
+void wait(void *, struct shunt_adapted *task, std::int64_t deadline_ns)
 {
 	if (deadline_ns == SHUNT_FOREVER)
 		wait_for_ever(task);
@@ -180,7 +180,7 @@ void post(struct shunt_adapted *task)
 	fibers::context::active()->schedule(fiber);
 }
 
-void yield()
+void yield(void *)
 {
 	boost::this_fiber::yield();
 }
