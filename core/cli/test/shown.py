@@ -59,7 +59,7 @@ class Shown(CommandTest):
         self.fits(self.ok("list"))
         listed = json.loads(self.ok("list", "--json"))
         self.assertEqual(list(listed), ["backends", "workloads", "switches", "waits", "timers", "policies",
-                                        "places"])
+                                        "places", "ios"])
         for plural, plugins in listed.items():
             self.assertEqual(json.loads(self.ok("list", plural, "--json")), {plural: plugins})
             for plugin in plugins:

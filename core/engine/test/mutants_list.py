@@ -429,8 +429,8 @@ MUTANTS = [
            "shunt_wait_called_for(&self->calls, waker != NULL ? &waker->calls : NULL);\n"
            "\twrite_event(self->bell);", "", "wait_conformance", "asm"),
     Mutant("a ring goes to sleep although it was woken", "backends/wait/uring.c",
-           "if (shunt_wait_word_sleep(&self->bell->word))",
-           "shunt_wait_word_sleep(&self->bell->word);", "wait_conformance", "asm"),
+           "if (reap(self) == 0 && shunt_wait_word_sleep(&self->bell->word))",
+           "reap(self);\n\tshunt_wait_word_sleep(&self->bell->word);", "wait_conformance", "asm"),
     Mutant("results of before the kernel lost some are taken for new ones", EACH,
            "if ((result->user_data >> 32 & (ROUNDS - 1)) != self->round)\n\t\treturn SHUNT_NEVER;",
            "",
