@@ -127,7 +127,8 @@ MUTANTS = [
            "failed_run", ""),
     # ---- idleness and inboxes
     Mutant("a worker falls asleep without looking again", "core/engine/idle.c",
-           "if (!inboxes_empty(worker) || engine->policy->has_ready(worker) || anything_to_steal(engine))",
+           "if (!inboxes_empty(worker) || shunt_worker_io_asked(worker) ||\n\t\t"
+           "engine->policy->has_ready(worker) || anything_to_steal(engine))",
            "if (anything_to_steal(engine))",
            "torture_wake", "asm:workers=2,policy=fifo"),
     Mutant("a push into an inbox does not wake its owner", "core/engine/ready.c",
