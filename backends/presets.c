@@ -26,3 +26,6 @@ SHUNT_PRESET(uring_each, "uring-each", "one worker, every sleep its own io_uring
 
 SHUNT_PRESET(mn, "mn", "many workers, each pinned to a core of its own, stealing from each other",
 	"switch=asm wait=futex timers=heap policy=steal place=core workers=all");
+
+SHUNT_PRESET(sim, "sim", "virtual time: any number of workers that take turns on one thread",
+	"switch=asm wait=virtual timers=heap policy=steal place=none workers=1 nap=0 fence=full");

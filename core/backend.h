@@ -58,6 +58,21 @@ struct shunt_hooks {
 	void (*steps)(struct shunt_ctx *ctx);
 };
 
+#define SHUNT_TIME_LOOKS 1000
+
+/* The time of a scheduler whose tasks do not live by the machine's (engine/sim.h). */
+struct shunt_time {
+	int64_t now_ns; /* the running worker's */
+	unsigned looks; /* at it, since it changed */
+	/* The running task works for so long. May switch to other workers, never to a task of the
+	 * same one. */
+	void (*work)(struct shunt_ctx *ctx, int64_t duration_ns);
+	/* SHUNT_TIME_LOOKS looks at one time: who looks that often waits for a later one. */
+	void (*looked)(struct shunt_ctx *ctx);
+	/* The caller cannot go on before another worker does: that one's turn, and time, comes. */
+	void (*await)(struct shunt_ctx *ctx);
+};
+
 /* What a thread that runs tasks has at hand: the first member of a worker. One per worker (or per
  * kernel thread), found through a thread-local pointer that no task switch changes. */
 struct shunt_ctx {
@@ -74,7 +89,8 @@ struct shunt_ctx {
 	struct {
 		uint64_t wakes, wakes_stale, permits, parks, sleeps, blocks, joins, yields;
 		uint64_t transfers_direct, transfers_plain;
-	} count; /* written by this thread alone */
+	} count;                 /* written by this thread alone */
+	struct shunt_time *time; /* NULL: the machine's. Constant */
 };
 
 /* One setting of a spec, as the user or a preset wrote it: "stack.size", "64k". */

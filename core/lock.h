@@ -7,7 +7,6 @@
 #ifndef SHUNT_CORE_LOCK_H
 #define SHUNT_CORE_LOCK_H
 
-#include <sched.h>
 #include <stdbool.h>
 
 static inline void shunt_cpu_relax(void)
@@ -34,6 +33,10 @@ static inline void shunt_full_fence(void)
 #endif
 }
 
+/* Whoever is waited for gets on: another thread of the kernel's, or in virtual time another worker.
+ * Context: any; in a task it does not switch to another one of the same worker. (sched.c) */
+void shunt_let_others(void);
+
 /* Out of line: a call, if only in a branch rarely taken, would cost the hot hooks a frame. */
 static __attribute__((noinline, cold, unused)) void shunt_spin_wait(const int *lock)
 {
@@ -42,7 +45,7 @@ static __attribute__((noinline, cold, unused)) void shunt_spin_wait(const int *l
 	while (__atomic_load_n(lock, __ATOMIC_RELAXED)) {
 		shunt_cpu_relax();
 		if (++spins % 128 == 0)
-			sched_yield();
+			shunt_let_others();
 	}
 }
 

@@ -3,8 +3,8 @@
 #include "core/poll.h"
 
 #include "core/call.h"
+#include "core/lock.h"
 
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -39,7 +39,7 @@ void shunt_poll_await(const struct shunt_task *task)
 {
 	if (task == shunt_ctx_get()->current)
 		shunt_poll_panic(task, "ends its own wait: return SHUNT_STEP_WAIT first");
-	sched_yield();
+	shunt_let_others();
 }
 
 /* ---- waits without an object ----------------------------------------------------------------- */

@@ -11,7 +11,9 @@
 #include "core/backend.h"
 #include "core/call.h"
 #include "core/io_op.h"
+#include "core/lock.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,11 +61,26 @@ TASK_CALL bool shunt_checkpoint(void)
 	return ctx->hooks->checkpoint && ctx->hooks->checkpoint(ctx);
 }
 
-int64_t shunt_now_ns(void)
+TASK_CALL int64_t shunt_now_ns(void)
 {
+	struct shunt_ctx *ctx = shunt_current_ctx;
 	struct timespec now;
+	if (ctx && ctx->time) {
+		if (++ctx->time->looks >= SHUNT_TIME_LOOKS)
+			ctx->time->looked(ctx);
+		return ctx->time->now_ns;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+void shunt_let_others(void)
+{
+	struct shunt_ctx *ctx = shunt_ctx_get();
+	if (ctx && ctx->time)
+		ctx->time->await(ctx);
+	else
+		sched_yield();
 }
 
 const char *shunt_wait_name(enum shunt_wait_what what)

@@ -9,8 +9,8 @@
  */
 #include "core/work.h"
 
+#include "core/backend.h"
 #include "core/measure/clock.h"
-#include "core/sched.h"
 
 #include <pthread.h>
 
@@ -55,8 +55,14 @@ double shunt_work_calibrate(void)
 
 void shunt_work_ns(int64_t duration_ns)
 {
+	struct shunt_ctx *ctx = shunt_ctx_get();
+
 	if (duration_ns <= 0)
 		return;
+	if (ctx && ctx->time) {
+		ctx->time->work(ctx, duration_ns);
+		return;
+	}
 	pthread_once(&calibrated, calibrate);
 	work((uint64_t)(((unsigned __int128)(uint64_t)duration_ns * rounds_per_mega_ns) >> 20));
 }

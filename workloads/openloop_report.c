@@ -299,7 +299,10 @@ void openloop_report(struct openloop *loop)
 		shunt_metric(loop->run, "deadline_missed",
 			(double)totals.missed / (double)totals.measured, "1", "lower");
 	}
-	if (totals.done && !loop->slice_ns && !loop->block_ns)
+	/* Virtual service takes no processor time. */
+	bool real = !(shunt_run_caps(loop->run) & SHUNT_VIRTUAL_TIME);
+
+	if (totals.done && !loop->slice_ns && !loop->block_ns && real)
 		shunt_metric(loop->run, "overhead_ns",
 			((double)loop->cpu_ns - (double)totals.served_ns) / (double)totals.done,
 			"ns", "lower");

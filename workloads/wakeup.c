@@ -4,7 +4,7 @@
  *
  * What one wake-up across workers takes, and what it burns, by the mechanism on which the worker
  * sleeps. The waker spends its pause (random, from the seed, between half and one and a half of
- * `pause`) reading the clock, so that its own worker never sleeps and no timer is armed; by the end
+ * `pause`) at work, so that its own worker never sleeps and no timer is armed; by the end
  * of it the other worker is asleep, if its wait sleeps at all. pause=0 is a hot wake: the other
  * worker is on its way to sleep.
  *
@@ -19,7 +19,8 @@
 #include "core/measure/clock.h"
 #include "core/rng.h"
 
-#define STOP UINT64_MAX /* called: there will be no wakes */
+#define STOP          UINT64_MAX /* called: there will be no wakes */
+#define PAUSE_STEP_NS 100        /* of work, between two looks at the clock */
 
 struct wakeup {
 	uint64_t wakes, seed, clock_cost_ns;
@@ -96,7 +97,7 @@ static void *waker_run(void *arg)
 		pause += (int64_t)shunt_rng_below(&rng, (uint64_t)wake->pause_ns + 1);
 		int64_t until = shunt_now_ns() + pause;
 		while (wake->pause_ns && shunt_now_ns() < until)
-			;
+			shunt_work_ns(PAUSE_STEP_NS);
 		send(wake, i);
 	}
 	return NULL;
@@ -188,6 +189,7 @@ static int wakeup_setup(struct shunt_run *run, struct shunt_error *err)
 	wake->pause_ns = shunt_run_int(run, "pause");
 	wake->seed = shunt_run_seed(run);
 	wake->clock_cost_ns = clock_cost_ns();
+	shunt_work_ns(1); /* calibrated: not in the first pause */
 	wake->latency = shunt_series(run, "wake_latency");
 	if (!wake->latency || crowd_init(&wake->crowd, 2))
 		return shunt_fail(err, -ENOMEM, "no memory for two tasks");

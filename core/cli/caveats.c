@@ -208,6 +208,18 @@ static void about_the_probes(struct cli_run *run, const struct shunt_outcome *ou
 		cli_add(&run->caveats, "narrated: the times include printing\n");
 }
 
+/* What a simulation leaves out. The machine that it ran on does not matter. */
+static void about_virtual_time(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	cli_add(&run->caveats,
+		"times are virtual: a switch, spawn, wake or steal takes none; not modelled: "
+		"caches, memory, frequency, interrupts; processor time is the simulator's own\n");
+	if (metric(outcome, "wall_ns") == 0)
+		cli_add(&run->caveats,
+			"no virtual time passed: this workload neither computes a declared time "
+			"nor sleeps\n");
+}
+
 void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
 {
 	run->caveats.len = 0;
@@ -215,11 +227,15 @@ void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
 	/* Without a number there is nothing to doubt. */
 	if (outcome->status != SHUNT_RECORD_OK)
 		return;
-	about_the_clock(run, outcome);
-	about_the_machine(run);
-	about_the_interference(run, outcome);
-	about_the_processor(run, outcome);
-	about_the_iterations(run, outcome);
+	if (strcmp(fact(outcome, "time"), "virtual") == 0) {
+		about_virtual_time(run, outcome);
+	} else {
+		about_the_clock(run, outcome);
+		about_the_machine(run);
+		about_the_interference(run, outcome);
+		about_the_processor(run, outcome);
+		about_the_iterations(run, outcome);
+	}
 	about_the_scheduler(run, outcome);
 	about_the_work(run, outcome);
 	about_the_probes(run, outcome);

@@ -215,7 +215,7 @@ static void times(const struct shunt_outcome *outcome)
 	else
 		snprintf(text, sizeof(text), "%s wall, %s CPU, of one iteration", a, b);
 	cli_wrap("Time", INDENT, text);
-	if (outcome->warmup_done == 0)
+	if (outcome->warmup_done == 0 || !(wall->value > 0))
 		return;
 	snprintf(text, sizeof(text), "%s wall of the first (cold) iteration, %.2f times the median",
 		cli_ns((double)outcome->cold_wall_ns, a, sizeof(a)),

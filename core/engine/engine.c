@@ -13,6 +13,7 @@
 #include "core/engine/life.h"
 #include "core/engine/loop.h"
 #include "core/engine/probe.h"
+#include "core/engine/sim.h"
 #include "core/engine/task_pool.h"
 #include "core/engine/ticker.h"
 #include "core/engine/timer.h"
@@ -77,10 +78,37 @@ static int open_stacks(struct shunt_engine *engine, unsigned workers, struct shu
 	return rc;
 }
 
+/* All workers on one thread, which none may bind, and where a search takes no time and so never
+ * ends. */
+static int make_virtual(struct shunt_engine *engine, struct shunt_error *err)
+{
+	static const char *const none[] = {"tick", "search", "wait.spin"};
+	struct shunt_values *own = &engine->own;
+	if (engine->place_slot->binding)
+		return shunt_fail(err, -EINVAL,
+			"wait=%s with place=%s: its workers are no threads that could be bound; "
+			"leave place out, or say place=none",
+			engine->wait_slot->name, engine->place_slot->name);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		if (shunt_value(own, none[i])->given && shunt_value_int(own, none[i]))
+			return shunt_fail(err, -EINVAL,
+				"wait=%s with %s: an idle worker does not look around in virtual "
+				"time; leave %s out, or say %s=0",
+				engine->wait_slot->name, none[i], none[i], none[i]);
+		int rc = shunt_values_set(own, "engine", none[i], "0", err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 {
 	unsigned count;
-	int rc = parse_workers(shunt_value_text(&engine->own, "workers"), &count, err);
+	int rc = engine->wait_slot->virtual_time ? make_virtual(engine, err) : 0;
+	if (rc)
+		return rc;
+	rc = parse_workers(shunt_value_text(&engine->own, "workers"), &count, err);
 	if (!rc)
 		rc = probe_slots(engine, err);
 	if (!rc)
@@ -94,6 +122,8 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 		return rc;
 	engine->worker_count = engine->sched.worker_count = count;
 	const char *mt = shunt_value_text(&engine->own, "mt");
+	if (engine->wait_slot->virtual_time)
+		engine->oversubscribed = false;
 	if (count > 1 && !strcmp(mt, "0"))
 		return shunt_fail(err, -EINVAL, "mt=0 with workers=%u: several workers need mt=1",
 			count);
@@ -107,6 +137,8 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 	rc = engine->wait_slot->open(&engine->wait, &wait, err);
 	if (rc)
 		return rc;
+	if (engine->wait_slot->virtual_time)
+		engine->sim = engine->wait;
 	if (engine->policy->open)
 		rc = engine->policy->open(&engine->policy_shared, &engine->policy_values, count);
 	if (rc)
@@ -144,7 +176,8 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 	worker->ctx = (struct shunt_ctx){.hooks = engine->hooks,
 		.sched = &engine->sched,
 		.many = engine->sched.many,
-		.index = index};
+		.index = index,
+		.time = engine->sim ? shunt_sim_time(engine->sim) : NULL};
 	if (engine->sched.many && !worker->env.fenced)
 		worker->ctx.host = (index + 1) * SHUNT_JOINER_HOST_ONE;
 	worker->loop.sched = worker->dying.sched = &engine->sched;
@@ -178,6 +211,10 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 									  : SHUNT_DETERMINISTIC);
 	else
 		caps |= SHUNT_PARALLEL | (stay ? SHUNT_PINS : SHUNT_MIGRATES);
+	if (engine->sim) {
+		caps &= ~(unsigned)(SHUNT_EXTERNAL_WAKE | SHUNT_PARTS);
+		caps |= SHUNT_VIRTUAL_TIME | SHUNT_DETERMINISTIC;
+	}
 	return caps;
 }
 
@@ -199,8 +236,13 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->quantum_ns = shunt_value_int(&engine->own, "quantum");
 	engine->stamped = engine->quantum_ns || engine->policy->needs_time ||
 			  engine->policy->quantum;
-	if (engine->stamped)
+	if (engine->sim)
+		engine->clock = (struct shunt_clock){.source = SHUNT_CLOCK_TOLD,
+			.told = &shunt_sim_time(engine->sim)->now_ns};
+	else if (engine->stamped)
 		shunt_clock_init(&engine->clock, true, 0);
+	if (engine->sim && engine->trace)
+		shunt_trace_clock(engine->trace, &engine->clock);
 	engine->hooks = shunt_hooks_choose(engine->policy, !strcmp(engine->dispatch, "inline"),
 		engine->sched.many, engine->probing, engine->stamped);
 	engine->sched.caps = resolved_caps(engine);
@@ -274,6 +316,15 @@ static void expect(struct shunt_engine *engine, unsigned workers)
 static unsigned start_threads(struct shunt_engine *engine)
 {
 	expect(engine, engine->worker_count);
+	if (engine->sim) {
+		int rc = shunt_sim_begin(engine, shunt_loop_main);
+		if (rc)
+			shunt_halt_fail(engine, rc,
+				"out of memory for the stacks of %u simulated workers: use fewer "
+				"workers, or a smaller stack.size",
+				engine->worker_count);
+		return rc ? 0 : engine->worker_count;
+	}
 	for (unsigned i = 1; i < engine->worker_count; i++) {
 		int rc = pthread_create(&engine->workers[i]->thread, NULL, thread_main,
 			engine->workers[i]);
@@ -345,9 +396,12 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 	if (!rc) {
 		started = start_threads(engine);
 		struct shunt_error start_error;
-		shunt_loop_main(engine->workers[0], &start_error);
+		if (started)
+			shunt_loop_main(engine->workers[0], &start_error);
 	}
-	for (unsigned i = 1; i < started; i++)
+	if (engine->sim)
+		shunt_sim_end(engine);
+	for (unsigned i = 1; !engine->sim && i < started; i++)
 		pthread_join(engine->workers[i]->thread, NULL);
 	shunt_ticker_stop(engine);
 	reset_ids(engine);

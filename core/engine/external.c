@@ -34,6 +34,8 @@ bool shunt_external_underway(const struct shunt_engine *engine)
 bool shunt_external_wake(struct shunt_sched *sched, struct shunt_handle handle)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
+	if (engine->sim)
+		return false;
 	uint64_t word = shunt_word_load(handle.task, true);
 	uint64_t state = shunt_word_state(word);
 	if ((word & SHUNT_WORD_GENERATION) != handle.generation || state == SHUNT_TASK_FREE ||
@@ -54,6 +56,8 @@ int shunt_external_spawn(struct shunt_sched *sched, struct shunt_handle *handle,
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
 	struct shunt_task *task;
+	if (engine->sim) /* its workers have no thread, and no time, that another could share */
+		return -ENOTSUP;
 	/* Between runs, and while one ends in good order, it waits for the next. */
 	int rc = shunt_halt_has_failed(engine) ? -ECANCELED
 					       : shunt_task_pool_take_outside(engine, &task);
@@ -86,6 +90,8 @@ int shunt_external_spawn(struct shunt_sched *sched, struct shunt_handle *handle,
 void shunt_external_hold(struct shunt_sched *sched, int delta)
 {
 	struct shunt_engine *engine = shunt_engine_of(sched);
+	if (engine->sim)
+		return;
 	if (engine->trace && delta > 0)
 		shunt_probe_outside(engine);
 	/* All under the lock: once no hold is left the run may end, and the worker with it. */

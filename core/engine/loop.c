@@ -25,6 +25,7 @@
 #include "core/engine/overflow.h"
 #include "core/engine/probe.h"
 #include "core/engine/service.h"
+#include "core/engine/sim.h"
 #include "core/engine/slice.h"
 #include "core/engine/switch.h"
 
@@ -83,8 +84,13 @@ static void adopt_thread(struct shunt_worker *worker)
 
 /* Waits until every worker has come here. All wait slots are open before any worker runs a task,
  * and none is closed before all workers have stopped: they wake each other through them. */
-static void pass_gate(struct shunt_engine *engine, unsigned *came)
+static void pass_gate(struct shunt_worker *worker, unsigned *came)
 {
+	struct shunt_engine *engine = worker->engine;
+	if (engine->sim) {
+		shunt_sim_gate(worker, came);
+		return;
+	}
 	pthread_mutex_lock(&engine->idle_lock);
 	++*came;
 	pthread_cond_broadcast(&engine->gate);
@@ -107,7 +113,7 @@ static void await_outside(const struct shunt_engine *engine)
 static void serve(struct shunt_worker *worker)
 {
 	bool guarded = shunt_engine_io_guard(worker->engine);
-	pass_gate(worker->engine, &worker->engine->started);
+	pass_gate(worker, &worker->engine->started);
 	struct shunt_ctx *outer = shunt_ctx_set(&worker->ctx);
 	int outer_errno = errno;
 	shunt_probe_worker(worker, true);
@@ -116,19 +122,19 @@ static void serve(struct shunt_worker *worker)
 	shunt_probe_worker(worker, false);
 	errno = outer_errno;
 	shunt_ctx_set(outer);
-	pass_gate(worker->engine, &worker->engine->finished);
+	pass_gate(worker, &worker->engine->finished);
 	await_outside(worker->engine);
 	if (guarded)
 		shunt_engine_io_unguard();
 }
 
 /* A worker that could not start must not keep the others waiting. */
-static void give_up(struct shunt_engine *engine, int rc, const struct shunt_worker *worker,
-	const struct shunt_error *err)
+static void give_up(struct shunt_worker *worker, int rc, const struct shunt_error *err)
 {
+	struct shunt_engine *engine = worker->engine;
 	shunt_halt_fail(engine, rc, "worker %u: %s", worker->ctx.index, err->text);
-	pass_gate(engine, &engine->started);
-	pass_gate(engine, &engine->finished);
+	pass_gate(worker, &engine->started);
+	pass_gate(worker, &engine->finished);
 }
 
 int shunt_loop_main(struct shunt_worker *worker, struct shunt_error *err)
@@ -155,6 +161,6 @@ unbind:
 	engine->place_slot->unbind(engine->place, worker->ctx.index);
 refused:
 	if (rc)
-		give_up(engine, rc, worker, err);
+		give_up(worker, rc, err);
 	return rc;
 }

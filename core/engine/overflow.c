@@ -25,7 +25,11 @@ static void if_in_its_guard(void *arg, const struct shunt_task *task)
 
 static const struct shunt_worker *worker_of(const struct shunt_fatal *fatal)
 {
-	return (const void *)((const char *)fatal - offsetof(struct shunt_worker, fatal));
+	const struct shunt_worker *worker =
+		(const void *)((const char *)fatal - offsetof(struct shunt_worker, fatal));
+	/* Workers that take turns on one thread: the one whose turn it is. */
+	struct shunt_ctx *ctx = worker->engine->sim ? shunt_ctx_get() : NULL;
+	return ctx ? shunt_worker_of(ctx) : worker;
 }
 
 static const struct shunt_task *overflown(const struct shunt_fatal *fatal, uintptr_t at)
@@ -45,8 +49,16 @@ static const struct shunt_task *running(const struct shunt_fatal *fatal)
 	return worker->ctx.current == &worker->loop ? NULL : worker->ctx.current;
 }
 
+/* Workers that take turns on one thread have it watched once. */
+static bool on_anothers_thread(const struct shunt_worker *worker)
+{
+	return worker->engine->sim && worker->env.index;
+}
+
 int shunt_overflow_watch(struct shunt_worker *worker)
 {
+	if (on_anothers_thread(worker))
+		return 0;
 	worker->signal_stack = malloc(SHUNT_SIGNAL_STACK_BYTES);
 	if (!worker->signal_stack)
 		return -ENOMEM;
@@ -61,6 +73,8 @@ int shunt_overflow_watch(struct shunt_worker *worker)
 
 void shunt_overflow_unwatch(struct shunt_worker *worker)
 {
+	if (on_anothers_thread(worker))
+		return;
 	shunt_fatal_handle(false);
 	shunt_fatal_unwatch(&worker->fatal, false);
 	free(worker->signal_stack);

@@ -38,28 +38,28 @@
 #define SHUNT_SANITIZED 1
 
 __attribute__((no_sanitize("address", "thread"))) static inline void
-shunt_sanitize_leave(struct shunt_worker *worker, struct shunt_task *from, struct shunt_task *to,
-	bool dying)
+shunt_sanitize_leave(struct shunt_worker *worker, struct shunt_task *from,
+	struct shunt_worker *there, struct shunt_task *to, bool dying)
 {
-	(void)worker, (void)from, (void)to, (void)dying;
+	(void)worker, (void)from, (void)there, (void)to, (void)dying;
 	/* Steps run on the worker's own stack: neither of the two is a step task. */
 #ifdef SHUNT_ASAN
-	const void *low = to->stack ? to->stack->low : worker->stack_low;
-	size_t bytes = to->stack ? worker->engine->stacks.usable : worker->stack_bytes;
+	const void *low = to->stack ? to->stack->low : there->stack_low;
+	size_t bytes = to->stack ? there->engine->stacks.usable : there->stack_bytes;
 	void **fake = from->stack ? &from->stack->fake_stack : &worker->fake_stack;
 	__sanitizer_start_switch_fiber(dying ? NULL : fake, low, bytes);
 #endif
 #ifdef SHUNT_TSAN
-	__tsan_switch_to_fiber(to->stack ? to->stack->fiber : worker->fiber, 0);
+	__tsan_switch_to_fiber(to->stack ? to->stack->fiber : there->fiber, 0);
 #endif
 }
 
-__attribute__((no_sanitize("address", "thread"))) static inline void shunt_sanitize_arrive(
-	struct shunt_worker *worker)
+__attribute__((no_sanitize("address", "thread"))) static inline void
+shunt_sanitize_arrive_on(struct shunt_worker *worker, const struct shunt_task *task)
 {
-	(void)worker;
+	(void)worker, (void)task;
 #ifdef SHUNT_ASAN
-	struct shunt_stack *stack = shunt_task_stack(worker->ctx.current);
+	struct shunt_stack *stack = shunt_task_stack(task);
 	void **fake = stack ? &stack->fake_stack : &worker->fake_stack;
 	__sanitizer_finish_switch_fiber(*fake, NULL, NULL);
 	*fake = NULL;

@@ -9,6 +9,7 @@
 #include "core/engine/halt.h"
 #include "core/engine/inbox.h"
 #include "core/engine/io.h"
+#include "core/engine/sim.h"
 #include "core/engine/switch.h"
 #include "core/engine/timer.h"
 #include "core/engine/visit.h"
@@ -33,6 +34,8 @@ static void serve(struct shunt_worker *worker, bool collect)
 		*worker->errno_at; /* the running task's: our system calls must not change it */
 	int64_t now_ns = shunt_visit_plan(worker);
 	worker->slow_visits++;
+	if (SHUNT_UNLIKELY(engine->sim))
+		shunt_sim_visit(worker);
 	shunt_inbox_drain(worker, worker);
 	if (engine->wait_slot->poll) {
 		engine->wait_slot->poll(worker->wait);

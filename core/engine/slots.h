@@ -196,6 +196,10 @@ struct shunt_wait {
 	void (*cancel)(void *slot, uint64_t data);
 	/* Looks for events without blocking; may make a system call. */
 	void (*collect)(void *slot);
+
+	/* What open() makes is a struct shunt_sim (engine/sim.h): all workers are coroutines of one
+	 * thread, and its time is theirs. */
+	bool virtual_time;
 };
 
 /* ------------------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ __attribute__((no_sanitize("address", "thread"))) static void arrive(void *arg)
 	struct shunt_task *from = arg;
 	struct shunt_worker *worker = from->worker;
 	shunt_post_fn *post = worker->pending_post;
-	shunt_sanitize_arrive(worker);
+	shunt_sanitize_arrive_on(worker, worker->ctx.current);
 	if (post)
 		post(from);
 }
@@ -30,7 +30,7 @@ shunt_switch_sanitized(struct shunt_worker *worker, struct shunt_task *from, str
 {
 	from->worker = worker;
 	worker->pending_post = post;
-	shunt_sanitize_leave(worker, from, to, from == &worker->dying);
+	shunt_sanitize_leave(worker, from, worker, to, from == &worker->dying);
 	return worker->swap_post(&from->sp, to->sp, to->value, arrive, from);
 }
 #endif

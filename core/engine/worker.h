@@ -39,6 +39,7 @@
 #define SHUNT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 struct shunt_engine;
+struct shunt_sim;
 struct shunt_trace;
 struct shunt_trace_ring;
 
@@ -229,6 +230,7 @@ struct shunt_engine {
 	bool broken;                 /* a run failed: there will be no other */
 
 	struct shunt_ticker *ticker;
+	struct shunt_sim *sim; /* NULL: the machine's time */
 };
 
 static inline uint64_t shunt_worker_switches(const struct shunt_worker *worker)

@@ -35,11 +35,12 @@ static void keep_measured(struct shunt_run *run)
 	}
 	*kept = (struct shunt_outcome_iteration){now->end_ns - now->begin_ns,
 		now->cpu_end_ns - now->cpu_begin_ns, now->ops};
-	double wall_ns = kept->wall_ns ? (double)kept->wall_ns : 1;
+	double wall_ns = (double)kept->wall_ns;
 
 	add_metric(run, "wall_ns", (double)kept->wall_ns, "ns", "lower");
 	add_metric(run, "cpu_ns", (double)kept->cpu_ns, "ns", "lower");
-	add_metric(run, "ops_per_s", (double)kept->ops * 1e9 / wall_ns, "1/s", "higher");
+	if (kept->wall_ns) /* in virtual time all may have happened at once */
+		add_metric(run, "ops_per_s", (double)kept->ops * 1e9 / wall_ns, "1/s", "higher");
 	add_metric(run, run->workload->cost_metric, wall_ns / (double)kept->ops, "ns", "lower");
 	for (size_t i = 0; i < now->metric_count; i++)
 		if (shunt_history_add(run, &now->metrics[i]) != 0)

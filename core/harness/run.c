@@ -131,14 +131,14 @@ void shunt_measure_begin(struct shunt_run *run)
 
 	shunt_processor_begin(run);
 	run->now.cpu_begin_ns = cpu_now(run, &before_it);
-	run->now.begin_ns = shunt_clock_monotonic_ns();
+	run->now.begin_ns = (uint64_t)shunt_now_ns();
 }
 
 void shunt_measure_end(struct shunt_run *run)
 {
 	uint64_t own;
 
-	run->now.end_ns = shunt_clock_monotonic_ns();
+	run->now.end_ns = (uint64_t)shunt_now_ns();
 	run->now.cpu_end_ns = cpu_now(run, &own);
 	run->now.cpu_end_ns -= own;
 	run->now.ended = true;

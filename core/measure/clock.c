@@ -231,6 +231,7 @@ const char *shunt_clock_name(const struct shunt_clock *clock)
 		[SHUNT_CLOCK_TSC] = "tsc",
 		[SHUNT_CLOCK_CNTVCT] = "cntvct",
 		[SHUNT_CLOCK_RDTIME] = "rdtime",
+		[SHUNT_CLOCK_TOLD] = "virtual",
 	};
 
 	return names[clock->source];

@@ -24,6 +24,7 @@ enum shunt_clock_source {
 	SHUNT_CLOCK_TSC,    /* x86-64: rdtsc */
 	SHUNT_CLOCK_CNTVCT, /* aarch64: the virtual counter */
 	SHUNT_CLOCK_RDTIME, /* riscv64: the time CSR */
+	SHUNT_CLOCK_TOLD,   /* none of the machine's: virtual time */
 };
 
 /*
@@ -34,6 +35,7 @@ struct shunt_clock {
 	uint64_t base_ticks, base_ns;
 	uint64_t scale; /* ns per tick, 32 fractional bits; 0: CLOCK_MONOTONIC itself */
 	enum shunt_clock_source source;
+	const int64_t *told; /* of SHUNT_CLOCK_TOLD: what a simulator says (scale is 0) */
 	char why[96]; /* why it is not the counter; empty when it is */
 
 	/* For the record. */
@@ -136,7 +138,7 @@ static inline uint64_t shunt_clock_convert(const struct shunt_clock *clock, uint
 static inline uint64_t shunt_clock_ns(const struct shunt_clock *clock)
 {
 	if (clock->scale == 0)
-		return shunt_clock_monotonic_ns();
+		return clock->told ? (uint64_t)*clock->told : shunt_clock_monotonic_ns();
 	return shunt_clock_convert(clock, shunt_clock_ticks());
 }
 
@@ -144,7 +146,7 @@ static inline uint64_t shunt_clock_ns(const struct shunt_clock *clock)
 static inline uint64_t shunt_clock_ordered_ns(const struct shunt_clock *clock)
 {
 	if (clock->scale == 0)
-		return shunt_clock_monotonic_ns();
+		return clock->told ? (uint64_t)*clock->told : shunt_clock_monotonic_ns();
 	return shunt_clock_convert(clock, shunt_clock_ticks_ordered());
 }
 
@@ -188,7 +190,7 @@ void shunt_clock_init_since(struct shunt_clock *clock, bool counter, struct shun
  */
 double shunt_clock_verify(struct shunt_clock *clock);
 
-/** "monotonic", "tsc", "cntvct" or "rdtime", as records have it. */
+/** "monotonic", "tsc", "cntvct", "rdtime" or "virtual", as records have it. */
 const char *shunt_clock_name(const struct shunt_clock *clock);
 
 #endif

@@ -29,6 +29,12 @@ int shunt_trace_new(struct shunt_trace **trace, uint64_t capacity, const struct 
 	return 0;
 }
 
+void shunt_trace_clock(struct shunt_trace *trace, const struct shunt_clock *clock)
+{
+	trace->own_clock = *clock;
+	trace->clock = &trace->own_clock;
+}
+
 void shunt_trace_free(struct shunt_trace *trace)
 {
 	if (!trace)

@@ -134,6 +134,9 @@ static inline void shunt_trace_emit(struct shunt_trace_ring *ring, enum shunt_tr
 int shunt_trace_new(struct shunt_trace **trace, uint64_t capacity, const struct shunt_clock *clock);
 void shunt_trace_free(struct shunt_trace *trace);
 
+/** Events are stamped by this clock, which is copied. Context: before the first ring is made. */
+void shunt_trace_clock(struct shunt_trace *trace, const struct shunt_clock *clock);
+
 /**
  * The ring of a worker, made and touched at the first call; NULL when memory is short. Valid as
  * long as the trace. Context: any thread, outside hot paths; takes a lock, may block the thread.

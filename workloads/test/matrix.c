@@ -111,6 +111,8 @@ static bool must_run(const struct shunt_workload *workload, unsigned caps, const
 		full |= SHUNT_PARALLEL | SHUNT_PINS;
 	if (strstr(small, "form=step"))
 		full |= SHUNT_STEPS;
+	if (strstr(small, "outside"))
+		full |= SHUNT_EXTERNAL_WAKE;
 	return (caps & full) == full && (workload->needs & ~caps) == 0;
 }
 
