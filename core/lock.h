@@ -7,6 +7,8 @@
 #ifndef SHUNT_CORE_LOCK_H
 #define SHUNT_CORE_LOCK_H
 
+#include "core/turn.h"
+
 #include <stdbool.h>
 
 static inline void shunt_cpu_relax(void)
@@ -32,10 +34,6 @@ static inline void shunt_full_fence(void)
 #pragma GCC diagnostic pop
 #endif
 }
-
-/* Whoever is waited for gets on: another thread of the kernel's, or in virtual time another worker.
- * Context: any; in a task it does not switch to another one of the same worker. (sched.c) */
-void shunt_let_others(void);
 
 /* Out of line: a call, if only in a branch rarely taken, would cost the hot hooks a frame. */
 static __attribute__((noinline, cold, unused)) void shunt_spin_wait(const int *lock)

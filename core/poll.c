@@ -3,7 +3,7 @@
 #include "core/poll.h"
 
 #include "core/call.h"
-#include "core/lock.h"
+#include "core/turn.h"
 
 #include <stdarg.h>
 #include <stdio.h>

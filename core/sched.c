@@ -11,9 +11,7 @@
 #include "core/backend.h"
 #include "core/call.h"
 #include "core/io_op.h"
-#include "core/lock.h"
 
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,15 +70,6 @@ TASK_CALL int64_t shunt_now_ns(void)
 	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-void shunt_let_others(void)
-{
-	struct shunt_ctx *ctx = shunt_ctx_get();
-	if (ctx && ctx->time)
-		ctx->time->await(ctx);
-	else
-		sched_yield();
 }
 
 const char *shunt_wait_name(enum shunt_wait_what what)

@@ -4,9 +4,9 @@
  *
  * The engine runs as it is: its loops, queues, inboxes, timers and steals. Only who runs when is
  * decided here. Every worker is a coroutine of one thread, and there is one clock. A worker leaves
- * where it works for a while (shunt_work_ns), where it sleeps (the wait slot), and at a visit to its
- * slow path if another is to run at the same time. Then the clock goes on to the earliest time at
- * which a worker is to run, and that one runs; of two at one time the one that has waited longer.
+ * where it works for a while (shunt_work_ns), where it sleeps (the wait slot), and at a visit to
+ * its slow path if another is to run at the same time. Then the clock goes on to the earliest time
+ * at which a worker is to run, and that one runs; of two at one time the one that waited longer.
  * What a worker does between two such places takes no time, and no other worker sees it half done:
  * no lock is ever found taken. A task that waits by looking at the clock, or by giving way again
  * and again, is the exception: a thousand looks at one time take a microsecond.

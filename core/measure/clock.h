@@ -36,7 +36,7 @@ struct shunt_clock {
 	uint64_t scale; /* ns per tick, 32 fractional bits; 0: CLOCK_MONOTONIC itself */
 	enum shunt_clock_source source;
 	const int64_t *told; /* of SHUNT_CLOCK_TOLD: what a simulator says (scale is 0) */
-	char why[96]; /* why it is not the counter; empty when it is */
+	char why[96];        /* why it is not the counter; empty when it is */
 
 	/* For the record. */
 	double read_cost_ns;          /* of shunt_clock_ns() */

@@ -64,8 +64,8 @@ def responses(policy: str, slice_ns: int) -> list[int]:
 
 
 def measured(policy: str, slice_ns: int) -> dict:
-    command = [os.environ["SHUNT_BIN"], "run", f"sim:policy={policy}", "openloop", *WORDS, f"slice={slice_ns}ns", "skip=0",
-               "--warmup", "0", "--iters", "1", "--json"]
+    command = [os.environ["SHUNT_BIN"], "run", f"sim:policy={policy}", "openloop", *WORDS, f"slice={slice_ns}ns",
+               "skip=0", "--warmup", "0", "--iters", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     record = json.loads(done.stdout)
     if record["status"] != "ok":
