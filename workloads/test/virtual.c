@@ -149,6 +149,58 @@ static void a_timer_wakes_few(void **state)
 	shunt_run_free(run);
 }
 
+/* ---- no deadline is slept through ------------------------------------------------------------ */
+
+enum { LONG_NS = 10000000, STEP_NS = 100000 };
+
+struct sleeper {
+	int64_t due_ns, late_ns, work_ns;
+};
+
+static void *sleeps_then_works(void *arg)
+{
+	struct sleeper *self = arg;
+	shunt_sleep_until(self->due_ns);
+	self->late_ns = shunt_now_ns() - self->due_ns;
+	shunt_work_ns(self->work_ns);
+	return NULL;
+}
+
+static void *one_a_worker(void *arg)
+{
+	struct sleeper *sleeper = arg;
+	struct shunt_handle handle[WORKERS_MOST];
+	unsigned count = shunt_worker_count();
+	int64_t now_ns = shunt_now_ns();
+	for (unsigned i = 0; i < count; i++) {
+		sleeper[i] = (struct sleeper){now_ns + (i + 1) * STEP_NS, -1, LONG_NS};
+		assert_int_equal(shunt_spawn(&handle[i], sleeps_then_works, &sleeper[i], NULL), 0);
+	}
+	for (unsigned i = 0; i < count; i++)
+		shunt_join(handle[i], NULL);
+	return NULL;
+}
+
+/* As many sleepers as workers, and each wakes while those before it still compute: who watches the
+ * deadlines goes to work, and another one must watch them. */
+static void somebody_watches(void **state)
+{
+	static const unsigned counts[] = {1, 2, 3, 4, 16, 64};
+	(void)state;
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		static struct sleeper sleeper[WORKERS_MOST];
+		struct shunt_sched *sched;
+		struct shunt_error err = {""};
+		char spec[64];
+		snprintf(spec, sizeof(spec), "sim:workers=%u", counts[i]);
+		assert_int_equal(shunt_open(&sched, spec, NULL, &err), 0);
+		assert_int_equal(shunt_run(sched, one_a_worker, sleeper, NULL, &err), 0);
+		shunt_close(sched);
+		for (unsigned k = 0; k < counts[i]; k++)
+			assert_int_equal(sleeper[k].late_ns, 0);
+	}
+}
+
 /* ---- what cannot be -------------------------------------------------------------------------- */
 
 static void *nothing(void *arg)
@@ -227,11 +279,11 @@ int main(void)
 		QUEUES = sizeof(queues) / sizeof(queues[0]),
 		KNOWN = sizeof(known) / sizeof(known[0])
 	};
-	static struct CMUnitTest tests[QUEUES + KNOWN + 5] = {cmocka_unit_test(a_timer_wakes_few),
-		cmocka_unit_test(threads_outside_are_refused),
+	static struct CMUnitTest tests[QUEUES + KNOWN + 6] = {cmocka_unit_test(a_timer_wakes_few),
+		cmocka_unit_test(somebody_watches), cmocka_unit_test(threads_outside_are_refused),
 		cmocka_unit_test(a_search_takes_no_time), cmocka_unit_test(a_deadlock_is_told),
 		cmocka_unit_test(a_poller_gets_on)};
-	size_t count = 5;
+	size_t count = 6;
 	for (size_t i = 0; i < QUEUES; i++)
 		tests[count++] = (struct CMUnitTest){.name = queues[i].name,
 			.test_func = starts_when_the_recursion_says,

@@ -171,6 +171,13 @@ MUTANTS = [
     Mutant("who knows of a deadline goes to work and tells nobody", "core/engine/idle.c",
            "return deadline != SHUNT_NEVER && !is_watched(worker, deadline);", "(void)is_watched;\n\treturn false;",
            "idle_helps", ""),
+    Mutant("every sleeper watches the earliest deadline", "core/engine/idle.c",
+           "return many && is_watched(worker, deadline_ns) ? SHUNT_NEVER : deadline_ns;",
+           "(void)many;\n\treturn deadline_ns;", "virtual", ""),
+    Mutant("of two at one time the last to come runs first", "core/engine/sim.c",
+           "a->turn < b->turn", "a->turn > b->turn", "virtual", ""),
+    Mutant("a timer that work makes due is not looked at", "core/engine/sim.c",
+           "\tgive_way(self);\n\tlook_at_timers(worker);", "\tgive_way(self);\n\t(void)look_at_timers;", "virtual", ""),
     Mutant("who was told of an inbox goes to work and tells nobody", "core/engine/idle.c",
            "if (worker->env.others_may_take && !inboxes_empty(worker))\n"
            "\t\treturn true;\n\tif (engine->worker_count < 3",
