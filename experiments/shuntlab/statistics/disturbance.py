@@ -35,11 +35,20 @@ def disturbed(campaigns: Iterable[Campaign]) -> list[str]:
     return found
 
 
+def _live(campaign: Campaign) -> list[dict[str, Any]]:
+    """The records of what ran in the machine's time: nothing disturbs virtual time."""
+    return [r for r in campaign.records if not _is_virtual(r)]
+
+
+def _is_virtual(record: dict[str, Any]) -> bool:
+    return record["identity"].get("composition", {}).get("wait") == "virtual"
+
+
 def _load(campaign: Campaign) -> list[str]:
     """Where runs began beside more programs than there are processors."""
     busy, most, on = 0, 0.0, 0
     cpus: dict[str, int] = {}
-    for r in campaign.records:
+    for r in _live(campaign):
         if r["env_id"] not in cpus:
             cpus[r["env_id"]] = int(fact(manifest_of(r), "cpu.logical") or 0)
         load = float(r.get("interference", {}).get("before", {}).get("load1", 0))
@@ -59,7 +68,7 @@ def steal_ticks(record: dict[str, Any]) -> int | None:
 
 
 def _steal(campaign: Campaign) -> list[str]:
-    known = [(ticks, int(r["times"]["elapsed_ns"])) for r in campaign.records
+    known = [(ticks, int(r["times"]["elapsed_ns"])) for r in _live(campaign)
              if (ticks := steal_ticks(r)) is not None]
     share = sum(t for t, _ in known) * 1e7 / max(1, sum(ns for _, ns in known))
     return [f"the hypervisor took {100 * share:.2g} % of one CPU from the runs"
@@ -75,7 +84,7 @@ def taken(campaigns: Iterable[Campaign], baseline: str) -> list[str]:
 
 def _probed(campaign: Campaign) -> list[str]:
     runs = {}
-    for r in campaign.records:
+    for r in _live(campaign):
         if times := probe_times(r):
             said = r["identity"]
             build = r["machine_class"], r["lab"]["node"], said["driver"], said.get("build_id", "")
@@ -129,7 +138,7 @@ def _preempted(campaign: Campaign, baseline: str) -> list[str]:
 
 def _switches(point: Point, arm: str) -> float | None:
     """Involuntary context switches a second of what was measured: the median of an arm's runs."""
-    rates = [int(n) * 1e9 / ns for r in point.runs[arm].values()
-             if (n := r["usage"].get("involuntary_switches")) is not None
+    rates = [int(n) * 1e9 / ns for r in point.runs[arm].values() if not _is_virtual(r)
+             and (n := r["usage"].get("involuntary_switches")) is not None
              and (ns := sum(int(i["wall_ns"]) for i in r["iterations"]))]
     return statistics.median(rates) if rates else None
