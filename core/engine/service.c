@@ -43,8 +43,10 @@ static void serve(struct shunt_worker *worker, bool collect)
 	}
 	if (SHUNT_UNLIKELY(shunt_worker_io_asked(worker)))
 		shunt_engine_io_cancel_asked(worker);
-	if (collect && SHUNT_UNLIKELY(shunt_worker_io_waits(worker)))
+	if (collect && SHUNT_UNLIKELY(shunt_worker_io_waits(worker))) {
 		shunt_engine_io_collect(worker, now_ns);
+		shunt_timer_flush_fired(worker); /* among what a ring collects are its own timers */
+	}
 	if (now_ns) {
 		worker->env.now_ns = now_ns;
 		/* Relaxed: our own queue; whoever fired it for us has nothing to tell us. */
