@@ -20,7 +20,7 @@ BENCH = SHUNT.parent / "shunt-bench"
 ARMS = {
     "boost-fiber": ("yield", "spawn_join_1000", "ring_1000"),
     "boost-fiber:stack=pooled": ("yield", "spawn_join_1000", "ring_1000"),
-    "boost-fiber:algo=work_stealing,workers=2": (),
+    "boost-fiber:algo=work_stealing": (),
     "tbb": ("yield", "spawn_join_1000"),
     "tbb:workers=1": ("yield", "spawn_join_1000"),
     "tbb:workers=2,pin=1": (),
@@ -109,10 +109,10 @@ class Runtimes(unittest.TestCase):
 
 
 class Refusals(unittest.TestCase):
-    def refused(self, spec: str, *words: str) -> None:
+    def refused(self, spec: str, *words: str, code: int = 2) -> None:
         if spec.partition(":")[0] not in available():
             self.skipTest(f"no {spec} in this build")
-        shown = " ".join(said(SHUNT, "run", spec, "spawn_join", code=2).split())
+        shown = " ".join(said(SHUNT, "run", spec, "spawn_join", code=code).split())
         for word in words:
             self.assertIn(word, shown)
 
@@ -134,6 +134,7 @@ class Refusals(unittest.TestCase):
         self.refused("boost-fiber:workers=2", "algo=work_stealing")
         self.refused("boost-fiber:algo=work_stealing,workers=2,stack=pooled", "stack=fixedsize")
         self.refused("boost-fiber:algo=first", "round_robin")
+        self.refused("boost-fiber:algo=work_stealing,workers=2", "is lost", code=3)
 
 
 if __name__ == "__main__":
