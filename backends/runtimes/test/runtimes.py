@@ -20,7 +20,6 @@ BENCH = SHUNT.parent / "shunt-bench"
 ARMS = {
     "boost-fiber": ("yield", "spawn_join_1000", "ring_1000"),
     "boost-fiber:stack=pooled": ("yield", "spawn_join_1000", "ring_1000"),
-    "boost-fiber:algo=work_stealing": (),
     "tbb": ("yield", "spawn_join_1000"),
     "tbb:workers=1": ("yield", "spawn_join_1000"),
     "tbb:workers=2,pin=1": (),
@@ -131,7 +130,7 @@ class Refusals(unittest.TestCase):
         self.assertIn("OMP_WAIT_POLICY=active", json.loads(file.read_text())["identity"]["composition"]["runtime"])
 
     def test_boost_fiber(self) -> None:
-        self.refused("boost-fiber:workers=2", "algo=work_stealing")
+        self.refused("boost-fiber:workers=2", "leave workers out")
         self.refused("boost-fiber:algo=work_stealing,workers=2,stack=pooled", "stack=fixedsize")
         self.refused("boost-fiber:algo=first", "round_robin")
         self.refused("boost-fiber:algo=work_stealing,workers=2", "is lost", code=3)
