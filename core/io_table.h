@@ -86,7 +86,7 @@ void shunt_io_table_free(struct shunt_io_table *table);
 struct shunt_io_entry *shunt_io_entry_new(struct shunt_io_table *table, int fd);
 /* Gives it back; its handles become stale. Its descriptor is the caller's. */
 void shunt_io_entry_free(struct shunt_io_table *table, struct shunt_io_entry *entry);
-/* The entry of that index; NULL: there is none. Whose it is by now the lock tells. */
+/* The entry of that index, or NULL. Whose it is by now the lock tells. */
 struct shunt_io_entry *shunt_io_entry_at(struct shunt_io_table *table, uint32_t index);
 /* Visits every entry that is in use. Context: no task runs. */
 void shunt_io_table_each(struct shunt_io_table *table,

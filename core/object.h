@@ -13,7 +13,7 @@ struct dl_phdr_info; /* link.h */
 int shunt_object_build_id(const struct dl_phdr_info *object, char id[SHUNT_BUILD_ID_BYTES]);
 
 /* The path of a file of this build, `name`, beside the program or library that this code is in: in
- * the build's folder, or installed. False: there is none. */
+ * the build's folder, or installed. False: it is in neither. */
 bool shunt_object_beside(const char *name, char *path, size_t bytes);
 
 /*

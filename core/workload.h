@@ -39,7 +39,6 @@ enum shunt_cap {
 			       * gives way: in one queue, or with SHUNT_PINS in one a worker */
 	SHUNT_STEPS = 1 << 13,  /* step tasks, which have no stack (core/step.h) */
 	SHUNT_CAN_IO = 1 << 14, /* tasks read and write descriptors (core/io.h) */
-	SHUNT_SOLE = 1 << 15,   /* a process has one open scheduler of it at a time */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */

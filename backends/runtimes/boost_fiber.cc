@@ -8,8 +8,8 @@
  * variable, which settles the race of a timeout and a wake.
  *
  * One thread, by round_robin, Boost's default: first in, first out. A run has a thread of its own.
- * work_stealing is not offered: in some runs of the conformance test with Boost 1.74 all its threads
- * looked for work, and a fiber that was to go on was in no queue. The cause was not found.
+ * work_stealing is not offered: in some runs of the conformance test with Boost 1.74 all its
+ * threads looked for work, and a fiber that was to go on was in no queue. The cause was not found.
  *
  * What it does not do: detect a deadlock, or an overflown stack (`stack=protected` ends the
  * process). The sanitizers do not know Boost's switches, so it is not built with them.

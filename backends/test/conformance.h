@@ -14,7 +14,6 @@
 struct clause {
 	const char *name; /* what holds if it passes */
 	unsigned needs;   /* enum shunt_cap bits; without them it is not tried */
-	unsigned bars;    /* likewise; with one of them it is not tried */
 	shunt_task_fn *root;
 	bool (*after)(void);   /* Optional: looked at when the run is over */
 	int outcome;           /* what the run must return */

@@ -194,15 +194,6 @@ static void *schedulers_nest(void *arg)
 	return arg;
 }
 
-static void *a_second_one_is_refused(void *arg)
-{
-	struct shunt_sched *second;
-	struct shunt_error err = {""};
-	EXPECT_INT(-EBUSY, shunt_open(&second, under_test.spec, NULL, &err));
-	EXPECT(err.text[0] != '\0');
-	return arg;
-}
-
 static void *spawn_and_join(void *arg)
 {
 	struct shunt_handle task;
@@ -356,9 +347,8 @@ const struct clause conformance_outside[] = {
 	CLAUSE("a hold keeps the run for outside spawns", OUTSIDE, a_hold_keeps_the_run,
 		.after = all_were_run),
 	CLAUSE("a task spawned outside is joined inside", OUTSIDE, an_outside_task_is_joined),
-	CLAUSE("schedulers live side by side", 0, schedulers_live_side_by_side, .bars = SHUNT_SOLE),
-	CLAUSE("schedulers nest", 0, schedulers_nest, .bars = SHUNT_SOLE),
-	CLAUSE("a second one in the process is refused", SHUNT_SOLE, a_second_one_is_refused),
+	CLAUSE("schedulers live side by side", 0, schedulers_live_side_by_side),
+	CLAUSE("schedulers nest", 0, schedulers_nest),
 	CLAUSE("complete backends nest within it", 0, complete_backends_nest_within),
 	CLAUSE("a run within its own run is refused", 0, a_run_within_its_own_run_is_refused),
 	CLAUSE("a run beside a run is refused", 0, a_run_beside_a_run_is_refused),

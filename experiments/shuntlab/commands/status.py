@@ -135,7 +135,7 @@ def _quarantined(folder: Path) -> list[str]:
 
 
 def _say(text: str, indent: str = "") -> None:
-    """A line, folded where the terminal ends: at 80 columns where there is none."""
+    """A line, folded where the terminal ends: at 80 columns where no terminal is."""
     for line in textwrap.wrap(text, shutil.get_terminal_size().columns, initial_indent=indent,
                               subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False):
         print(line)

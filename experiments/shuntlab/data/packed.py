@@ -85,7 +85,7 @@ def record_name(block: str, arm: str, status: str) -> str:
 
 
 def _pack_of(folder: Path, reader: Callable[[Path, int, int], dict[str, bytes]]) -> dict[str, bytes]:
-    """What a reader makes of a pack; empty where there is none."""
+    """What a reader makes of a pack; empty without a pack."""
     file = folder / PACK
     try:
         now = os.stat(file)

@@ -162,7 +162,7 @@ class Effects:
 
 
 def _middle_and_ends(count: int, cut: int, at: Callable[[list[int]], Any]) -> tuple[Any, Any, Any]:
-    """Of `count` sorted values the median and the ends of the interval that cuts so many from each end.
+    """Of `count` sorted values the median and the ends of the interval that leaves the same number out at each end.
 
     at(ranks) gives the values; their last dimension is that of the ranks."""
     found = np.asarray(at([(count - 1) // 2, count // 2, *([cut - 1, count - cut] if cut else [])]))
