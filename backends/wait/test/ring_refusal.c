@@ -293,7 +293,7 @@ static const char *sleep_with(const char *key, const char *value, const char *fa
 {
 	static struct told told;
 	struct subject s;
-	struct shunt_wait_config config = {.worker_count = 1, .slack_ns = -1, .fired = own_fired};
+	struct shunt_wait_config config = {.worker_count = 1, .fired = own_fired};
 	struct shunt_error err = {""};
 	int64_t deadline;
 	unsigned commits = 0;
