@@ -122,7 +122,7 @@ class Experiments(Case):
             ("1500", "duration"), ("0", ""))], ["20us", "10k", "64k", "0.75", "fifo", "1500ns", "0"])
 
     def test_values_are_read_as_the_core_reads_them(self):
-        """Every suffix, digits on one side of the point, zeros, and what is no whole number."""
+        """Every suffix, digits on one side of the point, zeros, and what is not a whole number."""
         catalog = read_catalog(SHUNT)
         numbers = ("64", "1.5", ".5", "2.", "0", "0.0", "-1", "1.0000000000000000000000000000001", "1e3", ".", "")
         suffixes = {"stack.size": "|k|K|kB|KB|kiB|KiB|M|MB|MiB|G|GB|GiB|B|kb|s",
