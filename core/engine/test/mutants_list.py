@@ -182,7 +182,7 @@ MUTANTS = [
            "if (worker->env.others_may_take && !inboxes_empty(worker))\n"
            "\t\treturn true;\n\tif (engine->worker_count < 3",
            "if (engine->worker_count < 3", "idle_helps", ""),
-    Mutant("who has left still watches", "core/engine/idle.c",
+    Mutant("a worker that has left still watches", "core/engine/idle.c",
            "set_watch(worker, SHUNT_NEVER);\n\t\tshunt_timer_flush_fired(worker);\n\t\twork =",
            "shunt_timer_flush_fired(worker);\n\t\twork =",
            "idle_helps", ""),
@@ -390,7 +390,7 @@ MUTANTS = [
     Mutant("mlfq: a boost forgets those who are not ready", MLFQ,
            "(uint16_t)(mlfq->boosts + 1)", "mlfq->boosts",
            "policy_mlfq", ""),
-    Mutant("eevdf: who has had more than its share runs", EEVDF,
+    Mutant("eevdf: a task that has had more than its share runs", EEVDF,
            "if (from_of(task->key) <= eevdf->now) shunt_keyed_insert_at(&eevdf->eligible",
            "if (true)\n\t\tshunt_keyed_insert_at(&eevdf->eligible",
            "policy_eevdf", ""),
