@@ -109,7 +109,7 @@ SHUNT_INLINE void shunt_hook_ready(struct shunt_worker *worker, struct shunt_tas
 		shunt_ready_task(worker, task, SHUNT_WHY_WAKE);
 		return;
 	}
-	if (SHUNT_UNLIKELY(task->timer_ticket))
+	if (SHUNT_UNLIKELY(task->timed))
 		shunt_ready_disarm(worker, task);
 	if (probe)
 		shunt_probe_ready(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL, true);
@@ -154,8 +154,7 @@ SHUNT_INLINE bool shunt_transfer_direct(struct shunt_worker *worker, struct shun
 	uint64_t word = shunt_word_load(to, false);
 	return (word & (SHUNT_WORD_GENERATION | SHUNT_WORD_STATE)) ==
 		       (generation | SHUNT_TASK_PARKED) &&
-	       !to->timer_ticket &&
-	       !(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
+	       !to->timed && !(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
 }
 
 /* Where a policy that neither steals nor shares keeps a new task: on the worker that its attributes

@@ -15,7 +15,7 @@
 /* What a task that waits holds at least: one touched page of its stack, and its descriptor; a step
  * task, whose frame is the workload's own memory. */
 #define TASK_BYTES (4096 + 512)
-#define STEP_BYTES 192
+#define STEP_BYTES 160
 
 static const struct {
 	unsigned cap;
