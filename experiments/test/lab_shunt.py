@@ -17,7 +17,7 @@ import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 SHUNT = os.environ.get("SHUNT_BIN", str(HERE.parents[1] / "build" / "release" / "shunt"))
 try:
     import tomllib  # noqa: F401
@@ -28,6 +28,7 @@ if not (os.path.isfile(SHUNT) and os.access(SHUNT, os.X_OK)):
     print(f"skipped: no shunt at {SHUNT}")
     sys.exit(77)
 
+from campaign_case import called
 from shuntlab.data import machine, records, schema
 from shuntlab.planning import campaign, plan
 from shuntlab.planning.catalog import KINDS, read_catalog
@@ -72,8 +73,7 @@ class Case(unittest.TestCase):
         return {**os.environ, "SHUNT_BIN": SHUNT, "PATH": path}
 
     def lab(self, *words, code=0) -> subprocess.CompletedProcess:
-        done = subprocess.run(self.command(*words), capture_output=True, text=True,
-                              env=self.environment(), timeout=250)
+        done = called(self.command(*words)[1:], self.environment())
         self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}\n{done.stderr}")
         return done
 
