@@ -13,7 +13,7 @@
  *          return
  *
  * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops;
- * and so do the steps of step tasks, whose own loop is in hooks.h.
+ * and so do the steps of step tasks, whose own loop is in hooks_step.h.
  */
 #include "core/engine/loop.h"
 

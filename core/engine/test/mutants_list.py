@@ -94,17 +94,17 @@ MUTANTS = [
            "task->step = SHUNT_STEP_WAITS;\n\textern shunt_post_fn shunt_life_commit;\n"
            "\ttask->worker = shunt_worker_of(ctx);\n\tif (ctx->many)\n\t\tshunt_life_commit(task);\n\treturn",
            "torture_step", "asm:workers=2,policy=steal"),
-    Mutant("a step's wait is not committed when it has returned", "core/engine/hooks.h",
+    Mutant("a step's wait is not committed when it has returned", "core/engine/hooks_step.h",
            "task->worker = worker;\n\t\t\tshunt_life_commit(task);", "task->worker = worker;",
            "torture_step", "asm:workers=2,policy=shared", (SHARED,)),
-    Mutant("a step's worker writes to its task behind the commit", "core/engine/hooks.h",
+    Mutant("a step's worker writes to its task behind the commit", "core/engine/hooks_step.h",
            "\t\ttask->step = SHUNT_STEP_BACK;\n\t\tif (many) {\n\t\t\ttask->worker = worker;\n"
            "\t\t\tshunt_life_commit(task);\n",
            "\t\tif (!many)\n\t\t\ttask->step = SHUNT_STEP_BACK;\n\t\tif (many) {\n\t\t\ttask->worker = worker;\n"
            "\t\t\tshunt_life_commit(task);\n\t\t\tfor (volatile int pause = 0; pause < 2000; pause++)\n"
            "\t\t\t\t;\n\t\t\ttask->step = SHUNT_STEP_BACK;\n",
            "torture_step", "asm:workers=2,policy=shared", (SHARED,)),
-    Mutant("a step that yields does not keep its errno", "core/engine/hooks.h",
+    Mutant("a step that yields does not keep its errno", "core/engine/hooks_step.h",
            "task->saved_errno = *worker->errno_at;\n\tworker->ctx.current = next;", "worker->ctx.current = next;",
            "conformance", "asm", ("backends/policy/fifo.c",)),
     Mutant("a task that gives way to a step is not queued", "core/engine/switch.c",
