@@ -11,6 +11,7 @@
 #include "core/registry.h"
 #include "core/rng.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -134,6 +135,18 @@ static inline struct harness *harness_open(struct subject *s)
 	if (s->ops->open != NULL && s->ops->open(&h->wait, &config, &err) != 0)
 		fail_msg("%s: %s", s->title, err.text);
 	return h;
+}
+
+static inline int open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count;
 }
 
 /* Does this machine lack what the choice asks for? Then says what. */

@@ -18,7 +18,6 @@
 #include "backends/wait/ring_slot.h"
 #include "backends/wait/test/harness.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
@@ -625,18 +624,6 @@ static void no_read_outlives_its_slot(void **state)
 }
 
 /* ---- what cannot be had ---------------------------------------------------------------------- */
-
-static int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
 
 /* Opens and starts the slot; the n-th allocation or ring is refused. Did all go well even so? */
 static bool open_with_refusal(const struct shunt_wait *ops, int memory, int setup)

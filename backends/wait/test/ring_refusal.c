@@ -15,15 +15,12 @@
 
 #include <cmocka.h>
 
+#include "backends/test/forbid.h"
 #include "backends/wait/ring.h"
 #include "backends/wait/test/harness.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/io_uring.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -151,22 +148,6 @@ static void expect(int code, const char *word)
 	assert_int_equal(probe(&why), code);
 	if (strstr(why.text, word) == NULL)
 		fail_msg("\"%s\" does not say \"%s\"", why.text, word);
-}
-
-/* Makes a system call fail for this process and its children. */
-static int forbid(unsigned call, int error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return -errno;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 ? 0 : -errno;
 }
 
 static void in_a_child_without(unsigned call, int error, const char *word)

@@ -17,7 +17,6 @@
 
 #include "backends/wait/test/harness.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -236,18 +235,6 @@ static void a_storm_of_signals_ends_no_run(void **state)
 	sigaction(SIGALRM, &before, NULL);
 	h->ops->stop(slot);
 	harness_close(h);
-}
-
-static int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
 }
 
 static void closing_leaves_no_descriptor(void **state)
