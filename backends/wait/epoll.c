@@ -152,13 +152,14 @@ static int arm_timer(struct epoll_slot *self, int64_t deadline_ns)
 static void deliver(struct epoll_slot *self, const struct epoll_event *event)
 {
 	bool broken = event->events & (EPOLLERR | EPOLLHUP);
-	int64_t value = 0;
+	bool ended = broken || event->events & (EPOLLRDHUP | EPOLLPRI);
+	int64_t value = ended ? SHUNT_EVENT_END : 0;
 
 	if (event->data.u64 == ABOUT_TIMER)
 		self->armed_ns = NOT_ARMED;
 	if (event->data.u64 < ABOUT_LEAST)
 		return;
-	if (broken || event->events & (EPOLLIN | EPOLLRDHUP))
+	if (ended || event->events & EPOLLIN)
 		value |= SHUNT_EVENT_IN;
 	if (broken || event->events & EPOLLOUT)
 		value |= SHUNT_EVENT_OUT;
@@ -226,7 +227,7 @@ static int epoll_watch(void *slot, int fd, uint64_t data)
 	struct epoll_slot *self = slot;
 
 	shunt_wait_called(&self->calls);
-	int code = add(self, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, data);
+	int code = add(self, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, data);
 
 	/* Relaxed: a count [epoll:watched]. */
 	if (code == 0)

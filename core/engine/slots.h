@@ -125,7 +125,11 @@ struct shunt_timers {
 /* What came for the slot io: `data` is what watch() or submit() was given; value: of a watched
  * descriptor SHUNT_EVENT_ bits, of an operation its result. */
 typedef void shunt_event_fn(void *arg, uint64_t data, int64_t value);
-enum { SHUNT_EVENT_IN = 1, SHUNT_EVENT_OUT = 2 };
+enum {
+	SHUNT_EVENT_IN = 1,
+	SHUNT_EVENT_OUT = 2,
+	SHUNT_EVENT_END = 4, /* the peer has ended it, or an error, or urgent data */
+};
 
 struct shunt_wait_config {
 	const struct shunt_values *values;
