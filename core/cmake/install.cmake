@@ -71,10 +71,13 @@ function(shunt_install)
   shunt_install_development()
   install(FILES core/measure/record.schema.json core/measure/env.schema.json DESTINATION ${share})
   install(DIRECTORY experiments/ DESTINATION ${share}/experiments USE_SOURCE_PERMISSIONS
-      FILES_MATCHING PATTERN "*.py" PATTERN "*.go" PATTERN "*.rs" PATTERN "*.toml" PATTERN "lab"
+      FILES_MATCHING PATTERN "*.py" PATTERN "*.go" PATTERN "*.rs" PATTERN "*.erl" PATTERN "driver.sh"
+      PATTERN "*.toml" PATTERN "lab"
       PATTERN "test" EXCLUDE PATTERN "examples" EXCLUDE PATTERN "__pycache__" EXCLUDE)
   install(DIRECTORY experiments/examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
-  install(FILES README.md ARCHITECTURE.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  install(FILES README.md ARCHITECTURE.md CONTRIBUTING.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  install(FILES experiments/STATISTICS.md experiments/THREATS.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/experiments)
+  install(FILES experiments/drivers/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/experiments/drivers)
 
   shunt_install_made_by_shunt()
   shunt_install_list(${share})

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 ALL = """cmake_minimum_required(VERSION 3.25)
 project(all LANGUAGES C CXX)
 foreach(one policy workload wait embed-c embed-cxx)
@@ -65,6 +66,15 @@ def check_no_path_of_ours(prefix: Path, build: str) -> None:
             sys.exit(f"{file.relative_to(prefix)} has the name of the build folder in it")
 
 
+def check_drivers(prefix: Path) -> None:
+    """Every driver is there with all of its files, and so is the page on the protocol."""
+    share = prefix / "share"
+    for file in (ROOT / "experiments" / "drivers").rglob("*"):
+        if file.is_file() and file.suffix != ".pyc":
+            place = share / ("doc/shunt" if file.suffix == ".md" else "shunt") / file.relative_to(ROOT)
+            assert place.read_bytes() == file.read_bytes(), place
+
+
 def check_help(prefix: Path) -> None:
     """Every command has a man page, and completes its options."""
     shunt = prefix / "bin" / "shunt"
@@ -102,6 +112,7 @@ def main(build: str, compiler: str) -> None:
         check_examples(prefix, empty)
         check_pkg_config(prefix, empty, compiler)
         check_no_path_of_ours(prefix, build)
+        check_drivers(prefix)
         check_help(prefix)
         check_removal(prefix)
 

@@ -306,7 +306,7 @@ class Strangers(Lab):
     def test_shunt_cannot_be_replaced(self):
         more = self.more.replace("mine]", "shunt]").replace('driver = "mine"', 'backend = "asm"')
         done = self.lab("plan", self.experiment(more=more), "--dry-run", code=2)
-        self.assertIn("shunt, asyncio, go, tokio come with shunt", done.stderr)
+        self.assertIn("shunt, asyncio, erlang, go, tokio come with shunt", done.stderr)
 
 
 class Figures(Lab):

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 
-//! Three workloads of shunt on tokio, whose tasks have no stack: the same inputs and checks.
+//! The workloads of shunt on tokio, whose tasks have no stack: the same inputs and checks.
 //!
 //! Each is written as one would write it for tokio: an async block a task, yield_now to give way, a
 //! JoinHandle to wait for a result. The setting workers=1, the default, is the current_thread runtime,
 //! more are multi_thread with as many. It speaks the protocol of ../README.md on its standard input and
 //! output. Debian's crates build it without a network.
+
+mod openloop;
+mod waits;
 
 use serde_json::{json, Value};
 use std::io::{BufRead, Write};
@@ -56,6 +59,10 @@ impl Asked {
         }
     }
 
+    fn real(&self, name: &str) -> f64 {
+        self.params[name].as_f64().unwrap_or(0.0)
+    }
+
     fn text(&self, name: &str) -> &str {
         self.params[name].as_str().unwrap_or("")
     }
@@ -94,9 +101,9 @@ fn metric(name: &str, value: f64, unit: &str, better: &str) {
     say("metric", json!({"name": name, "value": value, "unit": unit, "better": better}));
 }
 
-fn samples(name: &str, values: &[i64]) {
+fn samples(name: &str, unit: &str, values: &[i64]) {
     for part in values.chunks(20_000) {
-        say("samples", json!({"name": name, "unit": "ns", "values": part}));
+        say("samples", json!({"name": name, "unit": unit, "values": part}));
     }
 }
 
@@ -109,7 +116,7 @@ type Kept = Arc<Mutex<Vec<i64>>>;
 
 fn told(name: &str, kept: &Kept) {
     let mut values = kept.lock().unwrap();
-    samples(name, &values);
+    samples(name, "ns", &values);
     values.clear();
 }
 
@@ -306,7 +313,7 @@ impl ChunkedSum {
         metric("elements", items, "1", "none");
         metric("elements_per_s", items * 1e9 / times.0 as f64, "1/s", "higher");
         told("resume_delay", &self.delay);
-        samples("completion", &parts.iter().map(|part| part.completion).collect::<Vec<i64>>());
+        samples("completion", "ns", &parts.iter().map(|part| part.completion).collect::<Vec<i64>>());
         done(times, rounds);
     }
 }
@@ -429,6 +436,39 @@ fn known(workload: &str) -> &'static [(&'static str, Option<&'static str>)] {
             ("depth", Some("0")),
         ],
         "spawn_join" => &[("tasks", None), ("alive", None), ("sample", None)],
+        "timers" => &[
+            ("tasks", None),
+            ("sleeps", None),
+            ("period", None),
+            ("mode", None),
+            ("spread", None),
+            ("cancel", None),
+            ("sample", None),
+            ("skip", None),
+            ("busy", Some("0")),
+        ],
+        "ring" => &[("tasks", None), ("hops", None), ("over", Some("semaphore")), ("sample", None)],
+        "skynet" => &[("leaves", None), ("width", None), ("sample", None)],
+        "openloop" => &[
+            ("requests", None),
+            ("process", None),
+            ("load", None),
+            ("rate", None),
+            ("service", None),
+            ("mean", None),
+            ("sigma", None),
+            ("deadline", None),
+            ("steer", None),
+            ("backlog", None),
+            ("skip", None),
+            ("series", None),
+            ("stall_at", None),
+            ("injection", Some("timer")),
+            ("input", Some("")),
+            ("slice", Some("0")),
+            ("block", Some("0")),
+            ("stall", Some("0")),
+        ],
         _ => &[],
     }
 }
@@ -485,9 +525,13 @@ enum Work {
     ChunkedSum(ChunkedSum),
     Yield(Yield),
     SpawnJoin(SpawnJoin),
+    Timers(waits::Timers),
+    Ring(waits::Ring),
+    Skynet(waits::Skynet),
+    OpenLoop(openloop::OpenLoop),
 }
 
-fn work_of(workload: &str, asked: &Asked) -> Work {
+fn work_of(workload: &str, asked: &Asked, workers: usize) -> Work {
     match workload {
         "chunked_sum" => Work::ChunkedSum(ChunkedSum::new(asked)),
         "yield" => Work::Yield(Yield {
@@ -496,6 +540,10 @@ fn work_of(workload: &str, asked: &Asked) -> Work {
             sample: asked.whole("sample"),
             turnaround: Kept::default(),
         }),
+        "timers" => Work::Timers(waits::Timers::new(asked)),
+        "ring" => Work::Ring(waits::Ring::new(asked)),
+        "skynet" => Work::Skynet(waits::Skynet::new(asked)),
+        "openloop" => Work::OpenLoop(openloop::OpenLoop::new(asked, workers)),
         _ => Work::SpawnJoin(SpawnJoin {
             tasks: asked.whole("tasks"),
             alive: asked.whole("alive"),
@@ -505,14 +553,18 @@ fn work_of(workload: &str, asked: &Asked) -> Work {
     }
 }
 
-async fn perform(workload: String, asked: Asked, iterations: i64) {
-    let work = work_of(&workload, &asked);
+async fn perform(workload: String, asked: Asked, workers: usize, iterations: i64) {
+    let work = work_of(&workload, &asked, workers);
     for number in 1..=iterations {
         say("begin", json!(number));
         match &work {
             Work::ChunkedSum(work) => work.iterate().await,
             Work::Yield(work) => work.iterate().await,
             Work::SpawnJoin(work) => work.iterate().await,
+            Work::Timers(work) => work.iterate().await,
+            Work::Ring(work) => work.iterate().await,
+            Work::Skynet(work) => work.iterate().await,
+            Work::OpenLoop(work) => work.iterate().await,
         }
     }
 }
@@ -565,7 +617,7 @@ fn main() {
     );
     let iterations = question["iterations"].as_i64().unwrap_or(0);
     // The root runs on a worker, as in shunt.
-    let root = runtime.spawn(perform(workload, asked, iterations));
+    let root = runtime.spawn(perform(workload, asked, workers, iterations));
     if let Err(why) = runtime.block_on(root) {
         end("fail", why.to_string());
     }

@@ -48,8 +48,8 @@ iters = 5
 timeout = "60s"
 
 # What answers the question, the headline first. Without this line: the workload's own cost.
-# A metric ("ns_per_switch"), a quantile ("lateness.p99"), or what was counted by the kernel, the scheduler
-# ("usage.peak_rss_bytes", "counters.steals") or the processor ("processor.instructions_per_op").
+# A metric ("ns_per_switch"), a quantile ("lateness.p99"), or what was counted
+# ("usage.peak_rss_bytes", "counters.steals").
 metrics = ["ns_per_switch"]
 
 # Confine every run, foreign runtimes too, to these CPUs: "all", a number, or a list like "0,2-3".
@@ -69,7 +69,7 @@ margin = 0.02
 # From here on there are [tables]; a plain setting written below one would belong to it.
 
 # The longer form, for an arm that needs a name of its own, a reason, or a foreign runtime
-# (drivers: shunt, asyncio, go).
+# (drivers: shunt, asyncio, erlang, go, tokio).
 #: [[arm]]
 #: name = "asm-mxcsr"
 #: backend = "asm:switch.fp=mxcsr"

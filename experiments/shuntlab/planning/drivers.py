@@ -2,7 +2,7 @@
 """Drivers: the programs that perform a run and write its record.
 
 `shunt` is the testbed itself; the others are foreign runtimes under the same contract (drivers/
-holds asyncio, Go and tokio, whose runs `shunt record` records). A driver understands `run BACKEND WORKLOAD
+holds asyncio, Erlang, Go and tokio, whose runs `shunt record` records). A driver understands `run BACKEND WORKLOAD
 key=value … --seed --warmup --iters --arm --repetition --block --record FILE`, --digits where an experiment
 says how many, and `version --json`, which gives its build_id. One that cannot be had here is absent with a
 reason; an experiment says what it left out, and goes on.
@@ -85,10 +85,10 @@ def _find_one(name: str, commands: dict[str, list[str]], shunt: str, trust: Trus
                 return Driver(name, words, asked=False)
             trust.ask(name, words)
         return _ask(Driver(name, words))
-    maker = {"asyncio": _asyncio, "go": _go, "tokio": _tokio}.get(name)
+    maker = {"asyncio": _asyncio, "erlang": _erlang, "go": _go, "tokio": _tokio}.get(name)
     if maker is None:
-        return Driver(name, absent=f"no driver {name!r}: there are shunt, asyncio, go and tokio, and an "
-                                   f"experiment may give its own as [driver.{name}]")
+        return Driver(name, absent=f"no driver {name!r}: there are shunt, asyncio, erlang, go and tokio, and "
+                                   f"an experiment may give its own as [driver.{name}]")
     try:
         driver = maker()
     except OSError as e:
@@ -159,10 +159,10 @@ def _asyncio() -> Driver:
 def _compiled(name: str, sources: list[Path], version: str,
               command: Callable[[str, Path], list[str]], environment: dict[str, str]) -> Driver:
     """A driver that is built on first use. `command` gives, for a build_id and the folder to build in,
-    the words that make `driver` there; nothing is downloaded."""
+    the words that make `driver` there, a program or a folder; nothing is downloaded."""
     digest = hashlib.sha256(version.encode() + b"".join(s.read_bytes() for s in sources)).hexdigest()
     program = _cache_folder() / f"{name}-driver-{digest[:16]}"
-    if not program.is_file():
+    if not program.exists():
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=_cache_folder()) as folder:
             done = subprocess.run(command(digest[:40], Path(folder)), capture_output=True, text=True,
                                   env={**environment, "SHUNT_BUILD_ID": digest[:40],
@@ -173,6 +173,18 @@ def _compiled(name: str, sources: list[Path], version: str,
                 return Driver(name, absent=f"the {name} driver does not build with {version}: {first}")
             os.replace(Path(folder) / "driver", program)
     return Driver(name, [str(program)])
+
+
+def _erlang() -> Driver:
+    erlc = shutil.which("erlc")
+    if erlc is None or shutil.which("erl") is None:
+        return Driver("erlang", absent="Erlang is not installed (Debian: apt-get install erlang-base)")
+    front, *modules = sorted((HERE / "drivers" / "erlang").iterdir())
+    said = subprocess.run([erlc, "--version"], capture_output=True, text=True).stdout.strip()
+    driver = _compiled("erlang", [front, *modules], said, lambda build_id, folder: [
+        "sh", "-ec", 'mkdir "$1"; shift; "$@"', "sh", str(folder / "driver"), erlc, "-Werror",
+        f'-DBUILD_ID="{build_id}"', "-o", str(folder / "driver"), *map(str, modules)], {**os.environ})
+    return driver if driver.absent else Driver("erlang", ["sh", str(front), *driver.command])
 
 
 def _go() -> Driver:
@@ -196,7 +208,7 @@ def _tokio() -> Driver:
             not any(CRATES.glob("serde_json-1*")):
         return Driver("tokio", absent="tokio is not installed (Debian: apt-get install cargo "
                                       "librust-tokio-dev librust-serde-json-dev)")
-    sources = [HERE / "drivers" / "tokio" / name for name in ("Cargo.toml", "main.rs")]
+    sources = sorted((HERE / "drivers" / "tokio").iterdir())
     said = subprocess.run([rustc, "--version"], capture_output=True, text=True).stdout.strip()
     crates = ", ".join(sorted(p.name for p in CRATES.glob("tokio-1*")))
 
@@ -245,17 +257,6 @@ def builds(drivers: dict[str, Driver]) -> dict[str, str]:
 def files_of(plan: dict[str, Any]) -> list[str]:
     """The plug-ins of a plan."""
     return [p["file"] for p in plan.get("plugins", [])]
-
-
-OWN = "plugins"      # of a campaign's folder: plug-ins that it brings, as one that came in an artifact does
-
-
-def with_own_plugins(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
-    """The plan with each plug-in that the campaign's folder holds taken from there, not from where it was frozen."""
-    if not plan.get("plugins"):
-        return plan
-    own = [(p, (folder / OWN / Path(p["file"]).name).absolute()) for p in plan["plugins"]]
-    return {**plan, "plugins": [{**p, "file": str(file)} if file.is_file() else p for p, file in own]}
 
 
 def changed(plan: dict[str, Any], drivers: dict[str, Driver]) -> list[str]:

@@ -30,7 +30,7 @@ ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")        # a workload, parameter, slot or driver
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
-OURS = ("shunt", "asyncio", "go", "tokio")       # drivers that no experiment may replace
+OURS = ("shunt", "asyncio", "erlang", "go", "tokio")       # drivers that no experiment may replace
 
 EXPECT = {"claim", "metric", "ratio", "workload", "where", "above", "below", "why"}
 
