@@ -29,6 +29,17 @@ def dpkg(root: Path, *words: str | Path) -> str:
                 "--force-script-chrootless", *words)
 
 
+#: What the plug-in of each other runtime needs beside shunt itself.
+RUNTIMES = {"boost-fiber": "libboost-fiber", "tbb": "libtbb12", "openmp": "libgomp1"}
+
+
+def try_runtimes(shunt: Path, built: list[str], needs: str) -> None:
+    """Each that was built is in the package, works where it was unpacked, and is depended on."""
+    for name in set(built) & set(RUNTIMES):
+        assert RUNTIMES[name] in needs, (name, needs)
+        assert f"spawn_join on {name}: ok" in said(shunt, "run", name, "spawn_join", "tasks=100", "--iters", "1")
+
+
 def main(build: str, cpack: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, made = Path(folder, "root"), Path(folder, "made")
@@ -48,6 +59,7 @@ def main(build: str, cpack: str) -> None:
         shunt = root / "usr/bin/shunt"
         assert "yield on asm: ok" in said(shunt, "run", "asm", "yield", "switches=1k", "--iters", "1")
         assert "yield" in said(shunt, "lab", "list")
+        try_runtimes(shunt, [p.stem for p in Path(build, "plugins").glob("*.so")], needs)
         dpkg(root, "--remove", "shunt")
         left = [p for p in set(root.rglob("*")) - before
                 if not p.is_dir() and not p.is_relative_to(root / "var") and p.name != "log"]
