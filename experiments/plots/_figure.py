@@ -55,6 +55,7 @@ class Drawing:
     data: Any = None                                # whatever draw() wants
     height: float = 0.0                             # inches; 0: by the width
     looks: dict[str, _style.Look] = field(default_factory=dict)     # of the series
+    wide: bool = False                              # a column of a paper, and of a screen, is too narrow
     legend: bool = True                             # tells them apart; else each has a row with its name
 
     def give_looks(self, ctx: Context) -> None:
@@ -97,7 +98,7 @@ def render(module: ModuleType, ctx: Context, out: Path, formats: tuple[str, ...]
         if "pdf" in formats:
             _save_pages(module, drawing, ctx, _style.NARROW, out / f"{name}.pdf")
             _save_pages(module, drawing, ctx, _style.WIDE, out / f"{name}-wide.pdf")
-        for kind, width in (("png", _style.NARROW), ("svg", _style.WIDE)):
+        for kind, width in (("png", _style.WIDE if drawing.wide else _style.NARROW), ("svg", _style.WIDE)):
             if kind in formats:
                 _save(module, drawing, ctx, width, out / f"{name}.{kind}")
         if "svg" in formats:
@@ -107,7 +108,7 @@ def render(module: ModuleType, ctx: Context, out: Path, formats: tuple[str, ...]
     if "tex" in formats:
         text = _latex.caption(caption(ctx, drawing))
         _write(out / f"{name}.caption.tex", text)
-        wide = drawing.panels > 2       # below each other they would fill a column
+        wide = drawing.wide or drawing.panels > 2       # below each other they would fill a column
         _write(out / f"{name}.figure.tex", _latex.figure(name, text, len(pages_of(
             module, drawing, _style.WIDE if wide else _style.NARROW)), wide))
         _write(out / f"{name}.table.tex", table_text(ctx, drawing))

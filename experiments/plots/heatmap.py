@@ -8,6 +8,7 @@
     facet = "switch"            # optional
     series = "ns_per_switch"    # the metric; default: the headline
 
+With x = "workload" each column has the headline of its own workload, and the baseline's cells say its value.
 A cell says the ratio and, from six runs on, half its 95 % interval; a cell nobody ran is hatched. The colours grow
 darker one way only, so that a grey print keeps their order.
 """
@@ -25,13 +26,14 @@ import _figure
 import _style
 from shuntlab.statistics.analysis import rules_of
 from shuntlab.statistics.effects import compare_paired, log_ratios
-from shuntlab.statistics.values import value_of
+from shuntlab.statistics.points import arm_order, plain
+from shuntlab.statistics.values import headline, value_of
 from shuntlab.statistics.verdicts import left_out_text
 
 KEYS = {
-    "x": ("name", "a slot, a parameter, or `arm`; default: wait"),
+    "x": ("name", "a slot, a parameter, `arm` or `workload`; default: wait"),
     "y": ("name", "the same, upwards; default: policy"),
-    "series": ("name", "the metric; default: the headline of the workload"),
+    "series": ("name", "the metric; default: the headline of the workload, with x = workload of each"),
     "facet": ("name", "a panel for each: a slot, a parameter"),
 }
 
@@ -46,6 +48,7 @@ class Ratio:
     ratio: float
     low: float
     high: float
+    value: str = ""     # of the baseline: what the ratios of this column are to
 
     @property
     def half_percent(self) -> float:
@@ -53,12 +56,16 @@ class Ratio:
 
 
 def prepare(ctx: _data.Context) -> _figure.Drawing:
+    each = ctx.get("x") == "workload" and not ctx.get("series")
     metric = ctx.metric("series")
     x, y, facet = ctx.get("x", "wait"), ctx.get("y", "policy"), ctx.get("facet")
     found: dict[tuple[str, str, str], Ratio] = {}
+    label: dict[str, str] = {}      # of a column, where each has a metric of its own
     better, unit, baseline = "lower", "", ctx.campaigns[0].plan["baseline"]
     for point in ctx.points():
         baseline = point.campaign.plan["baseline"]
+        if each:
+            metric = headline(point.campaign, point.workload)
         for arm in ctx.arms(point):
             r = ratio_of(ctx, point, arm, baseline, metric, (x, y, facet))
             if r is None:
@@ -71,24 +78,31 @@ def prepare(ctx: _data.Context) -> _figure.Drawing:
             found[key] = r
             value = next(iter(point.values(arm, metric).values()))
             better, unit = value.better, value.unit
+            if each and arm == baseline:
+                median = np.median([v.number for v in point.values(arm, metric).values()])
+                r.value = _style.tick(float(median), unit)
+                label[r.x] = f"{r.x}\n{_figure.axis_label(metric, unit)}"
     if not found:
         raise _data.FigureError(f"no arm has both {x} and {y}, and {metric} beside the baseline")
-    ratios = list(found.values())
+    order = arm_order(ctx.campaigns[0])
+    ratios = sorted(found.values(), key=lambda r: order.index(r.arm)) if y == "arm" else list(found.values())
     columns = ["panel", y, x, "arm", "n", "ratio", "low", "high"]
     rows = [dict(zip(columns, (r.panel, r.y, r.x, r.arm, r.n, r.ratio, r.low, r.high)))
             for r in ratios]
     side = "below 1 is better" if better == "lower" else "above 1 is better"
     many = len({r.panel for r in ratios}) > 1
-    label = _figure.sentence(_figure.axis_label(metric, unit))
+    what = "The cost that each column names," if label else f"{_figure.sentence(_figure.axis_label(metric, unit))}"
+    baselines = f"; the row of {baseline} has the values" if label else ""
     return _figure.Drawing(
         columns, rows, (["panel"] * many + [_figure.pretty(y), _figure.pretty(x), "ratio"],
                         [[r.panel] * many + [r.y, r.x, cell_text(r, " ")] for r in ratios]),
-        [f"{label} of every {_figure.pretty(y)} with every {_figure.pretty(x)}, as "
-         f"a ratio to {baseline} in the same block; {side}; a hatched cell was not run"],
+        [f"{what} of every {_figure.pretty(y)} with every {_figure.pretty(x)}, as "
+         f"a ratio to {baseline} in the same block{baselines}; {side}; a hatched cell was not run"],
         [], [r.n for r in ratios],
         "Below each ratio stands half its exact 95 % interval" if any(r.low < r.high for r in ratios) else
         "There are too few runs for a 95 % interval", 1,
-        {"ratios": ratios, "x": x, "y": y, "better": better, "logs": np.log([r.ratio for r in ratios])})
+        {"ratios": ratios, "x": x, "y": y, "better": better, "label": label, "logs": np.log([r.ratio for r in ratios])},
+        wide=bool(label))
 
 
 def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> Ratio | None:
@@ -111,7 +125,9 @@ def ratio_of(ctx, point, arm: str, baseline: str, metric: str, keys: tuple) -> R
 
 
 def cell_text(r: Ratio, between: str = "\n") -> str:
-    ratio = f"{r.ratio:.2f}" if r.ratio < 10 else f"{r.ratio:.3g}"
+    if r.value:
+        return r.value
+    ratio = f"{r.ratio:.2f}" if r.ratio < 10 else plain(r.ratio, 3)
     if math.isnan(r.low) or r.low == r.high == 1:
         return ratio
     return f"{ratio}{between}±{r.half_percent:.{2 if r.half_percent < 100 else 3}g} %"
@@ -159,7 +175,9 @@ def draw(fig, drawing: _figure.Drawing, ctx: _data.Context, width: float) -> Non
                             aspect="auto")
         axis.patch.set(hatch="////", edgecolor="#BBBBBB", facecolor="white")
         label_cells(axis, own, xs, ys, colours, low, high, width / across / len(xs))
-        axis.set_xticks(range(len(xs)), [_style.shown(x, 14) for x in xs])
+        labels = drawing.data["label"]
+        axis.set_xticks(range(len(xs)), [labels[x] if x in labels else _style.shown(x, 14) for x in xs],
+                        rotation=90 if labels and width < 5 else 0)
         axis.set_yticks(range(len(ys)), [_style.shown(y, 20) for y in ys])
         axis.tick_params(length=0)
         axis.grid(False)
@@ -183,7 +201,7 @@ def scale_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     few = inside if len(inside) <= 6 else [r for r in inside if f"{r:e}"[0] in "125"
                                            and "1.2" not in f"{r:e}"]
     few = few if 0 < len(few) <= 8 else few[::2] or [math.exp(low), math.exp(high)]
-    return [math.log(r) for r in few], [f"{r:.3g}×" for r in few]
+    return [math.log(r) for r in few], [f"{plain(r, 3)}×" for r in few]
 
 
 def label_cells(axis, own: dict, xs: list[str], ys: list[str], colours, low: float, high: float,

@@ -84,6 +84,23 @@ def ablation(folder: Path) -> Path:
     return synthetic.write(folder, made, ablation_model)
 
 
+def runtimes(folder: Path) -> Path:
+    """A metric for each workload; one arm lacks one of them."""
+    costs = {"yield": ("ns_per_switch", 7.0), "ring": ("ns_per_hop", 18.0)}
+    ratios = {"asm": 1, "openmp": 3, "go": 20}
+
+    def model(arm, point, rng, shared):
+        name, ns = costs[point["workload"]]
+        if (arm, point["workload"]) == ("openmp", "yield"):
+            return {"status": "skipped", "reason": "cannot run here"}
+        value = ns * ratios[arm.removesuffix("-again")] * _noise(rng, shared)
+        return {"metrics": {name: (value, "ns", "lower")}}
+    made = synthetic.plan("runtimes", list(ratios), [{"workload": w} for w in costs], 12, 1,
+                          metrics=[name for name, _ in costs.values()],
+                          figures=[{"kind": "heatmap", "name": "runtimes", "x": "workload", "y": "arm"}])
+    return synthetic.write(folder, made, model)
+
+
 def scaling_model(arm, point, rng, shared):
     workers = int(point["axes"]["backend.workers"])
     loss = {"mn": 0.05, "threads": 0.3}[arm.removesuffix("-again")]
@@ -215,6 +232,6 @@ def _slices(workers: int):
                    "ts": 1e5 * k + late, "dur": 50}
 
 
-EVERY = {"yields": yields, "ablation": ablation, "scaling": scaling, "chunks": chunks,
+EVERY = {"yields": yields, "ablation": ablation, "runtimes": runtimes, "scaling": scaling, "chunks": chunks,
          "costs": costs, "tutorial": tutorial, "loads": loads, "two_workloads": two_workloads,
          "laws": laws}

@@ -188,6 +188,15 @@ class Truth(Scratch):
         self.assertAlmostEqual(float(found["uring", "shared"]["ratio"]), 2.64, delta=0.1)
         self.assertEqual(float(found["futex", "fifo"]["ratio"]), 1.0)
 
+    def test_heatmap_of_workloads(self):
+        rows, base = self.draw("runtimes", "runtimes")
+        found = {(r["workload"], r["arm"]): float(r["ratio"]) for r in rows}
+        self.assertEqual({*found}, {("yield", "asm"), ("yield", "go"), *(("ring", a) for a in ("asm", "openmp", "go"))})
+        for workload in ("yield", "ring"):      # each by its own metric
+            self.assertAlmostEqual(found[workload, "go"], 20, delta=0.5)
+        self.assertEqual(list(dict.fromkeys(r["arm"] for r in rows)), ["asm", "openmp", "go"])
+        self.assertRegex(base.with_suffix(".table.tex").read_text(), r"asm & yield & \d\.?\d* ns")
+
     def test_scaling(self):
         rows, _ = self.draw("scaling", "scaling")
         found = {(r["series"], r["workers"]): r for r in rows}
