@@ -83,7 +83,8 @@ static int64_t perform(const char *call, struct shunt_fd fd, struct shunt_io_op 
 	bool busy = entry->side[side].busy;
 	if (!busy) {
 		entry->side[side].busy = true;
-		entry->side[side].came = false;
+		entry->side[side].drained &= !entry->ended;
+		entry->side[side].came &= entry->side[side].drained;
 		entry->side[side].code = op->code;
 		op->fd = entry->fd;
 	}

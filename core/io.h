@@ -14,7 +14,8 @@
  * -ETIMEDOUT: the deadline came first, and nothing was done: what was done by then is returned,
  * however late; -ECANCELED: another task closed the descriptor; and those of the system call but
  * EINTR, and EAGAIN but for connect. A buffer is the kernel's until the call returns. Short reads
- * and writes happen. No call raises SIGPIPE.
+ * and writes happen. No call raises SIGPIPE. Descriptors that a peer sends over a Unix socket are
+ * not received, and a read that stops at one may wait for the next message.
  *
  * Context of all: task with a stack; may switch.
  */

@@ -63,6 +63,12 @@ struct shunt_io_entry *shunt_io_entry_at(struct shunt_io_table *table, uint32_t 
 	return chunk ? &chunk[index % SHUNT_IO_CHUNK_ENTRIES] : NULL;
 }
 
+void shunt_io_side_reset(struct shunt_io_entry *entry, unsigned side)
+{
+	entry->side[side].busy = entry->side[side].came = false;
+	entry->side[side].told = entry->side[side].drained = false;
+}
+
 struct shunt_io_entry *shunt_io_entry_new(struct shunt_io_table *table, int fd)
 {
 	shunt_spin_lock(&table->lock, true);
@@ -80,9 +86,9 @@ struct shunt_io_entry *shunt_io_entry_new(struct shunt_io_table *table, int fd)
 	entry->generation++;
 	entry->fd = fd;
 	entry->used = true;
-	entry->closing = entry->watched = false;
+	entry->closing = entry->watched = entry->ended = false;
 	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
-		entry->side[side].busy = entry->side[side].came = false;
+		shunt_io_side_reset(entry, side);
 	shunt_spin_unlock(&entry->lock, true);
 	return entry;
 }

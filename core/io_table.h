@@ -29,10 +29,14 @@ struct shunt_io_entry {
 	bool used;
 	bool closing; /* by a task that waits for the sides to be left, or will */
 	bool watched; /* by the wait slot of `worker` */
+	bool stream;  /* (watched) a stream socket */
+	bool ended;   /* an event told of an end, an error or urgent data */
 	unsigned worker;
 	struct {
-		bool busy; /* a task is in an operation */
-		bool came; /* an event since the operation last looked */
+		bool busy;    /* a task is in an operation */
+		bool came;    /* an event since the operation last looked */
+		bool told;    /* of a watched stream socket: this side has waited for its events */
+		bool drained; /* its last read took all there was: `came` tells of more */
 		uint8_t code;
 		bool submitted; /* to the wait slot of `worker`, and without a result */
 		bool cancel;    /* `worker` is to cancel it */
@@ -84,6 +88,8 @@ void shunt_io_table_free(struct shunt_io_table *table);
 
 /* A fresh entry with that descriptor (-1: none yet); NULL: no memory. Any thread. */
 struct shunt_io_entry *shunt_io_entry_new(struct shunt_io_table *table, int fd);
+/* No operation is on, and no event is known of. Context: the lock is held, or no task runs. */
+void shunt_io_side_reset(struct shunt_io_entry *entry, unsigned side);
 /* Gives it back; its handles become stale. Its descriptor is the caller's. */
 void shunt_io_entry_free(struct shunt_io_table *table, struct shunt_io_entry *entry);
 /* The entry of that index, or NULL. Whose it is by now the lock tells. */

@@ -145,7 +145,7 @@ void shunt_task_init(struct shunt_task *task, shunt_task_fn *fn, void *arg,
 	task->arg = arg;
 	task->value = (uintptr_t)task;
 	task->saved_errno = 0;
-	task->timer_ticket = 0;
+	task->timed = false;
 	task->name = attr ? attr->name : NULL;
 	task->id = id;
 	joiner_set(task, (word & SHUNT_WORD_GENERATION) |

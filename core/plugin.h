@@ -23,9 +23,9 @@
 #include <stdint.h>
 
 #define SHUNT_PLUGIN_MAGIC UINT64_C(0x31762d746e756873) /* "shunt-v1" */
-#define SHUNT_PLUGIN_ABI   1
+#define SHUNT_PLUGIN_ABI   2
 /* The oldest that this shunt takes. */
-#define SHUNT_PLUGIN_ABI_LEAST 1
+#define SHUNT_PLUGIN_ABI_LEAST 2
 
 /* With which sanitizers it was compiled: they are in all of a process or in nothing of it. */
 #define SHUNT_PLUGIN_ASAN 1

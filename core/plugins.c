@@ -9,84 +9,21 @@
  */
 #include "core/plugins.h"
 
-#include "core/backend.h"
-#include "core/engine/slots.h"
-#include "core/plugin.h"
-#include "core/workload.h"
+#include "core/plugin_kinds.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <link.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SYMBOL       "shunt_plugin_v1"
-#define ENTRIES_MOST 64
-#define TABLE_MOST   512
-
 static struct shunt_plugin_file *files;
-
-struct shunt_plugin_kind {
-	const char *name;
-	struct shunt_plugin *list;
-	size_t bytes; /* of its table now */
-	size_t least; /* of the shortest table that there may be */
-	bool locked;
-	const size_t *required; /* offsets of what may not be NULL; ends with 0, the name's */
-};
-
-#define END(kind, field)                                                                           \
-	(offsetof(struct shunt_##kind, field) + sizeof(((struct shunt_##kind *)NULL)->field))
-#define AT(kind, field) offsetof(struct shunt_##kind, field)
-
-static const size_t switch_required[] = {AT(switch, summary), AT(switch, resolve), 0};
-static const size_t wait_required[] = {AT(wait, summary), AT(wait, open), AT(wait, close),
-	AT(wait, start), AT(wait, stop), AT(wait, commit), AT(wait, wake), AT(wait, syscalls), 0};
-static const size_t timers_required[] = {AT(timers, summary), AT(timers, open), AT(timers, close),
-	AT(timers, arm), AT(timers, cancelled), AT(timers, expire), AT(timers, earliest),
-	AT(timers, count), 0};
-static const size_t policy_required[] = {AT(policy, summary), AT(policy, enqueue), AT(policy, pick),
-	AT(policy, has_ready), 0};
-static const size_t place_required[] = {AT(place, summary), AT(place, open), AT(place, close),
-	AT(place, bind), AT(place, unbind), AT(place, describe), 0};
-static const size_t io_required[] = {AT(io, summary), AT(io, begin), 0};
-static const size_t backend_required[] = {AT(backend, summary), AT(backend, open), AT(backend, run),
-	AT(backend, close), 0};
-static const size_t workload_required[] = {AT(workload, summary), AT(workload, description),
-	AT(workload, operation), AT(workload, cost_metric), AT(workload, small),
-	AT(workload, footprint), AT(workload, body), AT(workload, verify), 0};
-
-#define KIND(kind, list_, last, locked_)                                                           \
-	{                                                                                          \
-		.name = #kind, .list = (list_), .bytes = sizeof(struct shunt_##kind),              \
-		.least = END(kind, last), .locked = (locked_), .required = kind##_required         \
-	}
-
-/* A stable table goes as far as its last required field at least. */
-static const struct shunt_plugin_kind kinds[] = {
-	KIND(switch, shunt_registry_switches, resolve, false),
-	KIND(wait, shunt_registry_waits, syscalls, false),
-	KIND(timers, shunt_registry_timers, count, false),
-	KIND(policy, shunt_registry_policies, inlined, true),
-	KIND(place, shunt_registry_places, describe, false),
-	KIND(io, shunt_registry_ios, begin, false),
-	KIND(backend, shunt_registry_backends, task_limit, true),
-	KIND(workload, shunt_registry_workloads, verify, false),
-};
-
-static const struct shunt_plugin_kind *find_kind(const char *name)
-{
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (name && strcmp(kinds[i].name, name) == 0)
-			return &kinds[i];
-	return NULL;
-}
 
 static struct shunt_plugin *find_entry(const struct shunt_plugin_kind *kind, const char *name)
 {
@@ -97,73 +34,6 @@ static struct shunt_plugin *find_entry(const struct shunt_plugin_kind *kind, con
 }
 
 /* ---- one plug-in of a file ------------------------------------------------------------------- */
-
-static bool is_name(const char *name)
-{
-	size_t length = name ? strnlen(name, 48) : 0;
-
-	for (size_t i = 0; i < length; i++)
-		if (!isalnum((unsigned char)name[i]) && (i == 0 || !strchr("_.+-", name[i])))
-			return false;
-	return length > 0 && length < 48;
-}
-
-static int check_tier(const struct shunt_plugin_kind *kind, const struct shunt_plugin_v1 *table,
-	const struct shunt_plugin_entry *entry, struct shunt_error *err)
-{
-	bool locked = kind->locked || table->locked;
-
-	if (locked && strncmp(table->fingerprint, SHUNT_PLUGIN_FINGERPRINT,
-			      sizeof(table->fingerprint)) != 0)
-		return shunt_fail(err, -ENOEXEC,
-			"it was compiled with other engine headers (%.12s…, not %.12s…): compile "
-			"it again with those of this shunt",
-			table->fingerprint, SHUNT_PLUGIN_FINGERPRINT);
-	if (entry->bytes < (locked ? kind->bytes : kind->least))
-		return shunt_fail(err, -ENOEXEC, "its table is too short: %zu bytes, not %zu",
-			entry->bytes, locked ? kind->bytes : kind->least);
-	if (entry->bytes > kind->bytes)
-		return shunt_fail(err, -ENOEXEC,
-			"it was made for a newer shunt: its table has %zu bytes, of which this one "
-			"knows %zu",
-			entry->bytes, kind->bytes);
-	return 0;
-}
-
-static int check_hooks(const struct shunt_plugin_kind *kind, const void *object,
-	struct shunt_error *err)
-{
-	for (size_t i = 0; kind->required[i]; i++)
-		if (!*(void *const *)((const char *)object + kind->required[i]))
-			return shunt_fail(err, -EINVAL,
-				"a field that is required is NULL, at byte %zu of its table",
-				kind->required[i]);
-	return 0;
-}
-
-/* The table with what it lacks as NULL. It lives as long as the process. */
-static const void *whole(const struct shunt_plugin_kind *kind,
-	const struct shunt_plugin_entry *entry)
-{
-	if (entry->bytes == kind->bytes)
-		return entry->object;
-	void *copy = calloc(1, kind->bytes);
-
-	return copy ? memcpy(copy, entry->object, entry->bytes) : NULL;
-}
-
-static int judge(const struct shunt_plugin_kind *kind, const struct shunt_plugin_v1 *table,
-	const struct shunt_plugin_entry *entry, const void **object, struct shunt_error *err)
-{
-	int rc = check_tier(kind, table, entry, err);
-
-	if (rc)
-		return rc;
-	*object = whole(kind, entry);
-	if (!*object)
-		return shunt_fail(err, -ENOMEM, "out of memory");
-	return check_hooks(kind, *object, err);
-}
 
 /* The place in the registry for one that is new. NULL and why: it is not, or the list is full. */
 static struct shunt_plugin *find_room(const struct shunt_plugin_kind *kind, const char *name,
@@ -184,28 +54,29 @@ static struct shunt_plugin *find_room(const struct shunt_plugin_kind *kind, cons
 		continue;
 	if (at->absent_why)
 		return at;
-	shunt_fail(err, 0, "more than %d plug-ins are a %s", SHUNT_PLUGINS_MOST, kind->name);
+	shunt_fail(err, 0, "there is no room for another %s: at most %d", kind->name,
+		SHUNT_PLUGINS_MOST);
 	return NULL;
 }
 
 static int enter(struct shunt_plugin_file *file, const struct shunt_plugin_v1 *table,
 	const struct shunt_plugin_entry *entry, struct shunt_error *err)
 {
-	const struct shunt_plugin_kind *kind = find_kind(entry->kind);
+	const struct shunt_plugin_kind *kind = shunt_plugin_kind_find(entry->kind);
 	const char *name = kind && entry->object ? *(const char *const *)entry->object : NULL;
 	const void *object = NULL;
 
 	if (!kind)
 		return shunt_fail(err, -EINVAL, "it has a plug-in of an unknown kind, '%.40s'",
 			entry->kind ? entry->kind : "");
-	if (!is_name(name))
+	if (!shunt_plugin_is_name(name))
 		return shunt_fail(err, -EINVAL, "its %s has no valid name", kind->name);
 	struct shunt_plugin *room = find_room(kind, name, file, err);
 	struct shunt_error why = {""};
 
 	if (!room)
 		return -EEXIST;
-	int rc = judge(kind, table, entry, &object, &why);
+	int rc = shunt_plugin_judge(kind, table, entry, &object, &why);
 	if (rc)
 		shunt_fail(err, rc, "%s '%s' is refused: %.500s", kind->name, name, why.text);
 	else
@@ -263,34 +134,6 @@ static int check_file(const char *path, struct shunt_error *err)
 	return rc;
 }
 
-static int check_head(const struct shunt_plugin_v1 *table, struct shunt_error *err)
-{
-	if (table->magic != SHUNT_PLUGIN_MAGIC)
-		return shunt_fail(err, -ENOEXEC, "its " SYMBOL " is not a shunt plug-in's");
-	if (table->abi < SHUNT_PLUGIN_ABI_LEAST || table->abi > SHUNT_PLUGIN_ABI)
-		return shunt_fail(err, -ENOEXEC,
-			"it has version %u of the plug-in interface, and this shunt %u to %u: "
-			"compile it again",
-			table->abi, SHUNT_PLUGIN_ABI_LEAST, SHUNT_PLUGIN_ABI);
-	if (table->bytes < sizeof(*table) || table->bytes > TABLE_MOST)
-		return shunt_fail(err, -ENOEXEC, "its table has %u bytes, not %zu", table->bytes,
-			sizeof(*table));
-	if (table->entry_count == 0 || table->entry_count > ENTRIES_MOST || !table->entries)
-		return shunt_fail(err, -ENOEXEC, "it names %u plug-ins, not 1 to %d",
-			table->entry_count, ENTRIES_MOST);
-	if (table->flags != SHUNT_PLUGIN_FLAGS)
-		return shunt_fail(err, -ENOEXEC,
-			"it is of another build type: it was compiled with%s%s sanitizer, and this "
-			"shunt with%s%s",
-			table->flags ? "" : "out",
-			table->flags & SHUNT_PLUGIN_TSAN ? " the thread" : " the address",
-			SHUNT_PLUGIN_FLAGS ? "" : "out",
-			SHUNT_PLUGIN_FLAGS & SHUNT_PLUGIN_TSAN ? " the thread" : " the address");
-	if (!is_name(table->name))
-		return shunt_fail(err, -ENOEXEC, "it has no valid name");
-	return 0;
-}
-
 struct sought {
 	uintptr_t within;
 	char *build_id;
@@ -315,7 +158,7 @@ static int take_file(struct shunt_plugin_file *file, const struct shunt_plugin_v
 	struct shunt_error *err)
 {
 	struct sought sought = {(uintptr_t)table, file->build_id};
-	int rc = check_head(table, err);
+	int rc = shunt_plugin_check_head(table, err);
 
 	if (rc)
 		return rc;
@@ -357,11 +200,12 @@ static int load(struct shunt_plugin_file *file, struct shunt_error *err)
 
 	if (!handle)
 		return shunt_fail(err, -ENOEXEC, "the loader refuses it: %.400s", dlerror());
-	const struct shunt_plugin_v1 *table = dlsym(handle, SYMBOL);
+	const struct shunt_plugin_v1 *table = dlsym(handle, SHUNT_PLUGIN_SYMBOL);
 
 	if (!table)
 		return shunt_fail(err, -ENOEXEC,
-			"it has no symbol " SYMBOL ", so it is not a plug-in of shunt");
+			"it has no symbol " SHUNT_PLUGIN_SYMBOL
+			", so it is not a plug-in of shunt");
 	return is_loaded(table) ? -EALREADY : take_file(file, table, err);
 }
 
@@ -421,7 +265,7 @@ static void load_bundled(struct shunt_plugin *entry)
 	}
 	if (rc == 0 && entry->object)
 		return;
-	shunt_fail(&why, rc, "not loaded: %.600s", rc ? err.text : "it is not in its file");
+	shunt_fail(&why, rc, "not loaded: %.600s", rc ? err.text : "its file does not have it");
 	const char *text = strdup(why.text);
 
 	*entry = (struct shunt_plugin){.name = entry->name,
@@ -430,8 +274,8 @@ static void load_bundled(struct shunt_plugin *entry)
 
 void shunt_plugins_load_bundled(const struct shunt_plugin *entry)
 {
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		for (struct shunt_plugin *at = kinds[i].list; at->name; at++)
+	for (const struct shunt_plugin_kind *kind = shunt_plugin_kinds; kind->name; kind++)
+		for (struct shunt_plugin *at = kind->list; at->name; at++)
 			if (at->bundled && (!entry || at == entry))
 				load_bundled(at);
 }
@@ -485,7 +329,7 @@ const struct shunt_plugin_file *shunt_plugins(void)
 
 const struct shunt_plugin_file *shunt_plugins_origin(const char *kind_name, const char *name)
 {
-	const struct shunt_plugin_kind *kind = find_kind(kind_name);
+	const struct shunt_plugin_kind *kind = shunt_plugin_kind_find(kind_name);
 	const struct shunt_plugin *at = kind ? find_entry(kind, name) : NULL;
 
 	return at ? at->from : NULL;

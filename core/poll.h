@@ -30,10 +30,11 @@ static inline struct shunt_ctx *shunt_poll_ctx(const char *call)
 	return ctx;
 }
 
-/* Enough of an object's address to notice that a poll is about another one. */
-static inline uint32_t shunt_poll_mark(const void *object)
+/* Enough of an object's address to notice that a poll is about another one, nearly always. */
+static inline uint16_t shunt_poll_mark(const void *object)
 {
-	return (uint32_t)((uintptr_t)object >> 2);
+	uintptr_t address = (uintptr_t)object;
+	return (uint16_t)(address >> 2 ^ address >> 18);
 }
 
 /* Has the task's wait on `object` just ended? */

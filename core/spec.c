@@ -117,8 +117,8 @@ static int find_backend(struct shunt_spec *spec, struct shunt_error *err)
 	return rc;
 }
 
-int shunt_spec_parse_for(struct shunt_spec *spec, const struct shunt_backend *backend,
-	const char *text, struct shunt_error *err)
+int shunt_spec_parse(struct shunt_spec *spec, const struct shunt_backend *backend, const char *text,
+	struct shunt_error *err)
 {
 	char *settings;
 	int rc;
@@ -140,11 +140,6 @@ int shunt_spec_parse_for(struct shunt_spec *spec, const struct shunt_backend *ba
 fail:
 	shunt_spec_fini(spec);
 	return rc;
-}
-
-int shunt_spec_parse(struct shunt_spec *spec, const char *text, struct shunt_error *err)
-{
-	return shunt_spec_parse_for(spec, NULL, text, err);
 }
 
 void shunt_spec_fini(struct shunt_spec *spec)
@@ -184,7 +179,7 @@ int shunt_open(struct shunt_sched **sched, const char *spec_text, const struct s
 	struct shunt_error *err)
 {
 	struct shunt_spec spec;
-	int rc = shunt_spec_parse(&spec, spec_text, err);
+	int rc = shunt_spec_parse(&spec, NULL, spec_text, err);
 
 	if (rc)
 		return rc;

@@ -26,11 +26,10 @@ struct shunt_spec {
  * Parses a spec and finds its backend in the registry; says nothing about the values of settings,
  * which only the backend can judge. -ENOENT: no such backend; -ENOSYS: this build does not have it;
  * -EINVAL: malformed, or a key set twice; -ENOMEM. err says which, and names the nearest backend.
+ * `backend`, unless NULL, is one that is in no registry and whose name the text begins with.
  */
-int shunt_spec_parse(struct shunt_spec *spec, const char *text, struct shunt_error *err);
-/* The same for a backend that is in no registry and whose name the text begins with. */
-int shunt_spec_parse_for(struct shunt_spec *spec, const struct shunt_backend *backend,
-	const char *text, struct shunt_error *err);
+int shunt_spec_parse(struct shunt_spec *spec, const struct shunt_backend *backend, const char *text,
+	struct shunt_error *err);
 void shunt_spec_fini(struct shunt_spec *spec);
 
 /* Opens a parsed spec; the rest of shunt_open. */

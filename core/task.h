@@ -101,60 +101,62 @@ const char *shunt_wait_name(enum shunt_wait_what what);
 #define SHUNT_JOINER_HOST_ONE ((uintptr_t)1 << 32)
 
 /*
- * Three cache lines, because a hundred thousand suspended tasks are a hundred thousand of these.
- * What is never needed together shares a place, and says so.
+ * Two and a half cache lines, because a million suspended tasks are a million of these. What is
+ * never needed together shares a place, and says so. Every other one begins in the middle of a
+ * line, so each half line holds what is touched together.
  */
 struct shunt_task {
-	/* Every switch and every sleep touches these: one cache line. Owned by the worker that runs
-	 * or holds it. */
-	struct shunt_task *next; /* in a run queue, an inbox or a free list */
-	void *sp;                /* what a swap loads; NULL: has not run yet */
+	/* Every switch touches these. Owned by the worker that runs or holds it. */
+	_Alignas(32) struct shunt_task *next; /* in a run queue, an inbox or a free list */
+	void *sp;                             /* what a swap loads; NULL: has not run yet */
 	uintptr_t value; /* what its next resumer leaves: 0, or -ETIMEDOUT as a wait's result */
-	_Atomic uint64_t word; /* [task:word] */
 	int saved_errno;
-	uint16_t
-		/* index of the worker that it belongs to where tasks stay, whose inbox it has */
-		home;
 	uint8_t wait_what; /* a SHUNT_WAIT_ */
-	uint8_t step;      /* a SHUNT_STEP_ of those below; 0: it has a stack */
+	uint8_t step;      /* a SHUNT_STEP_ of those above; 0: it has a stack */
+	bool timed;        /* it armed a timer that has not fired */
+	bool listed;       /* it is in a sync object's list, whose lock guards this */
+
+	/* Every wait touches these. */
+	_Atomic uint64_t word; /* [task:word] */
 	union {
 		struct shunt_stack *stack; /* NULL before the first run */
 		struct shunt_step *frame;  /* of a step task, whose sp stays NULL */
 	};
-	uint64_t timer_ticket;       /* of the timer it armed and that has not fired; 0: none */
 	struct shunt_worker *worker; /* on which it last gave way, and armed its timer */
+	uintptr_t joiner;            /* [task:joiner] see SHUNT_JOINER_ */
 
-	/* Its beginning, its end and its joiner. */
-	_Alignas(64) void *arg;
-	union {
-		shunt_task_fn *fn; /* until it is called */
-		void *result;      /* once it has returned */
-	};
+	/* Its beginning and its end. */
 	struct shunt_sched *sched; /* constant */
 	uint64_t id;
 	const char *name;
-	uintptr_t joiner; /* [task:joiner] see SHUNT_JOINER_ */
-	int join_lock;    /* [waiters:lock] of a joiner that may give up */
+	union {
+		shunt_task_fn *fn;    /* until it is called */
+		uint64_t wait_ticket; /* of the wait on a sync object or the join in progress */
+		void *result;         /* once it has returned */
+	};
+
+	/* Its wait: a task waits for one thing at a time. Guarded by the object's lock. */
+	union {
+		void *arg; /* until fn is called */
+		struct shunt_task *wait_next;
+	};
+	struct shunt_task *wait_prev;
+	void *wait_value; /* handed over with the wake */
 	int wait_result;  /* of a wait on a sync object that can end in more than one way */
+	int join_lock;    /* [waiters:lock] of a joiner that may give up */
+
 	union {
 		void **join_result; /* while it joins: where it wants the result */
 		int64_t ready_ns; /* while it is ready, under a probe: since when; 0: not sampled */
 	};
-
-	/* Its wait: a task waits for one thing at a time. Guarded by the object's lock. */
-	_Alignas(64) struct shunt_task *wait_next;
-	struct shunt_task *wait_prev;
-	struct shunt_waiters *wait_on; /* NULL: not in a list */
-	uint64_t wait_ticket;          /* of the wait on a sync object or the join in progress */
-	void *wait_value;              /* handed over with the wake */
 	int64_t key; /* the policy's own: made of the attributes at the spawn, then changed by it */
-
 	struct shunt_task *injected_next;
 	_Atomic uint32_t injected; /* [task:injected] in an inbox already */
-	uint32_t polled;           /* of a step task: what its last poll was about (poll.c) */
+	uint16_t home;             /* index of its worker where tasks stay, whose inbox it has */
+	uint16_t polled;           /* of a step task: what its last poll was about (poll.c) */
 };
 
-_Static_assert(sizeof(struct shunt_task) == 192, "three cache lines");
+_Static_assert(sizeof(struct shunt_task) == 160, "two and a half cache lines");
 
 /* ---- memory orders --------------------------------------------------------------------------- */
 

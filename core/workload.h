@@ -46,9 +46,10 @@ struct shunt_hist; /* core/measure/hist.h */
 
 /* What a run will need at its peak, so that one beyond the machine is skipped with a reason. */
 struct shunt_footprint {
-	uint64_t tasks; /* alive at once */
-	bool stackless; /* nearly all of them are step tasks */
-	uint64_t bytes; /* of the workload's own memory, stacks and descriptors not counted */
+	uint64_t tasks;       /* alive at once */
+	bool stackless;       /* nearly all of them are step tasks */
+	uint64_t bytes;       /* of the workload's own memory, stacks and descriptors not counted */
+	uint64_t descriptors; /* files and sockets, open at once */
 };
 
 struct shunt_workload {

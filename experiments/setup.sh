@@ -202,7 +202,8 @@ generator_for() { # build folder
 	fi
 }
 
-# Configure and build one preset; extra arguments go to the configure step. Returns 1 on failure.
+# Configure and build one preset, of which $BUILD_TARGET or everything; extra arguments go to the
+# configure step. Returns 1 on failure.
 build_preset() { # preset, log, configure arguments…
 	local preset=$1 log=$2 dir="$ROOT/build/$1"
 	shift 2
@@ -217,7 +218,8 @@ build_preset() { # preset, log, configure arguments…
 		cd "$ROOT" || exit 1
 		CMAKE_GENERATOR=$(generator_for "$dir")
 		export CMAKE_GENERATOR
-		logged "$log" cmake --preset "$preset" "$@" && logged "$log" cmake --build --preset "$preset"
+		logged "$log" cmake --preset "$preset" "$@" && logged "$log" cmake --build --preset "$preset" \
+			${BUILD_TARGET:+--target "$BUILD_TARGET"}
 	) || {
 		show_end_of "$log" 40
 		! grep -qE 'No space left on device|Disk quota exceeded' "$log" ||

@@ -168,7 +168,7 @@ static void nqueens_teardown(struct shunt_run *run)
 
 static const struct shunt_param nqueens_params[] = {
 	{"n", SHUNT_PARAM_COUNT, "13", 1, MOST, NULL,
-		"the board's side, and the number of queens; each one more is five times the work; "
+		"the board's side, and the number of queens; one more is five times the work; "
 		"10 ends before a second worker has started"},
 	{"depth", SHUNT_PARAM_COUNT, "3", 0, 6, NULL,
 		"rows whose squares are tasks; below, a task searches by itself: the grain"},

@@ -90,7 +90,7 @@ static int parse_binary(struct shunt_numbers *numbers, const struct file *file)
 {
 	if (file->bytes % 8)
 		return shunt_fail(file->err, -EINVAL,
-			"input '%s': its %zu bytes are no whole number of 64-bit integers "
+			"input '%s': its %zu bytes do not divide into 64-bit integers "
 			"(%zu left over); rename it to .txt if it holds decimal numbers",
 			file->path, file->bytes, file->bytes % 8);
 	if (is_printable(file))

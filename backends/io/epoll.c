@@ -28,7 +28,7 @@ static int64_t epoll_begin(struct shunt_io_at *at, struct shunt_io_op *op)
 
 const struct shunt_io shunt_io_epoll = {
 	.name = "epoll",
-	.summary = "tries first, then waits for epoll to tell that it is worth trying again",
+	.summary = "tries first; what would block waits for epoll and is tried again",
 	.watches = true,
 	.begin = epoll_begin,
 };

@@ -255,6 +255,6 @@ static void darc_stopping(struct shunt_worker *worker, struct shunt_task *task)
 		__ATOMIC_RELAXED);
 }
 
-SHUNT_POLICY_KEYED(darc, .summary = "workers reserved for short types, which it tells by profiling",
+SHUNT_POLICY_KEYED(darc, .summary = "workers reserved for short types, which a profile finds",
 	.shared = true, .needs_time = true, .open = darc_open, .close = darc_close,
 	.stopping = darc_stopping);

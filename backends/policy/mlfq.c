@@ -217,7 +217,7 @@ static void mlfq_stopping(struct shunt_worker *worker, struct shunt_task *task)
 }
 
 SHUNT_POLICY_KEYED(mlfq,
-	.summary = "feedback levels: who has used up its time on one runs on the next",
+	.summary = "feedback levels: a task that has used up its time on one runs on the next",
 	.params = mlfq_params, .shared = true, .needs_time = true, .open = mlfq_open,
 	.close = mlfq_close, .preempts = mlfq_preempts, .quantum = mlfq_quantum,
 	.stopping = mlfq_stopping);

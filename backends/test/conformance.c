@@ -9,6 +9,7 @@
 
 #include "backends/test/conformance.h"
 #include "backends/test/specs.h"
+#include "core/test/share.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -105,7 +106,8 @@ static void keeps_every_clause(void **state)
 		conformance_io};
 	const char *spec = *state;
 	struct shunt_error err = {""};
-	unsigned kept = 0, out_of_reach = 0;
+	unsigned kept = 0, out_of_reach = 0, dealt = 0;
+	size_t composition = (size_t)(spec - specs.text[0]) / SPEC_BYTES;
 	if (specs_open(&under_test.sched, spec, &err)) {
 		print_message("%s\n", err.text);
 		skip();
@@ -113,10 +115,11 @@ static void keeps_every_clause(void **state)
 	shunt_close(under_test.sched);
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct clause *clause = lists[i]; clause->name; clause++)
-			*(try_clause(spec, clause) ? &kept : &out_of_reach) += 1;
+			if (share_takes(composition, dealt++))
+				*(try_clause(spec, clause) ? &kept : &out_of_reach) += 1;
 	print_message("%s: %u clauses kept, %u beyond its capabilities\n", spec, kept,
 		out_of_reach);
-	assert_true(kept > 0);
+	assert_true(kept > 0 || share_of() > 1);
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -526,6 +527,110 @@ static void *a_wait_for_input_is_no_deadlock(void *arg)
 	return arg;
 }
 
+/* A reader that waits, so that its descriptor is known to whatever tells of events; then it reads
+ * on. What it gets in all is in `text`; the last result, in `result`. */
+struct follower {
+	struct shunt_fd fd;
+	char text[16];
+	size_t bytes;
+	int64_t result;
+};
+
+static void *read_to_the_end(void *arg)
+{
+	struct follower *self = arg;
+	while ((self->result = shunt_io_recv(self->fd, self->text + self->bytes,
+			sizeof(self->text) - self->bytes, 0)) > 0)
+		/* Relaxed: the root looks on. */
+		__atomic_add_fetch(&self->bytes, (size_t)self->result, __ATOMIC_RELAXED);
+	return arg;
+}
+
+static void *an_end_that_came_with_the_data_is_seen(void *arg)
+{
+	struct pair pair;
+	struct shunt_handle task;
+	EXPECT_INT(0, open_sockets(&pair));
+	struct follower follower = {.fd = pair.end[0]};
+	EXPECT_INT(0, shunt_spawn(&task, read_to_the_end, &follower, NULL));
+	give_way();
+	EXPECT_INT(2, shunt_io_send(pair.end[1], "ab", 2, 0));
+	EXPECT_INT(0, shunt_io_close(pair.end[1]));
+	EXPECT_INT(0, shunt_join(task, NULL));
+	EXPECT_INT(0, follower.result);
+	EXPECT_INT(2, follower.bytes);
+	EXPECT_INT(0, shunt_io_close(pair.end[0]));
+	return arg;
+}
+
+/* Of TCP on the loopback, connected. */
+static int open_tcp(struct pair *pair)
+{
+	struct sockaddr_in loopback = {.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t bytes = sizeof(loopback);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), number[2] = {-1, -1};
+	if (bind(listener, (struct sockaddr *)&loopback, bytes) || listen(listener, 1) ||
+		getsockname(listener, (struct sockaddr *)&loopback, &bytes))
+		return -errno;
+	number[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(number[0], (struct sockaddr *)&loopback, bytes))
+		return -errno;
+	number[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	close(listener);
+	return adopt_both(number, pair);
+}
+
+/* A read stops before urgent data, and what is behind it is still there. */
+static void *urgent_data_hides_nothing(void *arg)
+{
+	struct pair pair;
+	struct shunt_handle task;
+	EXPECT_INT(0, open_tcp(&pair));
+	struct follower follower = {.fd = pair.end[0]};
+	EXPECT_INT(0, shunt_spawn(&task, read_to_the_end, &follower, NULL));
+	give_way();
+	int number = shunt_io_number(pair.end[1]);
+	EXPECT_INT(1, send(number, "a", 1, 0));
+	EXPECT_INT(1, send(number, "!", 1, MSG_OOB));
+	EXPECT_INT(1, send(number, "b", 1, 0));
+	for (int64_t until = shunt_now_ns() + 10000 * MS;
+		__atomic_load_n(&follower.bytes, __ATOMIC_RELAXED) < 2; give_way())
+		EXPECT(shunt_now_ns() < until); /* though nothing more comes */
+	EXPECT_INT(0, shunt_io_close(pair.end[1]));
+	EXPECT_INT(0, shunt_join(task, NULL));
+	EXPECT_INT('b', follower.text[1]);
+	EXPECT_INT(0, shunt_io_close(pair.end[0]));
+	return arg;
+}
+
+/* What comes between two reads is kept for the second one, which need not try. */
+static void *what_comes_between_reads_is_read(void *arg)
+{
+	struct pair pair;
+	struct reader reader = {.deadline_ns = SHUNT_FOREVER};
+	struct shunt_handle task;
+	char text[8];
+	EXPECT_INT(0, open_sockets(&pair));
+	reader.fd = pair.end[0];
+	EXPECT_INT(0, shunt_spawn(&task, read_one, &reader, NULL));
+	await_reader(pair.end[0]);
+	EXPECT_INT(2, shunt_io_send(pair.end[1], "ab", 2, 0));
+	EXPECT_INT(0, shunt_join(task, NULL));
+	for (int i = 0; i < 4; i++) {
+		EXPECT_INT(1, shunt_io_recv(pair.end[0], text, sizeof(text), 0));
+		EXPECT_INT('b' + i, text[0]);
+		EXPECT_INT(-ETIMEDOUT, shunt_io_recv_until(pair.end[0], text, sizeof(text), 0,
+					       shunt_now_ns() + 1));
+		EXPECT_INT(1, write_char(pair.end[1], (char)('c' + i)));
+		give_way();
+	}
+	EXPECT_INT(1, shunt_io_recv(pair.end[0], text, sizeof(text), MSG_PEEK));
+	EXPECT_INT(1, shunt_io_recv(pair.end[0], text, sizeof(text), 0));
+	EXPECT_INT(0, close_both(&pair));
+	return arg;
+}
+
 #define IO (SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_CAN_IO)
 
 const struct clause conformance_io[] = {
@@ -533,6 +638,10 @@ const struct clause conformance_io[] = {
 	CLAUSE("every byte arrives, in order, once", IO, every_byte_arrives),
 	CLAUSE("sockets send and receive, and a closed one is no signal", IO,
 		sockets_send_and_receive),
+	CLAUSE("an end that came with the data is seen", IO,
+		an_end_that_came_with_the_data_is_seen),
+	CLAUSE("urgent data hides nothing", IO, urgent_data_hides_nothing),
+	CLAUSE("what comes between reads is read", IO, what_comes_between_reads_is_read),
 	CLAUSE("a file has offsets", IO, a_file_has_offsets),
 	CLAUSE("a connection is accepted", IO, a_connection_is_accepted),
 	CLAUSE("a read gives up at its deadline, never before", IO,

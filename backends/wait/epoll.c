@@ -32,7 +32,6 @@ struct epoll_slot {
 	int event_fd;
 	/* The worker's, but for a count. */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_calls calls;
-	int64_t slack_before_ns;
 	int64_t armed_ns; /* what the timerfd is set to, or NOT_ARMED */
 	int epoll_fd;
 	int timer_fd;
@@ -43,7 +42,6 @@ struct epoll_slot {
 };
 
 struct epoll_wait {
-	int64_t slack_ns;
 	shunt_event_fn *event;
 };
 
@@ -53,7 +51,6 @@ static int epoll_open(void **wait, const struct shunt_wait_config *config, struc
 
 	if (self == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for the epoll wait");
-	self->slack_ns = config->slack_ns;
 	self->event = config->event;
 	*wait = self;
 	return 0;
@@ -117,8 +114,6 @@ static int epoll_start(void *wait, unsigned worker_index, void *arg, void **slot
 	new->event = self->event;
 	new->arg = arg;
 	code = descriptors_open(new, err);
-	if (code == 0)
-		code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
 	if (code != 0) {
 		descriptors_close(new);
 		free(new);
@@ -132,7 +127,6 @@ static void epoll_stop(void *slot)
 {
 	struct epoll_slot *self = slot;
 
-	shunt_wait_slack_restore(self->slack_before_ns);
 	descriptors_close(self);
 	free(self);
 }
@@ -158,13 +152,14 @@ static int arm_timer(struct epoll_slot *self, int64_t deadline_ns)
 static void deliver(struct epoll_slot *self, const struct epoll_event *event)
 {
 	bool broken = event->events & (EPOLLERR | EPOLLHUP);
-	int64_t value = 0;
+	bool ended = broken || event->events & (EPOLLRDHUP | EPOLLPRI);
+	int64_t value = ended ? SHUNT_EVENT_END : 0;
 
 	if (event->data.u64 == ABOUT_TIMER)
 		self->armed_ns = NOT_ARMED;
 	if (event->data.u64 < ABOUT_LEAST)
 		return;
-	if (broken || event->events & (EPOLLIN | EPOLLRDHUP))
+	if (ended || event->events & EPOLLIN)
 		value |= SHUNT_EVENT_IN;
 	if (broken || event->events & EPOLLOUT)
 		value |= SHUNT_EVENT_OUT;
@@ -232,7 +227,7 @@ static int epoll_watch(void *slot, int fd, uint64_t data)
 	struct epoll_slot *self = slot;
 
 	shunt_wait_called(&self->calls);
-	int code = add(self, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, data);
+	int code = add(self, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, data);
 
 	/* Relaxed: a count [epoll:watched]. */
 	if (code == 0)

@@ -21,11 +21,6 @@ struct futex_slot {
 	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_word word;
 	/* The worker's, but for a count. */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) struct shunt_wait_calls calls;
-	int64_t slack_before_ns;
-};
-
-struct futex_wait {
-	int64_t slack_ns;
 };
 
 static long futex_call(struct futex_slot *slot, int operation, uint32_t value,
@@ -35,49 +30,17 @@ static long futex_call(struct futex_slot *slot, int operation, uint32_t value,
 		deadline, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
-static int futex_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
-{
-	struct futex_wait *self = malloc(sizeof(*self));
-
-	if (self == NULL)
-		return shunt_fail(err, -ENOMEM, "out of memory for the futex wait");
-	self->slack_ns = config->slack_ns;
-	*wait = self;
-	return 0;
-}
-
-static void futex_close(void *wait)
-{
-	free(wait);
-}
-
 static int futex_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	struct shunt_error *err)
 {
-	struct futex_wait *self = wait;
 	struct futex_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, sizeof(*new));
-	int code;
 
-	(void)worker_index;
-	(void)arg;
+	(void)wait, (void)worker_index, (void)arg;
 	if (new == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for a worker's futex");
 	memset(new, 0, sizeof(*new));
-	code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
-	if (code != 0) {
-		free(new);
-		return code;
-	}
 	*slot = new;
 	return 0;
-}
-
-static void futex_stop(void *slot)
-{
-	struct futex_slot *self = slot;
-
-	shunt_wait_slack_restore(self->slack_before_ns);
-	free(self);
 }
 
 static int futex_commit(void *slot, int64_t deadline_ns)
@@ -120,10 +83,8 @@ static uint64_t futex_syscalls(const void *slot)
 const struct shunt_wait shunt_wait_futex = {
 	.name = "futex",
 	.summary = "sleeps on a futex until an absolute deadline; only sleeping workers are woken",
-	.open = futex_open,
-	.close = futex_close,
 	.start = futex_start,
-	.stop = futex_stop,
+	.stop = free,
 	.commit = futex_commit,
 	.wake = futex_wake,
 	.syscalls = futex_syscalls,

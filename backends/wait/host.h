@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every wait slot needs of the thread it runs on: the clock that judges deadlines, the
- * timer slack, and counters of system calls that any thread may read.
- *
- * Timer slack is the freedom the kernel takes in ending a sleep: 50 us for futex, epoll and
- * nanosleep by default, none for the waits of io_uring. A comparison of wait slots compares slack
- * unless all are set alike, so each sets what its configuration says (prctl(2),
- * PR_SET_TIMERSLACK) and puts the thread's own value back when it stops.
+ * What wait slots share: the clock that judges deadlines, counters of system calls that any thread
+ * may read, and the word of a sleeper.
  */
 #ifndef SHUNT_BACKENDS_WAIT_HOST_H
 #define SHUNT_BACKENDS_WAIT_HOST_H
@@ -14,11 +9,9 @@
 #include "core/engine/slots.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #define SHUNT_WAIT_LINE_BYTES 64
@@ -38,46 +31,6 @@ static inline struct timespec shunt_wait_timespec(int64_t deadline_ns)
 		deadline_ns = 0;
 	return (struct timespec){.tv_sec = deadline_ns / 1000000000,
 		.tv_nsec = deadline_ns % 1000000000};
-}
-
-/* The kernel gives threads of a real-time class no slack, and takes no other value in silence. */
-static inline bool shunt_wait_real_time(void)
-{
-	int class = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
-
-	return class != SCHED_OTHER && class != SCHED_BATCH && class != SCHED_IDLE;
-}
-
-/* Sets the calling thread's timer slack; -1 leaves it alone. *before_ns is what
- * shunt_wait_slack_restore takes. The kernel reads 0 as "the default", so 0 becomes 1 ns. */
-static inline int shunt_wait_slack_set(int64_t slack_ns, int64_t *before_ns,
-	struct shunt_error *err)
-{
-	int before;
-
-	*before_ns = -1;
-	if (slack_ns < 0)
-		return 0;
-	if (slack_ns > 1 && shunt_wait_real_time())
-		return shunt_fail(err, -EOPNOTSUPP,
-			"wait.slack=%lldns cannot be set: real-time threads have no timer slack; "
-			"leave it out, or run without chrt",
-			(long long)slack_ns);
-	before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
-	if (before < 0 || prctl(PR_SET_TIMERSLACK, slack_ns > 0 ? slack_ns : 1, 0, 0, 0) != 0) {
-		int code = -errno;
-
-		return shunt_fail(err, code, "cannot set the timer slack to %lld ns: %s",
-			(long long)slack_ns, strerror(-code));
-	}
-	*before_ns = before;
-	return 0;
-}
-
-static inline void shunt_wait_slack_restore(int64_t before_ns)
-{
-	if (before_ns > 0)
-		prctl(PR_SET_TIMERSLACK, before_ns, 0, 0, 0);
 }
 
 /*

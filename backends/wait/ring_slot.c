@@ -4,6 +4,7 @@
 
 #include "core/backend.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -58,7 +59,6 @@ static int wait_init(struct shunt_ring_wait *wait, const struct shunt_wait_confi
 
 	if (code != 0)
 		return code;
-	wait->slack_ns = config->slack_ns;
 	wait->wake = (int)shunt_value_int(config->values, "wake");
 	wait->worker_count = config->worker_count;
 	wait->fired = config->fired;
@@ -103,14 +103,9 @@ static int slot_init(struct shunt_ring_slot *slot, struct shunt_ring_wait *wait,
 
 	slot->wait = wait;
 	slot->bell = &wait->bells[worker_index];
-	code = shunt_wait_slack_set(wait->slack_ns, &slot->slack_before_ns, err);
+	code = shunt_ring_open(&slot->ring, &wait->plan, &slot->calls, err);
 	if (code != 0)
 		return code;
-	code = shunt_ring_open(&slot->ring, &wait->plan, &slot->calls, err);
-	if (code != 0) {
-		shunt_wait_slack_restore(slot->slack_before_ns);
-		return code;
-	}
 	shunt_wait_word_awake(&slot->bell->word);
 	/* Relaxed: ordered by the word [ring:bell-fd]. */
 	atomic_store_explicit(&slot->bell->ring_fd, shunt_ring_fd(slot->ring),
@@ -242,7 +237,6 @@ void shunt_ring_slot_stop(void *slot)
 	atomic_fetch_add_explicit(&self->wait->overflows, shunt_ring_overflows(self->ring),
 		memory_order_relaxed);
 	shunt_ring_close(self->ring);
-	shunt_wait_slack_restore(self->slack_before_ns);
 	free(self);
 }
 

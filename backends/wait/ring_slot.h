@@ -37,7 +37,6 @@ struct shunt_bell {
 
 struct shunt_ring_wait {
 	struct shunt_ring_plan plan;
-	int64_t slack_ns;
 	int wake; /* SHUNT_WAKE_ */
 	unsigned worker_count;
 	const char *prefix; /* of its facts */
@@ -53,7 +52,6 @@ struct shunt_ring_slot {
 	struct shunt_bell *bell;
 	struct shunt_ring *ring;
 	struct shunt_wait_calls calls;
-	int64_t slack_before_ns;
 	uint64_t event_count; /* what the eventfd is read into */
 	bool reading;         /* the read is in the ring */
 	bool lossy;           /* results were lost, perhaps those of operations */

@@ -17,12 +17,6 @@
 struct spin_slot {
 	/* Any thread. [wait:spin-notified] set by spin_wake(), taken by spin_commit(). */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) atomic_int notified;
-	/* The worker's. */
-	_Alignas(SHUNT_WAIT_LINE_BYTES) int64_t slack_before_ns;
-};
-
-struct spin_wait {
-	int64_t slack_ns;
 };
 
 static void cpu_pause(void)
@@ -38,49 +32,17 @@ static void cpu_pause(void)
 #endif
 }
 
-static int spin_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
-{
-	struct spin_wait *self = malloc(sizeof(*self));
-
-	if (self == NULL)
-		return shunt_fail(err, -ENOMEM, "out of memory for the spin wait");
-	self->slack_ns = config->slack_ns;
-	*wait = self;
-	return 0;
-}
-
-static void spin_close(void *wait)
-{
-	free(wait);
-}
-
 static int spin_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	struct shunt_error *err)
 {
-	struct spin_wait *self = wait;
 	struct spin_slot *new = aligned_alloc(SHUNT_WAIT_LINE_BYTES, sizeof(*new));
-	int code;
 
-	(void)worker_index;
-	(void)arg;
+	(void)wait, (void)worker_index, (void)arg;
 	if (new == NULL)
 		return shunt_fail(err, -ENOMEM, "out of memory for a worker's spin wait");
 	memset(new, 0, sizeof(*new));
-	code = shunt_wait_slack_set(self->slack_ns, &new->slack_before_ns, err);
-	if (code != 0) {
-		free(new);
-		return code;
-	}
 	*slot = new;
 	return 0;
-}
-
-static void spin_stop(void *slot)
-{
-	struct spin_slot *self = slot;
-
-	shunt_wait_slack_restore(self->slack_before_ns);
-	free(self);
 }
 
 static int spin_commit(void *slot, int64_t deadline_ns)
@@ -119,10 +81,8 @@ const struct shunt_wait shunt_wait_spin = {
 	.name = "spin",
 	.summary = "polls a word and the clock until there is work; uses a whole CPU",
 	.spins = true,
-	.open = spin_open,
-	.close = spin_close,
 	.start = spin_start,
-	.stop = spin_stop,
+	.stop = free,
 	.commit = spin_commit,
 	.wake = spin_wake,
 	.syscalls = spin_syscalls,

@@ -93,7 +93,7 @@ static void about_the_clock(struct cli_run *run, const struct shunt_outcome *out
 
 	if (clock->calibration_error_ppm > SHUNT_CLOCK_ERROR_PPM)
 		cli_add(&run->caveats,
-			"the clock of the latencies (%s) went wrong by %.3g %%, and they with it: "
+			"the clock of the latencies (%s) went wrong by %.3g %%, and so did they: "
 			"the machine was suspended, or its calibration was disturbed; run again\n",
 			shunt_clock_name(clock), clock->calibration_error_ppm / 1e4);
 }

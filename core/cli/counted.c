@@ -56,7 +56,7 @@ static void spread_of(const struct shunt_outcome *outcome, const char *name, str
 }
 
 /* How the work was spread over the workers. */
-static void workers(const struct shunt_outcome *outcome, int indent)
+static void workers(const struct shunt_outcome *outcome)
 {
 	struct cli_text text = {0};
 	unsigned worker;
@@ -70,11 +70,11 @@ static void workers(const struct shunt_outcome *outcome, int indent)
 	if (text.len && outcome->worker_count > EACH_MOST)
 		cli_add(&text, " (least..middle..most of %u)", outcome->worker_count);
 	if (text.len)
-		cli_wrap("Workers", indent, text.s);
+		cli_wrap("Workers", CLI_REPORT_INDENT, text.s);
 	free(text.s);
 }
 
-static void counters(const struct shunt_outcome *outcome, int indent)
+static void counters(const struct shunt_outcome *outcome)
 {
 	struct cli_text text = {0};
 	char number[32];
@@ -90,7 +90,7 @@ static void counters(const struct shunt_outcome *outcome, int indent)
 	}
 	if (text.len) {
 		printf("\n");
-		cli_wrap("Counted", indent, text.s);
+		cli_wrap("Counted", CLI_REPORT_INDENT, text.s);
 	}
 	free(text.s);
 }
@@ -111,7 +111,7 @@ static double of_all_threads(const struct shunt_perf_counts *counts, size_t even
 }
 
 /* A reason without the error's name before it and the remedy behind it: one line. */
-static void not_counted(const char *why, int indent)
+static void not_counted(const char *why)
 {
 	const char *colon = strstr(why, ": ");
 	struct cli_text text = {0};
@@ -121,12 +121,12 @@ static void not_counted(const char *why, int indent)
 		colon = strstr(why, ": ");
 	}
 	cli_add(&text, "not counted: %.*s", colon ? (int)(colon - why) : (int)strlen(why), why);
-	cli_wrap("Processor", indent, text.s);
+	cli_wrap("Processor", CLI_REPORT_INDENT, text.s);
 	free(text.s);
 }
 
 /* What the processor did for an operation, in the last warm-up iteration. */
-static void processor(const struct shunt_outcome *outcome, int indent)
+static void processor(const struct shunt_outcome *outcome)
 {
 	static const char *const shown[] = {"cycles", "instructions", "branch misses",
 		"cache misses"};
@@ -136,7 +136,7 @@ static void processor(const struct shunt_outcome *outcome, int indent)
 	if (outcome->counted.ops == 0)
 		return;
 	if (*counts->group_why[SHUNT_PERF_HARDWARE]) {
-		not_counted(counts->group_why[SHUNT_PERF_HARDWARE], indent);
+		not_counted(counts->group_why[SHUNT_PERF_HARDWARE]);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
@@ -146,14 +146,14 @@ static void processor(const struct shunt_outcome *outcome, int indent)
 				shown[i]);
 	if (text.len) {
 		cli_add(&text, " for each operation, in user mode");
-		cli_wrap("Processor", indent, text.s);
+		cli_wrap("Processor", CLI_REPORT_INDENT, text.s);
 	}
 	free(text.s);
 }
 
-void cli_run_counted(const struct shunt_outcome *outcome, int indent)
+void cli_run_counted(const struct shunt_outcome *outcome)
 {
-	counters(outcome, indent);
-	workers(outcome, indent);
-	processor(outcome, indent);
+	counters(outcome);
+	workers(outcome);
+	processor(outcome);
 }

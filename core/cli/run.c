@@ -1,27 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shunt run: one run, its record, its report.
+ * shunt run: one run, its record, its report (run_perform.c).
  *
  * Everything that can be found wrong without running is found before: the names and values, the
- * record's path, the trace's path. What happens after that leaves a record, also when a signal or
- * the timeout ends the process from the watcher's thread.
+ * record's path, the trace's path.
  */
 #include "core/cli/run.h"
 
-#include "core/cli/program.h"
-#include "core/measure/environment.h"
 #include "core/measure/trace.h"
 #include "core/spec.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SCHED_DELAY_EVERY 64
 
@@ -201,189 +194,7 @@ static int take_options(struct cli_run *run)
 	return rc ? rc : take_probe(run);
 }
 
-/* ---- the machine ----------------------------------------------------------------------------- */
-
-static int look_at_machine(struct cli_run *run)
-{
-	struct shunt_error err;
-
-	run->env = cli_gather();
-	if (!run->env)
-		return cli_error(run->args.json, CLI_RUN_FAILED, "out of memory for the manifest");
-	run->finding_count = cli_findings(run->env, run->findings);
-	if (shunt_env_seal(run->env, cli_is_set(&run->args, "--redact"), &err) != 0)
-		return cli_error(run->args.json, CLI_RUN_FAILED, "the manifest: %s", err.text);
-	if (!cli_is_set(&run->args, "--strict"))
-		return 0;
-	for (size_t i = 0; i < run->finding_count; i++)
-		if (run->findings[i].level == CLI_NOISE)
-			return cli_error(run->args.json, CLI_ENVIRONMENT,
-				"refused by --strict: %s %s: %s; `shunt doctor` shows everything",
-				run->findings[i].name, run->findings[i].value,
-				run->findings[i].advice);
-	return 0;
-}
-
-/* ---- what came of it ------------------------------------------------------------------------- */
-
-static int exit_status(const struct shunt_outcome *outcome)
-{
-	if (outcome->status == SHUNT_RECORD_OK)
-		return CLI_OK;
-	return outcome->check_failed ? CLI_CHECK_FAILED : CLI_RUN_FAILED;
-}
-
-/* The record could not be kept where it was wanted: rather elsewhere than nowhere. */
-static void rescue(struct cli_run *run, const struct shunt_record *record)
-{
-	const char *folder = getenv("TMPDIR");
-	struct shunt_error err;
-	char path[4096];
-
-	snprintf(path, sizeof(path), "%s/shunt-%s-%ld.json", folder && *folder ? folder : "/tmp",
-		shunt_record_run_id(record), (long)getpid());
-	if (shunt_record_write(record, run->env, path, false, &err) == 0)
-		fprintf(stderr, "shunt: the record is in %s instead\n", path);
-}
-
-/* Keeps the record; 0 or an exit status. *kept (for the report) is freed by the caller. */
-static int keep_record(struct cli_run *run, const struct shunt_record *record, char **kept)
-{
-	struct shunt_error err = {""};
-	struct cli_text text = {0};
-
-	*kept = NULL;
-	if (!run->record_path)
-		return 0;
-	if (shunt_record_write(record, run->env, run->record_path, run->force, &err) != 0) {
-		fprintf(stderr, "shunt: cannot keep the record: %s\n", err.text);
-		rescue(run, record);
-		return CLI_RUN_FAILED;
-	}
-	cli_add(&text, "%s", run->record_path);
-	struct stat there;
-
-	if (stat(run->record_path, &there) == 0 && S_ISREG(there.st_mode))
-		cli_add(&text, "; the machine's manifest is env/%.12s... beside it",
-			shunt_env_id(run->env));
-	*kept = text.s;
-	return 0;
-}
-
-static void tell_what_ended_it(const struct shunt_outcome *outcome)
-{
-	if (outcome->status != SHUNT_RECORD_OK)
-		fprintf(stderr, "shunt: %s on %s: %s: %s\n", outcome->workload->name,
-			outcome->backend_name, shunt_record_status_name(outcome->status),
-			outcome->reason);
-}
-
-/* Signals wait until there is somebody to take them, the watcher, and then until the record is
- * kept. After that nothing is lost any more: whoever does not get rid of the report may end it. */
-static void hold_signals(bool hold)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGXCPU);
-	pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-}
-
-/* Record first, then what people read. Returns the exit status. */
-static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
-{
-	int status = exit_status(outcome), rc;
-	struct shunt_error err;
-	struct shunt_record *record;
-	struct stat there;
-	char *kept = NULL;
-
-	cli_run_caveats(run, outcome);
-	record = cli_run_record(run, outcome, &err);
-	if (!record)
-		return cli_error(run->args.json, CLI_RUN_FAILED, "cannot make the record: %s",
-			err.text);
-	/* A pipe is read when its reader likes: that wait can be ended. */
-	if (run->record_path && stat(run->record_path, &there) == 0 && !S_ISREG(there.st_mode))
-		hold_signals(false);
-	rc = keep_record(run, record, &kept);
-	hold_signals(false);
-	tell_what_ended_it(outcome);
-	if (run->args.json) {
-		cli_json(json_incref(shunt_record_json(record)), status);
-	} else {
-		if (run->request.narrate)
-			printf("\n");
-		cli_run_report(run, outcome, kept);
-	}
-	free(kept);
-	shunt_record_free(record);
-	return rc ? rc : status;
-}
-
-/* On the watcher's thread, while the run's own threads still compute: nothing is freed. */
-static void abandoned(void *arg, const struct shunt_outcome *outcome, int signal)
-{
-	struct cli_run *run = arg;
-	int status = CLI_RUN_FAILED;
-
-	if (run->program)
-		cli_child_kill(&run->program->child);
-	if (outcome->incomplete)
-		tell_what_ended_it(outcome);
-	else
-		status = conclude(run, outcome);
-	fflush(stdout);
-	_exit(signal ? CLI_SIGNAL + signal : status);
-}
-
 /* ---- the command ----------------------------------------------------------------------------- */
-
-static int look_around(void *arg)
-{
-	struct cli_run *run = arg;
-
-	run->refused = cli_run_check_paths(run);
-	if (!run->refused)
-		run->refused = look_at_machine(run);
-	return run->refused ? -ECANCELED : 0;
-}
-
-int cli_run_perform(struct cli_run *run)
-{
-	struct shunt_run *harness;
-	struct shunt_error err = {""};
-	int rc;
-
-	hold_signals(true);
-	run->request.look_around = look_around;
-	run->request.abandoned = abandoned;
-	rc = shunt_run_prepare(&harness, &run->request, &err);
-	if (rc)
-		return run->refused ? run->refused
-				    : cli_error(run->args.json,
-					      rc == -ENOMEM ? CLI_RUN_FAILED : CLI_USAGE, "%s",
-					      err.text);
-	if (run->program)
-		shunt_run_set_state(harness, run->program);
-	shunt_run_execute(harness);
-	rc = conclude(run, shunt_run_outcome(harness));
-	shunt_run_free(harness);
-	return rc;
-}
-
-void cli_run_release(struct cli_run *run)
-{
-	for (size_t i = 0; i < run->request.param_count; i++)
-		free((char *)run->params[i].key);
-	free(run->params);
-	free(run->caveats.s);
-	shunt_env_free(run->env);
-	cli_args_free(&run->args);
-}
 
 static int run_command(const struct cli_command *command, int argc, char **argv)
 {
@@ -438,8 +249,8 @@ const struct cli_command cli_run = {
 		"measured ones. The answer is checked after each. Prints a report; --record keeps "
 		"a record.\n\nExit status: 0 the run is good; 1 a wrong answer; 2 usage error; 3 "
 		"failed, timed out or skipped; 4 refused by --strict; 130, 143 interrupted; 141 "
-		"the reader of standard output left. In every case but 2 and 4 the record says "
-		"what happened, unless the machine kept shunt from finding out what it should run.",
+		"the reader of standard output left. The record says what happened, except "
+		"after 2 and 4, and where there was no memory to set the run up.",
 	.examples =
 		"  shunt run asm yield                           the cost of a switch\n"
 		"  shunt run asm chunked_sum preset=tutorial --narrate\n"

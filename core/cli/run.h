@@ -89,7 +89,7 @@ struct cli_run {
 int cli_run_take(struct cli_run *run);
 /* The parameters among the words from `first` on, and the seed. The same result. */
 int cli_run_take_params(struct cli_run *run, size_t first);
-/* Makes the run, its record and its report. Returns the exit status. */
+/* Makes the run, its record and its report. Returns the exit status. (run_perform.c) */
 int cli_run_perform(struct cli_run *run);
 void cli_run_release(struct cli_run *run);
 
@@ -108,8 +108,13 @@ struct shunt_record *cli_run_record(const struct cli_run *run, const struct shun
  * parameters, facts, counters, checks. */
 void cli_record_what_was_run(struct shunt_record *record, const struct shunt_outcome *outcome);
 
-/* The lines of the report that say what was counted, in all and by worker. (counted.c) */
-void cli_run_counted(const struct shunt_outcome *outcome, int indent);
+#define CLI_REPORT_INDENT 10
+/* What was counted, in all and by worker. (counted.c) */
+void cli_run_counted(const struct shunt_outcome *outcome);
+/* The backend and its settings. (report_backend.c) */
+void cli_run_backend(const struct shunt_outcome *outcome);
+/* Times, metrics, latencies, and what they cost. (report_numbers.c) */
+void cli_run_numbers(const struct cli_run *run, const struct shunt_outcome *outcome);
 
 /* The report, to standard output. `kept` says where the record is; NULL: not kept. (report.c) */
 void cli_run_report(const struct cli_run *run, const struct shunt_outcome *outcome,

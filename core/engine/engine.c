@@ -128,17 +128,18 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 		return shunt_fail(err, -EINVAL, "mt=0 with workers=%u: several workers need mt=1",
 			count);
 	engine->sched.many = count > 1 || !strcmp(mt, "1");
-	int64_t slack = shunt_value_int(&engine->own, "wait.slack");
 	struct shunt_wait_config wait = {.values = &engine->wait_values,
 		.worker_count = count,
-		.slack_ns = slack ? slack : -1,
 		.fired = shunt_timer_fired,
 		.event = shunt_engine_io_event};
-	rc = engine->wait_slot->open(&engine->wait, &wait, err);
+	if (engine->wait_slot->open)
+		rc = engine->wait_slot->open(&engine->wait, &wait, err);
 	if (rc)
 		return rc;
 	if (engine->wait_slot->virtual_time)
 		engine->sim = engine->wait;
+	else
+		engine->slack_ns = shunt_value_int(&engine->own, "wait.slack");
 	if (engine->policy->open)
 		rc = engine->policy->open(&engine->policy_shared, &engine->policy_values, count);
 	if (rc)

@@ -13,18 +13,18 @@
  *     left above a switch, and what the resumer leaves in `value` is the hook's own result.
  *   - One test, ++switches >= limit, leads to the slow path (shunt_service); it is in a
  *     function of its own, so that the fast path needs no frame.
- *   - What a yield runs through is hot: shunt_yield, the hook and the switch lie together in the
- *   program
- *     (.text.hot), each from a cache line on. As other code happened to lie between them, the same
- *     instructions took from 5.1 to 5.9 ns; so they take 5.5, whatever else the program holds.
+ *   - What a yield runs through is hot: shunt_yield, the hook and the switch lie together in
+ *     .text.hot, each from a cache line on. With other code between them the same instructions
+ *     took from 5.1 to 5.9 ns; here they take 5.5, whatever else the program holds.
  *   - Order of a yield at every worker count: pick first, with the running task given to the
- *   policy;
- *     then the running task is enqueued: at once with one worker, after the switch with many.
+ *     policy; then the running task is enqueued: at once with one worker, after the switch with
+ *     many.
  */
 #ifndef SHUNT_CORE_ENGINE_HOOKS_H
 #define SHUNT_CORE_ENGINE_HOOKS_H
 
 #include "core/engine/guest.h"
+#include "core/engine/hooks_step.h"
 #include "core/engine/life.h"
 #include "core/engine/probe.h"
 #include "core/engine/ready.h"
@@ -36,8 +36,6 @@
 #include "core/engine/timer.h"
 #include "core/engine/wake.h"
 
-typedef void shunt_enqueue_fn(struct shunt_worker *worker, struct shunt_task *task, unsigned why);
-typedef struct shunt_task *shunt_pick_fn(struct shunt_worker *worker, struct shunt_task *current);
 typedef void shunt_key_fn(struct shunt_worker *worker, struct shunt_task *task,
 	const struct shunt_attr *attr);
 
@@ -109,7 +107,7 @@ SHUNT_INLINE void shunt_hook_ready(struct shunt_worker *worker, struct shunt_tas
 		shunt_ready_task(worker, task, SHUNT_WHY_WAKE);
 		return;
 	}
-	if (SHUNT_UNLIKELY(task->timer_ticket))
+	if (SHUNT_UNLIKELY(task->timed))
 		shunt_ready_disarm(worker, task);
 	if (probe)
 		shunt_probe_ready(worker, task, SHUNT_WHY_WAKE | SHUNT_FROM_LOCAL, true);
@@ -154,8 +152,7 @@ SHUNT_INLINE bool shunt_transfer_direct(struct shunt_worker *worker, struct shun
 	uint64_t word = shunt_word_load(to, false);
 	return (word & (SHUNT_WORD_GENERATION | SHUNT_WORD_STATE)) ==
 		       (generation | SHUNT_TASK_PARKED) &&
-	       !to->timer_ticket &&
-	       !(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
+	       !to->timed && !(shunt_word_load(worker->ctx.current, false) & SHUNT_WORD_PERMIT);
 }
 
 /* Where a policy that neither steals nor shares keeps a new task: on the worker that its attributes
@@ -224,113 +221,6 @@ SHUNT_INLINE int shunt_hook_spawn(struct shunt_worker *worker, struct shunt_hand
 	if (many)
 		shunt_wake_offer(worker);
 	return 0;
-}
-
-/* ---- steps ----------------------------------------------------------------------------------- */
-
-/*
- * The loop of the worker's carrier, which is the worker's own stack: calls the steps of one step
- * task after the other. What a stackful task does before and after its swap is done here at once,
- * since a step that has returned has left: with many workers, too, it is enqueued, and its wait
- * committed, right away, and not touched afterwards. To a task with a stack the carrier swaps, and
- * is swapped back to for the next step task (shunt_switch_first) or for nothing to run: then it
- * returns to loop.c.
- */
-
-/* The step gave way: the next task; NULL: the run has failed. */
-SHUNT_INLINE struct shunt_task *shunt_hook_step_yield(struct shunt_worker *worker,
-	struct shunt_task *task, bool many, bool probe, bool stamped, shunt_enqueue_fn *enqueue,
-	shunt_pick_fn *pick)
-{
-	if (stamped)
-		shunt_slice_end(worker);
-	if (SHUNT_UNLIKELY(shunt_due(worker)) && !shunt_step_service(worker))
-		return NULL;
-	struct shunt_task *next = pick(worker, task);
-	if (stamped)
-		shunt_slice_begin(worker, next);
-	if (next == task) {
-		worker->self_picks++;
-		return next;
-	}
-	if (probe)
-		shunt_probe_switch(worker, task, next, SHUNT_PROBE_YIELD);
-	task->saved_errno = *worker->errno_at;
-	worker->ctx.current = next; /* before another worker may run the task */
-	enqueue(worker, task, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);
-	if (many)
-		shunt_wake_offer(worker);
-	*worker->errno_at = next->saved_errno;
-	return next;
-}
-
-/* The step waits, or its task has ended: the next task; NULL: none, or the run has failed. */
-SHUNT_INLINE struct shunt_task *shunt_hook_step_leave(struct shunt_worker *worker,
-	struct shunt_task *task, int rc, bool many, bool probe, bool stamped, shunt_pick_fn *pick)
-{
-	if (rc == SHUNT_STEP_WAIT && task->step == SHUNT_STEP_WAITS) {
-		if (probe)
-			shunt_probe_leave(worker);
-		if (stamped)
-			shunt_slice_end(worker);
-		worker->blocked++;
-		worker->ctx.current = &worker->loop;
-		task->saved_errno = *worker->errno_at;
-		task->step = SHUNT_STEP_BACK;
-		if (many) {
-			task->worker = worker;
-			shunt_life_commit(task);
-		}
-	} else {
-		shunt_step_end(worker, task, rc);
-	}
-	if (SHUNT_UNLIKELY(shunt_due(worker)) && !shunt_step_service(worker))
-		return NULL;
-	struct shunt_task *next = pick(worker, NULL);
-	if (!next)
-		return NULL;
-	if (stamped)
-		shunt_slice_begin(worker, next);
-	if (probe)
-		shunt_probe_switch(worker, NULL, next, SHUNT_PROBE_BLOCK);
-	*worker->errno_at = next->saved_errno;
-	worker->ctx.current = next;
-	return next;
-}
-
-/* Swaps to `next`, which has a stack or gets one now. False: it was swapped back to for nothing
- * to run. */
-SHUNT_INLINE bool shunt_hook_step_swap(struct shunt_worker *worker, struct shunt_task *next)
-{
-	if (next->sp)
-		shunt_swap(worker, &worker->loop, next, NULL);
-	else
-		shunt_switch_first(worker, &worker->loop, next, NULL);
-	return worker->ctx.current != &worker->loop;
-}
-
-SHUNT_INLINE void shunt_hook_steps(struct shunt_worker *worker, const struct shunt_hooks *inside,
-	const struct shunt_hooks *outside, bool many, bool probe, bool stamped,
-	shunt_enqueue_fn *enqueue, shunt_pick_fn *pick)
-{
-	worker->ctx.hooks = inside;
-	for (;;) {
-		struct shunt_task *task = worker->ctx.current, *next;
-		int rc = task->frame->fn(task->frame);
-		if (__builtin_expect(rc == SHUNT_STEP_YIELD && task->step == SHUNT_STEP_RUNS, 1))
-			next = shunt_hook_step_yield(worker, task, many, probe, stamped, enqueue,
-				pick);
-		else
-			next = shunt_hook_step_leave(worker, task, rc, many, probe, stamped, pick);
-		if (next && next->step)
-			continue;
-		worker->ctx.hooks = outside;
-		if (!next)
-			worker->ctx.current = &worker->loop;
-		if (!next || !shunt_hook_step_swap(worker, next))
-			return;
-		worker->ctx.hooks = inside;
-	}
 }
 
 /* ---- instantiation --------------------------------------------------------------------------- */

@@ -248,7 +248,7 @@ static void nap(struct shunt_worker *worker)
 	shunt_full_fence();
 	int64_t deadline = shunt_timer_earliest(engine);
 	/* Acquire pairs with shunt_halt_stop [engine:stopping]. */
-	if (inboxes_empty(worker) && deadline > now &&
+	if (inboxes_empty(worker) && !shunt_worker_io_asked(worker) && deadline > now &&
 		!atomic_load_explicit(&engine->stopping, memory_order_acquire) &&
 		!nap_is_pointless(engine)) {
 		leave_to_others(worker);

@@ -12,6 +12,12 @@
  * looks: it may come between a try that would block and the wait. One for a descriptor that was
  * closed finds another generation in the entry, and is dropped.
  *
+ * A stream socket that gave less than it was asked for has no more: the next read waits without a
+ * try (`drained`). Where requests are small that spares a system call in three, and 30 % of CPU
+ * time (echo, 64 connections). Whatever arrives after such a read makes an event. What ended the
+ * stream may have come before it, in an event that was taken then: from an end on, every read is
+ * tried (epoll(7), on short reads).
+ *
  * Events of a descriptor come to the worker that first had to wait for it: while that one computes,
  * they wait for its next look at the slow path, a few ms at most (ticker.c), or a checkpoint.
  */
@@ -26,6 +32,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,6 +114,13 @@ static int64_t begin(struct shunt_worker *worker, struct shunt_io_op *op, uint64
 	return result;
 }
 
+static bool is_stream(int fd)
+{
+	int type;
+	socklen_t bytes = sizeof(type);
+	return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) && type == SOCK_STREAM;
+}
+
 /* Has this worker watch the descriptor, if none does. */
 static int watch(struct shunt_worker *worker, struct shunt_io_entry *entry)
 {
@@ -117,6 +131,7 @@ static int watch(struct shunt_worker *worker, struct shunt_io_entry *entry)
 		rc = worker->engine->wait_slot->watch(worker->wait, entry->fd,
 			data_of(entry, SHUNT_IO_IN));
 		entry->watched = !rc;
+		entry->stream = !rc && is_stream(entry->fd);
 		entry->worker = worker->ctx.index;
 	}
 	shunt_spin_unlock(&entry->lock, worker->ctx.many);
@@ -124,21 +139,33 @@ static int watch(struct shunt_worker *worker, struct shunt_io_entry *entry)
 	return rc;
 }
 
+/* Did the operation take all that the descriptor had? */
+static bool drains(const struct shunt_io_entry *entry, const struct shunt_io_op *op, int64_t result)
+{
+	bool reads = op->code == SHUNT_IO_READ || (op->code == SHUNT_IO_RECV && !op->flags);
+	return reads && entry->side[SHUNT_IO_IN].told && result > 0 && (uint64_t)result < op->bytes;
+}
+
 static int64_t perform_watched(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
 	struct shunt_io_op *op, int64_t deadline_ns)
 {
 	enum shunt_io_side side = shunt_io_side_of(op);
+	bool tries = !entry->side[side].drained;
 	int64_t result;
 	int rc = 0;
-	for (bool first = true;; first = false) {
+	entry->side[side].drained = false;
+	for (bool first = true;; first = false, tries = true) {
 		struct shunt_worker *worker = shunt_worker_of(ctx);
-		result = begin(worker, op, 0);
+		result = tries ? begin(worker, op, 0) : SHUNT_IO_WAITS;
 		worker->io.at_once += first && result != SHUNT_IO_WAITS;
-		if (result != SHUNT_IO_WAITS)
+		if (result != SHUNT_IO_WAITS) {
+			entry->side[side].drained = drains(entry, op, result);
 			return result;
+		}
 		if (rc == -ETIMEDOUT) /* that was the last try */
 			return rc;
 		rc = watch(worker, entry);
+		entry->side[side].told = !rc && entry->stream;
 		if (!rc)
 			rc = await_event(ctx, entry, side, entry->worker, deadline_ns);
 		if (rc && rc != -ETIMEDOUT)
@@ -365,6 +392,8 @@ void shunt_engine_io_event(void *arg, uint64_t data, int64_t value)
 	bool current = entry->used && entry->generation == data >> (DATA_SIDE + 1);
 	for (unsigned side = 0; current && side < SHUNT_IO_SIDES; side++)
 		if (concerns(worker->engine, data, value, side)) {
+			entry->ended |= !worker->engine->io_slot->submits &&
+					value & SHUNT_EVENT_END;
 			entry->side[side].came = true;
 			entry->side[side].result = value;
 			if (side == SHUNT_IO_IN)
@@ -430,6 +459,8 @@ static void forget_watch(void *arg, struct shunt_io_entry *entry)
 {
 	(void)arg;
 	entry->watched = false;
+	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
+		shunt_io_side_reset(entry, side);
 }
 
 void shunt_engine_io_reset(struct shunt_engine *engine)

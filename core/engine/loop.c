@@ -13,7 +13,7 @@
  *          return
  *
  * The loop runs on the worker's own stack, only when a worker starts, has nothing ready, or stops;
- * and so do the steps of step tasks, whose own loop is in hooks.h.
+ * and so do the steps of step tasks, whose own loop is in hooks_step.h.
  */
 #include "core/engine/loop.h"
 
@@ -26,6 +26,7 @@
 #include "core/engine/probe.h"
 #include "core/engine/service.h"
 #include "core/engine/sim.h"
+#include "core/engine/slack.h"
 #include "core/engine/slice.h"
 #include "core/engine/switch.h"
 
@@ -149,12 +150,18 @@ int shunt_loop_main(struct shunt_worker *worker, struct shunt_error *err)
 		shunt_fail(err, rc, "no memory for a signal stack");
 		goto unbind;
 	}
-	rc = engine->wait_slot->start(engine->wait, worker->ctx.index, worker, &worker->wait, err);
+	int64_t slack_before_ns;
+	rc = shunt_slack_set(engine->slack_ns, &slack_before_ns, err);
 	if (rc)
 		goto unwatch;
+	rc = engine->wait_slot->start(engine->wait, worker->ctx.index, worker, &worker->wait, err);
+	if (rc)
+		goto restore;
 	serve(worker);
 	worker->wait_syscalls += engine->wait_slot->syscalls(worker->wait);
 	engine->wait_slot->stop(worker->wait);
+restore:
+	shunt_slack_restore(slack_before_ns);
 unwatch:
 	shunt_overflow_unwatch(worker);
 unbind:

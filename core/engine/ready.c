@@ -39,8 +39,10 @@ void shunt_ready_disarm(struct shunt_worker *worker, struct shunt_task *task)
 {
 	struct shunt_engine *engine = worker->engine;
 	struct shunt_worker *owner = task->worker;
-	struct shunt_timer timer = {0, task, task->timer_ticket};
-	task->timer_ticket = 0;
+	/* It was claimed, and has not run since: its ticket is still that of the timed wait. */
+	uint64_t ticket = shunt_word_load(task, worker->ctx.many) & SHUNT_WORD_TICKET;
+	struct shunt_timer timer = {0, task, ticket};
+	task->timed = false;
 	worker->timers_cancelled++;
 	if (engine->probing)
 		shunt_probe_timer(worker, task, SHUNT_PROBE_CANCEL, 0);
@@ -55,7 +57,7 @@ void shunt_ready_task(struct shunt_worker *worker, struct shunt_task *task, unsi
 {
 	struct shunt_engine *engine = worker->engine;
 	const struct shunt_policy *policy = engine->policy;
-	if (task->timer_ticket)
+	if (task->timed)
 		shunt_ready_disarm(worker, task);
 	if (engine->probing)
 		shunt_probe_ready(worker, task, why, true);

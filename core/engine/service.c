@@ -22,7 +22,7 @@ static __attribute__((noinline, cold)) void leave_task(struct shunt_worker *work
 	/* Relaxed: our own; every switch comes by here from now on. */
 	atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
 	if (task == &worker->loop || task == &worker->dying || task->step)
-		return; /* a step is left when it returns (hooks.h) */
+		return; /* a step is left when it returns (hooks_step.h) */
 	shunt_switch(worker, task, &worker->loop, NULL);
 	shunt_panic("a task that had been left for good was resumed");
 }

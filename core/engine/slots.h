@@ -125,12 +125,15 @@ struct shunt_timers {
 /* What came for the slot io: `data` is what watch() or submit() was given; value: of a watched
  * descriptor SHUNT_EVENT_ bits, of an operation its result. */
 typedef void shunt_event_fn(void *arg, uint64_t data, int64_t value);
-enum { SHUNT_EVENT_IN = 1, SHUNT_EVENT_OUT = 2 };
+enum {
+	SHUNT_EVENT_IN = 1,
+	SHUNT_EVENT_OUT = 2,
+	SHUNT_EVENT_END = 4, /* the peer has ended it, or an error, or urgent data */
+};
 
 struct shunt_wait_config {
 	const struct shunt_values *values;
 	unsigned worker_count;
-	int64_t slack_ns;      /* timer slack to set on the worker's thread; -1: leave alone */
 	shunt_fired_fn *fired; /* for slots with their own timers */
 	shunt_event_fn *event; /* for slots that watch or submit */
 };
@@ -143,12 +146,12 @@ struct shunt_wait {
 	bool spins;                            /* commit() burns its CPU: caveat in the report */
 	int (*probe)(struct shunt_error *why); /* Optional */
 
-	/* One per scheduler, on the opening thread. */
+	/* One per scheduler, on the opening thread. Optional, both or none: `wait` is then NULL. */
 	int (*open)(void **wait, const struct shunt_wait_config *config, struct shunt_error *err);
 	void (*close)(void *wait);
 
-	/* One per worker, on the worker's own thread; *slot is passed to all that follows. `arg` is
-	 * passed to fired. */
+	/* One per worker, on the worker's own thread, whose timer slack is set; *slot is passed to
+	 * all that follows. `arg` is passed to fired. */
 	int (*start)(void *wait, unsigned worker_index, void *arg, void **slot,
 		struct shunt_error *err);
 	void (*stop)(void *slot);

@@ -394,10 +394,3 @@ void shunt_stack_give(struct shunt_stack_pool *pool, struct shunt_stack_cache *c
 	if (__builtin_expect(cache->count >= CACHE_HALF, 0))
 		set_aside(pool, cache);
 }
-
-void shunt_stack_cache_fini(struct shunt_stack_pool *pool, struct shunt_stack_cache *cache)
-{
-	shed(pool, cache->full, cache->full_last);
-	shed(pool, cache->free, cache->last);
-	*cache = (struct shunt_stack_cache){.count = 0};
-}

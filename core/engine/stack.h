@@ -84,7 +84,6 @@ struct shunt_stack *shunt_stack_take(struct shunt_stack_pool *pool,
  * takes from the cache. */
 void shunt_stack_give(struct shunt_stack_pool *pool, struct shunt_stack_cache *cache,
 	struct shunt_stack *stack);
-void shunt_stack_cache_fini(struct shunt_stack_pool *pool, struct shunt_stack_cache *cache);
 
 const char *shunt_guard_name(enum shunt_guard guard);
 

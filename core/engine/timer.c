@@ -55,7 +55,7 @@ int shunt_timer_arm(struct shunt_worker *worker, struct shunt_task *task, int64_
 	bool earliest = false;
 	int rc;
 	/* Before it is armed: from then on another worker may fire it and make the task ready. */
-	task->timer_ticket = ticket;
+	task->timed = true;
 	task->worker = worker;
 	if (!engine->timers_slot) {
 		rc = engine->wait_slot->arm(worker->wait, &timer);
@@ -70,7 +70,7 @@ int shunt_timer_arm(struct shunt_worker *worker, struct shunt_task *task, int64_
 		shunt_spin_unlock(&worker->timers_lock, worker->ctx.many);
 	}
 	if (rc) {
-		task->timer_ticket = 0;
+		task->timed = false;
 		return rc;
 	}
 	if (earliest && engine->worker_count > 1)
@@ -86,7 +86,7 @@ int shunt_timer_arm(struct shunt_worker *worker, struct shunt_task *task, int64_
 void shunt_timer_timed_out(struct shunt_worker *worker, struct shunt_task *task)
 {
 	worker->timers_fired++;
-	task->timer_ticket = 0;
+	task->timed = false;
 	task->value = (uintptr_t)(intptr_t)shunt_task_timeout(task);
 }
 

@@ -71,7 +71,7 @@ static int set_params(struct shunt_run *run, struct shunt_error *err)
 static int find_backend(struct shunt_run *run, struct shunt_error *err)
 {
 	struct shunt_outcome *outcome = &run->outcome;
-	int rc = shunt_spec_parse_for(&run->spec, run->request->backend, run->request->spec, err);
+	int rc = shunt_spec_parse(&run->spec, run->request->backend, run->request->spec, err);
 
 	snprintf(outcome->backend_name, sizeof(outcome->backend_name), "%.*s",
 		(int)strcspn(run->request->spec, ":"), run->request->spec);

@@ -11,11 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* What a task that waits holds at least: one touched page of its stack, and its descriptor; a step
  * task, whose frame is the workload's own memory. */
 #define TASK_BYTES (4096 + 512)
-#define STEP_BYTES 192
+#define STEP_BYTES 160
 
 static const struct {
 	unsigned cap;
@@ -194,6 +195,24 @@ static void check_memory(struct shunt_run *run)
 		(double)available / (1 << 30), where);
 }
 
+/* What the program and a scheduler have open themselves: three a worker, and some. */
+#define OWN_DESCRIPTORS 64
+
+static void check_descriptors(struct shunt_run *run)
+{
+	uint64_t need = run->outcome.footprint.descriptors;
+	struct rlimit limit;
+
+	need += need ? OWN_DESCRIPTORS + 4 * (uint64_t)run->outcome.worker_count : 0;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || need <= limit.rlim_cur)
+		return;
+	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
+		"needs %" PRIu64 " descriptors at once, and this process may open %" PRIu64
+		": run `ulimit -n %" PRIu64 "` before it%s",
+		need, (uint64_t)limit.rlim_cur, need,
+		need > limit.rlim_max ? ", as root: it is more than the hard limit" : "");
+}
+
 void shunt_run_check_limits(struct shunt_run *run)
 {
 	const struct shunt_backend *backend = run->sched->backend;
@@ -206,4 +225,6 @@ void shunt_run_check_limits(struct shunt_run *run)
 			run->outcome.footprint.tasks, limit, why.text);
 	else
 		check_memory(run);
+	if (!shunt_run_is_over(run))
+		check_descriptors(run);
 }

@@ -14,7 +14,9 @@ static uint64_t timeval_ns(struct timeval time)
 	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_usec * 1000u;
 }
 
-uint64_t shunt_usage_rss_bytes(void)
+/* 0 if they cannot be read. The kernel may count the last few pages of each CPU late, up to 64, so
+ * that differences below a megabyte mean nothing. */
+static uint64_t rss_bytes(void)
 {
 	char text[128];
 	unsigned long long pages;
@@ -52,7 +54,7 @@ void shunt_usage_read(struct shunt_usage *now)
 {
 	*now = usage_of(RUSAGE_SELF);
 	now->cpu_ns = shunt_clock_cpu_ns();
-	now->rss_bytes = shunt_usage_rss_bytes();
+	now->rss_bytes = rss_bytes();
 	/* The kernel brings its peak up to date less often than its present size. */
 	if (now->peak_rss_bytes < now->rss_bytes)
 		now->peak_rss_bytes = now->rss_bytes;

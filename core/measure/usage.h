@@ -29,11 +29,4 @@ void shunt_usage_read_children(struct shunt_usage *now);
 struct shunt_usage shunt_usage_since(const struct shunt_usage *before,
 	const struct shunt_usage *after);
 
-/**
- * Resident bytes of the process now, 0 if they cannot be read. The kernel may count the last few
- * pages of each CPU late (up to 64 pages a CPU), so that differences below a megabyte mean nothing.
- * Context: any thread; a few system calls.
- */
-uint64_t shunt_usage_rss_bytes(void);
-
 #endif

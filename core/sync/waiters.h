@@ -40,7 +40,7 @@ static inline void shunt_waiters_join(struct shunt_waiters *waiters, struct shun
 	self->wait_what = (uint8_t)what;
 	self->wait_result = 0;
 	self->wait_ticket = shunt_task_prepare(self, ctx->many);
-	self->wait_on = waiters;
+	self->listed = true;
 	self->wait_next = NULL;
 	self->wait_prev = waiters->tail;
 	if (waiters->tail)
@@ -61,7 +61,7 @@ static inline void shunt_waiters_unlink(struct shunt_waiters *waiters, struct sh
 		task->wait_next->wait_prev = task->wait_prev;
 	else
 		waiters->tail = task->wait_prev;
-	task->wait_on = NULL;
+	task->listed = false;
 }
 
 /* Claims a waiter once its registers are saved: it goes on only by shunt_grant, never by itself.
@@ -149,7 +149,7 @@ static inline int shunt_waiters_over(struct shunt_waiters *waiters, struct shunt
 {
 	if (rc < 0) {
 		shunt_spin_lock(lock, many);
-		if (self->wait_on)
+		if (self->listed)
 			shunt_waiters_unlink(waiters, self);
 		shunt_spin_unlock(lock, many);
 	}

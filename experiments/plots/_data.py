@@ -20,6 +20,7 @@ import numpy as np
 import _style   # first: it says where shuntlab is
 from shuntlab.planning.campaign import Campaign
 from shuntlab.statistics import stats
+from shuntlab.statistics.analysis import no_run_has
 from shuntlab.statistics.points import Point, arm_order, fact, gather, machine_labels, manifest_of, matches, setting
 from shuntlab.statistics.values import headline, value_of
 
@@ -141,7 +142,7 @@ def cells(ctx: Context, metric: str, x: str, series: str = "arm", facet: str = "
                 raise FigureError(_mixed(other, cell))
             found[key] = cell
     if not found:
-        raise FigureError(f"no run has {metric}")
+        raise FigureError("; ".join(no_run_has(ctx.campaigns[0], [metric])))
     return list(found.values())
 
 

@@ -7,9 +7,9 @@ its backend's name: fail, crash, hang, deaf (hangs and ignores signals), cut (wr
 liar (writes another block's record), skip, small (skipped, each time for another
 number), lags (an invalid run), beside (other work slows its probe), mute (exits 0 and writes
 nothing), slow (0.3 s, or, if three runs have been before it, until the file $FAKE_GATE is there).
-$FAKE_BUILD is its build_id, $FAKE_COST what its runs cost by another's, $FAKE_ANSWER the answer of its
-check, $FAKE_SCHEMA the schema of its records, $FAKE_LOG a file that gets one line a run, and $FAKE_LOG.ready one when
-it is as deaf as it should be, or ready to be interrupted.
+$FAKE_BUILD is its build_id, $FAKE_COST what its runs cost by another's, $FAKE_ANSWER the answer of its check,
+$FAKE_PLUGIN the build-id of every plug-in, $FAKE_SCHEMA the schema of its records, $FAKE_LOG a file that gets one line
+a run, and $FAKE_LOG.ready one when it is as deaf as it should be, or ready to be interrupted.
 """
 
 import os
@@ -145,7 +145,9 @@ def main(words):
         print(compact({"version": "fake 1", "build_id": BUILD}))
         return 0
     if words[:1] == ["list"]:
-        print(os.environ.get("FAKE_LIST", "{}"))
+        plugins = [{"name": "p", "file": w[9:], "build_id": os.environ.get("FAKE_PLUGIN", "")}
+                   for w in words if w.startswith("--plugin=")]
+        print(os.environ.get("FAKE_LIST", compact({"plug-ins": plugins} if plugins else {})))
         return 0
     if words[:1] != ["run"]:
         return 2

@@ -36,12 +36,15 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import synthetic  # noqa: E402
 from shuntlab import cli  # noqa: E402
 from shuntlab.commands import artifact  # noqa: E402
-from shuntlab.output import artifact_page  # noqa: E402
+from shuntlab.output import artifact_page, artifact_plugins  # noqa: E402
 from shuntlab.planning import drivers, kept_plan  # noqa: E402
+from shuntlab.planning.campaign import load_campaign  # noqa: E402
+from shuntlab.tools.trust import Refused  # noqa: E402
 
 GIT = ("-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false")
 EXPECT = [{"claim": "A | in a claim.", "ratio": ["ucontext", "asm"], "metric": "ns_per_switch", "above": 5, "line": 1},
           {"claim": "Nobody ran it.", "ratio": ["ucontext", "asm"], "metric": "none_ns", "above": 5, "line": 2}]
+PLUGIN = "c0" * 20
 POINTS = [{"workload": "yield", "axes": {"tasks": "2"}}]
 
 
@@ -77,9 +80,9 @@ class Artifact(unittest.TestCase):
         return cls.git("rev-parse", "HEAD")
 
     @classmethod
-    def made(cls, name: str, facts: dict) -> Path:
-        plan = synthetic.plan("demo", ["asm", "ucontext"], POINTS, 9, 1, expect=EXPECT, metrics=["ns_per_switch"],
-                              figures=[{"kind": "forest", "line": 9}],
+    def made(cls, name: str, facts: dict, points=POINTS, **more) -> Path:
+        plan = synthetic.plan("demo", ["asm", "ucontext"], points, 9, 1, expect=EXPECT, metrics=["ns_per_switch"],
+                              figures=[{"kind": "forest", "line": 9}], **more,
                               drivers={"shunt": {"build_id": "ab" * 10, "version": "1"}})
         model = synthetic.ratio_model(6, {"ucontext": 20})
         for number, block in enumerate(plan["blocks"], 1):
@@ -87,11 +90,12 @@ class Artifact(unittest.TestCase):
         plan = kept_plan.sealed(plan)
         return synthetic.write(cls.root / name, plan, model, facts=facts)
 
-    def lab(self, *words, tree=None, cwd=None, code=0) -> subprocess.CompletedProcess:
+    def lab(self, *words, tree=None, cwd=None, code=0, **environment: str) -> subprocess.CompletedProcess:
         done = subprocess.run([str((tree or self.clone) / "experiments" / "lab"), *map(str, words)], text=True,
                               capture_output=True, cwd=cwd or self.root, timeout=300,
                               env={**os.environ, "SHUNT_PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": "1",
-                                   "SHUNT_BIN": str(HERE / "fake_shunt.py"), "FAKE_LOG": str(self.root / "log")})
+                                   "SHUNT_BIN": str(HERE / "fake_shunt.py"), "FAKE_LOG": str(self.root / "log"),
+                                   **environment})
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done
 
@@ -195,9 +199,74 @@ class Artifact(unittest.TestCase):
         self.refused(part, "damaged; .* says what", 5)
 
     def test_what_it_does_not_hold_is_named(self):
-        plan = {**kept_plan.load_plan(self.campaign), "plugins": [{"file": "p.so", "build_id": "ab"}]}
-        facts = artifact_page.Facts("demo", plan, "campaign/plan.json", "12", "12", [], [], None, [], [], 1, 1.0, 0)
-        self.assertIn("not in this file**; ask the authors for `p.so` (build-id `ab`)", artifact_page.page(facts))
+        """A program or an input of the authors. The check repeats no claim that needs one."""
+        lacking = load_campaign(self.made("lacking", {"build.commit": self.first}, points=[
+            {"workload": "yield", "params": {"input": "/their/data"}}]))
+        page, told = (data.decode() for _, data in artifact._pages(lacking, self.first, self.first, []))
+        self.assertIn("**Not in this file**, and needed to repeat some claims", page)
+        self.assertIn("- the input `/their/data`\n", page)
+        self.assertIsNone(json.loads(told)["chosen"])
+        plan = {"arms": [{"name": "asm", "driver": "mine"}], "commands": {"mine": ["sh", "their driver"]}}
+        self.assertEqual(list(artifact._lacks(plan, {"arms": ["asm"], "params": {}})),
+                         ["the program of driver mine, `sh 'their driver'`"])
+
+    def plugged(self, name: str, home: Path) -> Path:
+        """A campaign with the plug-in home/build/coin.so, whose build-id is PLUGIN."""
+        (home / "build").mkdir(parents=True)
+        (home / "coin.c").write_text("int coin;\n")
+        (home / ".gitignore").write_text("build/\n")
+        subprocess.run(["cc", "-shared", f"-Wl,--build-id=0x{PLUGIN}", "-o", home / "build" / "coin.so",
+                        home / "coin.c"], check=True)
+        return self.made(name, {"build.commit": self.first},
+                         plugins=[{"file": str(home / "build" / "coin.so"), "build_id": PLUGIN}])
+
+    @unittest.skipUnless(shutil.which("cc") and shutil.which("readelf"), "no compiler here")
+    def test_plug_ins_come_along_with_their_source(self):
+        home, file = self.root / "mine", self.root / "plugged.tar.xz"
+        campaign = self.plugged("plugged", home)
+        for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "mine")):
+            subprocess.run(["git", "-C", str(home), *GIT, *words], check=True)
+        self.lab("artifact", campaign, "--out", file)
+        shutil.rmtree(home)
+        with tarfile.open(file) as tar:
+            tar.extractall(self.root / "theirs")
+        top = self.root / "theirs" / "demo-artifact"
+        source, = (top / "plugins").iterdir()
+        self.assertEqual((source / "coin.c").read_text(), "int coin;\n")
+        page = (top / "README.md").read_text()
+        for said in (f"| `campaign/plugins/coin.so` | `{PLUGIN}` | `plugins/{source.name}/`, commit `{source.name[5:]}",
+                     "cp -r campaign/plan.json campaign/plugins rerun\n", "--accept-new-build --trust --block"):
+            self.assertIn(said, page)
+        said = self.lab("artifact", "--check", tree=top / "source", cwd=top, FAKE_PLUGIN=PLUGIN).stdout
+        self.assertIn("--accept-new-build --trust --block 1-9", said)
+        self.assertIn("is confirmed, as it was", said)
+        record = json.loads(next((top / "rerun" / "records").glob("*.json")).read_text())
+        self.assertIn(str(top / "rerun" / "plugins" / "coin.so"), record["argv"])
+
+    @unittest.skipUnless(shutil.which("cc") and shutil.which("readelf"), "no compiler here")
+    def test_plug_ins_that_are_not_those_of_the_records(self):
+        home = self.root / "other"
+        campaign, file = self.plugged("unlike", home), home / "build" / "coin.so"
+        named = load_campaign(campaign)
+        alone, = artifact_plugins.bundled(named.path, named.plan, "campaign", self.clone)
+        self.assertEqual((alone.at, alone.source, alone.data), ("campaign/plugins/coin.so", "", file.read_bytes()))
+        facts = artifact_page.Facts("demo", named.plan, "campaign/plan.json", "12", "12", [], [], None, [], [], 1, 1.0,
+                                    0, [alone])
+        self.assertIn("not in this file: it lay in no git repository", artifact_page.page(facts))
+        subprocess.run(["git", "-C", str(home), "init", "-q"], check=True)
+        self.refused(campaign, "what coin.so was built from is in no commit; commit, stash or ignore .*coin.c", 4)
+        subprocess.run(["cc", "-shared", f"-Wl,--build-id=0x{'ab' * 20}", "-o", file, home / "coin.c"], check=True)
+        self.refused(campaign, "coin.so: the plug-in has build-id abababababab; put back what the plan was", 4)
+        file.write_text("no object")
+        self.refused(campaign, "coin.so: the plug-in has build-id none", 4)
+        file.unlink()
+        self.refused(campaign, "coin.so: no such plug-in, and the artifact would be without it", 4)
+        twice = {"plugins": [{"file": f"/{at}/coin.so", "build_id": "ab" * 20} for at in "ab"]}
+        (campaign / "plugins").mkdir()
+        subprocess.run(["cc", "-shared", f"-Wl,--build-id=0x{'ab' * 20}", "-o", campaign / "plugins" / "coin.so",
+                        home / "coin.c"], check=True)
+        with self.assertRaisesRegex(Refused, "two plug-ins are named coin.so"):
+            artifact_plugins.bundled(campaign, twice, "campaign", self.clone)
 
     def test_the_target(self):
         there = self.root / "there.tar.xz"
@@ -210,7 +279,7 @@ class Artifact(unittest.TestCase):
         self.assertIn("not an unpacked artifact", said)
 
     def test_a_disk_that_fills_while_it_is_written(self):
-        writes = mock.patch.object(artifact, "_source_files", side_effect=OSError(errno.ENOSPC, "No space left"))
+        writes = mock.patch.object(artifact, "files_of", side_effect=OSError(errno.ENOSPC, "No space left"))
         with writes:
             self.refused(self.campaign, "the disk is full", 4)
 

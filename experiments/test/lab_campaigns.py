@@ -215,6 +215,27 @@ class OwnDriver(Lab):
         self.assertIn("left out: x: false: `version --json` failed", done.stderr)
 
 
+    def test_a_plug_in_is_taken_from_the_campaign_where_it_is_there(self):
+        """So it is where the file of the plan is gone, as on another machine; a task of `lab submit` has it, too."""
+        file = self.root / "coin.so"
+        file.touch()
+        known, mine = {"FAKE_PLUGIN": "ab" * 20}, self.out / "plugins" / "coin.so"
+        self.lab("plan", self.experiment(n=1, more='plugins = ["coin.so"]\n'), "--out", self.out, "--trust", **known)
+        self.assertIn("the plug-in coin.so is code", self.lab("run", self.out, code=4, **known).stderr)
+        mine.parent.mkdir()
+        file.rename(mine)
+        self.assertIn(str(mine), self.lab("run", self.out, code=4, **known).stderr)
+        done = self.lab("run", self.out, "--trust", code=4, FAKE_PLUGIN="cd" * 20)
+        self.assertIn("has build cdcdcdcdcdcd, the plan was frozen with abababababab", done.stderr)
+        script = self.lab("submit", self.out, "--tasks", 1, "--engine", "local", "--dry-run", "--trust", **known).stdout
+        self.assertRegex(script, r"exec .*/lab run .* --trust --share")
+        self.lab("run", self.out, "--trust", **known)
+        argv = [r["argv"] for r in campaign.load_campaign(self.out).ok()]
+        self.assertEqual([words[words.index("--plugin") + 1] for words in argv], [str(mine)] * 6)
+        self.assertIn(f"--plugin {mine}", self.lab("status", self.out, "--command", "1").stdout)
+        self.assertIn(f"--plugin {mine}", self.lab("plan", self.out, "--commands").stdout)
+
+
 class Choosing(Lab):
     def test_dry_run_writes_nothing(self):
         file = self.experiment()

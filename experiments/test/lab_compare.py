@@ -118,6 +118,44 @@ class Verdicts(Scratch):
         self.assertIn("no run has the metric 'ns_per_swich'", table)
         self.assertIn("did you mean\n  'ns_per_switch'?", table)
 
+    def counting(self, name: str, processor, **plan):
+        inner = synthetic.ratio_model(5.9, RATIOS)
+        return self.campaign(name, model=lambda arm, *given: {
+            **inner(arm, *given), "processor": processor(arm, given[1])}, points=[{"workload": "yield"}], **plan)
+
+    def test_counts_of_the_processor_are_compared_and_claimed(self):
+        """An operation has 50 instructions, of two threads, one of which was counted for half of its time."""
+        def processor(arm, rng):
+            times = 3 if arm == "ucontext" else 1
+            first, second = {"name": "main", "instructions": times * 40_000 + rng.randrange(100)}, \
+                {"name": "worker1", "instructions": str(times * 5_000), "enabled_ns": 8, "running_ns": 4}
+            return {"ops": 1000, "wall_ns": 1, "by_thread": [{**first, "enabled_ns": 9, "running_ns": 9}, second],
+                    "absent": {"cache_misses": "ENOENT: no such counter"}}
+        name, cycles = "processor.instructions_per_op", "processor.cycles_per_op"
+        made = self.counting("counted", processor, metrics=(name, "processor.cache_misses_per_op"), expect=[
+            {"claim": "more", "metric": metric, "ratio": ["ucontext", "asm"], "above": 2, "line": 1}
+            for metric in (name, cycles, "processor.cache_misses_per_op")])
+        loaded = load_campaign(made.path, needs([cycles]))
+        report = analyse([loaded], metrics=[name, cycles])
+        section = report.sections[0]
+        self.assertAlmostEqual(section.summaries[0].median, 50, delta=0.1)
+        self.assertAlmostEqual(section.of("ucontext").ratio[0], 3, delta=0.01)
+        self.assertEqual(verdicts.word_for(section.of("ucontext").verdict, section.unit, section.better), "higher")
+        self.assertEqual([c.answer for c in report.claims], ["confirmed"] + ["not testable here"] * 2)
+        self.assertEqual([c.reason for c in report.claims[1:]], [
+            f"ucontext does not report {cycles}: the records hold no such count",
+            "ucontext does not report processor.cache_misses_per_op: ENOENT: no such counter"])
+        table = " ".join(compare.table(report).split())
+        self.assertIn("'processor.cache_misses_per_op' that is asked for: ENOENT: no such counter", table)
+        self.assertIn(f"{cycles!r} that is asked for: the records hold no such count", table)
+
+    def test_why_the_processor_did_not_count(self):
+        made = self.counting("uncounted", lambda *_: {"absent": {"hardware": "EOPNOTSUPP: no such counter here"}})
+        for name, why in (("processor.cycles_per_op", "EOPNOTSUPP: no such counter here"),
+                          ("processor.page_faults_per_op", "the records hold no such count")):
+            with self.assertRaisesRegex(CampaignError, f"no run has the metric '{name}' that is asked for: {why}"):
+                compare.command(argparse.Namespace(campaigns=[made.path], baseline="", metric=[name], json=False))
+
     def test_outliers_are_flagged_and_kept(self):
         base = synthetic.ratio_model(5.9, RATIOS, block_noise=0.0)
         hits = iter(range(10 ** 6))
@@ -539,7 +577,7 @@ class Command(Scratch):
 
     def test_nothing_to_compare(self):
         self.campaign("a")
-        with self.assertRaisesRegex(CampaignError, "no run has nonsense"):
+        with self.assertRaisesRegex(CampaignError, "no run has the metric 'nonsense'"):
             self.run_command(str(self.root / "a"), "--metric", "nonsense")
 
 

@@ -89,6 +89,20 @@ def evil_campaign(folder: Path) -> Path:
                            facts={"machine.hostname": EVIL, "topology.xml": EVIL * 40})
 
 
+def counted_campaign(folder: Path) -> Path:
+    """Counters in the runs of one arm; of the other the reason why they are not there; of the control nothing."""
+    inner = synthetic.ratio_model(5.9, {"ucontext": 48.0})
+    threads = [{"name": "main", "instructions": 40_000, "cycles": 20_000, "cache_misses": 0, "page_faults": 5,
+                "enabled_ns": 9, "running_ns": 9},
+               {"name": "worker1", "instructions": 5_000, "cycles": 1_000, "cache_misses": 50, "page_faults": 0,
+                "enabled_ns": 8, "running_ns": 4}]
+    made = {"asm": {"ops": 1000, "wall_ns": 1, "by_thread": threads, "absent": {"branch_misses": "ENOENT: <none>"}},
+            "ucontext": {"absent": {"hardware": "EOPNOTSUPP: no such counter", "software": "EACCES: refused"}}}
+    plan = synthetic.plan("counted", ["asm", "ucontext"], [{"workload": "yield"}], 8, 1, metrics=["ns_per_switch"])
+    return synthetic.write(folder, plan, lambda arm, *given: {
+        **inner(arm, *given), **({"processor": made[arm]} if arm in made else {})})
+
+
 class Report(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -99,6 +113,7 @@ class Report(unittest.TestCase):
         for name, campaigns in (
                 ("plain", [made.yields(root / "yields")]),
                 ("evil", [evil_campaign(root / "evil")]),
+                ("counted", [counted_campaign(root / "counted")]),
                 ("two", [root / "yields", made.yields(root / "there", 8, "Other CPU", 5)])):
             file = root / f"{name}.html"
             file.write_text(report.build([load_campaign(c) for c in campaigns]), encoding="utf-8")
@@ -122,6 +137,20 @@ class Report(unittest.TestCase):
             self.assertIn(wanted, text)
         self.assertEqual(text.count("<figure>"), 4)
         self.assertGreater(text.count('class="tag bad">slower'), 8)
+
+    def test_what_was_counted_for_an_operation(self):
+        text = self.pages["counted"].read_text(encoding="utf-8")
+        part = text[text.index('<h2 id="counters">'):text.index('<h2 id="machine">')]
+        self.assertEqual(re.findall("<th>([^<]*)</th>", part),
+                         ["point", "arm", "cycles", "instructions", "cache misses", "page faults"])
+        self.assertEqual(re.findall("<td[^>]*>([^<]*)</td>", part), ["yield", "asm", "22", "50", "0.1", "0.005"])
+        self.assertEqual(re.findall("<li>([^<]*)</li>", part), [
+            "branch misses: not counted in 8 of 24 runs: ENOENT: &lt;none&gt;",
+            "hardware: not counted in 8 of 24 runs: EOPNOTSUPP: no such counter",
+            "software: not counted in 8 of 24 runs: EACCES: refused",
+            "8 of 24 runs hold no counts: their program does not count"])
+        plain = self.pages["plain"].read_text(encoding="utf-8")
+        self.assertIn("<li>480 of 480 runs hold no counts: their program does not count</li>", plain)
 
     def test_one_matrix_has_every_verdict(self):
         """A row a point, a column an arm but the baseline, in each cell the word and the ratio."""

@@ -17,7 +17,7 @@ import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 SHUNT = os.environ.get("SHUNT_BIN", str(HERE.parents[1] / "build" / "release" / "shunt"))
 try:
     import tomllib  # noqa: F401
@@ -28,6 +28,7 @@ if not (os.path.isfile(SHUNT) and os.access(SHUNT, os.X_OK)):
     print(f"skipped: no shunt at {SHUNT}")
     sys.exit(77)
 
+from campaign_case import called
 from shuntlab.data import machine, records, schema
 from shuntlab.planning import campaign, plan
 from shuntlab.planning.catalog import KINDS, read_catalog
@@ -72,8 +73,7 @@ class Case(unittest.TestCase):
         return {**os.environ, "SHUNT_BIN": SHUNT, "PATH": path}
 
     def lab(self, *words, code=0) -> subprocess.CompletedProcess:
-        done = subprocess.run(self.command(*words), capture_output=True, text=True,
-                              env=self.environment(), timeout=250)
+        done = called(self.command(*words)[1:], self.environment())
         self.assertEqual(done.returncode, code, f"{words}\n{done.stdout}\n{done.stderr}")
         return done
 
@@ -122,7 +122,7 @@ class Experiments(Case):
             ("1500", "duration"), ("0", ""))], ["20us", "10k", "64k", "0.75", "fifo", "1500ns", "0"])
 
     def test_values_are_read_as_the_core_reads_them(self):
-        """Every suffix, digits on one side of the point, zeros, and what is no whole number."""
+        """Every suffix, digits on one side of the point, zeros, and what is not a whole number."""
         catalog = read_catalog(SHUNT)
         numbers = ("64", "1.5", ".5", "2.", "0", "0.0", "-1", "1.0000000000000000000000000000001", "1e3", ".", "")
         suffixes = {"stack.size": "|k|K|kB|KB|kiB|KiB|M|MB|MiB|G|GB|GiB|B|kb|s",

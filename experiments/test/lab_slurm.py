@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Campaigns on a real Slurm of this machine: whatever happens to nodes, jobs and controller, every run is made
-once, and nothing finished is lost."""
+once, and nothing finished is lost.
+
+With OnSlurm.case_of_240_runs as its argument it measures in place of testing: 240 runs of the tree's shunt on two
+nodes, one of which is killed half-way, and the same plan on one machine. It prints what it found, in minutes."""
 
 from __future__ import annotations
 
+import collections
+import os
 import signal
 import sys
 import tempfile
@@ -171,6 +176,44 @@ class OnSlurm(Lab):
         self.submit("--", "--nodelist=n1", tasks=1)
         self.until_empty()
         self.check_all(6)
+
+    def case_of_240_runs(self):
+        """Every record once, nothing lost, and the verdicts of one machine, each within the other's interval."""
+        shunt = os.environ.get("SHUNT_BIN", str(HERE.parents[1] / "build" / "release" / "shunt"))
+        file, one = self.experiment("asm ucontext threads", n=30), self.root / "one"
+        file.write_text(f'{file.read_text()}switches = "50k"\n')
+        for folder in (self.out, one):
+            self.lab("plan", file, "--out", folder, SHUNT_BIN=shunt)
+        self.submit(tasks=6, SHUNT_BIN=shunt)
+        self.cluster.until(lambda: len(self.names()) >= 120, "half of the runs", 600)
+        before = self.snapshot()
+        self.cluster.kill("n2")
+        self.cluster.until(lambda: "PENDING" in self.queue(), "the requeue")
+        self.cluster.until(lambda: not self.queue(), "the end of the jobs", 900)
+        self.cluster.restart_node("n2")
+        again = [f.read_bytes() for f in (self.out / "attempts").glob("*")]
+        lost = [name for name, data in before.items() if data not in [*again, *self.snapshot().values()]]
+        loaded = campaign.load_campaign(self.out)
+        nodes = collections.Counter(r["lab"]["node"] for r in loaded.ok())
+        print(f"n2 killed after {len(before)} of 240 runs; {len(loaded.ok())} records of {dict(nodes)}, {len(lost)} "
+              f"lost, {len(loaded.problems)} damaged, {len(again)} made a second time, whole block by whole block")
+        self.assertEqual((len({r["run_id"] for r in loaded.ok()}), loaded.problems, lost), (240, [], []), self.said())
+        self.assertEqual(set(nodes), {"n1", "n2"})
+        self.lab("verify", self.out)
+        self.lab("run", one, "--quiet", SHUNT_BIN=shunt)
+        self.compare(loaded, campaign.load_campaign(one))
+
+    def compare(self, many, one) -> None:
+        from shuntlab.output.wording import ratio_text
+        from shuntlab.statistics.analysis import analyse
+        there = {s.point.label: s for s in analyse([one]).sections}
+        for s in analyse([many]).sections:
+            for c in s.comparisons:
+                other = there[s.point.label].of(c.arm)
+                print(f"{s.point.label}, {' '.join(s.point.nodes)}: {c.arm} / {c.over} {ratio_text(c)} "
+                      f"{c.verdict.word}; one machine {ratio_text(other)} {other.verdict.word}")
+                self.assertEqual(c.verdict.word, other.verdict.word)
+                self.assertTrue(c.low <= other.high and other.low <= c.high, "the intervals are apart")
 
     def test_sbatch_refuses(self):
         self.planned(n=1)

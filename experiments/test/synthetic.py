@@ -132,6 +132,7 @@ def record(the_plan: dict[str, Any], block: dict[str, Any], arm: str, env: dict[
                  "series": {k: series(v) for k, v in values.get("series", {}).items()},
                  "counters": values.get("counters", {"switches": 1000}),
                  "usage": values.get("usage", {}), "facts": values.get("facts", {}),
+                 **{k: values[k] for k in ("processor",) if k in values},
                  "checks": [{"name": "total", "expected": "1", "actual": "1", "ok": True}],
                  "interference": {"before": {"load1": 0.1, "steal_ticks": 0, **values.get("probe", {})},
                                   "after": {"load1": 0.2, "steal_ticks": 0, **values.get("probe", {})}}}

@@ -30,7 +30,7 @@ static const struct shunt_workload *openloop(void)
 	return NULL;
 }
 
-/* One iteration; the run is freed by the caller. NULL: asked wrongly, as err says. */
+/* One iteration; the run is freed by the caller. NULL: a usage error, as err says. */
 static struct shunt_run *run(const char *spec, const char *work, struct shunt_error *err)
 {
 	static struct shunt_setting settings[SETTINGS_MOST];
@@ -576,7 +576,7 @@ static void spinning_workers_seldom_announce_that_they_wait(void **state)
 		fail_msg("%g times as many waits as there was time for", too_often);
 }
 
-/* ---- asked wrongly --------------------------------------------------------------------------- */
+/* ---- usage errors ---------------------------------------------------------------------------- */
 
 static void what_contradicts_itself_is_refused(void **state)
 {

@@ -6,6 +6,7 @@
  * the facts of the resolved composition. What control groups say is put in by --wrap=fopen; what
  * the kernel refuses is refused by real seccomp filters, in a child each.
  */
+#include "backends/test/forbid.h"
 #include "core/backend.h"
 #include "core/registry.h"
 
@@ -15,13 +16,10 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -311,20 +309,6 @@ static void a_synthetic_plan_cannot_be_run(void **state)
 }
 
 /* ---- what the kernel refuses ----------------------------------------------------------------- */
-
-static int forbid(unsigned call, int error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ? -errno : 0;
-}
 
 enum { FILTERS_REFUSED = 77 };
 

@@ -18,7 +18,6 @@
 #include "backends/wait/ring_slot.h"
 #include "backends/wait/test/harness.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
@@ -626,23 +625,10 @@ static void no_read_outlives_its_slot(void **state)
 
 /* ---- what cannot be had ---------------------------------------------------------------------- */
 
-static int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
-
-/* Opens and starts every slot; the n-th allocation or ring is refused. Returns whether all the
- * same everything went well. */
+/* Opens and starts the slot; the n-th allocation or ring is refused. Did all go well even so? */
 static bool open_with_refusal(const struct shunt_wait *ops, int memory, int setup)
 {
-	struct shunt_wait_config config = {.worker_count = 1, .slack_ns = -1, .fired = own_fired};
+	struct shunt_wait_config config = {.worker_count = 1, .fired = own_fired};
 	struct shunt_error err = {""};
 	void *wait = NULL, *slot = NULL;
 	struct subject s;
@@ -652,13 +638,14 @@ static bool open_with_refusal(const struct shunt_wait *ops, int memory, int setu
 	config.values = &s.values;
 	fault.memory_countdown = memory;
 	fault.setup_countdown = setup;
-	code = ops->open(&wait, &config, &err);
+	code = ops->open != NULL ? ops->open(&wait, &config, &err) : 0;
 	if (code == 0) {
 		code = ops->start(wait, 0, NULL, &slot, &err);
 		fault.memory_countdown = fault.setup_countdown = 0;
 		if (code == 0)
 			ops->stop(slot);
-		ops->close(wait);
+		if (ops->close != NULL)
+			ops->close(wait);
 	}
 	fault.memory_countdown = fault.setup_countdown = 0;
 	subject_fini(&s);
@@ -675,7 +662,7 @@ static void a_refusal_leaves_nothing_behind(void **state)
 	for (const struct shunt_plugin *p = shunt_registry_waits; p->name != NULL; p++) {
 		const struct shunt_wait *ops = p->object;
 
-		if (ops == NULL || ops->open == NULL)
+		if (ops == NULL)
 			continue;
 		for (int n = 1; !open_with_refusal(ops, n, 0); n++) {
 			assert_int_equal(open_descriptors(), before);

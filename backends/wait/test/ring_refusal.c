@@ -15,15 +15,12 @@
 
 #include <cmocka.h>
 
+#include "backends/test/forbid.h"
 #include "backends/wait/ring.h"
 #include "backends/wait/test/harness.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/io_uring.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -153,22 +150,6 @@ static void expect(int code, const char *word)
 		fail_msg("\"%s\" does not say \"%s\"", why.text, word);
 }
 
-/* Makes a system call fail for this process and its children. */
-static int forbid(unsigned call, int error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return -errno;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 ? 0 : -errno;
-}
-
 static void in_a_child_without(unsigned call, int error, const char *word)
 {
 	pid_t child = fork();
@@ -293,7 +274,7 @@ static const char *sleep_with(const char *key, const char *value, const char *fa
 {
 	static struct told told;
 	struct subject s;
-	struct shunt_wait_config config = {.worker_count = 1, .slack_ns = -1, .fired = own_fired};
+	struct shunt_wait_config config = {.worker_count = 1, .fired = own_fired};
 	struct shunt_error err = {""};
 	int64_t deadline;
 	unsigned commits = 0;

@@ -3,7 +3,7 @@
  * If this passes, every wait slot of the registry, with every value of its choices, keeps its
  * contract on one worker: a wake at any time ends the coming or present sleep, a sleep without one
  * lasts until its deadline and not for long after it, signals or not; looking costs no system call;
- * the timer slack is set and put back; and closing leaves no descriptor behind.
+ * and closing leaves no descriptor behind.
  *
  * Time is judged by CLOCK_MONOTONIC alone. A slot that this machine refuses is skipped, with its
  * own reason.
@@ -17,11 +17,9 @@
 
 #include "backends/wait/test/harness.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -239,58 +237,6 @@ static void a_storm_of_signals_ends_no_run(void **state)
 	harness_close(h);
 }
 
-static void the_slack_is_set_and_put_back(void **state)
-{
-	struct subject *s = *state;
-	struct harness *h = harness_open_with(s, 12345);
-	int before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
-	void *slot = harness_start(h, 0, NULL);
-
-	assert_int_equal(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 12345);
-	h->ops->stop(slot);
-	assert_int_equal(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), before);
-	harness_close(h);
-	h = harness_open_with(s, 0); /* 0 would mean "the default" to the kernel */
-	slot = harness_start(h, 0, NULL);
-	assert_int_equal(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 1);
-	h->ops->stop(slot);
-	harness_close(h);
-}
-
-/* There is none to set then, and a slot that took it in silence would be recorded with it. */
-static void a_real_time_thread_has_no_slack(void **state)
-{
-	struct harness *h = harness_open_with(*state, 12345), *least;
-	struct sched_param first = {.sched_priority = 1}, none = {.sched_priority = 0};
-	struct shunt_error err = {""};
-	void *slot = NULL;
-
-	if (sched_setscheduler(0, SCHED_FIFO, &first) != 0) {
-		harness_close(h);
-		skip(); /* not allowed here */
-	}
-	least = harness_open_with(*state, 1);
-	assert_int_equal(h->ops->start(h->wait, 0, NULL, &slot, &err), -EOPNOTSUPP);
-	assert_non_null(strstr(err.text, "wait.slack=12345ns"));
-	slot = harness_start(least, 0, NULL);
-	assert_int_equal(sched_setscheduler(0, SCHED_OTHER, &none), 0);
-	least->ops->stop(slot);
-	harness_close(least);
-	harness_close(h);
-}
-
-static int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static void closing_leaves_no_descriptor(void **state)
 {
 	int before = open_descriptors();
@@ -339,8 +285,6 @@ static int check(struct subject *s)
 		cmocka_unit_test_prestate(an_aborted_sleep_leaves_the_next_one_whole, s),
 		cmocka_unit_test_prestate(looking_and_waking_the_awake_cost_no_system_call, s),
 		cmocka_unit_test_prestate(a_storm_of_signals_ends_no_run, s),
-		cmocka_unit_test_prestate(the_slack_is_set_and_put_back, s),
-		cmocka_unit_test_prestate(a_real_time_thread_has_no_slack, s),
 		cmocka_unit_test_prestate(closing_leaves_no_descriptor, s),
 		cmocka_unit_test_prestate(facts_are_told, s),
 	};

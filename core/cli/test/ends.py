@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import time
@@ -60,6 +61,13 @@ class Ends(CommandTest):
 
     def test_beyond_memory(self) -> None:
         self.ends(3, "skipped", "needs at least 1073741824.0 GiB", "huge")
+
+    def test_beyond_descriptors(self) -> None:
+        done = self.call("run", "threads", "echo", "connections=1000", "requests=1000",
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
+        self.assertEqual(done.status, 3, done.err)
+        self.assertRegex(done.err, r"needs \d+ descriptors at once, and this process may open 200: "
+                                   r"run `ulimit -n \d+` before it, as root")
 
     def test_stack_overflow_names_its_task(self) -> None:
         if "-fsanitize" in self.call("version", "--json").json()["flags"]:

@@ -141,7 +141,7 @@ class Quick(PluginTest):
         whole = self.compiled("subject").read_bytes()
         for field, form, value, reason in (     # core/plugin.h: struct shunt_plugin_v1
                 (0, "Q", 1, "its shunt_plugin_v1 is not a shunt plug-in's"),
-                (8, "I", 99, "version 99 of the plug-in interface, and this shunt 1 to 1"),
+                (8, "I", 99, "version 99 of the plug-in interface, and this shunt 2 to 2"),
                 (8, "I", 0, "version 0 of the plug-in interface"),
                 (12, "I", 8, "its table has 8 bytes"), (12, "I", 1 << 20, "its table has 1048576 bytes"),
                 (16, "I", 3, "it is of another build type"),

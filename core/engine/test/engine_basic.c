@@ -10,7 +10,9 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 enum { YIELDS = 100 };
 
@@ -220,6 +222,50 @@ static void a_yield_to_oneself_is_no_switch(void **state)
 	shunt_close(sched);
 }
 
+static int slack_ns(void)
+{
+	return prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+}
+
+static void *look_at_slack(void *arg)
+{
+	*(int *)arg = slack_ns();
+	return NULL;
+}
+
+static void the_slack_is_set_and_put_back(void **state)
+{
+	(void)state;
+	int before = slack_ns(), meanwhile[3];
+	const char *specs[] = {"asm:wait.slack=12345ns", "asm:wait.slack=0", "sim"};
+	for (int i = 0; i < 3; i++) {
+		struct shunt_sched *sched;
+		assert_int_equal(shunt_open(&sched, specs[i], NULL, NULL), 0);
+		assert_int_equal(shunt_run(sched, look_at_slack, &meanwhile[i], NULL, NULL), 0);
+		assert_int_equal(slack_ns(), before);
+		shunt_close(sched);
+	}
+	assert_int_equal(meanwhile[0], 12345);
+	assert_int_equal(meanwhile[1], before);
+	assert_int_equal(meanwhile[2], before);
+}
+
+/* The kernel would take the setting in silence, and the record would name it. */
+static void a_real_time_thread_has_no_slack(void **state)
+{
+	(void)state;
+	struct sched_param first = {.sched_priority = 1}, none = {.sched_priority = 0};
+	struct shunt_sched *sched;
+	struct shunt_error err = {""};
+	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		skip(); /* not allowed here */
+	assert_int_equal(shunt_open(&sched, "asm:wait.slack=12345ns", NULL, NULL), 0);
+	assert_int_equal(shunt_run(sched, add, NULL, NULL, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "wait.slack=12345ns"));
+	shunt_close(sched);
+	assert_int_equal(sched_setscheduler(0, SCHED_OTHER, &none), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +273,8 @@ int main(void)
 		cmocka_unit_test(a_deadlock_is_named),
 		cmocka_unit_test(one_run_is_on_at_a_time),
 		cmocka_unit_test(a_transfer_is_one_switch),
+		cmocka_unit_test(the_slack_is_set_and_put_back),
+		cmocka_unit_test(a_real_time_thread_has_no_slack),
 		cmocka_unit_test_prestate(a_yield_to_oneself_is_no_switch,
 			(void *)"asm:interval=3"),
 		cmocka_unit_test_prestate(a_yield_to_oneself_is_no_switch,

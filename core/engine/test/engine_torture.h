@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,22 @@ static inline int64_t torture_slice_ns(void)
 	const char *text = getenv("SHUNT_TORTURE_MS");
 	int64_t ms = text ? strtoll(text, NULL, 10) : 2000;
 	return ms * 1000000 / (int64_t)TORTURE_SPECS;
+}
+
+/* Some wakes of these tasks, and of tasks that never were; then gives way. */
+static inline void torture_pelt(struct shunt_rng *rng, const struct shunt_handle *handles,
+	unsigned count)
+{
+	for (int i = 0; i < 8; i++) {
+		struct shunt_handle handle = handles[shunt_rng_below(rng, count)];
+		if (shunt_rng_below(rng, 2))
+			handle.generation += UINT64_C(0x20);
+		shunt_wake(handle);
+	}
+	if (shunt_in_task())
+		shunt_yield();
+	else
+		sched_yield();
 }
 
 /* Opens `spec`, runs root, closes. */

@@ -94,17 +94,17 @@ MUTANTS = [
            "task->step = SHUNT_STEP_WAITS;\n\textern shunt_post_fn shunt_life_commit;\n"
            "\ttask->worker = shunt_worker_of(ctx);\n\tif (ctx->many)\n\t\tshunt_life_commit(task);\n\treturn",
            "torture_step", "asm:workers=2,policy=steal"),
-    Mutant("a step's wait is not committed when it has returned", "core/engine/hooks.h",
+    Mutant("a step's wait is not committed when it has returned", "core/engine/hooks_step.h",
            "task->worker = worker;\n\t\t\tshunt_life_commit(task);", "task->worker = worker;",
            "torture_step", "asm:workers=2,policy=shared", (SHARED,)),
-    Mutant("a step's worker writes to its task behind the commit", "core/engine/hooks.h",
+    Mutant("a step's worker writes to its task behind the commit", "core/engine/hooks_step.h",
            "\t\ttask->step = SHUNT_STEP_BACK;\n\t\tif (many) {\n\t\t\ttask->worker = worker;\n"
            "\t\t\tshunt_life_commit(task);\n",
            "\t\tif (!many)\n\t\t\ttask->step = SHUNT_STEP_BACK;\n\t\tif (many) {\n\t\t\ttask->worker = worker;\n"
            "\t\t\tshunt_life_commit(task);\n\t\t\tfor (volatile int pause = 0; pause < 2000; pause++)\n"
            "\t\t\t\t;\n\t\t\ttask->step = SHUNT_STEP_BACK;\n",
            "torture_step", "asm:workers=2,policy=shared", (SHARED,)),
-    Mutant("a step that yields does not keep its errno", "core/engine/hooks.h",
+    Mutant("a step that yields does not keep its errno", "core/engine/hooks_step.h",
            "task->saved_errno = *worker->errno_at;\n\tworker->ctx.current = next;", "worker->ctx.current = next;",
            "conformance", "asm", ("backends/policy/fifo.c",)),
     Mutant("a task that gives way to a step is not queued", "core/engine/switch.c",
@@ -182,7 +182,7 @@ MUTANTS = [
            "if (worker->env.others_may_take && !inboxes_empty(worker))\n"
            "\t\treturn true;\n\tif (engine->worker_count < 3",
            "if (engine->worker_count < 3", "idle_helps", ""),
-    Mutant("who has left still watches", "core/engine/idle.c",
+    Mutant("a worker that has left still watches", "core/engine/idle.c",
            "set_watch(worker, SHUNT_NEVER);\n\t\tshunt_timer_flush_fired(worker);\n\t\twork =",
            "shunt_timer_flush_fired(worker);\n\t\twork =",
            "idle_helps", ""),
@@ -390,7 +390,7 @@ MUTANTS = [
     Mutant("mlfq: a boost forgets those who are not ready", MLFQ,
            "(uint16_t)(mlfq->boosts + 1)", "mlfq->boosts",
            "policy_mlfq", ""),
-    Mutant("eevdf: who has had more than its share runs", EEVDF,
+    Mutant("eevdf: a task that has had more than its share runs", EEVDF,
            "if (from_of(task->key) <= eevdf->now) shunt_keyed_insert_at(&eevdf->eligible",
            "if (true)\n\t\tshunt_keyed_insert_at(&eevdf->eligible",
            "policy_eevdf", ""),

@@ -106,18 +106,8 @@ static void *pelt(void *arg)
 	struct shunt_handle copy[TASKS];
 	for (int i = 0; i < TASKS; i++)
 		copy[i] = partner[i];
-	while (!stop) {
-		for (int i = 0; i < 8; i++) {
-			struct shunt_handle handle = copy[shunt_rng_below(&rng, TASKS)];
-			if (shunt_rng_below(&rng, 2))
-				handle.generation += UINT64_C(0x20); /* of a task that never was */
-			shunt_wake(handle);
-		}
-		if (shunt_in_task())
-			shunt_yield();
-		else
-			sched_yield();
-	}
+	while (!stop)
+		torture_pelt(&rng, copy, TASKS);
 	return NULL;
 }
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #define NAP_NS 50000
@@ -19,7 +18,6 @@
 struct doze {
 	_Atomic int notified;    /* any thread; taken by commit() */
 	_Atomic uint64_t sleeps; /* written by the worker alone */
-	int slack_before_ns;
 };
 
 static int64_t now_ns(void)
@@ -30,39 +28,16 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static int doze_open(void **wait, const struct shunt_wait_config *config, struct shunt_error *err)
-{
-	int64_t *slack_ns = malloc(sizeof(*slack_ns));
-
-	if (!slack_ns)
-		return shunt_fail(err, -ENOMEM, "out of memory");
-	*slack_ns = config->slack_ns;
-	*wait = slack_ns;
-	return 0;
-}
-
 static int doze_start(void *wait, unsigned worker_index, void *arg, void **slot,
 	struct shunt_error *err)
 {
 	struct doze *doze = calloc(1, sizeof(*doze));
-	const int64_t *slack_ns = wait;
 
-	(void)worker_index, (void)arg;
+	(void)wait, (void)worker_index, (void)arg;
 	if (!doze)
 		return shunt_fail(err, -ENOMEM, "out of memory");
-	doze->slack_before_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
-	if (*slack_ns >= 0)
-		prctl(PR_SET_TIMERSLACK, *slack_ns > 0 ? *slack_ns : 1, 0, 0, 0);
 	*slot = doze;
 	return 0;
-}
-
-static void doze_stop(void *slot)
-{
-	struct doze *doze = slot;
-
-	prctl(PR_SET_TIMERSLACK, doze->slack_before_ns, 0, 0, 0);
-	free(doze);
 }
 
 static int doze_commit(void *slot, int64_t deadline_ns)
@@ -99,10 +74,8 @@ static uint64_t doze_syscalls(const void *slot)
 const struct shunt_wait shunt_wait_doze = {
 	.name = "doze",
 	.summary = "sleeps for 50 us at a time; no system call to wake it",
-	.open = doze_open,
-	.close = free,
 	.start = doze_start,
-	.stop = doze_stop,
+	.stop = free,
 	.commit = doze_commit,
 	.wake = doze_wake,
 	.syscalls = doze_syscalls,

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import errno
 import hashlib
 import io
 import json
 import lzma
-import subprocess
+import shlex
 import tarfile
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..data import packed
 from ..data.packed import PACK
 from ..output import artifact_check
 from ..output.artifact_page import ClaimRow, Facts, page
+from ..output.artifact_plugins import PlugIn, bundled
 from ..output.wording import ratio_text
 from ..planning import drivers
 from ..planning.campaign import Campaign, load_campaign
@@ -34,6 +34,7 @@ from ..statistics.analysis import analyse
 from ..statistics.expectations import Claim, CONFIRMED
 from ..statistics.points import manifest_of
 from ..tools.files import read_bytes, replacing
+from ..tools.git import commit_of, files_of, git
 from ..tools.naming import lab
 from ..tools.trust import Refused
 from . import figures
@@ -48,10 +49,11 @@ def register(subparsers: Any) -> None:
         "artifact", help="one file for reviewers: source, records, figures, claims, and its check",
         description="Put a finished campaign into one file: the source of the commit, plan, records, figures and a "
                     "page with each claim's command, time and tolerance. Nothing may be uncommitted. Where the records "
-                    "are of a build of another commit, its source is put beside it.",
+                    "are of a build of another commit, its source is put beside it. Plug-ins come along, with the "
+                    "source of the git repository that they lie in.",
         epilog="exit status: 0 written, or checked and good; 1 --check: the claim has another answer; 2 usage; 3 "
-               "--check: figures or build differ; 4 refused: the source of the records' build is not known; 5 "
-               "data corrupt")
+               "--check: figures or build differ; 4 refused: the source of the records' build, or one of their "
+               "plug-ins, is not to be had; 5 data corrupt")
     p.add_argument("campaign", metavar="CAMPAIGN", type=Path, nargs="?")
     p.add_argument("--out", type=Path, metavar="FILE", help="default: NAME-artifact.tar.xz in the current folder")
     p.add_argument("--check", action="store_true",
@@ -72,13 +74,17 @@ def command(args: argparse.Namespace) -> int:
     source = drivers.HERE.parent
     commit = _commit_of(source)
     measured = _measured_by(source, commit, loaded)
+    plugins = [plugin for part in loaded.parts or [loaded]
+               for plugin in bundled(part.path, part.plan, _place(loaded, part), source)]
     with tempfile.TemporaryDirectory(prefix="shunt-artifact-") as folder:
         drawn = Path(folder) / "figures"
         _draw(args.campaign, drawn)
         top = f"{loaded.name}-artifact"
         with replacing(out) as draft:
-            _write(draft, top, source, commit, measured,
-                   [*_pages(loaded, commit, measured), *_campaign_files(loaded), *_below(drawn)])
+            _write(draft, top, int(git(source, "log", "-1", "--format=%ct", commit).stdout),
+                   [*_pages(loaded, commit, measured, plugins), *_campaign_files(loaded), *_below(drawn),
+                    *((p.at, p.data) for p in plugins)],
+                   _sources(source, commit, measured, plugins))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB\nnext, in an empty folder: tar xf {out.resolve()} && cd {top} && "
           "source/experiments/lab artifact --check")
     return 0
@@ -97,24 +103,10 @@ def _must_be_whole(loaded: Campaign) -> None:
             raise UsageError(f"{part.path}: it still lacks runs; `{lab('run', part.path)}` makes them")
 
 
-def _git(source: Path, *words: str) -> subprocess.CompletedProcess:
-    try:
-        return subprocess.run(["git", "-C", str(source), "--no-optional-locks", *words], capture_output=True, text=True)
-    except FileNotFoundError:
-        raise Refused("no git here, which knows the source of a commit: apt-get install git") from None
-
-
 def _commit_of(source: Path) -> str:
-    head = _git(source, "rev-parse", "HEAD")
-    above = _git(source, "rev-parse", "--show-cdup")
-    if head.returncode or above.stdout.strip():
+    if git(source, "rev-parse", "HEAD").returncode or git(source, "rev-parse", "--show-cdup").stdout.strip():
         raise Refused(f"{source}: not a clone of shunt, so there is no commit to bundle: run the lab of a clone")
-    changed = _git(source, "status", "--porcelain").stdout.splitlines()
-    if changed:
-        more = f", and {len(changed) - 5} more" if len(changed) > 5 else ""
-        raise Refused(f"{source}: what was drawn with it is in no commit; commit, stash or ignore "
-                      f"{', '.join(line[3:] for line in changed[:5])}{more}")
-    return head.stdout.strip()
+    return commit_of(source, "what was drawn with it")
 
 
 def _measured_by(source: Path, commit: str, loaded: Campaign) -> str:
@@ -124,7 +116,7 @@ def _measured_by(source: Path, commit: str, loaded: Campaign) -> str:
         if dirty:
             raise Refused(f"{loaded.path}: records are of a build of {told[:12]} with uncommitted changes, whose "
                           "source nobody has; commit, build and run again")
-        if _git(source, "cat-file", "-e", f"{told}^{{commit}}").returncode:
+        if git(source, "cat-file", "-e", f"{told}^{{commit}}").returncode:
             raise Refused(f"{loaded.path}: records are of a build of commit {told[:12]}, which this clone does not "
                           "have; fetch it, or run again with a build of this one")
     chosen = next((c for c in (commit, *(told for told, _ in builds))
@@ -136,7 +128,7 @@ def _measured_by(source: Path, commit: str, loaded: Campaign) -> str:
 
 
 def _differs(source: Path, one: str, other: str) -> bool:
-    return bool(_git(source, "diff", "--name-only", one, other, "--", *MEASURED).stdout)
+    return bool(git(source, "diff", "--name-only", one, other, "--", *MEASURED).stdout)
 
 
 def _builds(loaded: Campaign) -> set[tuple[str, bool]]:
@@ -161,15 +153,15 @@ def _draw(folder: Path, out: Path) -> None:
         raise CampaignError(f"{folder}: a figure cannot be drawn, see above; mend it in the experiment's [[figure]]")
 
 
-def _pages(loaded: Campaign, commit: str, measured: str) -> Iterator[tuple[str, bytes]]:
+def _pages(loaded: Campaign, commit: str, measured: str, plugins: list[PlugIn]) -> Iterator[tuple[str, bytes]]:
     rows = [_row(loaded, claim) for claim in analyse([loaded]).claims]
-    able = [i for i, row in enumerate(rows) if row.blocks]
+    able = [i for i, row in enumerate(rows) if row.blocks and not row.lacks]
     chosen = min(able, key=lambda i: (rows[i].answer != CONFIRMED, rows[i].seconds), default=None)
     first = (loaded.parts or [loaded])[0]
     facts = Facts(loaded.name, first.plan, f"{_place(loaded, first)}/plan.json", commit, measured, _machines(loaded),
                   rows, chosen, [s["name"] for s in named(loaded.plan)], _packages(), len(loaded.records),
                   _seconds(loaded.records),
-                  max(r["usage"].get("peak_rss_bytes", 0) for r in loaded.records))
+                  max(r["usage"].get("peak_rss_bytes", 0) for r in loaded.records), plugins)
     yield "README.md", page(facts).encode()
     told = {"schema": "shunt.artifact/1", "commit": commit, "measured": measured, "chosen": chosen,
             "drawn_with": artifact_check.drawn_with(), "claims": [dataclasses.asdict(row) for row in rows]}
@@ -180,10 +172,22 @@ def _row(loaded: Campaign, claim: Claim) -> ClaimRow:
     points = {p for f in claim.findings for p in f.points}
     first = (loaded.parts or [loaded])[0]
     blocks = [b["id"] for b in first.plan["blocks"] if b["point"] in points]
+    lacks = sorted({what for p in first.plan["points"] if p["id"] in points for what in _lacks(first.plan, p)})
     runs = [r for r in loaded.records if r["lab"]["part"] == 0 and r["block"] in set(blocks)]
     ratios = [ratio_text(f.comparison) for f in claim.findings]
     shown = "; ".join(ratios[:4]) + (f"; … ({len(ratios)} in all)" if len(ratios) > 4 else "")
-    return ClaimRow(claim.text, claim.predicate, claim.answer, shown or claim.reason, _ranges(blocks), _seconds(runs))
+    return ClaimRow(claim.text, claim.predicate, claim.answer, shown or claim.reason, _ranges(blocks), _seconds(runs),
+                    lacks)
+
+
+def _lacks(plan: dict[str, Any], point: dict[str, Any]) -> Iterator[str]:
+    """What the runs of a point need and an artifact does not hold: a program or an input of the authors."""
+    used = {a["driver"] for a in plan["arms"] if a["name"] in point["arms"]}
+    for name, words in plan["commands"].items():
+        if name in used and not drivers.shipped(words):
+            yield f"the program of driver {name}, `{shlex.join(words)}`"
+    if "input" in point["params"]:
+        yield f"the input `{point['params']['input']}`"
 
 
 def _seconds(records: list[dict[str, Any]]) -> float:
@@ -243,9 +247,15 @@ def _below(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 # ---- the file -----------------------------------------------------------------------------------
 
-def _write(draft: Path, top: str, source: Path, commit: str, measured: str, files: list[tuple[str, bytes]]) -> None:
+def _sources(source: Path, commit: str, measured: str, plugins: list[PlugIn]) -> dict[str, tuple[Path, str]]:
+    """{folder in the artifact: the clone and its commit that it is of}"""
+    past = {artifact_check.MEASURED: (source, measured)} if measured != commit else {}
+    return {"source": (source, commit), **past, **{p.source: (p.clone, p.commit) for p in plugins if p.clone}}
+
+
+def _write(draft: Path, top: str, mtime: int, files: list[tuple[str, bytes]],
+           sources: dict[str, tuple[Path, str]]) -> None:
     """A tar of which every byte depends on what is in it alone."""
-    mtime = int(_git(source, "log", "-1", "--format=%ct", commit).stdout)
     sums: dict[str, str] = {}
 
     def put(name: str, data: bytes, mode: int = 0o644) -> None:
@@ -258,19 +268,8 @@ def _write(draft: Path, top: str, source: Path, commit: str, measured: str, file
             tarfile.open(fileobj=packing, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, data in files:
             put(name, data)
-        for folder, which in {"source": commit, artifact_check.MEASURED: measured}.items():
-            for name, data, mode in _source_files(source, which) if folder == "source" or which != commit else ():
+        for folder, (clone, commit) in sources.items():
+            for name, data, mode in files_of(clone, commit):
                 put(f"{folder}/{name}", data, mode)
         listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
         put(artifact_check.SUMS, listed.encode())
-
-
-def _source_files(source: Path, commit: str) -> Iterator[tuple[str, bytes, int]]:
-    words = ["git", "-C", str(source), "archive", "--format=tar", commit]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as git:
-        with tarfile.open(fileobj=git.stdout, mode="r|") as tar:
-            for member in tar:
-                if member.isfile():
-                    yield member.name, tar.extractfile(member).read(), member.mode & 0o755
-    if git.returncode:
-        raise OSError(errno.EIO, f"git archive {commit[:12]} failed, see above")

@@ -16,7 +16,7 @@ from ..output.wording import (WIDTH, family_text, lost_text, median_text, number
                               runs_text, several, verdict_text, wrapped)
 from ..planning.campaign import load_campaign, status_with
 from ..planning.kept_plan import CampaignError
-from ..statistics.analysis import Report, analyse
+from ..statistics.analysis import Report, analyse, no_run_has
 from ..statistics.effects import Section
 from ..statistics.needs import needs
 from ..statistics.points import in_brackets, scale_for
@@ -164,7 +164,8 @@ def register(subparsers: Any) -> None:
     p.add_argument("campaigns", nargs="+", type=Path, metavar="CAMPAIGN")
     p.add_argument("--baseline", default="", metavar="ARM", help="compare with this arm instead")
     p.add_argument("--metric", action="append", default=[], metavar="NAME",
-                   help="compare this metric (may be given again); SERIES.p99 for a quantile")
+                   help="compare this metric (may be given again); SERIES.p99 for a quantile, "
+                        "processor.instructions_per_op for a count of the processor")
     p.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     p.set_defaults(run=command)
 
@@ -172,8 +173,8 @@ def register(subparsers: Any) -> None:
 def command(args: argparse.Namespace) -> int:
     report = analyse([load_campaign(c, needs(args.metric)) for c in args.campaigns], args.baseline, args.metric)
     if not report.sections:
-        raise CampaignError(f"{args.campaigns[0]}: nothing to compare yet"
-                            + (f": no run has {', '.join(args.metric)}" if args.metric else ""))
+        raise CampaignError(f"{args.campaigns[0]}: nothing to compare yet" + "".join(
+            f"; {text}" for text in no_run_has(report.campaigns[0], args.metric)))
     if args.json:
         json.dump(report_json(report), sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")

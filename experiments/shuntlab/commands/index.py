@@ -124,8 +124,8 @@ def _answers(e: Experiment) -> list[str]:
         return []
     from . import claims
     loaded = campaign.load_campaign(folder)
-    said = {(c.expect["claim"], predicate(c.expect)): c.answer for c in claims.judge_all(loaded)}
-    return [said.get((x["claim"], predicate(x)), "not asked yet") for x in e.expect]
+    said = {predicate(c.expect): c.answer for c in claims.judge_all(loaded)}
+    return [said.get(predicate(x), "not asked yet") for x in e.expect]
 
 
 def _cell(text: str) -> str:

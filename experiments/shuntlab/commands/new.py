@@ -48,8 +48,8 @@ iters = 5
 timeout = "60s"
 
 # What answers the question, the headline first. Without this line: the workload's own cost.
-# A metric ("ns_per_switch"), a quantile ("lateness.p99"), or what was counted
-# ("usage.peak_rss_bytes", "counters.steals").
+# A metric ("ns_per_switch"), a quantile ("lateness.p99"), or what was counted by the kernel, the scheduler
+# ("usage.peak_rss_bytes", "counters.steals") or the processor ("processor.instructions_per_op").
 metrics = ["ns_per_switch"]
 
 # Confine every run, foreign runtimes too, to these CPUs: "all", a number, or a list like "0,2-3".

@@ -7,6 +7,7 @@ import argparse
 import json
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..planning import drivers, kept_plan, schedule
@@ -99,6 +100,7 @@ def wanted_runs(the_plan: dict[str, Any], filters: list[str], blocks: list[str]
 
 
 def print_commands(the_plan: dict[str, Any], args: argparse.Namespace) -> None:
+    the_plan = drivers.with_own_plugins(Path(args.target), the_plan)
     rows = {a["name"]: a for a in the_plan["arms"]}
     found = drivers.find({r["driver"] for r in rows.values()}, the_plan.get("commands", {}),
                          args.shunt)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`lab report`: a campaign as one HTML file that needs nothing else, now or in ten years.
 
-The question and what came of it, the figures, every verdict, what the control and the noise were,
+The question and what came of it, the figures, every verdict, what the control and the noise were, what was counted,
 the machine, and the command that reproduces each point.
 """
 
@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Iterator
 
+from ..output.counted_page import counted_part
 from ..output.page import Raw, details, document, esc, svg, table, tag
 from ..output.verdict_page import nodes_part, noise_part, verdicts_part
 from ..output.wording import ratio_text
@@ -46,8 +47,8 @@ def head(report: Report, claims: list[claim.Claim]) -> Iterator[str]:
     if plan.get("expectation"):
         yield f'<p class="soft">Expected: {esc(plan["expectation"])}</p>'
     yield ('<nav><a href="#claims">Claims</a><a href="#figures">Figures</a><a href="#verdicts">'
-           'Verdicts</a><a href="#noise">Control and noise</a><a href="#machine">Machine</a>'
-           '<a href="#commands">Commands</a></nav>')
+           'Verdicts</a><a href="#noise">Control and noise</a><a href="#counters">Counters</a>'
+           '<a href="#machine">Machine</a><a href="#commands">Commands</a></nav>')
     done = sum(len(c.ok()) for c in report.campaigns)
     expected = sum(c.expected() for c in report.campaigns)
     words = [c.verdict.word for s in report.sections for c in s.comparisons if not c.is_control]
@@ -190,8 +191,8 @@ def build(campaigns: list[Campaign]) -> str:
     title = campaigns[0].plan["experiment"].get("title") or campaigns[0].name
     return document(f"{title} · shunt", [
         *head(report, report.claims), *claims_part(report.claims), *figures_part(campaigns),
-        *verdicts_part(report), *nodes_part(report), *noise_part(report), *machine_part(report),
-        *commands_part(campaigns)])
+        *verdicts_part(report), *nodes_part(report), *noise_part(report), *counted_part(campaigns),
+        *machine_part(report), *commands_part(campaigns)])
 
 
 def register(subparsers: Any) -> None:

@@ -70,7 +70,7 @@ def command(args: argparse.Namespace) -> int:
     say = (lambda text: None) if args.quiet else (lambda text: print(text, file=sys.stderr))
     for line in notes:
         say(line)
-    the_plan = kept_plan.load_plan(folder)
+    the_plan = drivers.with_own_plugins(folder, kept_plan.load_plan(folder))
     say(f"{opening.describe(the_plan)}\ncampaign: {opening.shown(folder)}")
     found = find_drivers(folder, the_plan, args.shunt, trust, args.accept_new_build)
     cpus = opening.resolve_cpus(opening.typed_cpus(args.cpus) or the_plan["cpus"])
@@ -106,7 +106,8 @@ def _check_builds(folder: Path, the_plan: dict[str, Any], found: dict[str, drive
                   accept: bool) -> None:
     gone = [d.absent for d in found.values() if d.absent]
     if gone:
-        raise Refused("; ".join(gone))
+        brings = f"; a copy of a plug-in may lie in {folder / drivers.OWN}" if the_plan.get("plugins") else ""
+        raise Refused("; ".join(gone) + brings)
     accepted = [s["drivers"] for s in journal.starts(folder) if "drivers" in s]
     now = drivers.builds(found)
     if accept or now in accepted:

@@ -186,7 +186,7 @@ def _queue_lines(queue: dict[str, Any], name: str, unfinished: bool) -> Iterator
 
 
 def _print_commands(folder: Path, args: argparse.Namespace) -> int:
-    the_plan = kept_plan.load_plan(folder)
+    the_plan = drivers.with_own_plugins(folder, kept_plan.load_plan(folder))
     rows = {a["name"]: a for a in the_plan["arms"]}
     runs = _find(the_plan, args.which)
     found = drivers.find({rows[arm]["driver"] for _, arm in runs}, the_plan.get("commands", {}),

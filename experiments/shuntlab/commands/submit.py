@@ -40,7 +40,7 @@ def register(subparsers: Any) -> None:
     p.add_argument("--redact", action="store_true", help="as in `lab run`")
     p.add_argument("--shunt", default="", metavar="PATH", help="the shunt to run, as the nodes see it")
     p.add_argument("--trust", action="store_true",
-                   help="start the programs that the experiment brings as drivers without asking")
+                   help="start the drivers and load the plug-ins that the experiment brings without asking")
     p.add_argument("--dry-run", action="store_true", help="show the script and the tasks; submit nothing")
     p.takes_rest = "sbatch"
     p.set_defaults(run=command)
@@ -54,7 +54,7 @@ def command(args: argparse.Namespace) -> int:
         raise opening.UsageError("\n".join(problems))
     opening.must_take_runs(args.campaign)
     folder = args.campaign.absolute()
-    the_plan = kept_plan.load_plan(folder)
+    the_plan = drivers.with_own_plugins(folder, kept_plan.load_plan(folder))
     text = submission.script(_lab_run(args, folder, the_plan), args.tasks, _site(args.site))
     try:
         with Lock(own_folder(folder, "locks"), "submit"):
@@ -70,7 +70,7 @@ def _lab_run(args: argparse.Namespace, folder: Path, the_plan: dict[str, Any]) -
     if "shunt" in found:
         words += ["--shunt", found["shunt"].command[0]]
     return words + ["--retry"] * args.retry + ["--redact"] * args.redact + \
-        ["--trust"] * bool(the_plan["commands"])
+        ["--trust"] * bool(the_plan["commands"] or the_plan.get("plugins"))
 
 
 def _site(file: Path | None) -> str:

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..planning.drivers import HERE, find_shunt
+from ..planning.drivers import HERE, OWN, find_shunt
 from ..planning.kept_plan import Damaged
 from ..running.opening import UsageError
 from ..tools.files import read_bytes, read_json
@@ -142,14 +142,17 @@ def _plan(root: Path) -> Path:
 
 def _claim(root: Path, told: dict[str, Any]) -> str:
     if told["chosen"] is None:
-        return "the experiment has none that was answered"
+        return "none was answered that this file alone can repeat"
     row = told["claims"][told["chosen"]]
     again = root / "rerun"
     again.mkdir(exist_ok=True)
     if not (again / "plan.json").exists():
         shutil.copyfile(_plan(root), again / "plan.json")
-    _lab(root, "run", "rerun", "--shunt", _shunt_of(root), "--accept-new-build", "--block", row["blocks"], "--quiet",
-         code=DIFFERS, failure="runs failed")
+    plugins = _plan(root).parent / OWN
+    if plugins.is_dir():
+        shutil.copytree(plugins, again / OWN, dirs_exist_ok=True)
+    _lab(root, "run", "rerun", "--shunt", _shunt_of(root), "--accept-new-build", *["--trust"] * plugins.is_dir(),
+         "--block", row["blocks"], "--quiet", code=DIFFERS, failure="runs failed")
     answers = _lab(root, "claims", "rerun", "--json", code=DIFFERS, failure="they cannot be judged", good=(0, 1))
     now = json.loads(answers)["claims"][told["chosen"]]["answer"]
     if now != row["answer"]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Iterable
 
+from ..planning.drivers import OWN
 from ..tools.units import show_span
+from .artifact_plugins import PlugIn
 
 
 @dataclasses.dataclass
@@ -18,6 +20,7 @@ class ClaimRow:
     measured: str
     blocks: str         # of the plan, as --block takes them; empty: no run has it
     seconds: float
+    lacks: list[str] = dataclasses.field(default_factory=list)      # what it needs and this file does not hold
 
 
 @dataclasses.dataclass
@@ -35,6 +38,7 @@ class Facts:
     runs: int
     seconds: float
     peak_bytes: int
+    plugins: list[PlugIn] = dataclasses.field(default_factory=list)
 
 
 # What is required, for which badge, and where it is met.
@@ -114,8 +118,8 @@ A claim stays confirmed while the interval of the ratio keeps within the bounds 
 tolerance. Another machine may have other ratios. To repeat a claim, with its blocks from the table:
 
 ```
-mkdir rerun && cp {facts.plan_at} rerun
-{lab} run rerun {_program(facts)}--accept-new-build --block BLOCKS
+mkdir rerun && cp -r {_to_copy(facts)} rerun
+{lab} run rerun {_program(facts)}--accept-new-build {"--trust " if facts.plugins else ""}--block BLOCKS
 {lab} claims rerun
 ```
 
@@ -144,13 +148,36 @@ def _program(facts: Facts) -> str:
     return "" if facts.measured == facts.commit else "--shunt measured/build/release/shunt "
 
 
+def _to_copy(facts: Facts) -> str:
+    own = f"{facts.plan_at.rpartition('/')[0]}/{OWN}"
+    return facts.plan_at + (f" {own}" if any(p.at.startswith(f"{own}/") for p in facts.plugins) else "")
+
+
 def _needs(facts: Facts) -> str:
-    said = f"The runs took at most {facts.peak_bytes / 2 ** 20:.0f} MiB of memory each, on {'; '.join(facts.machine)}."
-    files = [f"`{p['file']}` (build-id `{p['build_id']}`)" for p in facts.plan.get("plugins", [])]
-    if files:
-        said += ("\n\nSome arms are plug-ins, which are **not in this file**; ask the authors for "
-                 f"{', '.join(files)}.")
-    return said
+    memory = f"{facts.peak_bytes / 2 ** 20:.0f} MiB"
+    said = [f"The runs took at most {memory} of memory each, on {'; '.join(facts.machine)}."]
+    if facts.plugins:
+        said.append(_PLUGINS + _table(("plug-in", "build-id", "source"), (
+            (f"`{p.at}`", f"`{p.build_id}`", _source_of(p)) for p in facts.plugins)))
+    lacks = sorted({what for row in facts.claims for what in row.lacks})
+    if lacks:
+        said.append("**Not in this file**, and needed to repeat some claims; ask the authors for it:\n\n"
+                    + "\n".join(f"- {what}" for what in lacks))
+    return "\n\n".join(said)
+
+
+_PLUGINS = """\
+Some arms are plug-ins. They are code, and `--trust` has them loaded. On another kind of processor, or where shunt
+refuses one, build it from its source with the shunt of this file (`cmake --install`, then as
+`source/experiments/examples` does), and put it into `rerun/plugins`:
+
+"""
+
+
+def _source_of(plugin: PlugIn) -> str:
+    if not plugin.source:
+        return "not in this file: it lay in no git repository; ask the authors"
+    return f"`{plugin.source}/`" + (f", commit `{plugin.commit}`" if plugin.commit else "")
 
 
 def _repeats(facts: Facts) -> str:

@@ -259,6 +259,17 @@ def files_of(plan: dict[str, Any]) -> list[str]:
     return [p["file"] for p in plan.get("plugins", [])]
 
 
+OWN = "plugins"      # of a campaign's folder: plug-ins that it brings, as one that came in an artifact does
+
+
+def with_own_plugins(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan with each plug-in that the campaign's folder holds taken from there, not from where it was frozen."""
+    if not plan.get("plugins"):
+        return plan
+    own = [(p, (folder / OWN / Path(p["file"]).name).absolute()) for p in plan["plugins"]]
+    return {**plan, "plugins": [{**p, "file": str(file)} if file.is_file() else p for p, file in own]}
+
+
 def changed(plan: dict[str, Any], drivers: dict[str, Driver]) -> list[str]:
     """Drivers that are not the ones the plan was frozen with, in words."""
     found = []

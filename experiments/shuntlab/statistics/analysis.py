@@ -27,7 +27,7 @@ from .disturbance import taken
 from .effects import Section, section
 from .expectations import Claim, claim_of
 from .points import gather, machine_labels
-from .values import digits_of, metrics_for, value_of
+from .values import digits_of, metrics_for, value_of, why_not_counted
 from .strata import contradicted, node_notes
 from .verdicts import Comparison, MARGIN, MISSED, NO_VERDICT, OK, Rules, UNKNOWN, Verdict, verdict
 
@@ -70,7 +70,7 @@ def analyse(campaigns: list[Campaign], baseline: str = "", metrics: Iterable[str
     if wanted:
         report.sections = [s for s in report.sections if s.metric in wanted]
         report.across = [s for s in report.across if s.metric in wanted]
-    _take_notes(report)
+    _take_notes(report, wanted)
     return report
 
 
@@ -148,7 +148,7 @@ def _of_control(s: Section) -> Verdict:
 
 # ---- notes --------------------------------------------------------------------------------------
 
-def _take_notes(report: Report) -> None:
+def _take_notes(report: Report, wanted: list[str]) -> None:
     """What a reader must know beside the numbers."""
     notes = report.notes
     for campaign in report.campaigns:
@@ -160,7 +160,7 @@ def _take_notes(report: Report) -> None:
             notes.append(f"{campaign.path}: {len(campaign.problems)} damaged files left out; "
                          "`lab verify` names them")
     notes += cautions(report)
-    notes += _unknown_metrics(report.campaigns[0])
+    notes += _unknown_metrics(report.campaigns[0], wanted)
     most = max((c.pairs for s in report.sections for c in s.comparisons), default=0)
     if 0 < most < report.rules.least:
         notes.append(f"{comparisons(report.rules.family)} need at least {report.rules.least} runs "
@@ -242,11 +242,17 @@ def _about_order(report: Report) -> list[str]:
             "intervals are too narrow and their p-values too small"]
 
 
-def _unknown_metrics(campaign: Campaign) -> list[str]:
-    """Metrics the experiment names that no run has: the workload's own cost stands in their place."""
+def no_run_has(campaign: Campaign, names: Iterable[str]) -> list[str]:
+    """Those of these metrics that no run has, each with the reason or the nearest name."""
     runs = campaign.ok()
-    if {p["workload"] for p in campaign.plan["points"]} - {r["identity"]["workload"] for r in runs}:
+    missing = [name for name in names if not any(value_of(r, name) for r in runs)]
+    return [f"no run has the metric {name!r} that is asked for" + (
+        f": {why}" if (why := why_not_counted(runs, name)) else nearest(name, sorted(campaign.named)))
+            for name in missing]
+
+
+def _unknown_metrics(campaign: Campaign, wanted: list[str]) -> list[str]:
+    """Metrics asked for that no run has: for the experiment's, the workload's own cost stands in their place."""
+    if {p["workload"] for p in campaign.plan["points"]} - {r["identity"]["workload"] for r in campaign.ok()}:
         return []       # one that has not run yet may have it
-    return [f"no run has the metric {name!r} that the experiment asks for{nearest(name, sorted(campaign.named))}"
-            for name in campaign.plan.get("metrics", [])
-            if not any(value_of(r, name) for r in runs)]
+    return no_run_has(campaign, [*campaign.plan.get("metrics", []), *wanted])

@@ -24,6 +24,7 @@ from ..tools.units import comparisons
 from . import stats
 from .effects import compare_paired, compare_unpaired, control_of, log_ratios, logs
 from .points import Point, gather, matches
+from .values import why_not_counted
 from .verdicts import Comparison, MISSED, Rules, left_out_text, runs_to_settle
 
 CONFIRMED, REFUTED, OPEN, UNTESTABLE = (
@@ -116,7 +117,8 @@ def _why_absent(points: list[Point], arm: str, metric: str) -> str:
             if e.get("arm") == arm:
                 return f"{arm}: {e.get('why', 'excluded')}"
         if arm in p.runs:
-            return f"{arm} does not report {metric}"
+            why = why_not_counted(p.runs[arm].values(), metric)
+            return f"{arm} does not report {metric}{f': {why}' if why else ''}"
     return f"no run of {arm}"
 
 

@@ -35,7 +35,7 @@ def needs(wanted: Iterable[str] = ()) -> Needs:
 def _keeper(asked: set[str]) -> Lean:
     usage, counters = ([n.partition(".")[2] for n in asked if n.startswith(f"{group}.")]
                        for group in ("usage", "counters"))
-    quantiles = _quantiles(asked)
+    quantiles, counted = _quantiles(asked), any(n.startswith("processor.") for n in asked)
     identities: dict[tuple[str, str], dict[str, Any]] = {}
     usages: dict[tuple[Any, ...], dict[str, Any]] = {}
 
@@ -51,7 +51,8 @@ def _keeper(asked: set[str]) -> Lean:
                                  for side, found in record.get("interference", _EMPTY).items()} or _EMPTY,
                 "metrics": _metrics(record["metrics"], asked), "series": _series(record["series"], quantiles),
                 "usage": usages.setdefault(tuple(used.items()), used),
-                "counters": _cut(record["counters"], counters)}
+                "counters": _cut(record["counters"], counters),
+                **({"processor": record.get("processor", _EMPTY)} if counted else _EMPTY)}
     return keep
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The values of a run: a metric by its name (`ns_per_switch`), a quantile of a series (`lateness.p99`), or what
-the kernel or the scheduler counted (`usage.peak_rss_bytes`, `counters.steals`). A quantile that the record does
-not hold is read from its buckets, and is as exact as they are: to 0.1 % with 3 digits, to 0.8 % with 2.
+"""The values of a run: a metric by its name (`ns_per_switch`), a quantile of a series (`lateness.p99`), what the
+kernel or the scheduler counted (`usage.peak_rss_bytes`, `counters.steals`), or what the processor counted for an
+operation (`processor.instructions_per_op`). A quantile that the record does not hold is read from its buckets, and
+is as exact as they are: to 0.1 % with 3 digits, to 0.8 % with 2.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any, Iterable
 from ..data import records as rec
 from ..planning.campaign import Campaign
 
+HARDWARE = ("cycles", "instructions", "branch_misses", "cache_misses")       # in user mode
+SOFTWARE = ("task_clock_ns", "context_switches", "migrations", "page_faults")
+_PER_OP = {f"processor.{event}_per_op": event for event in HARDWARE + SOFTWARE}
 _QUANTILE = re.compile(r"(?P<series>[a-z][a-z0-9_.-]*)\.p(?P<percent>100|\d{1,2}(?:\.\d+)?)")
 
 
@@ -32,6 +36,8 @@ def value_of(record: dict[str, Any], name: str) -> Value | None:
     if group in ("usage", "counters") and key in record[group]:
         unit = next((u for end, u in (("_ns", "ns"), ("_bytes", "B")) if key.endswith(end)), "1")
         return Value(float(record[group][key]), unit, "lower" if group == "usage" else "none")
+    if name in _PER_OP:
+        return _counted(record.get("processor", {}), _PER_OP[name])
     found = _QUANTILE.fullmatch(name)
     series = record["series"].get(found["series"]) if found else None
     if series is None or not rec.enough_samples(series["count"], float(found["percent"]) / 100):
@@ -40,6 +46,26 @@ def value_of(record: dict[str, Any], name: str) -> Value | None:
     if number is None:
         number = rec.quantile(series, max(1e-12, float(found["percent"]) / 100))
     return Value(float(number), series["unit"], "lower")
+
+
+def _counted(processor: dict[str, Any], event: str) -> Value | None:
+    """What all threads together counted for an operation. A count that ran for a part of the time is stretched."""
+    threads, ops = processor.get("by_thread", ()), int(processor.get("ops", 0))
+    shares = [int(t[event]) * _stretch(t, event) for t in threads if event in t]
+    return Value(sum(shares) / ops, "ns" if event.endswith("_ns") else "1", "lower") if shares and ops else None
+
+
+def _stretch(thread: dict[str, Any], event: str) -> float:
+    running = int(thread.get("running_ns", 0))
+    return int(thread["enabled_ns"]) / running if event in HARDWARE and running else 1.0
+
+
+def why_not_counted(records: Iterable[dict[str, Any]], name: str) -> str:
+    """Why no run has a count of the processor, in the first run's words; an empty text for any other name."""
+    event = _PER_OP.get(name, "")
+    group = "hardware" if event in HARDWARE else "software"
+    absent = next((r.get("processor", {}).get("absent", {}) for r in records), {}) if event else {}
+    return absent.get(group) or absent.get(event) or ("the records hold no such count" if event else "")
 
 
 def digits_of(record: dict[str, Any], name: str) -> int | None:
