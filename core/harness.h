@@ -3,16 +3,14 @@
  * One run: one workload on one scheduler, measured, checked, and told in full whatever became of
  * it.
  *
- * shunt_run_prepare resolves what was asked for and finds what is wrong with the asking;
- * shunt_run_execute makes `warmup` unmeasured and `iterations` measured iterations in this process
- * and leaves an outcome. A watcher thread sees signals and the timeout, from the start of
- * shunt_run_prepare to the end of shunt_run_execute, so that even a run stuck in a computation ends
- * with an outcome.
+ * shunt_run_prepare resolves the request and finds what is wrong with it. shunt_run_execute makes
+ * `warmup` unmeasured and `iterations` measured iterations in this process and leaves an outcome. A
+ * watcher thread sees signals and the timeout, from the start of shunt_run_prepare to the end of
+ * shunt_run_execute, so that even a run stuck in a computation ends with an outcome.
  *
  * What the numbers are:
  *   - an iteration is one shunt_run of a root task around the workload's body; its wall and CPU
- *   time
- *     begin and end inside the root task, so that starting and stopping workers is not in them;
+ *     time begin and end inside the root task, so that starting and stopping workers is not in them;
  *   - metrics are medians over the measured iterations; the first iteration of all is cold_wall_ns;
  *   - series hold the samples of the measured iterations alone;
  *   - counters are the growth in the last measured iteration, so that they can be compared with

@@ -7,11 +7,11 @@
  *   NONE -> DETACHED                 nobody will join; the end releases it
  *   the joiner, TIMED -> NONE        it gave up
  *
- * A joiner without a deadline waits for nothing but the end: the end may write its result, release
- * the task and claim it. One with a deadline may stop waiting, and wait for something else, at any
- * time. Therefore the end claims it under join_lock, which it takes to withdraw: it finds either
- * itself, or that the task has ended, and then nobody holds on to its ticket any more. Only the
- * lock's holder changes the word while a TIMED joiner is there.
+ * A joiner without a deadline waits for the end alone: the end may write the result, release the
+ * task and claim the joiner. A joiner with a deadline may stop waiting, and wait for something else,
+ * at any time. Therefore the end claims it under join_lock, which the joiner takes to withdraw: it
+ * finds itself in the word, or finds that the task has ended, and then nobody holds its ticket any
+ * more. Only the lock's holder changes the word while a TIMED joiner is there.
  *
  * NONE, ENDED and DETACHED carry the generation: a handle that has outlived its task meets another
  * value, whenever it looks.
@@ -24,16 +24,13 @@
  * guests. That is a lock which is biased (Kawachiya, Koseki, Onodera: Lock Reservation, OOPSLA
  * 2002), one for all words of a host:
  *   1. The host writes `inside` and then reads `guests`, in program order. A guest counts itself,
- *   has a
- *      fence put into the host (barrier.h), and then waits until `inside` is 0.
- *   2. If the host's look came before that fence, so did its `inside`, and the guest waits for the
- *   end of
- *      what the host began: it sees the outcome. If it came after, the host sees the guest and does
- *      not begin.
+ *      has a fence put into the host (barrier.h), and then waits until `inside` is 0.
+ *   2. If the host's read came before that fence, so did its write of `inside`: the guest waits
+ *      until the host has finished, and sees the outcome. If the read came after, the host sees the
+ *      guest and does not begin.
  *   3. A host that reads 0 again (acquire) sees what its guests did before they left (release).
- *   4. So no plain change meets a compare-and-swap. That a word names another host, or none, is
- *   found by
- *      the compare-and-swap: host and generation are part of what it compares.
+ *   4. So no plain change races with a compare-and-swap. The compare-and-swap finds that a word
+ *      names another host, or none: host and generation are part of what it compares.
  * A word that names no host (one worker, threads, fence=full, tasks from outside, a joiner that
  * gave up) is changed by compare-and-swap alone; with one worker and mt=0 without.
  */

@@ -11,22 +11,20 @@
  *
  *   1. Only the owner changes bottom, and only a successful compare-and-swap changes top.
  *   2. Elements [top, bottom) are valid. A push writes the element before it releases bottom.
- *   3. take() announces bottom - 1 before it reads top; steal() reads top before bottom. Both in
- *   one
- *      order (seq_cst), so that for the last element at least one sees the other; then the
- *      compare-and-swap on top decides which of them has it.
+ *   3. take() announces bottom - 1 before it reads top; steal() reads top before bottom. All four
+ *      are in one order (seq_cst), so for the last element at least one of them sees the other; then
+ *      the compare-and-swap on top decides.
  *   4. A thief reads the element before its compare-and-swap: if that succeeds, top had not moved,
  *      so the slot had not been reused.
  *
  * Without thieves the owner's take() needs none of this, and mostly it has no thief. So a thief
  * first attaches: it counts itself in `thieves` and then has a fence put into the owner
  * (barrier.h). take() announces bottom - 1 and then reads `thieves`, in program order.
- *   5. It found 0: the announcement was made before the fence of any thief that attaches later,
- *   which
- *      therefore sees it, and of any that was there before it sees the last top (detach releases).
- *      So everything below the announced bottom is still there to be stolen, and the element itself
- *      is the owner's alone, the last one too: no locked instruction at all.
- *   6. It found another number: 3 holds.
+ *   5. If it found 0, the announcement came before the fence of any thief that attaches later, so
+ *      that thief sees it; and the owner sees the last top of any thief that has left (detach
+ *      releases). So thieves take only what is below the announced bottom, and the element is the
+ *      owner's alone, even the last one: no locked instruction.
+ *   6. If it found another number, 3 holds.
  * With fence=full, thieves is never 0.
  *
  * A queue in which the owner too takes at the top alone, first in first out (take_oldest), needs no

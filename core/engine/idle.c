@@ -4,40 +4,36 @@
  *
  * Proof sketch. Work for a worker W appears in one of these places: (1) W's inbox, or one of a
  * worker whose tasks W may run, (2) a timer queue, (3) a queue that W may steal from or shares.
- *   1. Whoever puts work there does: publish it; fence; read idleness (W.idle for the inbox,
- *      idle_count for stealable work); if somebody is idle, wake it. Stealable work is put there at
- *      every turn, so its fence is the frequent side of barrier.h: nothing, as a rule.
+ *   1. A publisher of work does: publish it; fence; read idleness (W.idle for the inbox,
+ *      idle_count for stealable work); if a worker is idle, wake it. Stealable work is published
+ *      all the time, so its fence is the frequent side of barrier.h, which mostly costs nothing.
  *   2. A worker that goes to sleep does: wait.prepare; announce (idle, idle_count); fence, the rare
- *      side of barrier.h; look at every one of those places; and only if all are empty,
- *      wait.commit.
+ *      side of barrier.h; look at all of those places; wait.commit only if all are empty.
  *   3. Of two sides that each write, fence, then read the other's, at least one sees the other's
  *      write. So either the sleeper finds the work, or the publisher finds the sleeper.
- *   4. Found before the sleep: that is after prepare, and wait.wake makes the coming commit return
- *   at
- *      once. Were it announced before, a wake in between could be lost; the work that it was for
- *      may be gone by the recheck, and the worker would sleep though it is on the list no more.
+ *   4. A publisher that finds the sleeper does so after prepare, so wait.wake makes the coming
+ *      commit return at once. If W announced itself before prepare, a wake in between could be
+ *      lost. The work that it was for may be gone by the recheck; W would then sleep, though no
+ *      longer listed as idle.
  *   5. Timers: W sleeps until the earliest deadline of all workers, read after its announcement,
- *      unless another sleeper's `watch_ns` says that it will wake for it. A
- *      worker that arms an earlier one afterwards finds W idle (timer.c); it is itself running, and
- *      if it goes on with another task it wakes W to look again, else it will sleep until then. So
- *      one sleeper at least knows of the earliest, if there are any. When it goes to run a task it
- *      wakes another one to look, unless that one's `watch_ns` says that it knows (pass_on).
- *      Likewise for what is then in an inbox: whoever put it there may have told this worker, which
- *      was about to get up for something else.
- *   6. A publisher wakes nobody while a thief searches: the thief finds the work, or finds other
- *   work
- *      and, being the last to search, looks for sleepers itself (thief.c), or goes to sleep by 2.
- *      Or it has found none and naps: then it has looked once more after it had stopped searching,
- *      and woken a sleeper for what it leaves to itself.
+ *      unless another sleeper's `watch_ns` says that it will wake for that. A worker that arms an
+ *      earlier deadline afterwards finds W idle (timer.c). If it goes on with another task it wakes
+ *      W to look again, else it will itself sleep until then. So at least one sleeper knows the
+ *      earliest deadline. Before that one runs a task it wakes another sleeper to look, unless the
+ *      other's `watch_ns` says that it knows (pass_on). The same holds for what is then in an
+ *      inbox: its publisher may have woken this worker, which was about to get up for other work.
+ *   6. A publisher wakes nobody while a thief searches. The thief finds the work; or it finds other
+ *      work and, as the last to search, looks for sleepers itself (thief.c); or it goes to sleep by
+ *      2. A thief that naps has looked once more after it stopped searching, and woken a sleeper
+ *      for the work that it leaves.
  *   7. Where a policy does not let every worker run every task of its shared queues (has_ready), a
- *      publisher wakes a sleeper that may run some of what is queued, and whoever goes to sleep
- *      does so too: the last to sleep leaves nothing to those that sleep already.
- * A nap (thief.c) is no such sleep: a worker that naps is not idle, it comes back. When all others
- * sleep and nothing is to come, its nap is ended, so that it sleeps too and the end can be judged.
- * But for the end of a nap no timeout stands in for a step of this. Removing a fence or a recheck
- * is what the mutants of the tests do.
+ *      publisher wakes a sleeper that may run some of the queued tasks. A worker that goes to sleep
+ *      does the same, so the last one leaves nothing to those that sleep already.
+ * A worker that naps (thief.c) is not idle: it comes back by itself. When all others sleep and
+ * nothing is to come, its nap is ended, so that it sleeps too and the run's end can be judged. No
+ * other step relies on a timeout. The tests' mutants remove each fence and recheck.
  *
- * How the last of them ends the run: verdict.c.
+ * How the last worker ends the run: verdict.c.
  */
 #include "core/engine/idle.h"
 
@@ -109,7 +105,7 @@ static struct shunt_task *look_for_work(struct shunt_worker *worker)
 		return task;
 	serve_others(worker);
 	task = policy->pick(worker, NULL);
-	return task || worker->thrift.nap_due ? task : shunt_thief_steal(worker);
+	return task || worker->backoff.nap_due ? task : shunt_thief_steal(worker);
 }
 
 /* ---- announcing and rechecking --------------------------------------------------------------- */
@@ -216,8 +212,8 @@ static bool nap_is_pointless(struct shunt_engine *engine)
 	return quiet;
 }
 
-/* Of who made work while this worker searched nobody was woken for it. Context: nap, after its
- * fence. */
+/* Work published while this worker searched woke nobody; wakes a sleeper for it now. Context: nap,
+ * after its fence. */
 static void leave_to_others(struct shunt_worker *worker)
 {
 	/* Relaxed: ordered by the fence, which pairs with the one in shunt_wake_notify
@@ -328,7 +324,8 @@ static bool sleep_or_end(struct shunt_worker *worker)
 		shunt_timer_flush_fired(worker);
 		work = !retract(worker);
 		if (shunt_now_ns() - before > 2 * engine->nap_most_ns)
-			worker->thrift.nap_ns = 0; /* what it knew of others' work is out of date */
+			worker->backoff.nap_ns =
+				0; /* what it knew of others' work is out of date */
 	}
 	if (verdict == SHUNT_VERDICT_DEADLOCK)
 		shunt_verdict_fail_deadlock(engine, live);
@@ -387,7 +384,7 @@ struct shunt_task *shunt_idle_next(struct shunt_worker *worker)
 		if (work)
 			shunt_thief_futile(worker);
 		work = false;
-		if (worker->thrift.nap_due)
+		if (worker->backoff.nap_due)
 			nap(worker);
 		else
 			work = spin(worker) || sleep_or_end(worker);

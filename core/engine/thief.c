@@ -3,27 +3,27 @@
  * Stealing, and when to leave it.
  *
  * A stolen task costs both sides some 300 ns: its descriptor, its stack and its joiner cross from
- * one cache to the other, and back. To wake a worker for it costs the waker 5 us and takes 30.
- * Where tasks are shorter than that a second worker makes all slower; where they are longer it
- * doubles the speed. Nobody says beforehand which it is, so the thief measures it: do the two get
- * through more switches in a time than its victim did alone, while the thief slept? Where they do
- * not, it naps, and twice as long each time, at most `nap`; likewise when it was woken for work and
- * found none. Nobody wakes it from a nap for work that others have. So a program of crumbs loses
- * next to nothing to a worker that comes by every millisecond, and one that begins to have work for
- * two has both in about that time.
+ * one cache to the other, and back. Waking a worker for it costs the waker 5 us and takes 30. With
+ * shorter tasks a second worker makes the program slower, with longer ones it doubles the speed.
+ * So the thief measures: do the two make more switches in a time than the victim did alone, while
+ * the thief slept? If not, it naps, twice as long each time, at most `nap`. It also naps when it was
+ * woken for work and found none. Work of others does not end a nap. A program of tiny tasks then
+ * loses almost nothing to a worker that comes by every millisecond. A program that begins to have
+ * work for two has both workers in about that time.
  *
  *   window   from the first steal after a nap, WINDOW_NS at least, looked at whenever the thief has
  *            nothing left of its own
- *   base     the victim's switches in a time, alone: of the last nap. Older than BASE_AGE_NS it is
- *            measured again, in the shortest of naps, or longer ones if what that saw is doubtful.
+ *   base     the victim's switches in a time, alone, during the last nap. When older than
+ *            BASE_AGE_NS it is measured again in the shortest nap, or in longer ones if that
+ *            measurement is doubtful.
  *
- * Each such trial costs both some 70 us where the root of a program of crumbs is what is stolen:
- * all its descriptors and its deque move to the other cache. So when naps have become the longest
- * the thief looks before it tries, 1, 3 and at last 7 times: where the victim's pace is what it was
- * when stealing did not pay, and even its oldest task is another than a nap ago, it naps again. A
- * look costs the victim nothing but the cache lines that are read. A change of pace, or a task that
- * has waited for a whole nap, ends that at once; so what is nobody's for more than one `nap` longer
- * is work like the last, for 8 at most.
+ * A trial costs both some 70 us if the stolen task is the root of a program of tiny tasks: all
+ * descriptors and the deque move to the other cache. So once naps are the longest, the thief looks
+ * before it tries, 1, 3 and then 7 times. It naps again if the victim's pace is what it was when
+ * stealing did not pay, and its oldest task has changed since the last nap. A look costs the victim
+ * only the cache lines that are read. A change of pace, or a task that has waited for a whole nap,
+ * ends the looks at once. So only work like the last waits for a thief for more than one `nap`, and
+ * for 8 at most.
  *
  * nap=0: a worker sleeps only when there is nothing to steal.
  */
@@ -55,7 +55,7 @@ static struct shunt_task *rob(struct shunt_worker *thief, struct shunt_worker *v
 {
 	const struct shunt_policy *policy = thief->engine->policy;
 	struct shunt_task *taken[SHUNT_STEAL_MOST];
-	bool wary = thief->thrift.wary && victim == thief->thrift.prey;
+	bool wary = thief->backoff.wary && victim == thief->backoff.prey;
 	unsigned count = policy->steal(thief, victim, wary, taken);
 	thief->steals_tried++;
 	thief->tasks_stolen += count;
@@ -87,13 +87,13 @@ static struct shunt_task *search(struct shunt_worker *thief, struct shunt_worker
 
 static void open_window(struct shunt_worker *thief, struct shunt_worker *victim)
 {
-	struct shunt_thrift *thrift = &thief->thrift;
-	if (thrift->prey != victim)
-		thrift->base_ns = 0;
-	thrift->prey = victim;
-	thrift->prey_switches = shunt_worker_switches(victim);
-	thrift->own_switches = thief->switches - thief->steals_won;
-	thrift->since_ns = shunt_now_ns();
+	struct shunt_backoff *backoff = &thief->backoff;
+	if (backoff->prey != victim)
+		backoff->base_ns = 0;
+	backoff->prey = victim;
+	backoff->prey_switches = shunt_worker_switches(victim);
+	backoff->own_switches = thief->switches - thief->steals_won;
+	backoff->since_ns = shunt_now_ns();
 }
 
 /* Half the workers, but two always may. */
@@ -114,16 +114,16 @@ struct shunt_task *shunt_thief_steal(struct shunt_worker *thief)
 		atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed);
 		return NULL;
 	}
-	struct shunt_thrift *thrift = &thief->thrift;
+	struct shunt_backoff *backoff = &thief->backoff;
 	struct shunt_task *task = search(thief, &victim);
 	/* Relaxed as above; but the last searcher that found work hands the search on. */
 	bool last = atomic_fetch_sub_explicit(&engine->searching, 1, memory_order_relaxed) == 1;
-	if (!task && thrift->wary)
-		thrift->nap_due = true;
-	thrift->wary = false;
+	if (!task && backoff->wary)
+		backoff->nap_due = true;
+	backoff->wary = false;
 	if (!task)
 		return NULL;
-	if (engine->nap_most_ns && !thrift->since_ns)
+	if (engine->nap_most_ns && !backoff->since_ns)
 		open_window(thief, victim);
 	thief->steals_won++;
 	if (engine->probing)
@@ -135,60 +135,60 @@ struct shunt_task *shunt_thief_steal(struct shunt_worker *thief)
 
 void shunt_thief_futile(struct shunt_worker *thief)
 {
-	int64_t most = thief->engine->nap_most_ns, next = thief->thrift.nap_ns * 2;
+	int64_t most = thief->engine->nap_most_ns, next = thief->backoff.nap_ns * 2;
 	if (!most || !thief->engine->policy->steals)
 		return;
 	if (next < NAP_FIRST_NS)
 		next = NAP_FIRST_NS;
-	thief->thrift.nap_ns = next < most ? next : most;
-	thief->thrift.nap_due = true;
-	thief->thrift.since_ns = 0;
+	thief->backoff.nap_ns = next < most ? next : most;
+	thief->backoff.nap_due = true;
+	thief->backoff.since_ns = 0;
 }
 
 /* Stealing did not pay. */
 static void did_not_pay(struct shunt_worker *thief)
 {
-	struct shunt_thrift *thrift = &thief->thrift;
-	if (thrift->nap_ns == thief->engine->nap_most_ns) {
-		thrift->looks = thrift->looks_next * 2 + 1;
-		thrift->looks = thrift->looks < LOOKS_MOST ? thrift->looks : LOOKS_MOST;
-		thrift->looks_next = thrift->looks;
-		thrift->futile_base = thrift->base;
+	struct shunt_backoff *backoff = &thief->backoff;
+	if (backoff->nap_ns == thief->engine->nap_most_ns) {
+		backoff->looks = backoff->looks_next * 2 + 1;
+		backoff->looks = backoff->looks < LOOKS_MOST ? backoff->looks : LOOKS_MOST;
+		backoff->looks_next = backoff->looks;
+		backoff->futile_base = backoff->base;
 	}
 	shunt_thief_futile(thief);
 }
 
 void shunt_thief_judge(struct shunt_worker *thief)
 {
-	struct shunt_thrift *thrift = &thief->thrift;
-	if (!thrift->since_ns)
+	struct shunt_backoff *backoff = &thief->backoff;
+	if (!backoff->since_ns)
 		return;
-	int64_t now = shunt_now_ns(), window = now - thrift->since_ns;
+	int64_t now = shunt_now_ns(), window = now - backoff->since_ns;
 	/* It has been found not to pay again and again: a shorter look will do. */
-	if (window < (thrift->nap_ns > 8 * NAP_FIRST_NS ? WINDOW_NS / 4 : WINDOW_NS))
+	if (window < (backoff->nap_ns > 8 * NAP_FIRST_NS ? WINDOW_NS / 4 : WINDOW_NS))
 		return;
 	/* A switch more for each steal, back to the worker's own stack. */
-	uint64_t together = shunt_worker_switches(thrift->prey) - thrift->prey_switches +
-			    thief->switches - thief->steals_won - thrift->own_switches;
-	thrift->since_ns = 0;
-	if (now - thrift->base_ns > BASE_AGE_NS)
-		thrift->nap_due = true; /* to measure it */
-	else if (together * PER_NS / (uint64_t)window < thrift->base + thrift->base / GAIN_LEAST)
+	uint64_t together = shunt_worker_switches(backoff->prey) - backoff->prey_switches +
+			    thief->switches - thief->steals_won - backoff->own_switches;
+	backoff->since_ns = 0;
+	if (now - backoff->base_ns > BASE_AGE_NS)
+		backoff->nap_due = true; /* to measure it */
+	else if (together * PER_NS / (uint64_t)window < backoff->base + backoff->base / GAIN_LEAST)
 		did_not_pay(thief);
 	else
-		thrift->nap_ns = thrift->looks_next = 0;
+		backoff->nap_ns = backoff->looks_next = 0;
 }
 
 int64_t shunt_thief_nap_begin(struct shunt_worker *thief)
 {
-	struct shunt_thrift *thrift = &thief->thrift;
-	thrift->nap_due = false;
+	struct shunt_backoff *backoff = &thief->backoff;
+	backoff->nap_due = false;
 	thief->naps++;
-	if (thrift->prey)
-		thrift->prey_switches = shunt_worker_switches(thrift->prey);
-	if (thrift->doubt_ns)
-		return thrift->doubt_ns;
-	return thrift->nap_ns ? thrift->nap_ns : NAP_FIRST_NS;
+	if (backoff->prey)
+		backoff->prey_switches = shunt_worker_switches(backoff->prey);
+	if (backoff->doubt_ns)
+		return backoff->doubt_ns;
+	return backoff->nap_ns ? backoff->nap_ns : NAP_FIRST_NS;
 }
 
 /* A program of crumbs makes no switch for a while when it spawns many, or joins many that have
@@ -196,27 +196,27 @@ int64_t shunt_thief_nap_begin(struct shunt_worker *thief)
  * comparison. */
 static bool doubtful(const struct shunt_worker *thief, uint64_t switches, int64_t slept_ns)
 {
-	uint64_t expected = thief->thrift.base * (uint64_t)slept_ns / PER_NS;
+	uint64_t expected = thief->backoff.base * (uint64_t)slept_ns / PER_NS;
 	return slept_ns < thief->engine->nap_most_ns / DOUBT_SHARE &&
 	       expected >= SWITCHES_TELLING && switches < expected / 4;
 }
 
 void shunt_thief_nap_end(struct shunt_worker *thief, int64_t slept_ns)
 {
-	struct shunt_thrift *thrift = &thief->thrift;
-	if (!thrift->prey || slept_ns < NAP_FIRST_NS / 2)
+	struct shunt_backoff *backoff = &thief->backoff;
+	if (!backoff->prey || slept_ns < NAP_FIRST_NS / 2)
 		return;
-	uint64_t switches = shunt_worker_switches(thrift->prey) - thrift->prey_switches;
+	uint64_t switches = shunt_worker_switches(backoff->prey) - backoff->prey_switches;
 	if (doubtful(thief, switches, slept_ns)) {
 		int64_t most = thief->engine->nap_most_ns / DOUBT_SHARE;
-		thrift->doubt_ns = slept_ns < most / 2 ? 2 * slept_ns : most;
-		thrift->nap_due = true;
+		backoff->doubt_ns = slept_ns < most / 2 ? 2 * slept_ns : most;
+		backoff->nap_due = true;
 		return;
 	}
-	thrift->doubt_ns = 0;
-	thrift->base = switches * PER_NS / (uint64_t)slept_ns;
-	thrift->base_ns = shunt_now_ns();
-	uint64_t least = thrift->futile_base / 4 * 3, most = thrift->futile_base / 4 * 5;
-	thrift->wary = thrift->looks && thrift->base >= least && thrift->base <= most;
-	thrift->looks = thrift->wary ? thrift->looks - 1 : 0;
+	backoff->doubt_ns = 0;
+	backoff->base = switches * PER_NS / (uint64_t)slept_ns;
+	backoff->base_ns = shunt_now_ns();
+	uint64_t least = backoff->futile_base / 4 * 3, most = backoff->futile_base / 4 * 5;
+	backoff->wary = backoff->looks && backoff->base >= least && backoff->base <= most;
+	backoff->looks = backoff->wary ? backoff->looks - 1 : 0;
 }

@@ -7,10 +7,9 @@
  *   - A worker has no identity but this struct: nothing in the engine asks which thread it is on.
  *   - What another thread may touch is marked shared and tagged; all else is the owner's.
  *   - `limit` is the one test of the hot path. The owner sets it to switches + interval at most;
- *   anybody
- *     may set it to 0, which makes the next switch take the slow path. A request that the owner's
- *     own store overwrites is at most `interval` switches late, never lost: the slow path looks at
- *     the inbox after that store.
+ *     any thread may set it to 0, which makes the next switch take the slow path. A request that
+ *     the owner's own store overwrites is at most `interval` switches late, never lost: the slow
+ *     path looks at the inbox after that store.
  */
 #ifndef SHUNT_CORE_ENGINE_WORKER_H
 #define SHUNT_CORE_ENGINE_WORKER_H
@@ -71,7 +70,7 @@ typedef int shunt_status_swap_post_fn(void **save, void *load, uintptr_t value, 
 enum { SHUNT_AWAKE, SHUNT_SLEEPS, SHUNT_NAPS };
 
 /* What a thief knows of its stealing (thief.c). */
-struct shunt_thrift {
+struct shunt_backoff {
 	struct shunt_worker *prey;            /* of the window, and of the base */
 	int64_t since_ns;                     /* the window's begin; 0: none is open */
 	uint64_t prey_switches, own_switches; /* then */
@@ -123,7 +122,7 @@ struct shunt_worker {
 	uint64_t slow_visits, commits, injected_drained, steals_tried, steals_won, tasks_stolen;
 	uint64_t remote_wakes, expired_for_others, sleeps, wait_syscalls;
 	void *wait; /* the wait slot's part */
-	struct shunt_thrift thrift;
+	struct shunt_backoff backoff;
 	bool *visits;          /* whose guest it is, by index (guest.c) */
 	unsigned visits_count; /* how many are */
 	unsigned visits_age;   /* visits of the slow path since it was last of use */

@@ -302,13 +302,13 @@ MUTANTS = [
            "return slept_ns < thief->engine->nap_most_ns / DOUBT_SHARE &&\n\t       expected", "return expected",
            "nap_pace", ""),
     Mutant("a wary thief never tries again", "core/engine/thief.c",
-           "thrift->wary = thrift->looks && thrift->base >= least && thrift->base <= most;\n"
-           "\tthrift->looks = thrift->wary ? thrift->looks - 1 : 0;",
-           "(void)least;\n\t(void)most;\n\tthrift->wary = thrift->looks;",
+           "backoff->wary = backoff->looks && backoff->base >= least && backoff->base <= most;\n"
+           "\tthrift->looks = backoff->wary ? backoff->looks - 1 : 0;",
+           "(void)least;\n\t(void)most;\n\tthrift->wary = backoff->looks;",
            "wary_thief", "", ("core/engine/thief.c", STEAL),
            (STEAL, "!has_waited(thief, state)", "true")),
     Mutant("a thief that is wary once stays so", "core/engine/thief.c",
-           "thrift->wary = false;", "", "wary_thief", "", ("core/engine/thief.c", STEAL),
+           "backoff->wary = false;", "", "wary_thief", "", ("core/engine/thief.c", STEAL),
            (STEAL, "!has_waited(thief, state)", "true")),
     Mutant("a run that has ended waits for a nap", "core/engine/verdict.c",
            "shunt_wake_poke(engine->workers[i], from);\n}\n\n/* Tasks are left",

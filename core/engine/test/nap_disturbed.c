@@ -46,7 +46,7 @@ static void *parks(void *arg)
 	/* On the worker that napped, which has no more naps of that length; the end would wait
 	 * for them. */
 	if (shunt_self().task->home == 1)
-		engine->workers[1]->thrift.nap_ns = 0;
+		engine->workers[1]->backoff.nap_ns = 0;
 	/* Release pairs with the acquire in wakes_outside [nap:ran]. */
 	__atomic_store_n(&parked->ran, 1, __ATOMIC_RELEASE);
 	return NULL;
@@ -108,7 +108,7 @@ static void *sleeps_beside(void *arg)
 	assert_int_equal(shunt_spawn(&task, computes, &woke, NULL), 0);
 	shunt_sleep_for(1000000);
 	assert_true(in_time(begin));
-	engine->workers[1]->thrift.nap_ns = 0;
+	engine->workers[1]->backoff.nap_ns = 0;
 	/* Release pairs with the acquire in computes [nap:woke]. */
 	__atomic_store_n(&woke, 1, __ATOMIC_RELEASE);
 	assert_int_equal(shunt_join(task, NULL), 0);
@@ -126,8 +126,8 @@ static void nap_through(shunt_task_fn *root)
 		if (shunt_open(&sched, spec, NULL, &err))
 			fail_msg("%s: %s", spec, err.text);
 		engine = shunt_engine_of(sched);
-		engine->workers[1]->thrift.nap_ns = NAP_NS;
-		engine->workers[1]->thrift.nap_due = true;
+		engine->workers[1]->backoff.nap_ns = NAP_NS;
+		engine->workers[1]->backoff.nap_due = true;
 		if (shunt_run(sched, root, NULL, NULL, &err))
 			fail_msg("%s: %s", spec, err.text);
 		assert_true(engine->workers[1]->naps > 0);

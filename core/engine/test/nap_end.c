@@ -49,8 +49,8 @@ static void run_beside_a_nap(const char *spec, shunt_task_fn *root, void *sure, 
 	if (shunt_open(&sched, spec, NULL, &err))
 		fail_msg("%s: %s", spec, err.text);
 	engine = shunt_engine_of(sched);
-	engine->workers[1]->thrift.nap_ns = NAP_NS;
-	engine->workers[1]->thrift.nap_due = true;
+	engine->workers[1]->backoff.nap_ns = NAP_NS;
+	engine->workers[1]->backoff.nap_due = true;
 	int64_t begin = shunt_now_ns();
 	assert_int_equal(shunt_run(sched, root, sure, NULL, &err), expected);
 	assert_true(shunt_now_ns() - begin < LIMIT_NS);

@@ -29,7 +29,7 @@ static int begin(void **state)
 	memset(&prey, 0, sizeof(prey));
 	engine.nap_most_ns = MOST;
 	thief.engine = prey.engine = &engine;
-	thief.thrift.prey = &prey;
+	thief.backoff.prey = &prey;
 	return 0;
 }
 
@@ -46,10 +46,10 @@ static int64_t nap(uint64_t switches)
 /* The victim was found to make 10,000 switches in a millisecond. */
 static void know_a_pace(void)
 {
-	thief.thrift.nap_ns = MOST;
+	thief.backoff.nap_ns = MOST;
 	assert_int_equal(nap(10000), MOST);
-	assert_int_equal(thief.thrift.base, 10000);
-	thief.thrift.nap_ns = 0;
+	assert_int_equal(thief.backoff.base, 10000);
+	thief.backoff.nap_ns = 0;
 }
 
 static void a_short_nap_that_saw_nothing_is_repeated(void **state)
@@ -59,15 +59,15 @@ static void a_short_nap_that_saw_nothing_is_repeated(void **state)
 	static const int64_t naps_ns[] = {20 * US, 40 * US, 80 * US};
 	for (size_t i = 0; i < sizeof(naps_ns) / sizeof(naps_ns[0]); i++) {
 		assert_int_equal(nap(1), naps_ns[i]);
-		assert_int_equal(thief.thrift.base, 10000);
-		assert_true(thief.thrift.nap_due);
+		assert_int_equal(thief.backoff.base, 10000);
+		assert_true(thief.backoff.nap_due);
 	}
 	assert_int_equal(nap(1), MOST / 8);
-	assert_false(thief.thrift.nap_due);
-	assert_int_equal(thief.thrift.base, 1000000 / (MOST / 8));
+	assert_false(thief.backoff.nap_due);
+	assert_int_equal(thief.backoff.base, 1000000 / (MOST / 8));
 	/* It is the pace now: nothing to doubt, and the naps are short again. */
 	assert_int_equal(nap(0), 20 * US);
-	assert_false(thief.thrift.nap_due);
+	assert_false(thief.backoff.nap_due);
 }
 
 static void a_pace_found_again_ends_the_doubt(void **state)
@@ -76,8 +76,8 @@ static void a_pace_found_again_ends_the_doubt(void **state)
 	know_a_pace();
 	assert_int_equal(nap(0), 20 * US);
 	assert_int_equal(nap(300), 40 * US);
-	assert_false(thief.thrift.nap_due);
-	assert_int_equal(thief.thrift.base, 7500);
+	assert_false(thief.backoff.nap_due);
+	assert_int_equal(thief.backoff.base, 7500);
 	assert_int_equal(nap(150), 20 * US);
 }
 
@@ -86,20 +86,20 @@ static void a_slower_pace_is_believed(void **state)
 	(void)state;
 	know_a_pace();
 	assert_int_equal(nap(50), 20 * US); /* a quarter of what was expected */
-	assert_false(thief.thrift.nap_due);
-	assert_int_equal(thief.thrift.base, 2500);
+	assert_false(thief.backoff.nap_due);
+	assert_int_equal(thief.backoff.base, 2500);
 }
 
 /* Of a victim that makes 100 switches in a millisecond a short nap expects two. */
 static void too_few_say_nothing(void **state)
 {
 	(void)state;
-	thief.thrift.nap_ns = MOST;
+	thief.backoff.nap_ns = MOST;
 	nap(100);
-	thief.thrift.nap_ns = 0;
+	thief.backoff.nap_ns = 0;
 	assert_int_equal(nap(0), 20 * US);
-	assert_false(thief.thrift.nap_due);
-	assert_int_equal(thief.thrift.base, 0);
+	assert_false(thief.backoff.nap_due);
+	assert_int_equal(thief.backoff.base, 0);
 }
 
 int main(void)

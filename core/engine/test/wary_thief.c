@@ -42,7 +42,7 @@ __attribute__((no_sanitize("thread"))) static bool learnt(void)
 {
 	for (unsigned i = 0; i < engine->worker_count; i++)
 		if (i != shunt_worker_index() &&
-			*(volatile unsigned *)&engine->workers[i]->thrift.looks > 1)
+			*(volatile unsigned *)&engine->workers[i]->backoff.looks > 1)
 			return true;
 	return false;
 }
