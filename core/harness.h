@@ -10,7 +10,7 @@
  *
  * What the numbers are:
  *   - an iteration is one shunt_run of a root task around the workload's body; its wall and CPU
- *     time begin and end inside the root task, so that starting and stopping workers is not in them;
+ *     time begin and end inside the root task: starting and stopping workers is not in them;
  *   - metrics are medians over the measured iterations; the first iteration of all is cold_wall_ns;
  *   - series hold the samples of the measured iterations alone;
  *   - counters are the growth in the last measured iteration, so that they can be compared with

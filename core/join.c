@@ -8,10 +8,10 @@
  *   the joiner, TIMED -> NONE        it gave up
  *
  * A joiner without a deadline waits for the end alone: the end may write the result, release the
- * task and claim the joiner. A joiner with a deadline may stop waiting, and wait for something else,
- * at any time. Therefore the end claims it under join_lock, which the joiner takes to withdraw: it
- * finds itself in the word, or finds that the task has ended, and then nobody holds its ticket any
- * more. Only the lock's holder changes the word while a TIMED joiner is there.
+ * task and claim the joiner. A joiner with a deadline may stop waiting at any time, and wait for
+ * something else. Therefore the end claims it under join_lock, which the joiner takes to withdraw:
+ * it finds itself in the word, or finds that the task has ended, and then nobody holds its ticket
+ * any more. Only the lock's holder changes the word while a TIMED joiner is there.
  *
  * NONE, ENDED and DETACHED carry the generation: a handle that has outlived its task meets another
  * value, whenever it looks.

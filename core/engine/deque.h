@@ -12,8 +12,8 @@
  *   1. Only the owner changes bottom, and only a successful compare-and-swap changes top.
  *   2. Elements [top, bottom) are valid. A push writes the element before it releases bottom.
  *   3. take() announces bottom - 1 before it reads top; steal() reads top before bottom. All four
- *      are in one order (seq_cst), so for the last element at least one of them sees the other; then
- *      the compare-and-swap on top decides.
+ *      are in one order (seq_cst), so for the last element at least one sees the other; then the
+ *      compare-and-swap on top decides.
  *   4. A thief reads the element before its compare-and-swap: if that succeeds, top had not moved,
  *      so the slot had not been reused.
  *

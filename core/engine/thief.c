@@ -6,10 +6,10 @@
  * one cache to the other, and back. Waking a worker for it costs the waker 5 us and takes 30. With
  * shorter tasks a second worker makes the program slower, with longer ones it doubles the speed.
  * So the thief measures: do the two make more switches in a time than the victim did alone, while
- * the thief slept? If not, it naps, twice as long each time, at most `nap`. It also naps when it was
- * woken for work and found none. Work of others does not end a nap. A program of tiny tasks then
- * loses almost nothing to a worker that comes by every millisecond. A program that begins to have
- * work for two has both workers in about that time.
+ * the thief slept? If not, it naps, twice as long each time, at most `nap`. It also naps when it
+ * was woken for work and found none. Work of others does not end a nap. A program of tiny tasks
+ * then loses almost nothing to a worker that comes by every millisecond. A program that begins to
+ * have work for two has both workers in about that time.
  *
  *   window   from the first steal after a nap, WINDOW_NS at least, looked at whenever the thief has
  *            nothing left of its own

@@ -303,8 +303,8 @@ MUTANTS = [
            "nap_pace", ""),
     Mutant("a wary thief never tries again", "core/engine/thief.c",
            "backoff->wary = backoff->looks && backoff->base >= least && backoff->base <= most;\n"
-           "\tthrift->looks = backoff->wary ? backoff->looks - 1 : 0;",
-           "(void)least;\n\t(void)most;\n\tthrift->wary = backoff->looks;",
+           "\tbackoff->looks = backoff->wary ? backoff->looks - 1 : 0;",
+           "(void)least;\n\t(void)most;\n\tbackoff->wary = backoff->looks;",
            "wary_thief", "", ("core/engine/thief.c", STEAL),
            (STEAL, "!has_waited(thief, state)", "true")),
     Mutant("a thief that is wary once stays so", "core/engine/thief.c",
