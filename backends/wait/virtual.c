@@ -13,15 +13,32 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+static const struct shunt_param virtual_params[] = {
+	{.name = "cost",
+		.type = SHUNT_PARAM_TEXT,
+		.fallback = "zero",
+		.help = "what the scheduler's own acts take: a file that `experiments/lab "
+			"calibrate` measured; zero: nothing"},
+	{.name = NULL},
+};
 
 static int virtual_open(void **wait, const struct shunt_wait_config *config,
 	struct shunt_error *err)
 {
+	const char *path = shunt_value_text(config->values, "cost");
+	struct shunt_costs *costs = NULL;
 	struct shunt_sim *sim;
-	int rc = shunt_sim_new(&sim, config->worker_count);
+	int rc = strcmp(path, "zero") ? shunt_costs_read(&costs, path, err) : 0;
 	if (rc)
+		return rc;
+	rc = shunt_sim_new(&sim, config->worker_count, costs);
+	if (rc) {
+		shunt_costs_free(costs);
 		return shunt_fail(err, rc, "out of memory for %u simulated workers",
 			config->worker_count);
+	}
 	*wait = sim;
 	return 0;
 }
@@ -52,8 +69,7 @@ static int virtual_commit(void *slot, int64_t deadline_ns)
 
 static void virtual_wake(void *target, void *from)
 {
-	(void)from;
-	shunt_sim_wake(target);
+	shunt_sim_wake(target, from);
 }
 
 static uint64_t virtual_syscalls(const void *slot)
@@ -67,7 +83,12 @@ static void virtual_facts(const void *wait, shunt_fact_fn *fact, void *sink)
 	const struct shunt_sim *sim = wait;
 	char text[32];
 	fact(sink, "time", "virtual", "engine");
-	fact(sink, "sim.cost", "zero", "engine");
+	const struct shunt_costs *costs = shunt_sim_costs(sim);
+	fact(sink, "sim.cost", costs ? shunt_costs_of(costs) : "zero", "engine");
+	if (costs) {
+		snprintf(text, sizeof(text), "%016" PRIx64, shunt_costs_hash(costs));
+		fact(sink, "sim.cost_hash", text, "engine");
+	}
 	snprintf(text, sizeof(text), "%" PRIu64, shunt_sim_events(sim));
 	fact(sink, "sim.events", text, "engine");
 	snprintf(text, sizeof(text), "%016" PRIx64, shunt_sim_hash(sim));
@@ -77,6 +98,7 @@ static void virtual_facts(const void *wait, shunt_fact_fn *fact, void *sink)
 const struct shunt_wait shunt_wait_virtual = {
 	.name = "virtual",
 	.summary = "virtual time: all workers take turns on one thread, and no wait takes long",
+	.params = virtual_params,
 	.open = virtual_open,
 	.close = virtual_close,
 	.start = virtual_start,

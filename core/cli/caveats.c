@@ -211,9 +211,12 @@ static void about_the_probes(struct cli_run *run, const struct shunt_outcome *ou
 /* What a simulation leaves out. The machine that it ran on does not matter. */
 static void about_virtual_time(struct cli_run *run, const struct shunt_outcome *outcome)
 {
+	const char *costs = fact(outcome, "sim.cost");
 	cli_add(&run->caveats,
-		"times are virtual: a switch, spawn, wake or steal takes none; not modelled: "
-		"caches, memory, frequency, interrupts; processor time is the simulator's own\n");
+		"times are virtual: a switch, spawn, wake or steal takes %s%s; not modelled: "
+		"caches, memory, frequency, interrupts; processor time is the simulator's own\n",
+		strcmp(costs, "zero") ? "what was measured of " : "none",
+		strcmp(costs, "zero") ? costs : "");
 	if (metric(outcome, "wall_ns") == 0)
 		cli_add(&run->caveats,
 			"no virtual time passed: this workload neither computes a declared time "

@@ -225,7 +225,8 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->trace = config->trace;
 	engine->sched_delay = config->sched_delay;
 	engine->sched_delay_every = config->sched_delay_every ? config->sched_delay_every : 1;
-	engine->probing = engine->trace || engine->sched_delay;
+	engine->probing = engine->trace || engine->sched_delay ||
+			  (engine->sim && shunt_sim_charges(engine->sim));
 	if (engine->trace && (engine->policy->steals || engine->policy->shared))
 		shunt_trace_share(engine->trace);
 	engine->tick_ns = shunt_value_int(&engine->own, "tick");

@@ -95,7 +95,10 @@ SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool p
 		shunt_probe_switch(worker, current, next, SHUNT_PROBE_BLOCK);
 	if (many)
 		current->worker = worker;
-	return shunt_switch(worker, current, next, many ? shunt_life_commit : NULL);
+	return shunt_switch(worker, current, next,
+		!many   ? NULL
+		: probe ? shunt_probe_commit
+			: shunt_life_commit);
 }
 
 /* ---- ready ----------------------------------------------------------------------------------- */

@@ -3,6 +3,8 @@
  * task. */
 #include "core/engine/probe.h"
 
+#include "core/engine/life.h"
+#include "core/engine/sim.h"
 #include "core/measure/hist.h"
 #include "core/measure/trace.h"
 
@@ -26,6 +28,13 @@ static void emit(struct shunt_worker *worker, enum shunt_trace_kind kind, unsign
 {
 	if (worker->trace)
 		shunt_trace_emit(worker->trace, kind, why, task, arg);
+}
+
+/* In virtual time an act takes what the cost table says. */
+static void charge(struct shunt_worker *worker, enum shunt_cost cost)
+{
+	if (worker->engine->sim)
+		shunt_sim_charge(worker, cost);
 }
 
 /* One in sched_delay_every tasks that become ready is followed until it runs. */
@@ -84,10 +93,19 @@ void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, st
 	}
 	if (!is_task(worker, to))
 		return;
+	charge(worker, to->step ? SHUNT_COST_STEP : SHUNT_COST_SWITCH);
 	if (reason != SHUNT_PROBE_TRANSFER)
 		emit(worker, SHUNT_TRACE_DEQUEUE, 0, id_of(to), 0);
 	emit(worker, SHUNT_TRACE_RUN_BEGIN, 0, id_of(to), 0);
 	delay_end(worker, to);
+}
+
+void shunt_probe_commit(void *task)
+{
+	struct shunt_worker *worker = ((struct shunt_task *)task)->worker;
+	shunt_life_commit(task);
+	if (worker->engine->sim && shunt_sim_charges(worker->engine->sim))
+		shunt_sim_visit(worker);
 }
 
 void shunt_probe_leave(struct shunt_worker *worker)
@@ -98,6 +116,7 @@ void shunt_probe_leave(struct shunt_worker *worker)
 
 void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task)
 {
+	charge(worker, SHUNT_COST_SPAWN);
 	emit(worker, SHUNT_TRACE_SPAWN, 0, id_of(task), running_id(worker));
 	if (worker->trace && task->name)
 		shunt_trace_name(worker->engine->trace, id_of(task), task->name);
@@ -121,7 +140,10 @@ void shunt_probe_spawn_outside(struct shunt_engine *engine, const struct shunt_t
 void shunt_probe_ready(struct shunt_worker *worker, struct shunt_task *task, unsigned why,
 	bool queued)
 {
-	if ((why & SHUNT_WHY_CAUSE) == SHUNT_WHY_WAKE)
+	unsigned cause = why & SHUNT_WHY_CAUSE;
+	if (cause == SHUNT_WHY_WAKE || cause == SHUNT_WHY_TIMER)
+		charge(worker, SHUNT_COST_READY);
+	if (cause == SHUNT_WHY_WAKE)
 		emit(worker, SHUNT_TRACE_WAKE, SHUNT_TRACE_WAKE_WON, id_of(task),
 			running_id(worker));
 	delay_begin(worker, task);
@@ -148,6 +170,7 @@ void shunt_probe_timer(struct shunt_worker *worker, struct shunt_task *task,
 void shunt_probe_steal(struct shunt_worker *thief, struct shunt_worker *victim,
 	struct shunt_task *task)
 {
+	charge(thief, SHUNT_COST_STEAL);
 	emit(thief, SHUNT_TRACE_STEAL, 0, id_of(task), victim->ctx.index);
 }
 

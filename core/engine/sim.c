@@ -12,8 +12,10 @@
  * and again, is the exception: a thousand looks at one time take a microsecond.
  *
  * So one worker with FCFS is Lindley's recursion, and c workers with a shared queue are M/M/c, to
- * the nanosecond. What is not modelled: the cost of a switch, a spawn, a wake or a steal; caches,
- * memory, frequency.
+ * the nanosecond. With a cost table (cost.h) the engine's probes charge for its acts: the worker owes
+ * their time, and pays at its next switch, work or sleep. Others see an act when it begins, not when
+ * it is paid. The lock of a shared queue is a server: who comes while it is held waits its turn. What
+ * is not modelled: caches, memory, frequency.
  *
  * The order depends on nothing but the program and the seed. `hash` folds each event in: the time,
  * the worker, and the task that it runs.
@@ -21,26 +23,27 @@
 #include "core/engine/sim.h"
 
 #include "core/engine/sanitize.h"
+#include "core/engine/sim_heap.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 /* Any but 0, which stands for "never" in places. */
 #define EPOCH_NS 1000000000
-#define NOWHERE  SIZE_MAX
 /* What SHUNT_TIME_LOOKS looks at one time take: a program that waits by looking gets on, and one
  * that looks now and then pays nothing. */
 #define LOOKS_NS 1000
 
 struct coroutine {
+	struct shunt_sim_seat seat; /* first */
 	struct shunt_sim *sim;
 	struct shunt_worker *worker;
 	void *sp;                  /* while others run */
 	struct shunt_stack *stack; /* of its loop; NULL: the thread's own */
 	shunt_sim_main_fn *main;
-	int64_t until_ns; /* when it runs next, if it is in the heap */
-	uint64_t turn;    /* of those at one time, who is first */
-	size_t at;        /* in the heap, or NOWHERE */
+	int64_t owed_ps;   /* for acts that were charged */
+	int64_t asleep_ns; /* when its sleep has really begun */
+	uint64_t random[SHUNT_COSTS];
 	int errno_there;
 	bool sleeps, notified;
 };
@@ -48,66 +51,27 @@ struct coroutine {
 struct shunt_sim {
 	struct shunt_time time; /* first */
 	struct coroutine *of;   /* by worker index */
-	struct coroutine **heap;
-	size_t waiting; /* in the heap */
+	struct shunt_sim_heap heap;
 	unsigned count, gone;
 	struct shunt_ctx *outer; /* of the thread, before it was worker 0 */
 	bool begun;
-	uint64_t turns, hash, events;
+	uint64_t hash, events;
+	struct shunt_costs *costs; /* NULL: nothing costs */
+	int64_t queue_free_ns;     /* when the shared queue's lock is free again */
 };
 
-/* ---- who is next: a binary heap -------------------------------------------------------------- */
-
-static bool before(const struct coroutine *a, const struct coroutine *b)
-{
-	return a->until_ns != b->until_ns ? a->until_ns < b->until_ns : a->turn < b->turn;
-}
-
-static void put(struct shunt_sim *sim, struct coroutine *one, size_t at)
-{
-	sim->heap[at] = one;
-	one->at = at;
-}
-
-static void sift_up(struct shunt_sim *sim, struct coroutine *one, size_t at)
-{
-	for (; at && before(one, sim->heap[(at - 1) / 2]); at = (at - 1) / 2)
-		put(sim, sim->heap[(at - 1) / 2], at);
-	put(sim, one, at);
-}
-
-static void sift_down(struct shunt_sim *sim, struct coroutine *one, size_t at)
-{
-	for (size_t child; (child = 2 * at + 1) < sim->waiting; at = child) {
-		if (child + 1 < sim->waiting && before(sim->heap[child + 1], sim->heap[child]))
-			child++;
-		if (!before(sim->heap[child], one))
-			break;
-		put(sim, sim->heap[child], at);
-	}
-	put(sim, one, at);
-}
+/* ---- taking turns ---------------------------------------------------------------------------- */
 
 static void wait_until(struct coroutine *self, int64_t until_ns)
 {
-	struct shunt_sim *sim = self->sim;
-	self->until_ns = until_ns;
-	self->turn = sim->turns++;
-	sift_up(sim, self, self->at == NOWHERE ? sim->waiting++ : self->at);
+	shunt_sim_heap_add(&self->sim->heap, &self->seat, until_ns);
 }
 
-static struct coroutine *take_first(struct shunt_sim *sim)
+/* When the next one runs; SHUNT_NEVER: all sleep. */
+static int64_t next_ns(const struct shunt_sim *sim)
 {
-	SHUNT_ASSERT(sim->waiting); /* or all sleep for ever: the verdict ends such a run */
-	struct coroutine *first = sim->heap[0];
-	struct coroutine *last = sim->heap[--sim->waiting];
-	if (last != first)
-		sift_down(sim, last, 0);
-	first->at = NOWHERE;
-	return first;
+	return sim->heap.count ? sim->heap.seat[0]->until_ns : SHUNT_NEVER;
 }
-
-/* ---- taking turns ---------------------------------------------------------------------------- */
 
 static void note(struct shunt_sim *sim, const struct shunt_worker *worker)
 {
@@ -149,10 +113,11 @@ static void swap(struct coroutine *self, struct coroutine *next)
 static void give_way(struct coroutine *self)
 {
 	struct shunt_sim *sim = self->sim;
-	struct coroutine *next = take_first(sim);
-	if (sim->time.now_ns != next->until_ns)
+	SHUNT_ASSERT(sim->heap.count); /* or all sleep for ever: the verdict ends such a run */
+	struct coroutine *next = (struct coroutine *)shunt_sim_heap_take(&sim->heap);
+	if (sim->time.now_ns != next->seat.until_ns)
 		sim->time.looks = 0;
-	sim->time.now_ns = next->until_ns;
+	sim->time.now_ns = next->seat.until_ns;
 	note(sim, next->worker);
 	if (next == self)
 		return;
@@ -176,11 +141,63 @@ static void look_at_timers(struct shunt_worker *worker)
 		atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
 }
 
+/* ---- what acts cost -------------------------------------------------------------------------- */
+
+static int64_t draw_ps(struct coroutine *self, enum shunt_cost cost)
+{
+	return shunt_costs_draw(self->sim->costs, cost, shunt_splitmix64(&self->random[cost]));
+}
+
+static int64_t draw_ns(struct coroutine *self, enum shunt_cost cost)
+{
+	return self->sim->costs ? draw_ps(self, cost) / SHUNT_COST_PS : 0;
+}
+
+/* What it owes in whole nanoseconds; the rest stays. */
+static int64_t settle(struct coroutine *self)
+{
+	int64_t owed_ns = self->owed_ps / SHUNT_COST_PS;
+	self->owed_ps -= owed_ns * SHUNT_COST_PS;
+	return owed_ns;
+}
+
+/* The lock is taken when it is free, by those that want it in the order of their acts. */
+static void queue_up(struct coroutine *self)
+{
+	struct shunt_sim *sim = self->sim;
+	int64_t there_ns = sim->time.now_ns + self->owed_ps / SHUNT_COST_PS;
+	if (sim->queue_free_ns > there_ns)
+		self->owed_ps += (sim->queue_free_ns - there_ns) * SHUNT_COST_PS;
+	self->owed_ps += draw_ps(self, SHUNT_COST_QUEUE);
+	sim->queue_free_ns = sim->time.now_ns + self->owed_ps / SHUNT_COST_PS;
+}
+
+bool shunt_sim_charges(const struct shunt_sim *sim)
+{
+	return sim->costs;
+}
+
+void shunt_sim_charge(struct shunt_worker *worker, enum shunt_cost cost)
+{
+	const struct shunt_sim *sim = worker->engine->sim;
+	struct coroutine *self = coroutine_of(worker);
+	if (!sim->costs || !sim->begun) /* the root is made before anybody runs */
+		return;
+	self->owed_ps += draw_ps(self, cost);
+	if (cost != SHUNT_COST_STEAL && worker->engine->policy->shared)
+		queue_up(self);
+	if (self->owed_ps >= SHUNT_COST_PS)
+		/* Relaxed: our own; it pays at its next switch. */
+		atomic_store_explicit(&worker->limit, 0, memory_order_relaxed);
+}
+
+/* ---- what takes time ------------------------------------------------------------------------- */
+
 static void work(struct shunt_ctx *ctx, int64_t duration_ns)
 {
 	struct shunt_worker *worker = shunt_worker_of(ctx);
 	struct coroutine *self = coroutine_of(worker);
-	int64_t now_ns = self->sim->time.now_ns;
+	int64_t now_ns = self->sim->time.now_ns + settle(self);
 	wait_until(self, duration_ns < INT64_MAX - now_ns ? now_ns + duration_ns : INT64_MAX);
 	give_way(self);
 	look_at_timers(worker);
@@ -204,8 +221,8 @@ static void looked(struct shunt_ctx *ctx)
 static void await(struct shunt_ctx *ctx)
 {
 	struct coroutine *self = coroutine_of(shunt_worker_of(ctx));
-	SHUNT_ASSERT(self->sim->waiting);
-	wait_until(self, self->sim->heap[0]->until_ns);
+	SHUNT_ASSERT(self->sim->heap.count);
+	wait_until(self, next_ns(self->sim));
 	give_way(self);
 }
 
@@ -213,7 +230,7 @@ static void await(struct shunt_ctx *ctx)
 static bool awaits(const struct shunt_worker *worker)
 {
 	/* Relaxed: one thread. */
-	return worker->engine->sim->waiting ||
+	return worker->engine->sim->heap.count ||
 	       atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed) != SHUNT_NEVER;
 }
 
@@ -224,34 +241,49 @@ void shunt_sim_visit(struct shunt_worker *worker)
 	/* A task that waits by giving way: its visits are looks at the clock. */
 	if (awaits(worker) && ++sim->time.looks >= SHUNT_TIME_LOOKS)
 		looked(&worker->ctx);
-	if (!sim->waiting || sim->heap[0]->until_ns > sim->time.now_ns ||
-		!stands(worker->ctx.current))
+	if (sim->count > 1 && !stands(worker->ctx.current))
+		return; /* a waker would wait for it with a lock taken; it comes by again (probe.c) */
+	int64_t until_ns = sim->time.now_ns + settle(self);
+	if (until_ns == sim->time.now_ns && next_ns(sim) > until_ns)
 		return;
-	wait_until(self, sim->time.now_ns);
+	wait_until(self, until_ns);
 	give_way(self);
+}
+
+/* Ends its sleep at that time, if nothing ends it before. */
+static void rise_at(struct coroutine *self, int64_t until_ns)
+{
+	if (until_ns < self->asleep_ns)
+		until_ns = self->asleep_ns;
+	if (self->seat.at == SHUNT_SIM_NOWHERE || until_ns < self->seat.until_ns)
+		wait_until(self, until_ns);
 }
 
 void shunt_sim_sleep(struct shunt_worker *worker, int64_t deadline_ns)
 {
 	struct coroutine *self = coroutine_of(worker);
+	self->asleep_ns = self->sim->time.now_ns + settle(self);
 	if (!self->notified && deadline_ns > self->sim->time.now_ns) {
 		self->sleeps = true;
 		if (deadline_ns != SHUNT_NEVER)
-			wait_until(self, deadline_ns);
+			rise_at(self, deadline_ns + draw_ns(self, SHUNT_COST_LATE));
 		give_way(self);
 		self->sleeps = false;
 	}
 	self->notified = false;
 }
 
-void shunt_sim_wake(struct shunt_worker *target)
+void shunt_sim_wake(struct shunt_worker *target, struct shunt_worker *from)
 {
 	struct coroutine *self = coroutine_of(target);
 	if (self->notified)
 		return;
 	self->notified = true;
-	if (self->sleeps)
-		wait_until(self, self->sim->time.now_ns);
+	if (!self->sleeps)
+		return;
+	if (from)
+		shunt_sim_charge(from, SHUNT_COST_CALL);
+	rise_at(self, self->sim->time.now_ns + draw_ns(self, SHUNT_COST_WAKE));
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
@@ -265,7 +297,7 @@ void shunt_sim_gate(struct shunt_worker *worker, unsigned *came)
 	else
 		for (unsigned i = 0; i < engine->worker_count; i++)
 			if (engine->sim->of[i].sleeps)
-				shunt_sim_wake(engine->workers[i]);
+				shunt_sim_wake(engine->workers[i], NULL);
 }
 
 static void entry(uintptr_t value)
@@ -311,11 +343,15 @@ int shunt_sim_begin(struct shunt_engine *engine, shunt_sim_main_fn *main)
 		return rc;
 	sim->gone = 0;
 	sim->outer = shunt_ctx_get();
-	for (unsigned i = 0; i < sim->count; i++)
-		sim->of[i] = (struct coroutine){.sim = sim,
+	uint64_t seed = engine->seed;
+	for (unsigned i = 0; i < sim->count; i++) {
+		sim->of[i] = (struct coroutine){.seat.at = SHUNT_SIM_NOWHERE,
+			.sim = sim,
 			.worker = engine->workers[i],
-			.main = main,
-			.at = NOWHERE};
+			.main = main};
+		for (unsigned cost = 0; cost < SHUNT_COSTS; cost++)
+			sim->of[i].random[cost] = shunt_splitmix64(&seed);
+	}
 	for (unsigned i = 1; !rc && i < sim->count; i++)
 		rc = make(engine, &sim->of[i]);
 	if (rc) {
@@ -335,7 +371,7 @@ void shunt_sim_end(struct shunt_engine *engine)
 		return;
 	sim->begun = false;
 	while (sim->gone < sim->count - 1) {
-		wait_until(&sim->of[0], sim->time.now_ns);
+		wait_until(&sim->of[0], next_ns(sim));
 		give_way(&sim->of[0]);
 	}
 	shunt_ctx_set(sim->outer);
@@ -357,7 +393,12 @@ uint64_t shunt_sim_events(const struct shunt_sim *sim)
 	return sim->events;
 }
 
-int shunt_sim_new(struct shunt_sim **made, unsigned worker_count)
+const struct shunt_costs *shunt_sim_costs(const struct shunt_sim *sim)
+{
+	return sim->costs;
+}
+
+int shunt_sim_new(struct shunt_sim **made, unsigned worker_count, struct shunt_costs *costs)
 {
 	struct shunt_sim *sim = calloc(1, sizeof(*sim));
 	if (!sim)
@@ -366,10 +407,12 @@ int shunt_sim_new(struct shunt_sim **made, unsigned worker_count)
 		.work = work,
 		.looked = looked,
 		.await = await};
+	sim->costs = costs;
 	sim->count = worker_count;
 	sim->of = calloc(worker_count, sizeof(*sim->of));
-	sim->heap = calloc(worker_count, sizeof(struct coroutine *));
-	if (!sim->of || !sim->heap) {
+	sim->heap.seat = calloc(worker_count, sizeof(struct shunt_sim_seat *));
+	if (!sim->of || !sim->heap.seat) {
+		sim->costs = NULL;
 		shunt_sim_free(sim);
 		return -ENOMEM;
 	}
@@ -379,7 +422,8 @@ int shunt_sim_new(struct shunt_sim **made, unsigned worker_count)
 
 void shunt_sim_free(struct shunt_sim *sim)
 {
-	free(sim->heap);
+	shunt_costs_free(sim->costs);
+	free(sim->heap.seat);
 	free(sim->of);
 	free(sim);
 }

@@ -3,6 +3,7 @@
 #ifndef SHUNT_CORE_ENGINE_SIM_H
 #define SHUNT_CORE_ENGINE_SIM_H
 
+#include "core/engine/cost.h"
 #include "core/engine/worker.h"
 
 struct shunt_sim;
@@ -10,8 +11,9 @@ struct shunt_sim;
 /* A worker's loop. */
 typedef int shunt_sim_main_fn(struct shunt_worker *worker, struct shunt_error *err);
 
-/* Makes the time of `worker_count` workers. 0, -ENOMEM. */
-int shunt_sim_new(struct shunt_sim **sim, unsigned worker_count);
+/* Makes the time of `worker_count` workers. costs: what acts take, the simulator's from now on; NULL:
+ * nothing. 0, -ENOMEM. */
+int shunt_sim_new(struct shunt_sim **sim, unsigned worker_count, struct shunt_costs *costs);
 void shunt_sim_free(struct shunt_sim *sim);
 
 struct shunt_time *shunt_sim_time(struct shunt_sim *sim);
@@ -27,16 +29,26 @@ void shunt_sim_end(struct shunt_engine *engine);
  * theirs. */
 void shunt_sim_gate(struct shunt_worker *worker, unsigned *came);
 
-/* Whoever else is to run at this very time has its turn first. Context: worker, no lock held. */
+/* Do acts take time here? Then the probes charge for them. */
+bool shunt_sim_charges(const struct shunt_sim *sim);
+/* The worker owes the time of such an act. It pays before its next one that takes time or lets
+ * others run. Context: worker, or a task of its. */
+void shunt_sim_charge(struct shunt_worker *worker, enum shunt_cost cost);
+
+/* The worker pays what it owes, and whoever else is to run at this very time has its turn first.
+ * Context: worker, no lock held. */
 void shunt_sim_visit(struct shunt_worker *worker);
 
 /* Sleeps until a wake, or the deadline. Context: worker. */
 void shunt_sim_sleep(struct shunt_worker *worker, int64_t deadline_ns);
-/* Ends the target's sleep, now or at its next one. Context: any worker. */
-void shunt_sim_wake(struct shunt_worker *target);
+/* Ends the target's sleep, now or at its next one. `from`: who makes the wake, or NULL. Context:
+ * worker. */
+void shunt_sim_wake(struct shunt_worker *target, struct shunt_worker *from);
 
 /* What happened, in order, as one number: the same for the same run. */
 uint64_t shunt_sim_hash(const struct shunt_sim *sim);
 uint64_t shunt_sim_events(const struct shunt_sim *sim);
+/* NULL: nothing takes time. */
+const struct shunt_costs *shunt_sim_costs(const struct shunt_sim *sim);
 
 #endif

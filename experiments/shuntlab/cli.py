@@ -43,6 +43,7 @@ COMMANDS = (
     ("claims", "answer the experiment's expectations: confirmed, refuted, inconclusive"),
     ("figures", "draw a campaign's figures, or say what kinds and keys there are"),
     ("report", "one HTML page: figures, verdicts, machine, commands"),
+    ("calibrate", "the cost table of virtual time, from a campaign of `costs`"),
     ("export", "the records as CSV, JSON Lines, SQLite or .hlog"),
     ("verify", "check every file of a campaign; nothing damaged is read as data"),
     ("merge", "put campaigns of several machines into one"),
