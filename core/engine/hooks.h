@@ -97,7 +97,7 @@ SHUNT_INLINE int shunt_hook_leave(struct shunt_worker *worker, bool many, bool p
 		current->worker = worker;
 	return shunt_switch(worker, current, next,
 		!many   ? NULL
-		: probe ? shunt_probe_commit
+		: probe ? shunt_life_commit_and_pay
 			: shunt_life_commit);
 }
 

@@ -13,6 +13,7 @@
 #include "core/engine/probe.h"
 #include "core/engine/ready.h"
 #include "core/engine/service.h"
+#include "core/engine/sim.h"
 #include "core/engine/slice.h"
 #include "core/engine/switch.h"
 #include "core/engine/task_pool.h"
@@ -88,4 +89,12 @@ void shunt_life_commit(void *arg)
 	if (worker->engine->probing)
 		shunt_probe_timer(worker, task, SHUNT_PROBE_FIRE, 0);
 	shunt_ready_task(worker, task, SHUNT_WHY_TIMER);
+}
+
+void shunt_life_commit_and_pay(void *arg)
+{
+	struct shunt_worker *worker = ((struct shunt_task *)arg)->worker;
+	shunt_life_commit(arg);
+	if (worker->engine->sim && shunt_sim_charges(worker->engine->sim))
+		shunt_sim_visit(worker);
 }

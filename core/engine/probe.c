@@ -3,7 +3,6 @@
  * task. */
 #include "core/engine/probe.h"
 
-#include "core/engine/life.h"
 #include "core/engine/sim.h"
 #include "core/measure/hist.h"
 #include "core/measure/trace.h"
@@ -98,14 +97,6 @@ void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, st
 		emit(worker, SHUNT_TRACE_DEQUEUE, 0, id_of(to), 0);
 	emit(worker, SHUNT_TRACE_RUN_BEGIN, 0, id_of(to), 0);
 	delay_end(worker, to);
-}
-
-void shunt_probe_commit(void *task)
-{
-	struct shunt_worker *worker = ((struct shunt_task *)task)->worker;
-	shunt_life_commit(task);
-	if (worker->engine->sim && shunt_sim_charges(worker->engine->sim))
-		shunt_sim_visit(worker);
 }
 
 void shunt_probe_leave(struct shunt_worker *worker)

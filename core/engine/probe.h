@@ -30,9 +30,6 @@ void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, st
 	enum shunt_probe_reason reason);
 /* The running task is about to wait. Before the slow path, which may end that very wait. */
 void shunt_probe_leave(struct shunt_worker *worker);
-/* After the switch: commits the wait of the task that was left, and in virtual time pays for the way
- * here. Context: as shunt_life_commit. */
-void shunt_probe_commit(void *task);
 void shunt_probe_spawn(struct shunt_worker *worker, struct shunt_task *task);
 /* A source outside announces itself: its ring is made now, not at its first event. Context: any
  * thread, with a trace; takes its lock. */

@@ -12,10 +12,12 @@
  * and again, is the exception: a thousand looks at one time take a microsecond.
  *
  * So one worker with FCFS is Lindley's recursion, and c workers with a shared queue are M/M/c, to
- * the nanosecond. With a cost table (cost.h) the engine's probes charge for its acts: the worker owes
- * their time, and pays at its next switch, work or sleep. Others see an act when it begins, not when
- * it is paid. The lock of a shared queue is a server: who comes while it is held waits its turn. What
- * is not modelled: caches, memory, frequency.
+ * the nanosecond.
+ *
+ * With a cost table (cost.h) the engine's probes charge for its acts: the worker owes their time,
+ * and pays at its next switch, work or sleep. Others see an act when it begins, not when it is
+ * paid. The lock of a shared queue is a server: who comes while it is held waits its turn. What is
+ * not modelled: caches, memory, frequency.
  *
  * The order depends on nothing but the program and the seed. `hash` folds each event in: the time,
  * the worker, and the task that it runs.
@@ -242,7 +244,7 @@ void shunt_sim_visit(struct shunt_worker *worker)
 	if (awaits(worker) && ++sim->time.looks >= SHUNT_TIME_LOOKS)
 		looked(&worker->ctx);
 	if (sim->count > 1 && !stands(worker->ctx.current))
-		return; /* a waker would wait for it with a lock taken; it comes by again (probe.c) */
+		return; /* a waker would wait for it with a lock taken; life.c comes by again */
 	int64_t until_ns = sim->time.now_ns + settle(self);
 	if (until_ns == sim->time.now_ns && next_ns(sim) > until_ns)
 		return;

@@ -11,8 +11,8 @@ struct shunt_sim;
 /* A worker's loop. */
 typedef int shunt_sim_main_fn(struct shunt_worker *worker, struct shunt_error *err);
 
-/* Makes the time of `worker_count` workers. costs: what acts take, the simulator's from now on; NULL:
- * nothing. 0, -ENOMEM. */
+/* Makes the time of `worker_count` workers. costs: what acts take, the simulator's from now on;
+ * NULL: nothing. 0, -ENOMEM. */
 int shunt_sim_new(struct shunt_sim **sim, unsigned worker_count, struct shunt_costs *costs);
 void shunt_sim_free(struct shunt_sim *sim);
 

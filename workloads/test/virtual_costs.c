@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* If this passes, each act of the scheduler takes in virtual time what the cost table says, a table that
- * says nothing sound is refused with its line, and the same costs give the same run everywhere. */
+/* If this passes, each act of the scheduler takes in virtual time what the cost table says, a bad
+ * table is refused with its line, and the same costs give the same run everywhere. */
 #include "workloads/test/ran.h"
 
 #include "core/sched.h"
