@@ -7,8 +7,8 @@
  *   switch 6.9
  *   wake   0:4100 0.5:5300 0.99:21000 1:64000
  *
- * A quantile is PROBABILITY:NANOSECONDS. The first has probability 0, the last 1, and both rise. One
- * number alone is a constant. Every cost must be there, once.
+ * A quantile is PROBABILITY:NANOSECONDS. The first has probability 0, the last 1, and both rise.
+ * One number alone is a constant. Every cost must be there, once.
  */
 #include "core/engine/cost.h"
 
