@@ -197,6 +197,21 @@ class Tasks(Lab):
         self.assertIn("another `lab submit`", done.stderr)
 
 
+    def test_a_campaign_that_may_not_be_written(self):
+        """Root is one whom modes do not stop, unless the capability for it is dropped."""
+        self.planned(n=1)
+        for folder in (self.out, *(f for f in self.out.rglob("*") if f.is_dir())):
+            folder.chmod(0o555)
+            self.addCleanup(folder.chmod, 0o755)
+        bound = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+        for words in (("submit", self.out, "--tasks", 2, "--engine", "local"), ("run", self.out, "--share", "1/2")):
+            done = subprocess.run([*bound, *self.command(*words)], capture_output=True, text=True,
+                                  env=self.environment())
+            self.assertEqual(done.returncode, 4, done.stderr)
+            self.assertRegex(done.stderr, f"{self.out}/.*: Permission denied; ")
+        self.assertEqual(self.names(), [])
+
+
 class SharedFiles(unittest.TestCase):
     """A file system on which a file of another machine is not seen for seconds, and clocks that differ."""
 

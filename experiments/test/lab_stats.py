@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import sys
@@ -425,6 +426,12 @@ class KnownShifts(unittest.TestCase):
         one, forty = (verdicts.runs_to_print(c, verdicts.Rules(family=n, share=1 / n))
                       for n in (1, 40))
         self.assertGreater(forty, 1.4 * one)
+
+    def test_what_would_settle_it_is_more_than_was_made(self):
+        c = self.comparison(1.04, 0.2, 12, 1)
+        for pairs in (12, 20_000, 1_000_000):
+            made = dataclasses.replace(c, pairs=pairs)
+            self.assertGreater(verdicts.runs_to_settle(made, 0.001, verdicts.Rules()), pairs)
 
     def control(self, low: float, high: float, p: float = 0.9, pairs: int = 20, left_out: int = 0):
         c = verdicts.Comparison("aa", "a", True, "paired", pairs, (math.log(low) + math.log(high)) / 2,

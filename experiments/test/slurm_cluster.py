@@ -47,6 +47,7 @@ KillWait=5
 MinJobAge=10
 MaxArraySize={array}
 PartitionName=p Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=closed Nodes=ALL DisableRootJobs=YES State=UP
 """
 
 
@@ -79,7 +80,7 @@ class Cluster:
         self.conf = root / "slurm.conf"
         lines = [f"NodeName={n} NodeHostname=localhost NodeAddr=127.0.0.1 Port={free_port()} CPUs=1" for n in nodes]
         self.conf.write_text(CONF.format(root=root, port=free_port(), array=array).replace(
-            "PartitionName", "\n".join([*lines, "PartitionName"])).replace("Nodes=ALL", f"Nodes={','.join(nodes)}"))
+            "PartitionName", "\n".join([*lines, "PartitionName"]), 1).replace("Nodes=ALL", f"Nodes={','.join(nodes)}"))
         self.environment = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": PATH}
 
     def __enter__(self) -> "Cluster":
@@ -87,8 +88,8 @@ class Cluster:
             self.start_controller()
             for node in self.nodes:
                 self.start_node(node)
-            self.until(lambda: self.ask("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == str(len(self.nodes)),
-                       "idle nodes")
+            idle = ("sinfo", "-h", "-p", "p", "-t", "idle", "-o", "%D")
+            self.until(lambda: self.ask(*idle).strip() == str(len(self.nodes)), "idle nodes")
         except BaseException:
             self.__exit__()
             raise
@@ -113,7 +114,7 @@ class Cluster:
         if node in self.running:
             self.kill(node)
         self.start_node(node, scratch)
-        self.until(lambda: self.ask("sinfo", "-h", "-n", node, "-t", "idle", "-o", "%D").strip(), node)
+        self.until(lambda: self.ask("sinfo", "-h", "-p", "p", "-n", node, "-t", "idle", "-o", "%D").strip(), node)
 
     def _start(self, name: str, command: list[str]) -> None:
         log = open(self.root / "log" / f"{name}.out", "ab")

@@ -160,22 +160,21 @@ def _show(args: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     path = Path(args.target)
     done = campaign.done_runs(path) if opening.is_campaign(path) else {}
-    rows = []
-    for block, arm in planning.wanted_runs(the_plan, args.filter, args.block):
-        state = done.get((block["id"], arm), "to do")
-        rows.append({"block": block["id"], "arm": arm, "point": block["point"],
-                     "repetition": block["repetition"], "state": state})
+    runs = [(block, arm, done.get((block["id"], arm), "to do"))
+            for block, arm in planning.wanted_runs(the_plan, args.filter, args.block)]
     if args.json:
-        json.dump({"schema": "shunt.runs/1", "runs": rows}, sys.stdout, indent=1)
+        json.dump({"schema": "shunt.runs/1", "runs": [
+            {"block": block["id"], "arm": arm, "point": block["point"], "repetition": block["repetition"],
+             "state": state} for block, arm, state in runs]}, sys.stdout, indent=1)
         print()
         return 0
     print(opening.describe(the_plan))
-    ahead = [r for r in rows if not campaign.is_done(r["state"], args.retry)]
-    for row in rows if args.list else ahead[:20]:
-        print(f"  {row['block']}  {row['arm']:<20} {row['point']}  {row['state']}")
+    ahead = [run for run in runs if not campaign.is_done(run[2], args.retry)]
+    for block, arm, state in runs if args.list else ahead[:20]:
+        print(f"  {block['id']}  {arm:<20} {block['point']}  {state}")
     if not args.list and len(ahead) > 20:
         print(f"  … and {len(ahead) - 20} more (--list shows all)")
-    print(f"{len(ahead)} of {len(rows)} runs would be done")
+    print(f"{len(ahead)} of {len(runs)} runs would be done")
     return 0
 
 

@@ -87,12 +87,12 @@ def _reasons(folder: Path) -> list[dict[str, Any]]:
 
     Reasons that differ in a number alone are one, told as the first run has it."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for file in campaign.record_files(folder):
-        name = campaign.RECORD_NAME.fullmatch(file.name)
+    for file in campaign.record_names(folder):
+        name = campaign.RECORD_NAME.fullmatch(file)
         if not name or not name["status"]:
             continue
         try:
-            reason = rec.load_record(file)["reason"]
+            reason = rec.load_record(folder / "records" / file)["reason"]
         except (OSError, rec.RecordError):
             reason = "its record cannot be read"
         key = (name["status"], name["arm"], rec.kind_of_reason(reason))
@@ -106,10 +106,10 @@ def _probed(folder: Path, the_plan: dict[str, Any]) -> dict[str, Any]:
     """What the journals know of the interference probe, without opening a record."""
     known, runs = journal.probes(folder), {}
     drivers_of = {a["name"]: a["driver"] for a in the_plan["arms"]}
-    for file in campaign.record_files(folder):
-        name = campaign.RECORD_NAME.fullmatch(file.name)
-        if name and file.name in known:
-            boot, times = known[file.name]
+    for file in campaign.record_names(folder) if known else ():
+        name = campaign.RECORD_NAME.fullmatch(file)
+        if name and file in known:
+            boot, times = known[file]
             runs[f"{name['block']}.{name['arm']}"] = (boot, drivers_of.get(name["arm"])), times
     return {"probed": len(runs), "slowed": disturbance.slowed(runs)}
 

@@ -28,12 +28,13 @@ import functools
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator
 
 from ..data import records as rec
 from ..data.machine import hostname_of
-from ..data.packed import each_record, record_files
+from ..data.packed import each_record, record_files, record_names
 from ..tools.files import must_be_folder, own_folder, write_whole
 from . import journal
 from .kept_plan import CampaignError, load_plan
@@ -196,10 +197,11 @@ def node_of(file: Path, record: dict[str, Any], known: list[dict[str, Any]]) -> 
 def done_runs(folder: Path) -> dict[tuple[str, str], str]:
     """{(block, arm): state} by one directory read; only what was skipped is opened."""
     found: dict[tuple[str, str], str] = {}
-    for file in record_files(folder):
-        name = RECORD_NAME.fullmatch(file.name)
+    for file in record_names(folder):
+        name = RECORD_NAME.fullmatch(file)
         if name:
-            found[name["block"], name["arm"]] = state_of(file, name["status"] or "ok")
+            found[name["block"], sys.intern(name["arm"])] = state_of(folder / "records" / file, name["status"]) \
+                if name["status"] else "ok"
     return found
 
 

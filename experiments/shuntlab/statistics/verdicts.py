@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats as sps
 
+from ..planning.reading import RUNS_MAX
 from ..tools.units import comparisons
 from . import stats
 
@@ -25,7 +26,6 @@ CONTROL_ALPHA = 0.01    # an A/A arm misses at most this often by chance
 FASTER, SLOWER, SAME, INCONCLUSIVE, NO_VERDICT = (
     "faster", "slower", "same", "inconclusive", "no verdict")
 TIMES_AND_RATES = ("ns", "us", "ms", "s", "1/s", "B/s")
-MAX_RUNS = 9999
 
 
 @dataclass(frozen=True)
@@ -225,4 +225,4 @@ def runs_to_settle(c: Comparison, distance: float, rules: Rules) -> int:
 def _round_up(n: int) -> int:
     """A number of runs as one would choose it: 23 is 25, 131 is 140."""
     step = 1 if n <= 10 else 5 if n <= 100 else 10 ** (len(str(n)) - 2)
-    return min(-(-n // step) * step, MAX_RUNS)
+    return min(-(-n // step) * step, RUNS_MAX)
