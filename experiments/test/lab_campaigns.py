@@ -172,8 +172,8 @@ class Runs(Lab):
     def test_progress_on_a_terminal(self):
         import pty
         main, child = pty.openpty()
-        subprocess.run([str(LAB), "run", str(self.experiment()), "--out", str(self.out)],
-                       stderr=child, stdout=child, env=self.environment(TERM="xterm"), check=True)
+        subprocess.run(self.command("run", self.experiment(), "--out", self.out), stderr=child, stdout=child,
+                       env=self.environment(TERM="xterm"), check=True)
         os.close(child)
         text = b""
         while True:

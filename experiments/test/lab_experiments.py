@@ -446,4 +446,9 @@ class Small(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    # The answers of all reference campaigns take longest: a test of their own, `lab_experiments.py claims`.
+    if sys.argv[1:] == ["claims"]:
+        sys.argv[1:] = ["Claims"]
+    else:
+        del Claims
     unittest.main()

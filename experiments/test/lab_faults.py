@@ -362,8 +362,9 @@ class Faults(Lab):
         self.addCleanup(os.close, full)
         for name, stderr, where in (("closed", None, "2>&-"), ("full", full, ""), ("left", left, "")):
             self.out = self.root / name
-            done = subprocess.run(["sh", "-c", f'"$@" {where}', "-", LAB, "run", self.experiment(n=1), "--out",
-                                   self.out], env=self.environment(), stderr=stderr, timeout=200)
+            words = self.command("run", self.experiment(n=1), "--out", self.out)
+            done = subprocess.run(["sh", "-c", f'"$@" {where}', "-", *words], env=self.environment(), stderr=stderr,
+                                  timeout=200)
             self.assertEqual(done.returncode, 0, name)
             self.assertEqual(len(self.names()), 6, name)
             self.lab("verify", self.out)

@@ -40,32 +40,45 @@ import load
 import numpy as np
 from shuntlab.data import records
 from shuntlab.planning import figure_kinds
-from shuntlab.planning.campaign import load_campaign
+from shuntlab.planning.campaign import Campaign, load_campaign
 from shuntlab.statistics import objective
 
 
+def setUpModule():
+    folder = tempfile.TemporaryDirectory(prefix="shunt-figures-")
+    unittest.addModuleCleanup(folder.cleanup)
+    Scratch.root = Path(folder.name)
+
+
 class Scratch(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="shunt-figures-")
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.root = Path(cls.folder.name)
-        cls.written: dict[str, Path] = {}
+    """Campaigns are written once, and what is only drawn of them is read once."""
+    root: Path
+    written: dict[str, Path] = {}
+    read: dict[str, Campaign] = {}
+    rendered: set[tuple[str, str, tuple[str, ...]]] = set()
 
     def campaign(self, name: str) -> Path:
         if name not in self.written:
             self.written[name] = made.EVERY[name](self.root / name)
         return self.written[name]
 
+    def loaded(self, name: str) -> Campaign:
+        if name not in self.read:
+            self.read[name] = load_campaign(self.campaign(name))
+        return self.read[name]
+
     def draw(self, campaign: str, name: str = "", formats=("csv", "tex", "json"), **spec):
-        """Render one figure in this process: (rows of its CSV, its drawing's files)."""
-        loaded = load_campaign(self.campaign(campaign))
-        known = figure_kinds.named(loaded.plan)
+        """Render one figure in this process: (rows of its CSV, its drawing's files). One that the campaign
+        declares is rendered once."""
+        out = self.root / "out" / campaign / ("declared" if name and not spec else "own")
+        known = figure_kinds.named(self.loaded(campaign).plan)
         chosen = next((s for s in known if s["name"] == name), {"name": "own"}) | spec
-        out = self.root / "out"
-        out.mkdir(exist_ok=True)
-        _figure.render(importlib.import_module(chosen["kind"]), _data.Context([loaded], chosen),
-                       out, formats)
+        if spec or (campaign, name, formats) not in self.rendered:
+            out.mkdir(exist_ok=True, parents=True)
+            _figure.render(importlib.import_module(chosen["kind"]), _data.Context([self.loaded(campaign)], chosen),
+                           out, formats)
+        if not spec:
+            self.rendered.add((campaign, name, formats))
         with (out / f"{chosen['name']}.csv").open(encoding="utf-8") as f:
             return list(csv.DictReader(f)), out / chosen["name"]
 
@@ -264,7 +277,7 @@ class Truth(Scratch):
 
     def frame(self, campaign: str, name: str, **spec) -> list[tuple[float, ...]]:
         """The ends of each panel's axes, as drawn."""
-        loaded = load_campaign(self.campaign(campaign))
+        loaded = self.loaded(campaign)
         chosen = next((s for s in figure_kinds.named(loaded.plan) if s["name"] == name), {"name": name}) | spec
         ctx, module = _data.Context([loaded], chosen), importlib.import_module(chosen["kind"])
         drawing = module.prepare(ctx)
@@ -366,7 +379,7 @@ class Truth(Scratch):
         said = json.loads(base.with_suffix(".json").read_text())["caption"]
         self.assertIn("named exact are of the same arrivals", said)
         self.assertIn("The other thin grey lines are queueing theory's", said)
-        self.draw("loads", "exact", theory="exact")
+        _, base = self.draw("loads", "exact", theory="exact")
         said = json.loads(base.with_suffix(".json").read_text())["caption"]
         self.assertNotIn("queueing theory", said)
 
@@ -438,7 +451,7 @@ class Truth(Scratch):
                          ["The first 4000 ms of 12000 ms are drawn, without 8,000 later runs"])
         self.assertEqual((gantt.drawn_until([short]), gantt.left_out([short], 9e6)), (9e6, []))
         with mock.patch.object(gantt, "MAX_SLICES", 4):
-            rows, base = self.draw("tutorial", "gantt")
+            rows, base = self.draw("tutorial", "gantt", where={})
         self.assertEqual(len(rows), 2 * 6)
         self.assertRegex(base.with_suffix(".caption.tex").read_text(), r"without \d+ later\s+runs")
 
@@ -528,15 +541,19 @@ class Text(unittest.TestCase):
 
 class Sight(Scratch):
     """What a reader must be able to see."""
+    prepared: dict[str, tuple] = {}
 
     def drawn(self, campaign: str, name: str, width: float = _style.NARROW, **spec):
-        loaded = load_campaign(self.campaign(campaign))
+        loaded = self.loaded(campaign)
         chosen = next((s for s in figure_kinds.named(loaded.plan) if s["name"] == name), {"name": "own"}) | spec
-        module = importlib.import_module(chosen["kind"])
+        module, key = importlib.import_module(chosen["kind"]), repr((campaign, name, spec))
         with matplotlib.rc_context(_style.rc()):
-            ctx = _data.Context([loaded], chosen)
-            drawing = module.prepare(ctx)
-            drawing.give_looks(ctx)
+            if key not in self.prepared:
+                ctx = _data.Context([loaded], chosen)
+                drawing = module.prepare(ctx)
+                drawing.give_looks(ctx)
+                self.prepared[key] = ctx, drawing
+            ctx, drawing = self.prepared[key]
             fig = _figure._drawn(module, drawing, ctx, width)
             fig.draw_without_rendering()
         return fig, drawing

@@ -284,7 +284,7 @@ class Strangers(Lab):
             self.mark.unlink(missing_ok=True)
             ours, theirs = pty.openpty()
             os.write(ours, answer.encode())
-            done = subprocess.run([str(LAB), "run", str(self.out), "--quiet"], stdin=theirs, stderr=theirs,
+            done = subprocess.run(self.command("run", self.out, "--quiet"), stdin=theirs, stderr=theirs,
                                   stdout=subprocess.PIPE, env=self.environment(), timeout=200)
             said = os.read(ours, 1 << 16).decode()
             os.close(ours), os.close(theirs)

@@ -35,6 +35,7 @@ def compile_one(build: Build, source: str, out: Path) -> tuple[Path, Path]:
     directory, words = build.compiles[source]
     words = list(words)
     at = words.index("-o") + 1
+    words = ["-O1" if word == "-O2" else word for word in words]     # the delays take the time
     original, words[at] = directory / words[at], str(out / (source.replace("/", "_") + ".o"))
     subprocess.run([*words, "-include", str(HERE / "delays.h"), "-w"], cwd=directory, check=True)
     return original, Path(words[at])
