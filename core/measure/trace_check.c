@@ -222,6 +222,10 @@ static int begin(struct shunt_checker *check)
 		if (ring->count && ring->event[0].time_ns < check->base_ns)
 			check->base_ns = ring->event[0].time_ns;
 	}
+	/* The counter is off by a share of what has passed since its calibration began. */
+	uint64_t since = trace->clock ? trace->clock->base_ns : trace->clock_base_ns;
+	if (since && since < check->base_ns)
+		check->base_ns = since;
 	return 0;
 }
 

@@ -93,11 +93,12 @@ static void put_recorded(struct writer *to)
 
 	fprintf(to->file,
 		"\"shunt\":{\"schema\":\"shunt.trace/1\",\"version\":\"%s\",\"clock\":\"%s\","
-		"\"clock_error_ppb\":%" PRIu64 ",\"shared\":%s,\"homeless\":%" PRIu64
-		",\n\"names\":{",
+		"\"clock_error_ppb\":%" PRIu64 ",\"clock_base_ns\":%" PRIu64
+		",\"shared\":%s,\"homeless\":%" PRIu64 ",\n\"names\":{",
 		SHUNT_VERSION, trace->clock ? shunt_clock_name(trace->clock) : trace->clock_name,
 		trace->clock ? (uint64_t)(trace->clock->calibration_error_ppm * 1000)
 			     : trace->clock_error_ppb,
+		trace->clock ? trace->clock->base_ns : trace->clock_base_ns,
 		trace->shared ? "true" : "false", trace->homeless);
 	for (size_t i = 0; i < trace->label_count; i++) {
 		fprintf(to->file, "%s\"%" PRIu64 "\":", i ? ",\n" : "", trace->label[i].task);

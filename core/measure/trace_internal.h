@@ -23,8 +23,9 @@ struct shunt_trace {
 	const struct shunt_clock *clock; /* NULL in a trace that was loaded */
 	struct shunt_clock own_clock;    /* of a scheduler with a time of its own */
 	char clock_name[16];
-	uint64_t clock_error_ppb; /* of a loaded one; else the clock has it */
-	uint64_t homeless;        /* events for which there was no memory for a ring */
+	/* Of a loaded one; else the clock has them. */
+	uint64_t clock_error_ppb, clock_base_ns;
+	uint64_t homeless; /* events for which there was no memory for a ring */
 	bool shared;
 };
 

@@ -117,7 +117,7 @@ static bool judge_run_end(struct shunt_checker *check, const struct shunt_trace_
 	return true;
 }
 
-/* With a counter for a clock, a stamp may be off by the calibration's error since the start. */
+/* With a counter for a clock, a stamp may be off by the calibration's error since its start. */
 static uint64_t tolerance_ns(const struct shunt_checker *check, uint64_t time_ns)
 {
 	const struct shunt_trace *trace = check->trace;

@@ -104,9 +104,9 @@ static void expect(struct lines *in, const char *text)
 
 static void header(struct lines *in, struct shunt_trace *trace)
 {
-	static const char format[] = "{s:s, s:s, s:I, s:b, s:I}";
+	static const char format[] = "{s:s, s:s, s:I, s?I, s:b, s:I}";
 	const char *schema = "", *clock = "";
-	json_int_t ppb = 0, homeless = 0;
+	json_int_t ppb = 0, base_ns = 0, homeless = 0;
 	json_error_t error;
 	int shared = 0;
 
@@ -118,18 +118,23 @@ static void header(struct lines *in, struct shunt_trace *trace)
 	in->line[strlen(in->line)] = '}'; /* in place of the comma: a zero follows it */
 	json_t *values = json_loads(in->line, JSON_REJECT_DUPLICATES, &error);
 	if (!values || json_unpack_ex(values, &error, 0, format, "schema", &schema, "clock", &clock,
-			       "clock_error_ppb", &ppb, "shared", &shared, "homeless", &homeless))
+			       "clock_error_ppb", &ppb, "clock_base_ns", &base_ns, "shared",
+			       &shared, "homeless", &homeless))
 		damaged(in, "%s", error.text);
 	else if (strcmp(schema, "shunt.trace/1"))
 		damaged(in, "the schema is '%.40s', not shunt.trace/1", schema);
 	else if (ppb < 0 || ppb > PPB_MAX)
 		damaged(in, "clock_error_ppb is %" JSON_INTEGER_FORMAT "; at most %d", ppb,
 			PPB_MAX);
+	else if (base_ns < 0 || (uint64_t)base_ns > TRACE_TIME_MAX)
+		damaged(in, "clock_base_ns is %" JSON_INTEGER_FORMAT "; at most %" PRIu64, base_ns,
+			TRACE_TIME_MAX);
 	else if (homeless < 0 || (uint64_t)homeless > TRACE_TIME_MAX)
 		damaged(in, "homeless is %" JSON_INTEGER_FORMAT "; at most %" PRIu64, homeless,
 			TRACE_TIME_MAX);
 	snprintf(trace->clock_name, sizeof(trace->clock_name), "%.15s", clock);
 	trace->clock_error_ppb = (uint64_t)ppb;
+	trace->clock_base_ns = (uint64_t)base_ns;
 	trace->homeless = (uint64_t)homeless;
 	trace->shared = shared;
 	json_decref(values);

@@ -469,6 +469,27 @@ static void timers_are_armed_once_and_never_early(void **state)
 	BREAKS(SET(0, 1330, task, CHILD), 1600, "ends with its timer armed");
 }
 
+/* A counter runs away from CLOCK_MONOTONIC since its calibration, also while nothing is traced. */
+static void a_counter_is_off_by_what_has_passed_since_its_calibration(void **state)
+{
+	const struct shunt_clock counter = {.source = SHUNT_CLOCK_TSC,
+		.base_ns = 1,
+		.calibration_error_ppm = 100000};
+	struct shunt_trace_report report;
+	struct shunt_trace *trace = good();
+
+	(void)state;
+	trace->clock = &counter;
+	find(trace, 0, 1330)->arg = 5070 + 1450;
+	check(trace, &report);
+	assert_string_equal(report.message, "");
+	shunt_trace_report_fini(&report);
+	trace = good();
+	trace->clock = &counter;
+	find(trace, 0, 1330)->arg = 5070 + 1550;
+	broken(trace, 5070, "1550 ns before its deadline");
+}
+
 static void other_threads_do_not_run_tasks(void **state)
 {
 	(void)state;
@@ -678,6 +699,7 @@ static void damaged_files_are_refused_with_their_place(void **state)
 	unreadable("1230 run_begin 2 - 0", "1230 run_begin 2 - 99999999999999999999",
 		"not an argument");
 	unreadable("\"clock_error_ppb\":", "\"clock_error_ppb\":9999999999", "at most 1000000000");
+	unreadable("\"clock_base_ns\":", "\"clock_base_ns\":-1", "at most");
 	unreadable("\"traceEvents\":[", "\"traceEvents\":[]]", "expected");
 	unreadable("}]}\n", "}\n", "cut short");
 	unreadable("{\"displayTimeUnit\"", "x", "not a shunt trace");
@@ -734,6 +756,7 @@ int main(void)
 		EACH(tasks_make_legal_transitions_only),
 		EACH(a_task_never_runs_twice_at_once),
 		EACH(timers_are_armed_once_and_never_early),
+		EACH(a_counter_is_off_by_what_has_passed_since_its_calibration),
 		EACH(other_threads_do_not_run_tasks),
 		EACH(a_private_queue_is_private),
 		EACH(a_sleeper_with_no_timer_is_found),
