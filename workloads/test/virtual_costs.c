@@ -110,6 +110,50 @@ static void a_spawn_and_its_first_switch_add_up(void **state)
 		YIELDS * (SPAWN + SWITCH) + 2 * SWITCH + READY);
 }
 
+struct game {
+	struct shunt_semaphore ball[2];
+	int64_t took_ns;
+};
+
+static void *returns(void *arg)
+{
+	struct game *game = arg;
+	for (int i = 0; i < YIELDS; i++) {
+		shunt_semaphore_wait(&game->ball[1]);
+		shunt_semaphore_post(&game->ball[0]);
+	}
+	return NULL;
+}
+
+static void *serves(void *arg)
+{
+	struct game *game = arg;
+	struct shunt_handle other;
+	struct shunt_attr here = {.worker = 1};
+	shunt_semaphore_init(&game->ball[0], 0);
+	shunt_semaphore_init(&game->ball[1], 0);
+	assert_int_equal(shunt_spawn(&other, returns, game, &here), 0);
+	int64_t from_ns = shunt_now_ns();
+	for (int i = 0; i < YIELDS; i++) {
+		shunt_semaphore_post(&game->ball[1]);
+		shunt_semaphore_wait(&game->ball[0]);
+		if (i == YIELDS / 2)
+			game->took_ns = shunt_now_ns() - from_ns;
+	}
+	shunt_join(other, NULL);
+	return NULL;
+}
+
+/* Two tasks of one worker that only ever wait: their time passes while they do. */
+static void waits_in_a_row_take_their_time(void **state)
+{
+	(void)state;
+	struct game game;
+	run_with(SOUND, "sim:workers=2,policy=fifo", serves, &game);
+	assert_in_range(game.took_ns, YIELDS * (SWITCH + READY) * 95 / 100,
+		YIELDS * (SWITCH + READY) * 105 / 100);
+}
+
 struct pair {
 	struct shunt_handle sleeper;
 	int64_t sent_ns, called_ns, heard_ns;
@@ -290,6 +334,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(a_yield_takes_a_switch),
 		cmocka_unit_test(a_spawn_and_its_first_switch_add_up),
+		cmocka_unit_test(waits_in_a_row_take_their_time),
 		cmocka_unit_test(a_wake_takes_both_sides_their_time),
 		cmocka_unit_test(a_sleep_ends_late), cmocka_unit_test(quantiles_are_drawn_from),
 		cmocka_unit_test(a_shared_lock_serves_one_at_a_time),
