@@ -282,7 +282,7 @@ static size_t take_due(struct heap *heap, int64_t now_ns, struct shunt_timer *du
 		if (due_ns > now_ns)
 			break;
 		due[count] = *front_of(heap, first);
-		__builtin_prefetch(due[count++].task, 1);
+		__builtin_prefetch(&due[count++].task->word, 1);
 		drop_front(heap, first);
 	}
 	return count;

@@ -16,9 +16,8 @@
  * cache line beats the wheel's many.
  *
  * Within a slot timers keep the order in which they were armed; one that was overdue then counts
- * as due then. Tombstones are dropped when their
- * slot moves or comes due, and swept when they outnumber the rest or when nothing else is left;
- * the counting is as in heap.c.
+ * as due then. Tombstones are dropped when they come due, and swept when they outnumber the rest or
+ * when nothing else is left; the counting is as in heap.c.
  */
 #include "core/engine/slots.h"
 #include "core/engine/task.h"
@@ -153,6 +152,18 @@ static void place(struct wheel *wheel, uint32_t index)
 	wheel->levels |= 1u << level;
 }
 
+/* Places the nodes of a slot just taken anew, tombstones too: to tell them apart would touch every
+ * task, and a slot that holds 100,000 timers would keep the due ones waiting for that. */
+static void move_down(struct wheel *wheel, uint32_t head)
+{
+	uint32_t next;
+
+	for (uint32_t i = head; i != NONE; i = next) {
+		next = wheel->node[i].next;
+		place(wheel, i);
+	}
+}
+
 /* Empties a slot and returns what was in it. */
 static struct list take(struct wheel *wheel, unsigned level, unsigned digit)
 {
@@ -183,12 +194,22 @@ static uint64_t slot_tick(const struct wheel *wheel, unsigned level, unsigned di
 
 /* ---- tombstones ------------------------------------------------------------------------------ */
 
+/* Has the words of a list's next tasks come into the cache, all at once. */
+static void prefetch(const struct wheel *wheel, uint32_t index)
+{
+	for (unsigned n = 0; n < HANDFUL && index != NONE; n++, index = wheel->node[index].next)
+		__builtin_prefetch(&wheel->node[index].timer.task->word, 1);
+}
+
 /* Drops the dead of a slot just taken and places the rest anew. */
 static void replace(struct wheel *wheel, uint32_t head)
 {
 	uint32_t next;
+	unsigned seen = 0;
 
 	for (uint32_t i = head; i != NONE; i = next) {
+		if (seen++ % HANDFUL == 0)
+			prefetch(wheel, i);
 		next = wheel->node[i].next;
 		if (shunt_timer_is_live(&wheel->node[i].timer)) {
 			place(wheel, i);
@@ -274,13 +295,6 @@ static void put_back(struct wheel *wheel, struct list rest)
 	wheel->levels |= 1u;
 }
 
-/* Has the tasks of a list's next nodes come into the cache, all at once. */
-static void prefetch(const struct wheel *wheel, uint32_t index)
-{
-	for (unsigned n = 0; n < HANDFUL && index != NONE; n++, index = wheel->node[index].next)
-		__builtin_prefetch(wheel->node[index].timer.task, 1);
-}
-
 /* Fires what is due of the present slot, `list`, just taken; the rest stays in it. */
 static size_t fire(struct wheel *wheel, struct list list, int64_t now_ns, size_t most,
 	shunt_fired_fn *fired, void *arg)
@@ -332,7 +346,7 @@ static size_t wheel_expire(void *queue, int64_t now_ns, size_t most, shunt_fired
 		list = take(wheel, level, digit);
 		wheel->tick = tick;
 		if (level > 0) {
-			replace(wheel, list.head);
+			move_down(wheel, list.head);
 			continue;
 		}
 		called += fire(wheel, list, now_ns, most - called, fired, arg);

@@ -277,7 +277,8 @@ static inline __attribute__((always_inline)) void prefetch(const struct each_slo
 			__builtin_prefetch(&entry[(uint32_t)result[i].user_data], 1);
 	for (unsigned i = 0; i < count; i++)
 		if (result[i].user_data >> 32 == ours)
-			__builtin_prefetch(entry[(uint32_t)result[i].user_data].timer.task, 1);
+			__builtin_prefetch(&entry[(uint32_t)result[i].user_data].timer.task->word,
+				1);
 }
 
 /* Takes a handful. It goes on while no task waited for any, since an idle worker sleeps when a look
