@@ -13,6 +13,7 @@
 #include "core/engine/stack.h"
 
 #include "core/engine/sanitize.h"
+#include "core/populate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,9 +25,6 @@
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; missing from older headers */
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -42,6 +40,7 @@
 #define CACHE_HALF                                                                                 \
 	128u /* stacks a worker sets aside, and gives back to the pool when it has as many more */
 #define CACHE_BATCH 8
+#define COLOURS     16 /* cache lines over which the tops of stacks are spread */
 #define MADE_SHARE  16 /* made ahead: at most one for this many that exist */
 
 _Static_assert(2 * CACHE_HALF <= SHUNT_STACK_SLACK, "reserved stacks can be had");
@@ -320,7 +319,9 @@ static struct shunt_stack *take_fresh(struct shunt_stack_pool *pool,
 	struct shunt_stack *stack = NULL;
 	for (unsigned i = count; i-- > 0;) {
 		stack = stack_at(pool, chunk, chunk->used + i);
-		*stack = (struct shunt_stack){.low = low_of(pool, stack)};
+		unsigned char *low = low_of(pool, stack);
+		unsigned colour = (unsigned)((uintptr_t)low / pool->stride % COLOURS) * 64;
+		*stack = (struct shunt_stack){.low = low, .colour = colour};
 		shunt_sanitize_made(stack);
 		if (i > 0)
 			push(cache, stack);

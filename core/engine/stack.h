@@ -34,6 +34,7 @@ struct shunt_stack {
 	void *fake_stack;         /* AddressSanitizer's, of the suspended task */
 	unsigned lives;           /* ThreadSanitizer: tasks that began here on this fibre */
 	unsigned known;           /* Valgrind's number of it */
+	unsigned colour;          /* bytes of its top left free: tops are spread in the cache */
 };
 
 struct shunt_stack_chunk;

@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define COLOURS 16 /* cache lines over which the tops of stacks are spread */
-
 #ifdef SHUNT_SANITIZED
 /* First code on every stack taken up: announces the arrival, then does what was to follow. */
 __attribute__((no_sanitize("address", "thread"))) static void arrive(void *arg)
@@ -43,9 +41,9 @@ static int begin(struct shunt_worker *worker, struct shunt_task *to)
 	if (!stack)
 		return -errno;
 	shunt_sanitize_stack(stack, engine->stacks.usable);
-	size_t colour = (uintptr_t)stack->low / engine->stacks.stride % COLOURS * 64;
 	to->stack = stack;
-	to->sp = engine->swap.make(stack->low, engine->stacks.usable - colour, engine->entry);
+	to->sp =
+		engine->swap.make(stack->low, engine->stacks.usable - stack->colour, engine->entry);
 	return 0;
 }
 
