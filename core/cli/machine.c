@@ -11,7 +11,6 @@
 #include "core/build_info.h"
 #include "core/engine/slots.h"
 #include "core/measure/environment.h"
-#include "core/measure/interference.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -261,15 +260,14 @@ static void look_at_quota(struct findings *f, const struct shunt_env *env)
 
 static void look_at_load(struct findings *f)
 {
-	struct shunt_interference now;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	char text[96];
+	double load;
 
-	shunt_interference_read(&now, "");
-	if (!(now.have & SHUNT_INTERFERENCE_LOAD1))
+	if (getloadavg(&load, 1) != 1)
 		return;
-	snprintf(text, sizeof(text), "%.2f on %ld CPUs", now.load1, cpus);
-	if (now.load1 < 0.25 * (double)cpus) {
+	snprintf(text, sizeof(text), "%.2f on %ld CPUs", load, cpus);
+	if (load < 0.25 * (double)cpus) {
 		found(f, "load", text, "%s", "");
 	} else {
 		found(f, "load", text, "other programs are running; wait, or stop them");

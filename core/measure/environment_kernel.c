@@ -52,7 +52,7 @@ static void gather_files(struct shunt_env *env, const char *root)
 		if (length < 0)
 			shunt_env_absent(env, files[i].name, "%s: %s", files[i].path,
 				strerror((int)-length));
-		else if (files[i].number && shunt_proc_number(root, files[i].path, &number) == 0)
+		else if (files[i].number && shunt_proc_parse(text, &number) == 0)
 			shunt_env_put(env, env->facts, files[i].name, shunt_json_uint(number),
 				files[i].path);
 		else

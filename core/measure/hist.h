@@ -50,8 +50,8 @@ struct shunt_hist {
 };
 
 /**
- * Makes an empty histogram. All of its memory is touched here, so that recording never faults.
- * Returns 0 or -ENOMEM.
+ * Makes an empty histogram. The memory for values below a second is touched here, so that
+ * recording one never faults. Returns 0 or -ENOMEM.
  */
 int shunt_hist_init(struct shunt_hist *hist);
 void shunt_hist_fini(struct shunt_hist *hist);

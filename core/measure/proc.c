@@ -38,11 +38,16 @@ long shunt_proc_read(const char *root, const char *path, char *text, size_t byte
 
 int shunt_proc_number(const char *root, const char *path, uint64_t *number)
 {
-	char text[64], *end;
+	char text[64];
 	long length = shunt_proc_read(root, path, text, sizeof(text));
 
-	if (length < 0)
-		return (int)length;
+	return length < 0 ? (int)length : shunt_proc_parse(text, number);
+}
+
+int shunt_proc_parse(const char *text, uint64_t *number)
+{
+	char *end;
+
 	errno = 0;
 	uint64_t value = strtoull(text, &end, 10);
 	if (end == text || text[0] == '-' || errno)

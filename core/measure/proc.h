@@ -21,6 +21,8 @@ long shunt_proc_read(const char *root, const char *path, char *text, size_t byte
 
 /** The unsigned number that the file holds first. 0, -ENODATA for no number, or another errno. */
 int shunt_proc_number(const char *root, const char *path, uint64_t *number);
+/** The same of a text that was read before. */
+int shunt_proc_parse(const char *text, uint64_t *number);
 
 /** The number after the word `key` at the start of a line ("steal 5", "MemTotal: 12 kB"). */
 int shunt_proc_field(const char *text, const char *key, uint64_t *number);
