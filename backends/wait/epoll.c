@@ -22,7 +22,7 @@
 
 #define NOT_ARMED 0
 /* Events taken in one call. */
-#define BATCH 64
+#define BATCH 256
 /* What an event is about: smaller than any data of watch(). */
 enum { ABOUT_WAKE, ABOUT_TIMER, ABOUT_LEAST };
 
@@ -37,6 +37,7 @@ struct epoll_slot {
 	int timer_fd;
 	shunt_event_fn *event;
 	void *arg;
+	struct epoll_event batch[BATCH]; /* not on the stack: it may be a task's, and small */
 	/* [epoll:watched] descriptors; others may close some */
 	_Alignas(SHUNT_WAIT_LINE_BYTES) _Atomic int watched;
 };
@@ -169,15 +170,13 @@ static void deliver(struct epoll_slot *self, const struct epoll_event *event)
 /* Takes a batch of events; what is left over is taken at the next look. */
 static int take_events(struct epoll_slot *self, int timeout_ms)
 {
-	struct epoll_event event[BATCH];
-
 	shunt_wait_called(&self->calls);
-	int count = epoll_wait(self->epoll_fd, event, BATCH, timeout_ms);
+	int count = epoll_wait(self->epoll_fd, self->batch, BATCH, timeout_ms);
 
 	if (count < 0)
 		return -errno;
 	for (int i = 0; i < count; i++)
-		deliver(self, &event[i]);
+		deliver(self, &self->batch[i]);
 	return 0;
 }
 

@@ -153,7 +153,8 @@ static int prepare(struct shunt_run *run, struct shunt_error *err)
 		rc = look_at_backend(run, err);
 	if (rc == 0 && !shunt_run_is_over(run))
 		rc = resolve_workload(run, err);
-	if (rc == 0 && !shunt_run_is_over(run) && run->outside_wanted &&
+	/* A program would inherit what is left, and places its own threads. */
+	if (rc == 0 && !shunt_run_is_over(run) && run->outside_wanted && !run->request->backend &&
 		shunt_outside_set_apart(run)) {
 		shunt_run_close(run);
 		rc = look_at_backend(run, err);

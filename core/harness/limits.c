@@ -206,11 +206,14 @@ static void check_descriptors(struct shunt_run *run)
 	need += need ? OWN_DESCRIPTORS + 4 * (uint64_t)run->outcome.worker_count : 0;
 	if (getrlimit(RLIMIT_NOFILE, &limit) || need <= limit.rlim_cur)
 		return;
-	shunt_run_end(run, SHUNT_RECORD_SKIPPED,
-		"needs %" PRIu64 " descriptors at once, and this process may open %" PRIu64
-		": run `ulimit -n %" PRIu64 "` before it%s",
-		need, (uint64_t)limit.rlim_cur, need,
-		need > limit.rlim_max ? ", as root: it is more than the hard limit" : "");
+	uint64_t most = limit.rlim_max;
+
+	limit.rlim_cur = need; /* the soft limit is for programs that cannot do with more */
+	if (need > most || setrlimit(RLIMIT_NOFILE, &limit))
+		shunt_run_end(run, SHUNT_RECORD_SKIPPED,
+			"needs %" PRIu64 " descriptors at once, and this process may open %" PRIu64
+			": run `ulimit -n %" PRIu64 "` before it, as root",
+			need, most, need);
 }
 
 void shunt_run_check_limits(struct shunt_run *run)

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parent))
 import lines  # noqa: E402
 from asyncio_openloop import OpenLoop  # noqa: E402
+from echo_floor import Echo  # noqa: E402
 from lines import ANY, MASK, Failure, Skip, share, splitmix64  # noqa: E402
 
 now = time.monotonic_ns
@@ -390,12 +391,14 @@ VERSION = f"{platform.python_implementation()} {platform.python_version()}"
 
 
 def main() -> int:
-    sources = [HERE, HERE.with_name("asyncio_openloop.py"), HERE.with_name("lines.py")]
+    server = HERE.with_name("asyncio_echo.py")
+    sources = [HERE, server, *map(HERE.with_name, ("asyncio_openloop.py", "echo_floor.py", "lines.py"))]
     digest = hashlib.sha256(VERSION.encode() + b"".join(s.read_bytes() for s in sources))
     return lines.main(
         "asyncio", VERSION, digest.hexdigest()[:40],
         {"chunked_sum": ChunkedSum, "yield": Yield, "spawn_join": SpawnJoin, "timers": Timers,
-         "ring": Ring, "skynet": Skynet, "openloop": OpenLoop}, settle)
+         "ring": Ring, "skynet": Skynet, "openloop": OpenLoop,
+         "echo": lambda: Echo(lambda: "exec", [sys.executable, str(server)])}, settle)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The floors of the workloads `wakeup` and `timers`, with shunt's records.
+"""The floors of the workloads `wakeup`, `timers` and `echo`, with shunt's records.
 
 wakeup: between two bare threads, one on each of two CPUs, nothing but the mechanism that wakes: what
 the same wake-up costs a scheduler is a ratio to this. `floor:way=futex`, eventfd, msgring or spin.
@@ -8,46 +8,30 @@ timers: one thread and an io_uring, no tasks. `floor:way=heap`, one queue over a
 nearest deadline; `floor:way=each`, every timer a timeout of the ring; `floor:way=each,grid=262144ns`,
 with deadlines rounded up to a grid as wait.grid of uring-each rounds them.
 
-The programs, shunt-wake-floor and shunt-timers-floor, are built beside `shunt` (backends/wait/test) and
-not installed.
+echo: one loop on epoll or on an io_uring, or a thread for each connection, no tasks, the same client.
+`floor:way=epoll`, ring or threads.
+
+The programs, shunt-wake-floor, shunt-timers-floor and shunt-echo-floor, are built beside `shunt`
+(backends/wait/test, backends/io/test) and not installed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parent))
 import lines  # noqa: E402
-from lines import ANY, Failure, Skip  # noqa: E402
-from shuntlab.planning import drivers  # noqa: E402
+from echo_floor import Echo, output, program  # noqa: E402
+from lines import ANY, Failure  # noqa: E402
 from shuntlab.tools import units  # noqa: E402
 
-WAYS = {"wakeup": ("futex", "eventfd", "msgring", "spin"), "timers": ("heap", "each")}
-CANNOT = 77     # the program's exit status where a way is not to be had
+WAYS = {"wakeup": ("futex", "eventfd", "msgring", "spin"), "timers": ("heap", "each"),
+        "echo": ("epoll", "ring", "threads")}
 
 chosen = {"way": "", "grid": "0"}
-
-
-def program(name: str) -> Path | None:
-    shunt = drivers.find_shunt()
-    found = shunt.parent / name if shunt else None
-    return found if found and found.is_file() else None
-
-
-def output(run, command: list[str]) -> list[str]:
-    """The program's lines; this process only waits for it."""
-    run.begin()
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    run.end()
-    if done.returncode == CANNOT:
-        raise Skip(done.stderr.strip())
-    if done.returncode not in (0, 1) or not done.stdout:
-        raise Failure(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout.splitlines()
 
 
 class Wakeup:
@@ -124,15 +108,18 @@ def settle(settings: dict[str, str], workload: str) -> dict[str, str]:
 
 
 def main() -> int:
-    programs = [program("shunt-wake-floor"), program("shunt-timers-floor")]
+    names = ("shunt-wake-floor", "shunt-timers-floor", "shunt-echo-floor")
+    programs = [program(name) for name in names]
     if None in programs:
-        print("no shunt-wake-floor or shunt-timers-floor beside shunt: build them with "
+        print(f"not all of {', '.join(names)} are beside shunt: build them with "
               "cmake --build --preset release", file=sys.stderr)
         return 2
     code = b"".join(found.read_bytes() for found in programs if found)
-    sources = HERE.read_bytes() + HERE.with_name("lines.py").read_bytes()
+    sources = b"".join(HERE.with_name(name).read_bytes()
+                       for name in (HERE.name, "lines.py", "echo_floor.py"))
     digest = hashlib.sha256(code + sources).hexdigest()[:40]
-    return lines.main("floor", "1", digest, {"wakeup": Wakeup, "timers": Timers}, settle)
+    return lines.main("floor", "1", digest,
+                      {"wakeup": Wakeup, "timers": Timers, "echo": lambda: Echo(lambda: chosen["way"])}, settle)
 
 
 if __name__ == "__main__":

@@ -244,6 +244,7 @@ class Work(Case):
         with mock.patch.dict(HERE, floor):
             for spec, workload, params in (
                     ("floor:way=eventfd", "wakeup", ["wakes=100", "pause=10us"]),
+                    ("floor:way=epoll", "echo", ["connections=3", "requests=50"]),
                     ("floor:way=heap", "timers", ["tasks=20", "sleeps=3", "period=1ms"])):
                 r = self.run_one("floor", workload, params, spec=spec)
                 self.assertEqual(spec.partition("=")[2], r["identity"]["composition"]["way"])

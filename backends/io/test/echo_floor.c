@@ -20,6 +20,7 @@
 #include "workloads/echo_client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -334,7 +335,8 @@ static pid_t start_command(char **command)
 		die("fork");
 	if (pid > 0)
 		return pid;
-	if (dup2(floor_run.listener, SERVER_FD) < 0)
+	if (floor_run.listener == SERVER_FD ? fcntl(SERVER_FD, F_SETFD, 0)
+					    : dup2(floor_run.listener, SERVER_FD) < 0)
 		die("dup2");
 	execvp(command[0], command);
 	die(command[0]);

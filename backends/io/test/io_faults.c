@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * If this passes, an operation survives a storm of EINTR, ends with whatever else its system call
- * says, and leaves the descriptor usable; one that cannot be watched is an error and not a hang;
- * and without a free descriptor number nothing is lost.
+ * or its ring says, and leaves the descriptor usable; one that cannot be watched is an error and
+ * not a hang; and without a free descriptor number nothing is lost.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,8 +11,10 @@
 
 #include <cmocka.h>
 
+#include "backends/wait/ring.h"
 #include "core/embed.h"
 #include "core/io.h"
+#include "core/io_op.h"
 #include "core/param.h"
 
 #include <errno.h>
@@ -21,8 +23,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define SPEC "ucontext:wait=epoll,io=epoll"
 
 static struct {
 	int code;       /* what the calls say */
@@ -88,6 +88,47 @@ int __wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
 	}
 	return __real_epoll_ctl(epoll, what, fd, event);
 }
+
+#ifdef SHUNT_HAVE_LIBURING
+static uint64_t struck; /* the submission that is to fail */
+
+void __real_shunt_ring_add_operation(struct shunt_ring *ring, const struct shunt_io_op *op,
+	uint64_t user_data);
+void __wrap_shunt_ring_add_operation(struct shunt_ring *ring, const struct shunt_io_op *op,
+	uint64_t user_data);
+unsigned __real_shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result,
+	unsigned room);
+unsigned __wrap_shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result,
+	unsigned room);
+
+/* One that is to fail has no descriptor, so that it does nothing; its result is exchanged. */
+void __wrap_shunt_ring_add_operation(struct shunt_ring *ring, const struct shunt_io_op *op,
+	uint64_t user_data)
+{
+	struct shunt_io_op changed = *op;
+	size_t most = op->code == SHUNT_IO_RECV ? 3 : op->code == SHUNT_IO_SEND ? 2 : op->bytes;
+
+	changed.bytes = op->bytes < most ? op->bytes : most;
+	if (strikes()) {
+		changed.fd = -1;
+		struck = user_data;
+	}
+	__real_shunt_ring_add_operation(ring, &changed, user_data);
+}
+
+unsigned __wrap_shunt_ring_take(struct shunt_ring *ring, struct shunt_ring_result *result,
+	unsigned room)
+{
+	unsigned count = __real_shunt_ring_take(ring, result, room);
+
+	for (unsigned i = 0; i < count; i++)
+		if (struck && result[i].user_data == struck) {
+			result[i].code = -fault.code;
+			struck = 0;
+		}
+	return count;
+}
+#endif
 
 /* ---- in a task ------------------------------------------------------------------------------- */
 
@@ -175,12 +216,12 @@ static void *no_descriptor_left(void *arg)
 
 /* ---- the tests ------------------------------------------------------------------------------- */
 
-static void run(shunt_task_fn *root)
+static void run(const char *spec, shunt_task_fn *root)
 {
 	struct shunt_sched *sched;
 	struct shunt_error err = {""};
 
-	assert_int_equal(0, shunt_open(&sched, SPEC, NULL, &err));
+	assert_int_equal(0, shunt_open(&sched, spec, NULL, &err));
 	assert_int_equal(0, shunt_run(sched, root, NULL, NULL, &err));
 	shunt_close(sched);
 }
@@ -193,21 +234,49 @@ static int first_free(void)
 	return fd;
 }
 
-static void test_faults(void **state)
+static void survives_faults(const char *spec)
 {
 	int before = first_free();
 
-	(void)state;
-	run(each_errno);
-	run(a_storm_and_short_transfers);
-	run(what_cannot_be_watched);
-	run(no_descriptor_left);
+	run(spec, each_errno);
+	run(spec, a_storm_and_short_transfers);
+	run(spec, no_descriptor_left);
 	assert_int_equal(before, first_free());
+}
+
+static void test_epoll(void **state)
+{
+	(void)state;
+	survives_faults("ucontext:wait=epoll,io=epoll");
+	run("ucontext:wait=epoll,io=epoll", what_cannot_be_watched);
+}
+
+static void test_threads(void **state)
+{
+	(void)state;
+	survives_faults("threads");
+}
+
+/* A kernel may refuse the ring: ring_refusal has what is said then. */
+static void test_uring(void **state)
+{
+	static const char spec[] = "ucontext:wait=uring,io=uring";
+	struct shunt_sched *sched;
+
+	(void)state;
+	if (shunt_open(&sched, spec, NULL, NULL))
+		skip();
+	shunt_close(sched);
+	survives_faults(spec);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_epoll),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_uring),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
