@@ -47,7 +47,8 @@ fn usage(why: &str) -> ! {
 
 // ---- the run ------------------------------------------------------------------------------------
 
-struct Asked {
+/// What was asked for. Public, because rustc 1.63 wants that of a type in the interface of a module.
+pub struct Asked {
     params: Value,
     seed: u64,
 }

@@ -169,7 +169,7 @@ pub struct OpenLoop {
 }
 
 impl OpenLoop {
-    pub(crate) fn new(asked: &Asked, workers: usize) -> OpenLoop {
+    pub fn new(asked: &Asked, workers: usize) -> OpenLoop {
         OpenLoop {
             table: Arc::new(arrivals(asked)),
             rounds_per_ns: calibrate(),

@@ -84,7 +84,7 @@ pub struct Timers {
 }
 
 impl Timers {
-    pub(crate) fn new(asked: &Asked) -> Timers {
+    pub fn new(asked: &Asked) -> Timers {
         Timers {
             tasks: asked.whole("tasks"),
             seed: asked.seed,
@@ -158,7 +158,7 @@ struct Member {
 }
 
 impl Ring {
-    pub(crate) fn new(asked: &Asked) -> Ring {
+    pub fn new(asked: &Asked) -> Ring {
         Ring {
             tasks: asked.whole("tasks"),
             hops: asked.whole("hops"),
@@ -270,7 +270,7 @@ pub struct Skynet {
 }
 
 impl Skynet {
-    pub(crate) fn new(asked: &Asked) -> Skynet {
+    pub fn new(asked: &Asked) -> Skynet {
         let (width, sample) = (asked.whole("width"), asked.whole("sample"));
         let apart = if sample > 0 { (sample / width).max(1) } else { 0 };
         Skynet { leaves: asked.whole("leaves"), of: Tree { width, apart, delay: Kept::default() } }
