@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/engine/sanitize.h"
 #include "core/harness/run.h"
 #include "core/measure/test/machine_files.h"
 #include "core/registry.h"
@@ -127,7 +128,7 @@ struct shunt_plugin shunt_registry_ios[] = {{NULL, NULL, NULL, NULL, NULL}};
 
 static struct {
 	int body_code, resolve_code, setup_code;
-	bool wrong, unchecked, no_operations, hang, set_clock, parallel, narrow;
+	bool wrong, unchecked, no_operations, hang, set_clock, parallel, narrow, uses_memory;
 	int signal; /* sent to this process from body */
 	uint64_t need_tasks, need_bytes;
 	int bodies, setups, teardowns, narrations;
@@ -190,6 +191,21 @@ static void record_from_threads(void)
 		pthread_join(thread[i], NULL);
 }
 
+enum { BLOCKS = 8192, BLOCK_BYTES = 1024 };
+
+static void use_memory(void)
+{
+	static char *block[BLOCKS];
+
+	for (int i = 0; i < BLOCKS; i++) {
+		block[i] = malloc(BLOCK_BYTES);
+		assert_non_null(block[i]);
+		memset(block[i], 1, BLOCK_BYTES);
+	}
+	for (int i = 0; i < BLOCKS; i++)
+		free(block[i]);
+}
+
 static int body(struct shunt_run *run)
 {
 	play.bodies++;
@@ -208,6 +224,8 @@ static int body(struct shunt_run *run)
 		play.part_ns = shunt_now_ns() - begin;
 		usleep(50000);
 	}
+	if (play.uses_memory)
+		use_memory();
 	if (play.parallel)
 		record_from_threads();
 	else
@@ -319,6 +337,18 @@ static const struct shunt_outcome_metric *metric(const char *name)
 }
 
 /* ---- runs that end well ---------------------------------------------------------------------- */
+
+#ifndef SHUNT_SANITIZED
+/* 2,048 pages, which the warm-up has touched. */
+static void a_later_iteration_finds_its_memory(void **state)
+{
+	(void)state;
+	play.uses_memory = true;
+	execute();
+	assert_int_equal(outcome->status, SHUNT_RECORD_OK);
+	assert_in_range(outcome->usage.minor_faults, 0, 500);
+}
+#endif
 
 static void medians_of_the_measured_iterations(void **state)
 {
@@ -700,6 +730,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(medians_of_the_measured_iterations),
+#ifndef SHUNT_SANITIZED
+		TEST(a_later_iteration_finds_its_memory),
+#endif
 		TEST(the_processor_is_not_counted_in_measured_iterations),
 		TEST(the_median_of_two_is_between_them),
 		TEST(series_without_warm_up),
