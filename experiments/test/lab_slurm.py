@@ -180,8 +180,8 @@ class OnSlurm(Lab):
     def case_of_240_runs(self):
         """Every record once, nothing lost, and the verdicts of one machine, each within the other's interval.
 
-        By processor time, in user mode alone, so that it holds on a busy machine; and within the margin besides, by
-        which two sessions of one machine differ."""
+        By processor time, in user mode alone, and within the margin besides, by which two sessions of one machine
+        differ. A busy machine moves the intervals by more; their words stay."""
         shunt = os.environ.get("SHUNT_BIN", str(HERE.parents[1] / "build" / "release" / "shunt"))
         more = 'metrics = ["cpu_ns"]\n'
         file, one = self.experiment("asm asm:policy=mlfq asm:policy=eevdf", n=30, more=more), self.root / "one"
@@ -210,14 +210,16 @@ class OnSlurm(Lab):
     def compare(self, many, one) -> None:
         from shuntlab.output.wording import ratio_text
         from shuntlab.statistics.analysis import analyse, rules_of
-        there = {s.point.label: s for s in analyse([one]).sections}
+        there, apart = {s.point.label: s for s in analyse([one]).sections}, []
         for s in analyse([many]).sections:
             for c in s.comparisons:
                 other = there[s.point.label].of(c.arm)
                 print(f"{s.point.label}, {' '.join(s.point.nodes)}: {c.arm} / {c.over} {ratio_text(c)} "
                       f"{c.verdict.word}; one machine {ratio_text(other)} {other.verdict.word}")
-                self.assertEqual(c.verdict.word, other.verdict.word)
-                self.assertLessEqual(max(c.low, other.low) - min(c.high, other.high), rules_of(one).edge, "apart")
+                gap = max(c.low, other.low) - min(c.high, other.high)
+                if c.verdict.word != other.verdict.word or gap > rules_of(one).edge:
+                    apart.append((s.point.label, c.arm))
+        self.assertEqual(apart, [], "other verdicts, or intervals further apart than the margin: was it quiet?")
 
     def test_sbatch_refuses(self):
         self.planned(n=1)
