@@ -93,8 +93,7 @@ class Artifact(unittest.TestCase):
     def lab(self, *words, tree=None, cwd=None, code=0, **environment: str) -> subprocess.CompletedProcess:
         done = subprocess.run([str((tree or self.clone) / "experiments" / "lab"), *map(str, words)], text=True,
                               capture_output=True, cwd=cwd or self.root, timeout=300,
-                              env={**os.environ, "SHUNT_PYTHON": sys.executable,
-                                   "PYTHONPYCACHEPREFIX": str(self.root / "pyc"),
+                              env={**os.environ, "SHUNT_PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": "1",
                                    "SHUNT_BIN": str(HERE / "fake_shunt.py"), "FAKE_LOG": str(self.root / "log"),
                                    **environment})
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
