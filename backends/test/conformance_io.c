@@ -620,10 +620,11 @@ static void *what_comes_between_reads_is_read(void *arg)
 	for (int i = 0; i < 4; i++) {
 		EXPECT_INT(1, shunt_io_recv(pair.end[0], text, sizeof(text), 0));
 		EXPECT_INT('b' + i, text[0]);
-		EXPECT_INT(-ETIMEDOUT, shunt_io_recv_until(pair.end[0], text, sizeof(text), 0,
-					       shunt_now_ns() + 1));
+		if (i == 1)
+			EXPECT_INT(-ETIMEDOUT, shunt_io_recv_until(pair.end[0], text, sizeof(text),
+						       0, shunt_now_ns() + 1));
 		EXPECT_INT(1, write_char(pair.end[1], (char)('c' + i)));
-		give_way();
+		shunt_sleep_for(MS); /* the event is taken while nobody waits for it */
 	}
 	EXPECT_INT(1, shunt_io_recv(pair.end[0], text, sizeof(text), MSG_PEEK));
 	EXPECT_INT(1, shunt_io_recv(pair.end[0], text, sizeof(text), 0));

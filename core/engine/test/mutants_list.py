@@ -466,6 +466,12 @@ MUTANTS = [
     Mutant("of two runs the one that is due later comes first", HEAP,
            "heap->run[i].front_ns < *due_ns", "heap->run[i].front_ns != SHUNT_NEVER",
            "timers_conformance", "asm"),
+    Mutant("a read that need not try forgets what came between", "core/io.c",
+           "entry->side[side].came &= entry->side[side].drained;", "entry->side[side].came = false;",
+           "conformance", "asm:wait=epoll,io=epoll"),
+    Mutant("a read that need not try forgets an end that came with the data", "core/io.c",
+           "entry->side[side].drained &= !entry->ended;", "",
+           "conformance", "asm:wait=epoll,io=epoll"),
     Mutant("the ticker asks nobody to look", "core/engine/ticker.c",
            "if (own || deadline <= now)", "if (false)", "ticker", ""),
 ]
