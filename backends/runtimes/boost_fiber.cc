@@ -10,8 +10,8 @@
  * One thread, by round_robin, Boost's default: first in, first out. A run has a thread of its own.
  * work_stealing is not offered: in some runs of the conformance test with Boost 1.74 all its
  * threads looked for work, and a fiber that was to go on was in no queue. The cause was not found.
- * Nor is shared_work, whose queue is a static variable of the process: in the same test, in four
- * runs of four, a fiber was run by a thread that was in no run, or all waited.
+ * Nor is shared_work, whose queue is a static variable of the process: of four runs of that test
+ * one hung and three ended early, one of them by a fiber on a thread that was in no run.
  *
  * What it does not do: detect a deadlock, or an overflown stack (`stack=protected` ends the
  * process). The sanitizers do not know Boost's switches, so it is not built with them.
