@@ -27,7 +27,7 @@
 #define GIVE_UP_S   10    /* without any progress */
 #define TOGETHER    128   /* connections opened before the server must have answered */
 #define STARTS      65536 /* where messages may begin in the text */
-#define BATCH       256
+#define BATCH       128
 #define LEAD_NS     200000 /* between the start and time 0 of the table */
 #define AWAKE_NS    200000 /* the last part of a wait for an arrival, computed through */
 #define CHUNK_BYTES 65536

@@ -19,18 +19,31 @@ static const struct shunt_param virtual_params[] = {
 	{.name = "cost",
 		.type = SHUNT_PARAM_TEXT,
 		.fallback = "zero",
-		.help = "what the scheduler's own acts take: a file that `experiments/lab "
-			"calibrate` measured; zero: nothing"},
+		.help = "what the scheduler's own acts take: zero; reference: what was measured "
+			"for experiments/reference.costs; or a file that `lab calibrate` wrote"},
 	{.name = NULL},
 };
+
+static const char reference[] =
+#include "backends/wait/reference_costs.inc"
+	;
+
+/* NULL: nothing takes time. */
+static int read_costs(struct shunt_costs **costs, const char *name, struct shunt_error *err)
+{
+	*costs = NULL;
+	if (!strcmp(name, "zero"))
+		return 0;
+	return strcmp(name, "reference") ? shunt_costs_read(costs, name, err)
+					 : shunt_costs_parse(costs, name, reference, err);
+}
 
 static int virtual_open(void **wait, const struct shunt_wait_config *config,
 	struct shunt_error *err)
 {
-	const char *path = shunt_value_text(config->values, "cost");
-	struct shunt_costs *costs = NULL;
+	struct shunt_costs *costs;
 	struct shunt_sim *sim;
-	int rc = strcmp(path, "zero") ? shunt_costs_read(&costs, path, err) : 0;
+	int rc = read_costs(&costs, shunt_value_text(config->values, "cost"), err);
 	if (rc)
 		return rc;
 	rc = shunt_sim_new(&sim, config->worker_count, costs);

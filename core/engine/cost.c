@@ -161,34 +161,41 @@ static int take_lines(struct place *at, struct shunt_costs *costs, char *text)
 }
 
 /* FNV-1a. */
-static uint64_t hash_of(const char *text, size_t bytes)
+static uint64_t hash_of(const char *text)
 {
 	uint64_t hash = 0xcbf29ce484222325u;
-	for (size_t i = 0; i < bytes; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
 	return hash;
+}
+
+int shunt_costs_parse(struct shunt_costs **made, const char *name, const char *text,
+	struct shunt_error *err)
+{
+	struct place at = {.path = name, .err = err};
+	struct shunt_costs *costs = calloc(1, sizeof(*costs));
+	char *own = strdup(text);
+	int rc = costs && own ? take_lines(&at, costs, own)
+			      : shunt_fail(err, -ENOMEM, "out of memory for a cost table");
+	free(own);
+	if (rc) {
+		shunt_costs_free(costs);
+		return rc;
+	}
+	costs->hash = hash_of(text);
+	*made = costs;
+	return 0;
 }
 
 int shunt_costs_read(struct shunt_costs **made, const char *path, struct shunt_error *err)
 {
-	struct place at = {.path = path, .err = err};
 	char *text;
 	size_t bytes;
 	int rc = shunt_file_read(path, "cost table", FILE_MOST, &text, &bytes, err);
 	if (rc)
 		return rc;
-	struct shunt_costs *costs = calloc(1, sizeof(*costs));
-	if (!costs) {
-		rc = shunt_fail(err, -ENOMEM, "out of memory for a cost table");
-	} else {
-		costs->hash = hash_of(text, bytes);
-		rc = take_lines(&at, costs, text);
-	}
+	rc = shunt_costs_parse(made, path, text, err);
 	free(text);
-	if (rc)
-		shunt_costs_free(costs);
-	else
-		*made = costs;
 	return rc;
 }
 

@@ -29,7 +29,11 @@ enum shunt_cost {
 /* Picoseconds in a nanosecond: costs are kept in ps, because a switch takes a few ns. */
 #define SHUNT_COST_PS 1000
 
-/* Reads the table in `path`. 0, or a negative errno with the file, the line and the remedy. */
+/* Makes the table of a text; `name`, for complaints: where it stands. 0, or a negative errno with
+ * the line and the remedy. */
+int shunt_costs_parse(struct shunt_costs **costs, const char *name, const char *text,
+	struct shunt_error *err);
+/* The same of the text in the file `path`. */
 int shunt_costs_read(struct shunt_costs **costs, const char *path, struct shunt_error *err);
 void shunt_costs_free(struct shunt_costs *costs);
 

@@ -8,9 +8,17 @@ import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from command import FAULTS, NOISE, CommandTest, main
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for the signal by now."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 class Ends(CommandTest):
@@ -171,7 +179,8 @@ class Ends(CommandTest):
         self.assertEqual(called.status, 3)
         self.assertIn("not done after 100ms, in the preparation", called.err)
         with subprocess.Popen([FAULTS, *words], stderr=subprocess.PIPE, env=self.environment) as run:
-            time.sleep(0.5)
+            while not catches(run.pid, signal.SIGTERM):
+                time.sleep(0.05)
             run.send_signal(signal.SIGTERM)
             self.assertIn(b"SIGTERM, in the preparation", run.communicate(timeout=100)[1])
 

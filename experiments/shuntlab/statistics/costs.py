@@ -43,7 +43,8 @@ def table(campaign: Campaign) -> dict[str, str]:
 
     switch = constant("switch", "one", lambda r: _wall(r) / r["counters"]["switches"])
     step = constant("step", "one", lambda r: _wall(r) / r["counters"]["switches"])
-    queue = constant("switch", "shared", lambda r: _wall(r) / r["counters"]["switches"] - switch)
+    many = constant("switch", "many", lambda r: _wall(r) / r["counters"]["switches"])
+    queue = constant("switch", "shared", lambda r: _wall(r) / r["counters"]["switches"] - many)
     spawn = constant("spawn", "one", lambda r: _left(r, switch) / r["counters"]["spawns"])
     ready = constant("ready", "one", lambda r: _left(r, switch) / r["counters"]["sync_waits"])
     call = constant("wake", "asleep", lambda r: _metric(r, "waker_cpu_ns_per_wake") - ready)
