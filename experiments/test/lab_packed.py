@@ -24,7 +24,7 @@ except ImportError:
 
 import synthetic
 from shuntlab.data import packed
-from shuntlab.planning import campaign, kept_plan
+from shuntlab.planning import campaign, journal, kept_plan
 
 
 def model(arm, point, rng, shared):
@@ -72,6 +72,24 @@ class Packed(unittest.TestCase):
         self.assertEqual(self.files(), kept)
         self.lab("pack", "--undo", self.out)
         self.assertEqual(self.files(), self.before)
+
+    def test_journals_are_packed_too(self):
+        session = journal.Session(self.out, {"cpus": "0", "drivers": {}})
+        for file in campaign.record_files(self.out):
+            session.accepted(file, "ok", 0.1)
+        session.close("done")
+        before, known = self.files(), journal.accepted(self.out)
+        self.lab("pack", self.out)
+        [file] = (self.out / "sessions").iterdir()
+        self.assertEqual(file.suffix, ".xz")
+        self.assertEqual(journal.accepted(self.out), known)
+        self.assertIn("24 of 24 records", self.lab("verify", self.out))
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-20])
+        self.assertIn("damaged", self.lab("verify", self.out, code=5))
+        file.write_bytes(whole)
+        self.lab("pack", "--undo", self.out)
+        self.assertEqual(self.files(), before)
 
     def test_what_is_left_to_do_is_said_without_holding_the_records(self):
         done = campaign.done_runs(self.out)

@@ -230,7 +230,7 @@ def _campaign_files(loaded: Campaign) -> Iterator[tuple[str, bytes]]:
     for part in loaded.parts or [loaded]:
         at = _place(loaded, part)
         names = ["plan.json", "experiment.toml", PACK]
-        for pattern in ("records/env/*.json", "sessions/*.jsonl", "traces/*.json"):
+        for pattern in ("records/env/*.json", "sessions/*.jsonl*", "traces/*.json"):
             names += [str(f.relative_to(part.path)) for f in sorted(part.path.glob(pattern))]
         for name in names:
             if (part.path / name).exists():

@@ -66,7 +66,7 @@ def _part(out: Path, source: campaign.Campaign, machine: str) -> Path:
         copy(source.path / "plan.json", part)
         if (source.path / "experiment.toml").is_file():
             copy(source.path / "experiment.toml", part)
-    for kind, pattern in (("sessions", "*.jsonl"), ("traces", "*.json"), ("plugins", "*.so")):
+    for kind, pattern in (("sessions", "*.jsonl*"), ("traces", "*.json"), ("plugins", "*.so")):
         place = source.path / kind
         for file in place.glob(pattern) if place.is_dir() else []:
             (part / kind).mkdir(exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`lab pack`: the records of a finished campaign in one compressed file, or in files again.
+"""`lab pack`: the records of a finished campaign in one compressed file, and its journals; or in files again.
 
 What is packed is read back before a file is removed, and no reader tells the forms apart.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..data import packed
-from ..planning import campaign
+from ..planning import campaign, journal
 from ..planning.kept_plan import Damaged
 from ..running.opening import UsageError, is_finished
 from ..running.runner import Refused
-from ..tools.files import own_folder, write_whole
+from ..tools.files import own_folder, read_bytes, write_whole
 from ..tools.locks import Busy, Lock
 from ..tools.naming import lab
 
@@ -59,7 +59,19 @@ def _pack(part: campaign.Campaign) -> str:
             raise Damaged(f"{file}: not read back as it was; it is kept as .{file.name}")
     for file in loose:
         file.with_name(f".{file.name}").unlink()
+    for file in journal.files(folder):
+        _pack_journal(file)
     return f"{len(records)} records are in {folder / packed.PACK}"
+
+
+def _pack_journal(file: Path) -> None:
+    if file.suffix == ".xz":
+        return
+    text, made = read_bytes(file, journal.BYTES_MAX), file.with_name(f"{file.name}.xz")
+    write_whole(made, packed.compress(text))
+    if b"".join(packed.lines(made)) != text:
+        raise Damaged(f"{made}: not read back as it was; {file.name} is kept")
+    file.unlink()
 
 
 def _unpack(folder: Path) -> str:
@@ -70,4 +82,8 @@ def _unpack(folder: Path) -> str:
         if not file.exists():
             write_whole(file, packed.read_record(file))
     (folder / packed.PACK).unlink()
+    for file in journal.files(folder):
+        if file.suffix == ".xz":
+            write_whole(file.with_suffix(""), b"".join(packed.lines(file)))
+            file.unlink()
     return f"{len(files)} records are files in {folder / 'records'}"

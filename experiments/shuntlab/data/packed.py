@@ -71,7 +71,11 @@ def is_packed(folder: Path) -> bool:
 
 
 def compressed(records: list[bytes]) -> bytes:
-    return lzma.compress(b"".join(map(_line, records)), preset=9 | lzma.PRESET_EXTREME)
+    return compress(b"".join(map(_line, records)))
+
+
+def compress(data: bytes) -> bytes:
+    return lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)
 
 
 def _line(text: bytes) -> bytes:
@@ -116,7 +120,7 @@ def _lines_of(file: Path, _mtime: int, _size: int) -> dict[str, bytes]:
 def _named(file: Path, parse: Callable[[bytes], Any]) -> Iterator[tuple[str, bytes, Any]]:
     """Of each line of a pack the file name that its record has, its text, and what that parses to."""
     found: set[str] = set()
-    for number, line in enumerate(_lines(file), 1):
+    for number, line in enumerate(lines(file), 1):
         parsed = None
         try:
             line = _text(line)
@@ -140,7 +144,7 @@ def _parsed(text: bytes) -> Any:
         return None
 
 
-def _lines(file: Path) -> Iterator[bytes]:
+def lines(file: Path) -> Iterator[bytes]:
     """The lines of a pack, of which never more than a few are unpacked at once."""
     data = memoryview(read_bytes(file, FILE_BYTES_MAX))
     reader, left = lzma.LZMADecompressor(), max(BYTES_MAX, RATIO_MAX * len(data))

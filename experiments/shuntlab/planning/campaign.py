@@ -7,7 +7,7 @@
     records.jsonl.xz       in a packed campaign, which is finished: the records, a line each
     attempts/              records that a retry replaced; nothing measured is ever deleted
     quarantine/            damaged files, moved aside with a .why.txt beside each
-    sessions/              one JSON Lines journal per `lab run`: who, where, which CPUs, checksums
+    sessions/              one JSON Lines journal (.xz: packed) per `lab run`: who, where, which CPUs, checksums
     plugins/               files of plug-ins that it brings: the plan's are taken from here where they are here
     traces/                <block>.<arm>.json of the points that ask for one; not measured
     locks/                 who is working on which block, or on the plan

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
+from ..data import packed
 from ..tools.files import append_to, own_folder, parse_json, read_bytes
 from ..tools.locks import this_machine
 
@@ -68,13 +69,18 @@ _EVENTS: dict[str, dict[str, tuple[type, ...]]] = {
 }
 
 
+def files(folder: Path) -> list[Path]:
+    """The journals, packed or not, in the order of their starts."""
+    place = folder / "sessions"
+    return sorted(f for f in place.glob("*.jsonl*") if f.suffix in (".jsonl", ".xz")) if place.is_dir() else []
+
+
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """Every readable line of every session, in the order of the sessions' starts. "node" is added: the
     session's host, or its boot where the host is redacted."""
-    place = folder / "sessions"
-    for file in sorted(place.glob("*.jsonl")) if place.is_dir() else []:
+    for file in files(folder):
         node = ""
-        for text in io.BytesIO(read_bytes(file, BYTES_MAX)):
+        for text in packed.lines(file) if file.suffix == ".xz" else io.BytesIO(read_bytes(file, BYTES_MAX)):
             try:
                 line = parse_json(text)
             except ValueError:
