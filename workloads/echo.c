@@ -114,8 +114,10 @@ static int start_connection(struct echo *echo, struct shunt_fd listener)
 	}
 	echo_no_delay(shunt_io_number(connection->fd));
 	rc = shunt_spawn(&echo->crowd.handle[i], serve, connection, NULL);
-	if (rc)
+	if (rc) {
+		shunt_io_close(connection->fd);
 		return crowd_refused(echo->run, i, echo->client.connections, rc);
+	}
 	echo->crowd.started++;
 	return 0;
 }

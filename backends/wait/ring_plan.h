@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What ring.c and ring_plan.c share, the two files that know of liburing: the names that kernels
- * have and its headers may not, and the setting up of one ring.
+ * What ring.c and ring_plan.c share, the two files that know of liburing: a name that kernels have
+ * and its headers may not, and the setting up of one ring.
  */
 #ifndef SHUNT_BACKENDS_WAIT_RING_PLAN_H
 #define SHUNT_BACKENDS_WAIT_RING_PLAN_H
@@ -10,12 +10,6 @@
 
 #include <liburing.h>
 
-#ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
-#endif
-#ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
-#endif
 #ifndef IORING_ENTER_ABS_TIMER
 #define IORING_ENTER_ABS_TIMER (1U << 5)
 #endif

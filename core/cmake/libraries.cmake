@@ -40,7 +40,8 @@ shunt_library(jansson PKG jansson DEB libjansson-dev
 shunt_library(libmd PKG libmd DEB libmd-dev
     LOSES "no SHA-256, so neither the records nor the command line can be built")
 shunt_library(hwloc PKG hwloc DEB libhwloc-dev LOSES "no placement on a topology")
-shunt_library(liburing PKG liburing DEB liburing-dev LOSES "no io_uring wait slots")
+shunt_library(liburing PKG "liburing>=2.3" DEB liburing-dev
+    LOSES "no io_uring wait slots, which need release 2.3 or later")
 
 # cmocka. A cross build seldom has the library, but the header is the same on every CPU: there the
 # tests link core/test/cmocka_cross.c, the few functions of it they call.

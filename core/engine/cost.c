@@ -128,6 +128,9 @@ static int take_line(const struct place *at, struct shunt_costs *costs, char *li
 	if (!key || *key == '#')
 		return 0;
 	if (!strcmp(key, "of")) {
+		for (const char *c = rest; *c; c++)
+			if (iscntrl((unsigned char)*c) && *c != '\t')
+				return complain(at, key, "a control character follows");
 		free(costs->of);
 		costs->of = strdup(rest + strspn(rest, " \t"));
 		return costs->of ? 0

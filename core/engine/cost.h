@@ -14,6 +14,7 @@ struct shunt_costs;
 struct shunt_error;
 
 enum shunt_cost {
+	/* Those up to SHUNT_COST_READY also take the lock of a shared queue. */
 	SHUNT_COST_SWITCH, /* from a task to the next, with its place in the queue */
 	SHUNT_COST_STEP,   /* the same to a task without a stack */
 	SHUNT_COST_SPAWN,  /* a task is made and queued */

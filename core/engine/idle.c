@@ -323,9 +323,9 @@ static bool sleep_or_end(struct shunt_worker *worker)
 		set_watch(worker, SHUNT_NEVER);
 		shunt_timer_flush_fired(worker);
 		work = !retract(worker);
+		/* What it knew of others' work is out of date then. */
 		if (shunt_now_ns() - before > 2 * engine->nap_most_ns)
-			worker->backoff.nap_ns =
-				0; /* what it knew of others' work is out of date */
+			worker->backoff.nap_ns = 0;
 	}
 	if (verdict == SHUNT_VERDICT_DEADLOCK)
 		shunt_verdict_fail_deadlock(engine, live);

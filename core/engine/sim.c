@@ -186,7 +186,7 @@ void shunt_sim_charge(struct shunt_worker *worker, enum shunt_cost cost)
 	if (!sim->costs || !sim->begun) /* the root is made before anybody runs */
 		return;
 	self->owed_ps += draw_ps(self, cost);
-	if (cost != SHUNT_COST_STEAL && worker->engine->policy->shared)
+	if (cost <= SHUNT_COST_READY && worker->engine->policy->shared)
 		queue_up(self);
 	if (self->owed_ps >= SHUNT_COST_PS)
 		/* Relaxed: our own; it pays at its next switch. */
@@ -264,8 +264,8 @@ static void rise_at(struct coroutine *self, int64_t until_ns)
 void shunt_sim_sleep(struct shunt_worker *worker, int64_t deadline_ns)
 {
 	struct coroutine *self = coroutine_of(worker);
-	self->asleep_ns = self->sim->time.now_ns + settle(self);
 	if (!self->notified && deadline_ns > self->sim->time.now_ns) {
+		self->asleep_ns = self->sim->time.now_ns + settle(self);
 		self->sleeps = true;
 		if (deadline_ns != SHUNT_NEVER)
 			rise_at(self, deadline_ns + draw_ns(self, SHUNT_COST_LATE));

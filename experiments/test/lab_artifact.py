@@ -39,7 +39,7 @@ from shuntlab.commands import artifact  # noqa: E402
 from shuntlab.output import artifact_page, artifact_plugins  # noqa: E402
 from shuntlab.planning import drivers, kept_plan  # noqa: E402
 from shuntlab.planning.campaign import load_campaign  # noqa: E402
-from shuntlab.tools.trust import Refused  # noqa: E402
+from shuntlab.tools.trust import Refused, Trust  # noqa: E402
 
 GIT = ("-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false")
 EXPECT = [{"claim": "A | in a claim.", "ratio": ["ucontext", "asm"], "metric": "ns_per_switch", "above": 5, "line": 1},
@@ -138,9 +138,9 @@ class Artifact(unittest.TestCase):
                 contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
             return cli._main([str(w) for w in words]), said.getvalue()
 
-    def refused(self, campaign: Path, wanted: str, code: int, **how) -> None:
+    def refused(self, campaign: Path, wanted: str, code: int, *words, **how) -> None:
         out = self.root / "refused.tar.xz"
-        found, said = self.inside("artifact", campaign, "--out", out, **how)
+        found, said = self.inside("artifact", campaign, "--out", out, *words, **how)
         self.assertEqual(found, code, said)
         self.assertRegex(said, wanted)
         self.assertEqual([f for f in self.root.iterdir() if "refused" in f.name], [])
@@ -226,7 +226,7 @@ class Artifact(unittest.TestCase):
         campaign = self.plugged("plugged", home)
         for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "mine")):
             subprocess.run(["git", "-C", str(home), *GIT, *words], check=True)
-        self.lab("artifact", campaign, "--out", file)
+        self.lab("artifact", campaign, "--out", file, "--trust")
         shutil.rmtree(home)
         with tarfile.open(file) as tar:
             tar.extractall(self.root / "theirs")
@@ -248,13 +248,19 @@ class Artifact(unittest.TestCase):
         home = self.root / "other"
         campaign, file = self.plugged("unlike", home), home / "build" / "coin.so"
         named = load_campaign(campaign)
-        alone, = artifact_plugins.bundled(named.path, named.plan, "campaign", self.clone)
+        alone, = artifact_plugins.bundled(named.path, named.plan, "campaign", self.clone, Trust(False))
         self.assertEqual((alone.at, alone.source, alone.data), ("campaign/plugins/coin.so", "", file.read_bytes()))
         facts = artifact_page.Facts("demo", named.plan, "campaign/plan.json", "12", "12", [], [], None, [], [], 1, 1.0,
                                     0, [alone])
         self.assertIn("not in this file: it lay in no git repository", artifact_page.page(facts))
         subprocess.run(["git", "-C", str(home), "init", "-q"], check=True)
-        self.refused(campaign, "what coin.so was built from is in no commit; commit, stash or ignore .*coin.c", 4)
+        started = self.root / "started"
+        subprocess.run(["git", "-C", str(home), "config", "core.fsmonitor", f"touch {started}; false"], check=True)
+        self.refused(campaign, "the repository other is .* that does not come with shunt: git -C .*other status", 4)
+        self.assertFalse(started.exists(), "a stranger's git settings started a program")
+        self.refused(campaign, "what coin.so was built from is in no commit; commit, stash or ignore .*coin.c", 4,
+                     "--trust")
+        self.assertTrue(started.exists())
         subprocess.run(["cc", "-shared", f"-Wl,--build-id=0x{'ab' * 20}", "-o", file, home / "coin.c"], check=True)
         self.refused(campaign, "coin.so: the plug-in has build-id abababababab; put back what the plan was", 4)
         file.write_text("no object")
@@ -266,7 +272,7 @@ class Artifact(unittest.TestCase):
         subprocess.run(["cc", "-shared", f"-Wl,--build-id=0x{'ab' * 20}", "-o", campaign / "plugins" / "coin.so",
                         home / "coin.c"], check=True)
         with self.assertRaisesRegex(Refused, "two plug-ins are named coin.so"):
-            artifact_plugins.bundled(campaign, twice, "campaign", self.clone)
+            artifact_plugins.bundled(campaign, twice, "campaign", self.clone, Trust(False))
 
     def test_the_target(self):
         there = self.root / "there.tar.xz"

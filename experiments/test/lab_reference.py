@@ -31,6 +31,7 @@ except ImportError:
 
 from shuntlab.planning import campaign, kept_plan, toml_spec  # noqa: E402
 from shuntlab.running import opening  # noqa: E402
+from shuntlab.statistics import costs  # noqa: E402
 
 # An absolute path, or a home; what the kernel calls its own files is the same everywhere.
 TELLS = re.compile(r'(?<![\w.<])/(?:home|root|tmp|work|usr|opt|mnt|srv|data|Users)\b')
@@ -86,6 +87,30 @@ class Kept(unittest.TestCase):
     def test_it_stays_small(self):
         size = sum(f.stat().st_size for c in CAMPAIGNS for f in c.rglob("*.json*"))
         self.assertLess(size, BYTES_MOST)
+
+
+class Costs(unittest.TestCase):
+    """The cost table of virtual time that is built into shunt."""
+
+    def calibrated(self, campaign: str, code: int) -> str:
+        done = lab("calibrate", REFERENCE / campaign)
+        if b"this needs Python's" in done.stderr:
+            self.skipTest(done.stderr.decode())
+        self.assertEqual(done.returncode, code, done.stderr)
+        return (done.stdout + done.stderr).decode()
+
+    def test_the_table_is_that_of_its_campaign(self):
+        self.assertEqual(self.calibrated("costs", 0), (ROOT / "experiments" / "reference.costs").read_text())
+
+    def test_another_campaign_is_refused(self):
+        self.assertIn("a campaign of 'quickstart'; a cost table is made from one of `costs`",
+                      self.calibrated("quickstart", 2))
+
+    def test_a_cost_without_a_run_is_named(self):
+        loaded = campaign.load_campaign(REFERENCE / "costs")
+        loaded.records = [r for r in loaded.records if r["arm"] != "awake"]
+        with self.assertRaisesRegex(costs.Incomplete, "no good run of wake with awake"):
+            costs.table(loaded)
 
 
 def kinds_of(folder: Path) -> set[str]:
@@ -158,8 +183,9 @@ class Figures(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    suite = Figures if sys.argv[1:2] == ["figures"] else Kept
-    result = unittest.TextTestRunner(verbosity=1).run(unittest.defaultTestLoader.loadTestsFromTestCase(suite))
+    chosen = [Figures] if sys.argv[1:2] == ["figures"] else [Kept, Costs]
+    suite = unittest.TestSuite(map(unittest.defaultTestLoader.loadTestsFromTestCase, chosen))
+    result = unittest.TextTestRunner(verbosity=1).run(suite)
     if result.skipped and result.testsRun == len(result.skipped):
         print(f"skipped: {result.skipped[0][1]}")
         sys.exit(77)

@@ -290,6 +290,7 @@ static const struct bad {
 		"has no line 'late'"},
 	{"switch 1\nstep 1\nspawn 1\nready 1\nqueue 1\nsteal 1\nwake 1\ncall 1\nlate 1\n",
 		"has no line 'of'"},
+	{"of a \x1b[2J\n", "line 1, at 'of': a control character follows"},
 	{"\nswitch -1\n", "line 2, at '-1': a cost takes 0 to 1e9"},
 	{"switch 2e9\n", "at '2e9': a cost takes 0 to 1e9"},
 	{"switch nan\n", "at 'nan': a cost takes"},

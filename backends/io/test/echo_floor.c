@@ -41,13 +41,6 @@
 #define ABSENT    77
 #define SERVER_FD 3
 
-#ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
-#endif
-#ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
-#endif
-
 static struct {
 	int listener;
 	unsigned connections;

@@ -30,13 +30,6 @@
 
 #define BATCH 1024
 
-#ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
-#endif
-#ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
-#endif
-
 struct floor_run {
 	struct io_uring ring;
 	uint32_t count, alive, periods, skip;

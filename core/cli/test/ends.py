@@ -14,10 +14,10 @@ from typing import Any
 from command import FAULTS, NOISE, CommandTest, main
 
 
-def catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for the signal by now."""
+def blocks(pid: int, number: signal.Signals) -> bool:
+    """Whether a process blocks the signal by now: from then on the watch reads it (signalfd)."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
@@ -179,7 +179,7 @@ class Ends(CommandTest):
         self.assertEqual(called.status, 3)
         self.assertIn("not done after 100ms, in the preparation", called.err)
         with subprocess.Popen([FAULTS, *words], stderr=subprocess.PIPE, env=self.environment) as run:
-            while not catches(run.pid, signal.SIGTERM):
+            while run.poll() is None and not blocks(run.pid, signal.SIGTERM):
                 time.sleep(0.05)
             run.send_signal(signal.SIGTERM)
             self.assertIn(b"SIGTERM, in the preparation", run.communicate(timeout=100)[1])

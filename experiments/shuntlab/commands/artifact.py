@@ -36,7 +36,7 @@ from ..statistics.points import manifest_of
 from ..tools.files import read_bytes, replacing
 from ..tools.git import commit_of, files_of, git
 from ..tools.naming import lab
-from ..tools.trust import Refused
+from ..tools.trust import Refused, Trust
 from . import figures
 
 # What decides how a run goes; tests and pages do not.
@@ -58,6 +58,8 @@ def register(subparsers: Any) -> None:
     p.add_argument("--out", type=Path, metavar="FILE", help="default: NAME-artifact.tar.xz in the current folder")
     p.add_argument("--check", action="store_true",
                    help="in an unpacked artifact: compare its checksums, draw its figures anew, build, repeat a claim")
+    p.add_argument("--trust", action="store_true",
+                   help="run git in the repositories that plug-ins lie in without asking")
     p.set_defaults(run=command)
 
 
@@ -74,8 +76,9 @@ def command(args: argparse.Namespace) -> int:
     source = drivers.HERE.parent
     commit = _commit_of(source)
     measured = _measured_by(source, commit, loaded)
+    trust = Trust(args.trust)
     plugins = [plugin for part in loaded.parts or [loaded]
-               for plugin in bundled(part.path, part.plan, _place(loaded, part), source)]
+               for plugin in bundled(part.path, part.plan, _place(loaded, part), source, trust)]
     with tempfile.TemporaryDirectory(prefix="shunt-artifact-") as folder:
         drawn = Path(folder) / "figures"
         _draw(args.campaign, drawn)

@@ -17,7 +17,7 @@ from typing import Any
 from ..planning.drivers import OWN, with_own_plugins
 from ..tools.files import read_bytes
 from ..tools.git import commit_of, git
-from ..tools.trust import Refused
+from ..tools.trust import Refused, Trust
 
 
 @dataclasses.dataclass
@@ -30,7 +30,7 @@ class PlugIn:
     commit: str
 
 
-def bundled(folder: Path, plan: dict[str, Any], place: str, shunt: Path) -> list[PlugIn]:
+def bundled(folder: Path, plan: dict[str, Any], place: str, shunt: Path, trust: Trust) -> list[PlugIn]:
     """The plug-ins of one campaign. Refused where a file is not the one that the plan was frozen with."""
     found: dict[str, PlugIn] = {}
     for row in with_own_plugins(folder, plan).get("plugins", []):
@@ -38,11 +38,11 @@ def bundled(folder: Path, plan: dict[str, Any], place: str, shunt: Path) -> list
         if file.name in found:
             raise Refused(f"{folder}: two plug-ins are named {file.name}, and an artifact holds each under its name; "
                           "rename one and run again")
-        found[file.name] = _taken(file, row["build_id"], f"{place}/{OWN}/{file.name}", shunt)
+        found[file.name] = _taken(file, row["build_id"], f"{place}/{OWN}/{file.name}", shunt, trust)
     return list(found.values())
 
 
-def _taken(file: Path, build_id: str, at: str, shunt: Path) -> PlugIn:
+def _taken(file: Path, build_id: str, at: str, shunt: Path, trust: Trust) -> PlugIn:
     remedy = f"put back what the plan was frozen with (build-id {build_id[:12]}), or run again with this one"
     if not file.is_file():
         raise Refused(f"{file}: no such plug-in, and the artifact would be without it; {remedy}")
@@ -52,6 +52,8 @@ def _taken(file: Path, build_id: str, at: str, shunt: Path) -> PlugIn:
     if not top or Path(top) == shunt.resolve():
         return PlugIn(at, build_id, read_bytes(file), "source" if top else "", None, "")
     clone = Path(top)
+    trust.ask(clone.name, ["git", "-C", top, "status"], "repository", "a folder whose settings of git may start "
+              "programs, and one")
     commit = commit_of(clone, f"what {file.name} was built from")
     return PlugIn(at, build_id, read_bytes(file), f"{OWN}/{clone.name}-{commit[:8]}", clone, commit)
 

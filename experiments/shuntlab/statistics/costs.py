@@ -31,7 +31,7 @@ def table(campaign: Campaign) -> dict[str, str]:
 
     def of(label: str, arm: str) -> list[Record]:
         if (label, arm) not in runs:
-            raise Incomplete(f"{campaign.folder}: no good run of {label} with {arm}; run the campaign to its end "
+            raise Incomplete(f"{campaign.path}: no good run of {label} with {arm}; run the campaign to its end "
                              "(`lab status` tells what failed)")
         return runs[label, arm]
 
