@@ -24,8 +24,8 @@
 
 #include <string.h>
 
-#define PATIENCE_SPINS 16 /* looks at a worker: a microsecond or less */
-#define OFTEN_NS       50000
+#define PATIENCE_SPINS 16     /* looks at a worker: a microsecond or less */
+#define OFTEN_NS       200000 /* what attaching takes of both, some ten times */
 
 /* One of the other workers, and those that are as far from here: [first, first + count) of the
  * order. */

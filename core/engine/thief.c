@@ -12,7 +12,9 @@
  * have work for two has both workers in about that time.
  *
  *   window   from the first steal after a nap, WINDOW_NS at least, looked at whenever the thief has
- *            nothing left of its own
+ *            nothing left of its own. The first after a nap holds what it costs to be let in, by a
+ *            fence put into the victim for its deque and one for its tasks; if it was short, it
+ *            does not count.
  *   base     the victim's switches in a time, alone, during the last nap. When older than
  *            BASE_AGE_NS it is measured again in the shortest nap, or in longer ones if that
  *            measurement is doubtful.
@@ -34,6 +36,7 @@
 
 #define NAP_FIRST_NS 20000
 #define WINDOW_NS    50000
+#define LET_IN_NS    200000
 #define BASE_AGE_NS  2000000
 #define PER_NS       1000000 /* switches are compared per millisecond */
 #define GAIN_LEAST   5       /* a fifth more, or it did not pay */
@@ -167,6 +170,11 @@ void shunt_thief_judge(struct shunt_worker *thief)
 	/* It has been found not to pay again and again: a shorter look will do. */
 	if (window < (backoff->nap_ns > 8 * NAP_FIRST_NS ? WINDOW_NS / 4 : WINDOW_NS))
 		return;
+	if (!backoff->let_in && window < LET_IN_NS) {
+		backoff->let_in = true;
+		open_window(thief, backoff->prey);
+		return;
+	}
 	/* A switch more for each steal, back to the worker's own stack. */
 	uint64_t together = shunt_worker_switches(backoff->prey) - backoff->prey_switches +
 			    thief->switches - thief->steals_won - backoff->own_switches;
@@ -182,7 +190,7 @@ void shunt_thief_judge(struct shunt_worker *thief)
 int64_t shunt_thief_nap_begin(struct shunt_worker *thief)
 {
 	struct shunt_backoff *backoff = &thief->backoff;
-	backoff->nap_due = false;
+	backoff->nap_due = backoff->let_in = false;
 	thief->naps++;
 	if (backoff->prey)
 		backoff->prey_switches = shunt_worker_switches(backoff->prey);

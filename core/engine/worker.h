@@ -80,6 +80,7 @@ struct shunt_backoff {
 	/* the base was hardly to be believed: the next nap, to measure it again */
 	int64_t doubt_ns;
 	bool nap_due;
+	bool let_in;          /* since the last nap it has had a window that does not count */
 	bool wary;            /* take from prey only what has waited since the last look */
 	unsigned looks;       /* how many more times it only looks before it tries again */
 	unsigned looks_next;  /* how many it will be if that does not pay either */
