@@ -379,6 +379,40 @@ static void cancelled_timers_leave_nothing(void **state)
 	model_free(m);
 }
 
+static void is_next(void *arg, const struct shunt_timer *timer)
+{
+	struct model *m = arg;
+
+	assert_ptr_equal(timer->task, &m->task[m->live_count++]);
+	task_runs(timer->task);
+}
+
+/* Those of a wheel's tick, wherever they lay when they were armed. */
+static void timers_of_a_tick_fire_in_the_order_of_arming(void **state)
+{
+	struct model *m = subject_model(state);
+	int64_t due_ns = m->now_ns + 40000000 * MS;
+	size_t armed = 0;
+
+	if (m->resolution_ns == 0) { /* it promises none */
+		model_free(m);
+		return;
+	}
+	due_ns -= due_ns % m->resolution_ns;
+	for (int64_t ahead_ns = 40000000 * MS; ahead_ns > 0; ahead_ns /= 3) {
+		m->ops->expire(m->queue, due_ns - ahead_ns, SIZE_MAX, is_next, m);
+		for (int i = 0; i < 3; i++, armed++) {
+			task_blocks(&m->task[armed]);
+			struct shunt_timer timer = timer_of(&m->task[armed], due_ns);
+			assert_int_equal(m->ops->arm(m->queue, &timer), 0);
+		}
+	}
+	while (m->ops->count(m->queue) > 0)
+		assert_int_equal(m->ops->expire(m->queue, due_ns, 1, is_next, m), 1);
+	assert_int_equal(m->live_count, armed);
+	model_free(m);
+}
+
 static void ignore_fired(void *arg, const struct shunt_timer *timer)
 {
 	(void)arg;
@@ -464,6 +498,7 @@ static int subject_check(const struct shunt_timers *ops)
 		cmocka_unit_test_prestate(agrees_with_a_sorted_array, s),
 		cmocka_unit_test_prestate(earliest_leads_to_every_deadline, s),
 		cmocka_unit_test_prestate(a_part_fires_and_the_rest_stays, s),
+		cmocka_unit_test_prestate(timers_of_a_tick_fire_in_the_order_of_arming, s),
 		cmocka_unit_test_prestate(cancelled_timers_leave_nothing, s),
 		cmocka_unit_test_prestate(an_empty_queue_is_small, s),
 		cmocka_unit_test_prestate(a_failed_allocation_changes_nothing, s),

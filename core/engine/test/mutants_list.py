@@ -33,6 +33,7 @@ DARC = "backends/policy/darc.c"
 SLICE = "core/engine/slice.c"
 REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
+WHEEL = "backends/timers/wheel.c"
 EACH = "backends/wait/uring-each.c"
 # The host pauses between its look at a task's word and its store, so that a guest's compare-and-swap
 # meets it there whatever the speed of the two processors.
@@ -458,6 +459,13 @@ MUTANTS = [
     Mutant("a cancelled timer fires that the kernel never saw", EACH,
            "if (!shunt_timer_is_live(&timer)) {\n\t\t\tshunt_each_free(table, index);",
            "if (false) {\n\t\t\tshunt_each_free(table, index);", "wait_own_timers", "asm"),
+    Mutant("what moves down goes behind what was armed later", WHEEL,
+           "\t\tprepend(wheel, (struct place){FINE - 1, from.below, 0}, list);",
+           "\t\tappend(wheel, (struct place){FINE - 1, from.below, 0}, list);",
+           "timers_conformance", "asm"),
+    Mutant("a slot from level 3 on is looked at after all below", WHEEL,
+           "return fine | (low & -low);", "return low ? low & -low : fine;",
+           "timers_conformance", "asm"),
     Mutant("the heap fires a millisecond early", HEAP,
            "if (due_ns > now_ns)", "if (due_ns > now_ns + 1000000)", "timers_conformance", "asm"),
     Mutant("a timer goes behind one that is due later", HEAP,
