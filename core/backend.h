@@ -91,7 +91,13 @@ struct shunt_ctx {
 		uint64_t transfers_direct, transfers_plain;
 	} count;                 /* written by this thread alone */
 	struct shunt_time *time; /* NULL: the machine's. Constant */
+	/* How many sections the running task is in, and SHUNT_PREEMPT_UNMARKED unless a preemption
+	 * could not be made: 0 says that one is to be made up for. Changed by the ctx's thread and
+	 * by a signal's handler on it. */
+	uint32_t preempt; /* [preempt:word] */
 };
+
+#define SHUNT_PREEMPT_UNMARKED (UINT32_C(1) << 31)
 
 /* One setting of a spec, as the user or a preset wrote it: "stack.size", "64k". */
 struct shunt_setting {

@@ -59,6 +59,25 @@ TASK_CALL bool shunt_checkpoint(void)
 	return ctx->hooks->checkpoint && ctx->hooks->checkpoint(ctx);
 }
 
+TASK_CALL void shunt_preempt_off(void)
+{
+	struct shunt_ctx *ctx = shunt_current_ctx;
+	if (ctx)
+		/* Relaxed: between this thread and a handler on it [preempt:word]. */
+		__atomic_fetch_add(&ctx->preempt, 1, __ATOMIC_RELAXED);
+}
+
+/* One instruction both leaves the section and notices a mark: in two, a mark that the handler makes
+ * between them would be lost. */
+TASK_CALL void shunt_preempt_on(void)
+{
+	struct shunt_ctx *ctx = shunt_current_ctx;
+	/* Relaxed: as above. */
+	if (ctx && __atomic_fetch_sub(&ctx->preempt, 1, __ATOMIC_RELAXED) == 1 && ctx->current &&
+		!ctx->current->step && shunt_checkpoint())
+		shunt_yield();
+}
+
 TASK_CALL int64_t shunt_now_ns(void)
 {
 	struct shunt_ctx *ctx = shunt_current_ctx;

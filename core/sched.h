@@ -101,11 +101,28 @@ int shunt_transfer(struct shunt_handle handle);
 /*
  * Should the caller give way here, by shunt_yield? True when it has used up its quantum since it
  * was last resumed (the setting's or the policy's) and another task is ready, or when the policy
- * has a more urgent one; false for ever on backends that the kernel preempts. Collects what came
- * from outside and the timers that are due. One load where there is no quantum and nothing to
- * collect. Context: task; does not switch.
+ * has a more urgent one; false for ever on backends that the kernel preempts, and with
+ * preempt=none. With preempt=signal it is true where a preemption could not be made and still is
+ * due. Collects what came from outside and the timers that are due. One load where there is no
+ * quantum and nothing to collect. Context: task; does not switch.
  */
 bool shunt_checkpoint(void);
+
+/*
+ * Code that a signal may take the processor from, in the middle (preempt=signal): a function so
+ * marked, and what the compiler inlines into it. It computes on its own variables, and on memory
+ * that no other task of the run changes; what it calls is not preempted unless it is marked too.
+ * Not for a function that libc calls back, nor for one that runs under a lock of libc's.
+ */
+#define SHUNT_PREEMPTIBLE __attribute__((noinline, section("shunt_preemptible")))
+
+/*
+ * No signal preempts the caller between the two, which nest; the outer shunt_preempt_on gives way
+ * at once where a preemption was due meanwhile. In between the task may not give way, wait or end.
+ * Context: any, and without effect outside a task; off does not switch, on may.
+ */
+void shunt_preempt_off(void);
+void shunt_preempt_on(void);
 
 /* ---- time ------------------------------------------------------------------------------------ */
 

@@ -12,12 +12,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#define ARCH_SHSTK_STATUS          0x5005 /* arch_prctl, x86-64, Linux 6.6 */
-#define PR_GET_SHADOW_STACK_STATUS 74     /* prctl, aarch64 and riscv64, Linux 6.13 */
 
 static const char *const fp_choices[] = {"full", "mxcsr", "none", NULL};
 
@@ -46,22 +40,9 @@ void shunt_switch_arch_note_fp(struct shunt_switch_ops *ops)
 	memcpy(ops->fp_words, &words, sizeof(words));
 }
 
-static bool has_shadow_stack(void)
-{
-	uint64_t status = 0;
-	long failed;
-
-#ifdef SYS_arch_prctl
-	failed = syscall(SYS_arch_prctl, ARCH_SHSTK_STATUS, &status);
-#else
-	failed = prctl(PR_GET_SHADOW_STACK_STATUS, &status, 0, 0, 0);
-#endif
-	return !failed && (status & 1);
-}
-
 int shunt_switch_arch_probe(struct shunt_error *why)
 {
-	if (!has_shadow_stack())
+	if (!shunt_has_shadow_stack())
 		return 0;
 	return shunt_fail(why, -ENOTSUP,
 		"this process has a shadow stack, which the assembly switches do not swap; start "
@@ -114,7 +95,7 @@ static void time_both(void)
 	char *stacks = malloc(2 * TIMED_STACK);
 
 	timed_load = LOAD_COMPARE;
-	if (!stacks || has_shadow_stack()) {
+	if (!stacks || shunt_has_shadow_stack()) {
 		free(stacks);
 		return;
 	}

@@ -322,6 +322,48 @@ static void *where_am_i(void *arg)
 	return arg;
 }
 
+/* ---- preemption ------------------------------------------------------------------------------ */
+
+static void *sets(void *arg)
+{
+	/* Relaxed: only that it ran. */
+	__atomic_store_n((int *)arg, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void *sections_nest(void *arg)
+{
+	int ran = 0;
+	struct shunt_handle other;
+	shunt_preempt_off();
+	shunt_preempt_off();
+	EXPECT_INT(0, shunt_spawn(&other, sets, &ran, NULL));
+	shunt_preempt_on();
+	shunt_work_ns(under_test.caps & SHUNT_PREEMPTS ? 3000000 : 1000);
+	/* Relaxed: only whether it ran. */
+	if ((under_test.caps & SHUNT_PREEMPTS) && !(under_test.caps & SHUNT_PARALLEL))
+		EXPECT_INT(0, __atomic_load_n(&ran, __ATOMIC_RELAXED));
+	shunt_preempt_on();
+	EXPECT_INT(0, shunt_join(other, NULL));
+	EXPECT_INT(1, ran);
+	return arg;
+}
+
+/* It calls nothing that gives way. */
+static void *computing_is_preempted(void *arg)
+{
+	int ran = 0;
+	struct shunt_handle other;
+	int64_t until = shunt_now_ns() + INT64_C(20000000000);
+	EXPECT_INT(0, shunt_spawn(&other, sets, &ran, NULL));
+	/* Relaxed: only whether it ran. */
+	while (!__atomic_load_n(&ran, __ATOMIC_RELAXED) && shunt_now_ns() < until)
+		shunt_work_ns(1000000);
+	EXPECT_INT(1, __atomic_load_n(&ran, __ATOMIC_RELAXED)); /* Relaxed: as above. */
+	EXPECT_INT(0, shunt_join(other, NULL));
+	return arg;
+}
+
 static void *named(void *arg)
 {
 	return arg;
@@ -357,5 +399,7 @@ const struct clause conformance_life[] = {
 	CLAUSE("errno is each task's own", 0, errno_is_per_task),
 	CLAUSE("a task can tell where it is", 0, where_am_i),
 	CLAUSE("attributes are optional", 0, attributes_are_optional),
+	CLAUSE("sections nest, and nobody is preempted in one", 0, sections_nest),
+	CLAUSE("a task that computes is preempted", SHUNT_PREEMPTS, computing_is_preempted),
 	{.name = NULL},
 };

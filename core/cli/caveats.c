@@ -155,6 +155,34 @@ static void about_the_scheduler(struct cli_run *run, const struct shunt_outcome 
 			"a CPU or a core\n");
 }
 
+static double counter(const struct shunt_outcome *outcome, const char *name)
+{
+	for (size_t i = 0; i < outcome->counter_count; i++)
+		if (strcmp(outcome->counters[i].name, name) == 0)
+			return (double)outcome->counters[i].value;
+	return 0;
+}
+
+/* Of the signals that came while another task was ready. */
+static void about_preemption(struct cli_run *run, const struct shunt_outcome *outcome)
+{
+	double made = counter(outcome, "preempt_delivered"),
+	       elsewhere = counter(outcome, "preempt_elsewhere"),
+	       late = counter(outcome, "preempt_late");
+
+	if (elsewhere > 0 && made + late == 0)
+		cli_add(&run->caveats,
+			"preempt=signal preempted nothing: %.0f signals met code that is not "
+			"marked "
+			"SHUNT_PREEMPTIBLE; this workload has none, or hardly any\n",
+			elsewhere);
+	else if (elsewhere > made + late)
+		cli_add(&run->caveats,
+			"preempt=signal: %.0f of %.0f preemptions were put off, because the code "
+			"that ran is not marked SHUNT_PREEMPTIBLE\n",
+			elsewhere, made + elsewhere);
+}
+
 static void about_the_work(struct cli_run *run, const struct shunt_outcome *outcome)
 {
 	double dropped = metric(outcome, "dropped");
@@ -240,6 +268,7 @@ void cli_run_caveats(struct cli_run *run, const struct shunt_outcome *outcome)
 		about_the_iterations(run, outcome);
 	}
 	about_the_scheduler(run, outcome);
+	about_preemption(run, outcome);
 	about_the_work(run, outcome);
 	about_the_probes(run, outcome);
 }

@@ -18,6 +18,7 @@
 static const char *const mt_choices[] = {"auto", "0", "1", NULL};
 static const char *const fence_choices[] = {"auto", "asymmetric", "full", NULL};
 static const char *const dispatch_choices[] = {"inline", "vtable", NULL};
+static const char *const preempt_choices[] = {"none", "checkpoint", "signal", NULL};
 static const char *const guard_choices[] = {"auto", "madvise", "mprotect", "none", NULL};
 
 const struct shunt_param shunt_compose_params[] = {
@@ -53,8 +54,15 @@ const struct shunt_param shunt_compose_params[] = {
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "0",
 		.max = 1000000000,
-		.help = "how long a task may run before shunt_checkpoint asks it to yield; 0: no "
-			"limit"},
+		.help = "how long a task may run before it is preempted; 0: no limit"},
+	{.name = "preempt",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "checkpoint",
+		.choices = preempt_choices,
+		.help = "what takes the processor from a task whose quantum is over: checkpoint: "
+			"the "
+			"task, where it asks (shunt_checkpoint); signal: a signal, in code marked "
+			"SHUNT_PREEMPTIBLE; none: nothing does"},
 	{.name = "wait.slack",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ns",

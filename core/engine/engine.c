@@ -12,6 +12,7 @@
 #include "core/engine/io.h"
 #include "core/engine/life.h"
 #include "core/engine/loop.h"
+#include "core/engine/preempt.h"
 #include "core/engine/probe.h"
 #include "core/engine/sim.h"
 #include "core/engine/task_pool.h"
@@ -178,7 +179,8 @@ static int worker_new(struct shunt_engine *engine, unsigned index)
 		.sched = &engine->sched,
 		.many = engine->sched.many,
 		.index = index,
-		.time = engine->sim ? shunt_sim_time(engine->sim) : NULL};
+		.time = engine->sim ? shunt_sim_time(engine->sim) : NULL,
+		.preempt = SHUNT_PREEMPT_UNMARKED};
 	if (engine->sched.many && !worker->env.fenced)
 		worker->ctx.host = (index + 1) * SHUNT_JOINER_HOST_ONE;
 	worker->loop.sched = worker->dying.sched = &engine->sched;
@@ -202,6 +204,8 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 		caps |= SHUNT_DIRECT_TRANSFER;
 	if (engine->io_slot)
 		caps |= SHUNT_CAN_IO;
+	if (engine->preempt == SHUNT_PREEMPT_SIGNAL)
+		caps |= SHUNT_PREEMPTS;
 	if (engine->policy->fifo && !engine->quantum_ns)
 		caps |= SHUNT_FIFO;
 	bool stay = !engine->policy->steals && !engine->policy->shared;
@@ -238,6 +242,8 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->quantum_ns = shunt_value_int(&engine->own, "quantum");
 	engine->stamped = engine->quantum_ns || engine->policy->needs_time ||
 			  engine->policy->quantum;
+	if (engine->inner)
+		engine->dispatch = "vtable";
 	if (engine->sim)
 		engine->clock = (struct shunt_clock){.source = SHUNT_CLOCK_TOLD,
 			.told = &shunt_sim_time(engine->sim)->now_ns};
@@ -274,6 +280,8 @@ int shunt_engine_open(struct shunt_sched **sched, const struct shunt_backend *ba
 	int rc = shunt_compose(engine, backend, config, err);
 	if (!rc)
 		rc = open_slots(engine, err);
+	if (!rc)
+		rc = shunt_preempt_open(engine, err);
 	if (!rc) {
 		adopt_config(engine, config);
 		engine->workers = calloc(engine->worker_count, sizeof(*engine->workers));
@@ -391,6 +399,11 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 		shunt_halt_fail(engine, rc,
 			"the kernel refused the ticker's thread or timer (%s); use tick=0",
 			strerror(-rc));
+	if (!rc && (rc = shunt_preempter_start(engine)))
+		shunt_halt_fail(engine, rc,
+			"the kernel refused the preempter's thread or handler (%s); use "
+			"preempt=checkpoint",
+			strerror(-rc));
 	unsigned started = 1;
 	if (!rc && (rc = spawn_root(engine, &root)))
 		shunt_halt_fail(engine, rc, "the root task could not be spawned: %s",
@@ -405,6 +418,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 		shunt_sim_end(engine);
 	for (unsigned i = 1; !engine->sim && i < started; i++)
 		pthread_join(engine->workers[i]->thread, NULL);
+	shunt_preempter_stop(engine);
 	shunt_ticker_stop(engine);
 	reset_ids(engine);
 	engine->broken = engine->run_error != 0;

@@ -23,6 +23,7 @@
 #include "core/engine/io.h"
 #include "core/engine/external.h"
 #include "core/engine/overflow.h"
+#include "core/engine/preempt.h"
 #include "core/engine/probe.h"
 #include "core/engine/service.h"
 #include "core/engine/sim.h"
@@ -47,8 +48,11 @@ static void run_tasks(struct shunt_worker *worker)
 		if (shunt_due(worker))
 			shunt_service(worker);
 		struct shunt_task *next = policy->pick(worker, NULL);
-		if (!next)
+		if (!next) {
 			next = shunt_idle_next(worker);
+			if (worker->engine->preempter)
+				shunt_preempter_need(worker->engine);
+		}
 		if (!next)
 			break;
 		if (worker->engine->stamped)
@@ -118,7 +122,9 @@ static void serve(struct shunt_worker *worker)
 	struct shunt_ctx *outer = shunt_ctx_set(&worker->ctx);
 	int outer_errno = errno;
 	shunt_probe_worker(worker, true);
+	shunt_preempt_watch(worker);
 	run_tasks(worker);
+	shunt_preempt_unwatch(worker);
 	shunt_guest_leave(worker);
 	shunt_probe_worker(worker, false);
 	errno = outer_errno;

@@ -90,6 +90,12 @@ void shunt_probe_switch(struct shunt_worker *worker, struct shunt_task *from, st
 		delay_begin(worker, from);
 		emit_enqueue(worker, from, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL);
 	}
+	if (reason == SHUNT_PROBE_PREEMPT) {
+		emit(worker, SHUNT_TRACE_RUN_END, SHUNT_TRACE_END_PREEMPT, id_of(from), 0);
+		delay_begin(worker, from);
+		emit(worker, SHUNT_TRACE_ENQUEUE, SHUNT_WHY_YIELD | SHUNT_FROM_LOCAL, id_of(from),
+			worker->ctx.index);
+	}
 	if (!is_task(worker, to))
 		return;
 	charge(worker, to->step ? SHUNT_COST_STEP : SHUNT_COST_SWITCH);

@@ -13,6 +13,7 @@
 
 enum shunt_probe_reason {
 	SHUNT_PROBE_YIELD,    /* from is enqueued, to comes from a queue */
+	SHUNT_PROBE_PREEMPT,  /* the same; from stays on this worker */
 	SHUNT_PROBE_BLOCK,    /* from waits (told before) */
 	SHUNT_PROBE_TRANSFER, /* from waits, to was claimed and never queued */
 	SHUNT_PROBE_END,      /* from has ended (told before); to comes from a queue */

@@ -60,6 +60,17 @@ static const struct count io_counts[] = {
 	{"io_events_unasked", NULL, AT(io.unasked)},
 	{"io_cancels", NULL, AT(io.cancels)},
 };
+
+/* Of preempt=signal. All that were asked for are delivered, in a section, elsewhere or in vain; of
+ * those in a section or elsewhere some are made up for late. */
+static const struct count preempt_counts[] = {
+	{"preempt_asked", NULL, AT(preempt.asked)},
+	{"preempt_delivered", NULL, AT(preempt.delivered)},
+	{"preempt_in_section", NULL, AT(preempt.in_section)},
+	{"preempt_elsewhere", NULL, AT(preempt.elsewhere)},
+	{"preempt_in_vain", NULL, AT(preempt.vain)},
+	{"preempt_late", NULL, AT(preempt.late)},
+};
 #undef AT
 
 static uint64_t count_of(const struct shunt_worker *worker, const struct count *count)
@@ -82,6 +93,17 @@ static void count_each(const struct shunt_engine *engine, shunt_counter_fn *coun
 		}
 }
 
+static void count_all(const struct shunt_engine *engine, const struct count *list, size_t count,
+	shunt_counter_fn *counter, void *sink)
+{
+	for (size_t j = 0; j < count; j++) {
+		uint64_t sum = 0;
+		for (unsigned i = 0; i < engine->worker_count; i++)
+			sum += count_of(engine->workers[i], &list[j]);
+		counter(sink, list[j].name, sum);
+	}
+}
+
 void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *counter, void *sink)
 {
 	const struct shunt_engine *engine = (const struct shunt_engine *)sched;
@@ -95,12 +117,12 @@ void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 			sum += count_of(engine->workers[i], &counts[j]);
 		counter(sink, counts[j].name, sum);
 	}
-	for (size_t j = 0; engine->io_slot && j < sizeof(io_counts) / sizeof(io_counts[0]); j++) {
-		uint64_t sum = 0;
-		for (unsigned i = 0; i < engine->worker_count; i++)
-			sum += count_of(engine->workers[i], &io_counts[j]);
-		counter(sink, io_counts[j].name, sum);
-	}
+	if (engine->io_slot)
+		count_all(engine, io_counts, sizeof(io_counts) / sizeof(io_counts[0]), counter,
+			sink);
+	if (engine->preempt == SHUNT_PREEMPT_SIGNAL)
+		count_all(engine, preempt_counts,
+			sizeof(preempt_counts) / sizeof(preempt_counts[0]), counter, sink);
 	if (engine->worker_count > 1)
 		count_each(engine, counter, sink);
 }
@@ -133,6 +155,8 @@ static void list_own(const struct shunt_engine *engine, setting_fn *setting, voi
 			snprintf(text, sizeof(text), "%d", engine->sched.many);
 		else if (!strcmp(key, "fence"))
 			snprintf(text, sizeof(text), "%s", engine->fenced ? "full" : "asymmetric");
+		else if (!strcmp(key, "dispatch"))
+			snprintf(text, sizeof(text), "%s", engine->dispatch);
 		else if (!strcmp(key, "stack.guard"))
 			snprintf(text, sizeof(text), "%s", shunt_guard_name(engine->stacks.guard));
 		else if (!strcmp(key, "stack.size"))

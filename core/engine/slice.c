@@ -12,7 +12,7 @@
  * for that long, some 20 us of processor time each on a virtual machine, and comes 50 us late and
  * more: it cannot tell quanta of 5 to 50 us apart.
  *
- * It does not interrupt: a task that makes no checkpoint keeps its worker.
+ * It does not interrupt: a task that makes no checkpoint keeps its worker. preempt.c interrupts.
  */
 #include "core/engine/slice.h"
 
@@ -26,7 +26,7 @@ static inline void stamp(struct shunt_worker *worker)
 	worker->env.now_ns = now;
 }
 
-void shunt_slice_end(struct shunt_worker *worker)
+static void charge(struct shunt_worker *worker)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
 	stamp(worker);
@@ -34,12 +34,20 @@ void shunt_slice_end(struct shunt_worker *worker)
 		policy->stopping(worker, worker->ctx.current);
 }
 
+void shunt_slice_end(struct shunt_worker *worker)
+{
+	if (SHUNT_UNLIKELY(shunt_preempt_sections(&worker->ctx)))
+		shunt_panic("a task gives way, waits or ends between shunt_preempt_off and "
+			    "shunt_preempt_on: leave the section first");
+	charge(worker);
+}
+
 /* The shorter one of the policy's and the setting's; 0 is none. */
 static int64_t quantum_of(struct shunt_worker *worker, const struct shunt_task *task)
 {
 	const struct shunt_engine *engine = worker->engine;
 	int64_t set_ns = engine->quantum_ns;
-	if (!engine->policy->quantum)
+	if (!engine->policy->quantum || engine->preempt == SHUNT_PREEMPT_NONE)
 		return set_ns;
 	int64_t own_ns = engine->policy->quantum(worker, task);
 	return !own_ns || (set_ns && set_ns < own_ns) ? set_ns : own_ns;
@@ -47,8 +55,9 @@ static int64_t quantum_of(struct shunt_worker *worker, const struct shunt_task *
 
 void shunt_slice_begin(struct shunt_worker *worker, struct shunt_task *next)
 {
-	worker->slice_ns = worker->stamp_ns;
-	worker->quantum_ns = quantum_of(worker, next);
+	/* Relaxed: two numbers, of which the preempter only guesses when to look [worker:slice]. */
+	__atomic_store_n(&worker->slice_ns, worker->stamp_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&worker->quantum_ns, quantum_of(worker, next), __ATOMIC_RELAXED);
 }
 
 void shunt_slice_start(struct shunt_worker *worker, struct shunt_task *next)
@@ -68,6 +77,8 @@ static bool asked_to_look(struct shunt_worker *worker)
 static bool more_urgent(struct shunt_worker *worker)
 {
 	const struct shunt_policy *policy = worker->engine->policy;
+	if (worker->engine->preempt != SHUNT_PREEMPT_CHECKPOINT)
+		return false;
 	bool preempts = policy->preempts && policy->preempts(worker, worker->ctx.current);
 	worker->preemptions += preempts;
 	return preempts;
@@ -88,6 +99,8 @@ bool shunt_slice_checkpoint(struct shunt_ctx *ctx)
 /* The quantum is used up: is anybody else there? What came from outside counts, and timers. */
 static bool others_ready(struct shunt_worker *worker, int64_t now_ns)
 {
+	if (worker->held.head)
+		return true;
 	/* Relaxed: our own queue; one that another worker fires for us comes to us all the same. */
 	int64_t deadline = atomic_load_explicit(&worker->next_deadline_ns, memory_order_relaxed);
 	if (deadline <= now_ns || asked_to_look(worker))
@@ -95,18 +108,38 @@ static bool others_ready(struct shunt_worker *worker, int64_t now_ns)
 	return worker->engine->policy->has_ready(worker);
 }
 
+bool shunt_slice_is_over(struct shunt_worker *worker)
+{
+	if (!worker->quantum_ns)
+		return false;
+	int64_t now = (int64_t)shunt_clock_ns(&worker->engine->clock);
+	return now - worker->slice_ns >= worker->quantum_ns && others_ready(worker, now);
+}
+
+/* Where signals preempt: only what one of them left undone is made up for, outside sections. */
+static bool made_up_for(struct shunt_worker *worker)
+{
+	/* Relaxed: between this thread and a handler on it [preempt:word]. */
+	if (__atomic_load_n(&worker->ctx.preempt, __ATOMIC_RELAXED) != 0)
+		return false;
+	__atomic_fetch_or(&worker->ctx.preempt, SHUNT_PREEMPT_UNMARKED, __ATOMIC_RELAXED);
+	if (!shunt_slice_is_over(worker))
+		return false;
+	worker->preempt.late++;
+	return true;
+}
+
 bool shunt_slice_checkpoint_stamped(struct shunt_ctx *ctx)
 {
 	struct shunt_worker *worker = shunt_worker_of(ctx);
 	if (SHUNT_UNLIKELY(asked_to_look(worker))) {
-		shunt_slice_end(worker);
+		charge(worker);
 		if (look(worker))
 			return true;
 	}
-	if (!worker->quantum_ns)
-		return false;
-	int64_t now = (int64_t)shunt_clock_ns(&worker->engine->clock);
-	if (now - worker->slice_ns < worker->quantum_ns || !others_ready(worker, now))
+	if (worker->engine->preempt == SHUNT_PREEMPT_SIGNAL)
+		return made_up_for(worker);
+	if (!shunt_slice_is_over(worker))
 		return false;
 	worker->quanta++;
 	return true;

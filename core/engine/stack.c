@@ -20,8 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define ARCH_SHSTK_STATUS          0x5005 /* arch_prctl, x86-64, Linux 6.6 */
+#define PR_GET_SHADOW_STACK_STATUS 74     /* prctl, aarch64 and riscv64, Linux 6.13 */
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; missing from older headers */
@@ -394,4 +398,16 @@ void shunt_stack_give(struct shunt_stack_pool *pool, struct shunt_stack_cache *c
 	push(cache, stack);
 	if (__builtin_expect(cache->count >= CACHE_HALF, 0))
 		set_aside(pool, cache);
+}
+
+bool shunt_has_shadow_stack(void)
+{
+	uint64_t status = 0;
+	long failed;
+#ifdef SYS_arch_prctl
+	failed = syscall(SYS_arch_prctl, ARCH_SHSTK_STATUS, &status);
+#else
+	failed = prctl(PR_GET_SHADOW_STACK_STATUS, &status, 0, 0, 0);
+#endif
+	return !failed && (status & 1);
 }

@@ -88,4 +88,8 @@ void shunt_stack_give(struct shunt_stack_pool *pool, struct shunt_stack_cache *c
 
 const char *shunt_guard_name(enum shunt_guard guard);
 
+/* Has the process a shadow stack? Neither the assembly switches nor a switch out of a signal's
+ * handler take it along. */
+bool shunt_has_shadow_stack(void);
+
 #endif

@@ -38,6 +38,7 @@
 #define SHUNT_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 struct shunt_engine;
+struct shunt_preempter;
 struct shunt_sim;
 struct shunt_trace;
 struct shunt_trace_ring;
@@ -87,6 +88,13 @@ struct shunt_backoff {
 	uint64_t futile_base; /* the base when it last did not pay */
 };
 
+/* How tasks lose the processor before they give way. */
+enum shunt_preempt {
+	SHUNT_PREEMPT_NONE,
+	SHUNT_PREEMPT_CHECKPOINT, /* by what shunt_checkpoint tells them */
+	SHUNT_PREEMPT_SIGNAL,     /* by a signal too: preempt.c */
+};
+
 struct shunt_worker {
 	struct shunt_ctx ctx; /* first: the thread-local context is the worker */
 
@@ -128,11 +136,21 @@ struct shunt_worker {
 	unsigned visits_count; /* how many are */
 	unsigned visits_age;   /* visits of the slow path since it was last of use */
 	uint64_t naps;
-	int64_t stamp_ns,
-		slice_ns;   /* stamped switches: the last one, and the running task's first */
-	int64_t quantum_ns; /* of the running task's slice; 0: none */
+	int64_t stamp_ns;             /* of the last stamped switch */
+	int64_t slice_ns;             /* [worker:slice] of the running task's first */
+	int64_t quantum_ns;           /* [worker:slice] of the running task's slice; 0: none */
 	uint64_t quanta, preemptions; /* checkpoints that said so */
-	int failed;                   /* negative errno that ends the run */
+	struct { /* changed by the worker's thread, in a handler too; `asked` by the preempter's */
+		uint64_t asked, delivered, late, in_section, elsewhere, vain;
+	} preempt;
+	struct { /* tasks preempted here that no other worker may run (preempt.c) */
+		struct shunt_task *head, *tail; /* [worker:held] the head */
+		unsigned passed;                /* picks that took another task */
+	} held;
+	struct shunt_worker *outer; /* that had the thread before, as a nested run has */
+	int preempt_thread;         /* its kernel id; 0: no signal may be sent. Under a lock */
+	bool preempt_blocked;       /* the signal, before the run */
+	int failed;                 /* negative errno that ends the run */
 	int64_t visit_ns; /* the last visit to the slow path; 0: no timer was armed then */
 	int64_t awake_ns; /* since when it is busy, where visit_ns is not 0 */
 	uint64_t visit_switches;
@@ -160,6 +178,7 @@ struct shunt_worker {
 	_Atomic int idle;         /* [worker:idle] SHUNT_SLEEPS: announced, or asleep */
 	_Atomic int64_t watch_ns; /* [worker:watch] of one that sleeps: the deadline it knows of */
 	struct shunt_worker *idle_next;
+	_Atomic int preempt_asked; /* [worker:preempt] a signal is on its way */
 	/* [worker:io-inbox] a stack: those with an operation of this worker to be cancelled */
 	_Atomic(struct shunt_io_entry *) io_inbox;
 	_Atomic int64_t io_waits; /* [worker:io-waits] tasks whose event comes to this worker */
@@ -187,8 +206,9 @@ struct shunt_engine {
 	const char *dispatch;
 	bool oversubscribed;
 	int64_t tick_ns, spin_ns, slack_ns, search_ns, nap_most_ns;
-	bool fenced;              /* fence=full: no asymmetric fence (barrier.h) */
-	int64_t quantum_ns;       /* the setting; 0: none */
+	bool fenced;        /* fence=full: no asymmetric fence (barrier.h) */
+	int64_t quantum_ns; /* the setting; 0: none */
+	enum shunt_preempt preempt;
 	bool stamped;             /* every switch is: a quantum, or the policy needs the time */
 	struct shunt_clock clock; /* of the stamps; made only if there are any */
 	unsigned interval;
@@ -230,8 +250,18 @@ struct shunt_engine {
 	bool broken;                 /* a run failed: there will be no other */
 
 	struct shunt_ticker *ticker;
+	struct shunt_preempter *preempter; /* NULL: none; constant while workers run */
+	const struct shunt_policy *inner;  /* what `wrapped` asks, which is then `policy` */
+	struct shunt_policy wrapped;
 	struct shunt_sim *sim; /* NULL: the machine's time */
 };
+
+/* How many sections the running task is in. */
+static inline uint32_t shunt_preempt_sections(const struct shunt_ctx *ctx)
+{
+	/* Relaxed: the thread's own [preempt:word]. */
+	return __atomic_load_n(&ctx->preempt, __ATOMIC_RELAXED) & ~SHUNT_PREEMPT_UNMARKED;
+}
 
 static inline uint64_t shunt_worker_switches(const struct shunt_worker *worker)
 {

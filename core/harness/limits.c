@@ -37,6 +37,7 @@ static const struct {
 	{SHUNT_FIFO, "first in, first out"},
 	{SHUNT_STEPS, "step tasks"},
 	{SHUNT_CAN_IO, "input and output by tasks"},
+	{SHUNT_PREEMPTS, "preemption by signals"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)

@@ -251,6 +251,7 @@ static const char *const end_names[] = {
 	[SHUNT_TRACE_END_SLEEP] = "sleep",
 	[SHUNT_TRACE_END_BLOCK] = "block",
 	[SHUNT_TRACE_END_EXIT] = "exit",
+	[SHUNT_TRACE_END_PREEMPT] = "preempt",
 	NULL,
 };
 

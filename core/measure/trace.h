@@ -17,7 +17,7 @@
  * A task's life, and the events that move it (a wake that only leaves a permit moves nothing):
  *
  *   spawn -> NEW -enqueue-> READY -dequeue-> TAKEN -run_begin-> RUNNING -run_end-> one of
- *     YIELDED -enqueue-> READY         or -run_begin-> RUNNING   (the policy kept it)
+ *     YIELDED (or preempted) -enqueue-> READY  or -run_begin-> RUNNING   (the policy kept it)
  *     BLOCKED -wake or timer_fire-> WOKEN -enqueue-> READY       or -run_begin-> (a transfer)
  *     ENDED
  *   NEW -run_begin-> RUNNING   (a child that runs at once);   TAKEN -enqueue(MIGRATE)-> READY
@@ -68,6 +68,7 @@ enum shunt_trace_end {
 				*/
 	SHUNT_TRACE_END_BLOCK, /* in a join or a sync object; as park */
 	SHUNT_TRACE_END_EXIT,  /* the task has ended */
+	SHUNT_TRACE_END_PREEMPT, /* as yield, but this worker alone may run it next */
 };
 
 /* What a wake did. */

@@ -27,12 +27,13 @@ static bool beside(struct shunt_checker *check, const struct shunt_follower *asl
 		task->id, both_ns, asleep->ring->worker);
 }
 
-static struct shunt_trace_queue *queue_of(struct shunt_checker *check, uint64_t worker)
+static struct shunt_trace_queue *queue_of(struct shunt_checker *check,
+	const struct shunt_trace_task *task)
 {
-	if (check->trace->shared || worker == SHUNT_TRACE_ANY)
+	if ((check->trace->shared && !task->held) || task->queue == SHUNT_TRACE_ANY)
 		return &check->ready;
 	for (size_t i = 0; i < check->follower_count; i++)
-		if (check->follower[i].ring->worker == worker)
+		if (check->follower[i].ring->worker == task->queue)
 			return &check->follower[i].ready;
 	return &check->ready;
 }
@@ -141,10 +142,12 @@ static void apply_run_end(struct shunt_checker *check, const struct shunt_follow
 		[SHUNT_TRACE_END_SLEEP] = SHUNT_STATE_SLEEPING,
 		[SHUNT_TRACE_END_BLOCK] = SHUNT_STATE_BLOCKED,
 		[SHUNT_TRACE_END_EXIT] = SHUNT_STATE_ENDED,
+		[SHUNT_TRACE_END_PREEMPT] = SHUNT_STATE_YIELDED,
 	};
 
 	task->state = then[why];
 	task->worker = at->ring->worker;
+	task->held = why == SHUNT_TRACE_END_PREEMPT;
 	check->report->ended += why == SHUNT_TRACE_END_EXIT;
 }
 
@@ -163,11 +166,11 @@ static bool apply_task(struct shunt_checker *check, struct shunt_follower *at,
 		task->state = SHUNT_STATE_READY;
 		task->ready_ns = event->time_ns;
 		task->queue = event->arg;
-		shunt_trace_queue_push(queue_of(check, event->arg), &check->tasks, task);
+		shunt_trace_queue_push(queue_of(check, task), &check->tasks, task);
 		report->enqueued++;
 		break;
 	case SHUNT_TRACE_DEQUEUE:
-		queue = queue_of(check, task->queue);
+		queue = queue_of(check, task);
 		if (!taken_beside(check, task, queue, event->time_ns))
 			return false;
 		shunt_trace_queue_remove(queue, &check->tasks, task);
@@ -176,6 +179,7 @@ static bool apply_task(struct shunt_checker *check, struct shunt_follower *at,
 		break;
 	case SHUNT_TRACE_RUN_BEGIN:
 		task->state = SHUNT_STATE_RUNNING;
+		task->held = false;
 		break;
 	case SHUNT_TRACE_RUN_END:
 		apply_run_end(check, at, task, event->why);

@@ -82,6 +82,10 @@ static bool judge_dequeue(struct shunt_checker *check, const struct shunt_follow
 {
 	if (task->state != SHUNT_STATE_READY)
 		return wrong_state(check, task);
+	if (task->held && task->worker != at->ring->worker)
+		return shunt_trace_wrong(check,
+			"the task was preempted on worker %u, which alone may run it next",
+			task->worker);
 	if (!check->trace->shared && task->queue != SHUNT_TRACE_ANY &&
 		task->queue != at->ring->worker)
 		return shunt_trace_wrong(check,

@@ -30,6 +30,7 @@ struct shunt_trace_task {
 	uint32_t prev, next; /* in the queue, by index in the table */
 	uint8_t state;
 	bool armed;
+	bool held; /* preempted, and not run since: its queue is its worker's */
 };
 
 /* Ready tasks in the order in which they became so. */

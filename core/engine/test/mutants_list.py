@@ -31,6 +31,7 @@ MLFQ = "backends/policy/mlfq.c"
 EEVDF = "backends/policy/eevdf.c"
 DARC = "backends/policy/darc.c"
 SLICE = "core/engine/slice.c"
+PREEMPT = "core/engine/preempt.c"
 REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
 WHEEL = "backends/timers/wheel.c"
@@ -372,7 +373,7 @@ MUTANTS = [
            "keyed->count && shunt_keyed_first(keyed) <= current->key",
            "policy_charge", "", (EDF,)),
     Mutant("a quantum goes on over a yield", SLICE,
-           "worker->slice_ns = worker->stamp_ns;",
+           "__atomic_store_n(&worker->slice_ns, worker->stamp_ns, __ATOMIC_RELAXED);",
            "if (!worker->slice_ns)\n\t\tworker->slice_ns = worker->stamp_ns;",
            "quantum", ""),
     Mutant("a quantum ends with nobody else there", SLICE,
@@ -383,8 +384,36 @@ MUTANTS = [
            "(void)deadline, (void)now_ns;\n\tif (asked_to_look(worker))",
            "quantum", ""),
     Mutant("the policy's quantum is not asked for", SLICE,
-           "if (!engine->policy->quantum)", "if (true)",
+           "if (!engine->policy->quantum ||", "if (true ||",
            "policy_mlfq", ""),
+    # ---- preemption by signals
+    Mutant("a section is not kept", PREEMPT,
+           "else if (shunt_preempt_sections(&worker->ctx))", "else if (false)",
+           "torture_preempt", "asm:preempt=signal,quantum=5us"),
+    Mutant("a task may give way in a section", SLICE,
+           "if (SHUNT_UNLIKELY(shunt_preempt_sections(&worker->ctx)))", "if (false)",
+           "preempt", ""),
+    Mutant("the handler runs on the alternate stack", PREEMPT,
+           "SA_NODEFER | SA_RESTART", "SA_NODEFER | SA_RESTART | SA_ONSTACK",
+           "torture_preempt", "asm:preempt=signal,quantum=5us"),
+    Mutant("a preempted task is offered to thieves", PREEMPT,
+           "if (worker->env.others_may_take)\n\t\theld_push", "if (false)\n\t\theld_push",
+           "torture_preempt", "asm:workers=2,policy=steal,preempt=signal,quantum=5us"),
+    Mutant("a preempted task is left in a shared queue", PREEMPT,
+           "if (worker->env.others_may_take)\n\t\theld_push", "if (false)\n\t\theld_push",
+           "torture_preempt", "asm:workers=2,policy=shared,preempt=signal,quantum=5us"),
+    Mutant("a handler leaves its fresh control words to the next task", PREEMPT,
+           "take_fp_words(context);\n\t\tgive_way", "give_way",
+           "torture_preempt", "asm:preempt=signal,quantum=9us,switch.fp=none"),
+    Mutant("any code may be left half-way", PREEMPT,
+           "worker->ctx.current->step || !is_preemptible(context)", "worker->ctx.current->step",
+           "torture_preempt", "asm:preempt=signal,quantum=5us,policy=prio,interval=1"),
+    Mutant("a held task waits until nobody else is ready", PREEMPT,
+           "if (++worker->held.passed < HELD_PASSED_MOST)", "",
+           "preempt", ""),
+    Mutant("a mark is forgotten", PREEMPT,
+           "__atomic_fetch_and(&worker->ctx.preempt, ~SHUNT_PREEMPT_UNMARKED, __ATOMIC_RELAXED);", "",
+           "preempt", ""),
     Mutant("mlfq: a task is never demoted", MLFQ,
            "part.level + 1u < mlfq->levels && used_ns >=", "false && used_ns >=",
            "policy_mlfq", ""),
