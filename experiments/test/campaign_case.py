@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import subprocess
@@ -72,6 +73,8 @@ sys.exit(cli.main(sys.argv[3:]))"""
 
 class Lab(unittest.TestCase):
     def setUp(self):
+        faulthandler.dump_traceback_later(300, exit=True)   # what still runs then hangs: the trace names where
+        self.addCleanup(faulthandler.cancel_dump_traceback_later)
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.root = Path(self.folder.name)

@@ -179,7 +179,9 @@ def walk(gdb: str, program: str, emulator: list[str], cpu: str, variant: tuple[s
                 env["QEMU_CPU"] = "cortex-a57"
             guest = subprocess.Popen([emulator[0], "-g", socket, *emulator[1:], program, *variant], env=env,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while not os.path.exists(socket) and guest.poll() is None:
+            for _ in range(3000):
+                if os.path.exists(socket) or guest.poll() is not None:
+                    break
                 time.sleep(0.02)
             command[1:1] = ["-iex", f"set sysroot {emulator[-1]}"]
         try:

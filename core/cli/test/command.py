@@ -2,6 +2,7 @@
 """What the tests of the command line share: calling it, and holding its records to their schema."""
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
@@ -10,13 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 SOURCE = Path(os.environ["SHUNT_SOURCE"])
 SHUNT = os.environ["SHUNT_BIN"]
+TEST_S = 300    # what still runs then hangs: it ends, and the trace names where
 SEED = int(os.environ.get("SHUNT_SEED") or random.SystemRandom().randrange(1000))
 FAULTS = os.environ["SHUNT_FAULTS"]  # the same program with workloads that go wrong
 sys.path.insert(0, str(SOURCE / "experiments"))
@@ -40,6 +43,8 @@ class CommandTest(unittest.TestCase):
     maxDiff = None
 
     def setUp(self) -> None:
+        faulthandler.dump_traceback_later(TEST_S, exit=True)
+        self.addCleanup(faulthandler.cancel_dump_traceback_later)
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
@@ -52,6 +57,12 @@ class CommandTest(unittest.TestCase):
         more.setdefault("stdout", subprocess.PIPE)
         return Called(subprocess.run([program, *map(str, words)], stderr=subprocess.PIPE, text=True,
                                      env=self.environment, timeout=100, **more))
+
+    def wait_for(self, test: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 100
+        while not test():
+            self.assertLess(time.monotonic(), deadline, f"waited for {what}")
+            time.sleep(0.02)
 
     def refused(self, message: str, *words: str | Path, status: int = 2, program: str = SHUNT) -> None:
         """The call fails with that status and that message, and puts nothing on standard output."""

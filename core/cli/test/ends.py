@@ -179,8 +179,7 @@ class Ends(CommandTest):
         self.assertEqual(called.status, 3)
         self.assertIn("not done after 100ms, in the preparation", called.err)
         with subprocess.Popen([FAULTS, *words], stderr=subprocess.PIPE, env=self.environment) as run:
-            while run.poll() is None and not blocks(run.pid, signal.SIGTERM):
-                time.sleep(0.05)
+            self.wait_for(lambda: blocks(run.pid, signal.SIGTERM), "the watch")
             run.send_signal(signal.SIGTERM)
             self.assertIn(b"SIGTERM, in the preparation", run.communicate(timeout=100)[1])
 

@@ -111,8 +111,7 @@ class Recorded(CommandTest):
         file.unlink(missing_ok=True)
         with subprocess.Popen([SHUNT, *self.words(f"echo $$ > {file}; sleep 1000")], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, env=self.environment) as child:
-            while not file.exists() or not file.read_text():
-                time.sleep(0.02)
+            self.wait_for(lambda: file.exists() and file.read_text() != "", "the program")
             child.send_signal(number)
             child.wait(60)
         self.is_gone()
