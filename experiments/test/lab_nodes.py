@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import csv
+import importlib
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
 try:
+    import matplotlib  # noqa: F401
     import numpy as np
     import scipy  # noqa: F401
 except ModuleNotFoundError as e:
-    print(f"skipped: {e} (Debian packages python3-numpy, python3-scipy)")
+    print(f"skipped: {e} (Debian packages python3-matplotlib, python3-numpy, python3-scipy)")
     sys.exit(77)
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "plots")]
+import _data
+import _figure
 import synthetic
 from shuntlab import cli
 from shuntlab.commands import compare, report as page
@@ -128,6 +133,27 @@ class Nodes(unittest.TestCase):
         self.assertEqual(len(merged.records), len(loaded.records))
         a, b = (analyse([c]).sections[0].of("mn") for c in (merged, loaded))
         self.assertEqual((a.pairs, a.estimate, a.verdict), (b.pairs, b.estimate, b.verdict))
+
+    def panels(self, loaded: campaign.Campaign, kind: str) -> dict[str, list[dict[str, str]]]:
+        """The rows of a figure by what it calls their machine."""
+        spec = {"name": kind, "kind": kind} | ({} if kind == "forest" else {"x": "arm", "y": "ns_per_switch"})
+        _figure.render(importlib.import_module(kind), _data.Context([loaded], spec), self.root, ("csv", "svg"))
+        self.assertGreater((self.root / f"{kind}.svg").stat().st_size, 1000)
+        found: dict[str, list[dict[str, str]]] = {}
+        with (self.root / f"{kind}.csv").open(encoding="utf-8") as f:
+            for row in csv.DictReader(f):
+                found.setdefault(row.get("panel") or row.get("machine") or "", []).append(row)
+        return found
+
+    def test_figures_draw_alike_nodes_together_and_others_apart(self):
+        together = self.panels(self.made({"n1": 1.0, "n2": 1.003}), "lines")
+        self.assertEqual([{r["n"] for r in rows} for rows in together.values()], [{"24"}])
+        for kind in ("lines", "forest"):
+            found = self.panels(self.made({"n1": 1.0, "n2": 2.0, "n3": 1.0}, 36), kind)
+            self.assertEqual(sorted(p.rpartition(":")[2].strip() for p in found), ["n1 n3", "n2"], kind)
+        medians = {p.rpartition(":")[2].strip(): next(r for r in rows if "asm" in r.values())
+                   for p, rows in self.panels(self.made({"n1": 1.0, "n2": 2.0}, 24), "lines").items()}
+        self.assertAlmostEqual(float(medians["n2"]["median"]) / float(medians["n1"]["median"]), 2, delta=0.05)
 
     def test_groups(self):
         rng = np.random.default_rng(1)
