@@ -17,6 +17,7 @@
 #include "core/engine/sim.h"
 #include "core/engine/task_pool.h"
 #include "core/engine/ticker.h"
+#include "core/engine/ticks.h"
 #include "core/engine/timer.h"
 #include "core/measure/trace.h"
 
@@ -399,9 +400,9 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 		shunt_halt_fail(engine, rc,
 			"the kernel refused the ticker's thread or timer (%s); use tick=0",
 			strerror(-rc));
-	if (!rc && (rc = shunt_preempter_start(engine)))
+	if (!rc && (rc = shunt_preempt_start(engine)))
 		shunt_halt_fail(engine, rc,
-			"the kernel refused the preempter's thread or handler (%s); use "
+			"the kernel refused the thread or the handler that preempt (%s); use "
 			"preempt=checkpoint",
 			strerror(-rc));
 	unsigned started = 1;
@@ -418,7 +419,7 @@ int shunt_engine_run(struct shunt_sched *sched, shunt_task_fn *fn, void *arg, vo
 		shunt_sim_end(engine);
 	for (unsigned i = 1; !engine->sim && i < started; i++)
 		pthread_join(engine->workers[i]->thread, NULL);
-	shunt_preempter_stop(engine);
+	shunt_ticks_stop(engine);
 	shunt_ticker_stop(engine);
 	reset_ids(engine);
 	engine->broken = engine->run_error != 0;

@@ -30,6 +30,7 @@
 #include "core/engine/slack.h"
 #include "core/engine/slice.h"
 #include "core/engine/switch.h"
+#include "core/engine/ticks.h"
 
 #include <sched.h>
 #include <stdarg.h>
@@ -50,11 +51,11 @@ static void run_tasks(struct shunt_worker *worker)
 		struct shunt_task *next = policy->pick(worker, NULL);
 		if (!next) {
 			next = shunt_idle_next(worker);
-			if (worker->engine->preempter)
-				shunt_preempter_need(worker->engine);
 		}
 		if (!next)
 			break;
+		if (worker->engine->preempter)
+			shunt_ticks_need(worker->engine);
 		if (worker->engine->stamped)
 			shunt_slice_start(worker, next);
 		if (worker->engine->probing)

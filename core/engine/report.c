@@ -215,6 +215,11 @@ void shunt_report_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, vo
 			shunt_clock_name(&engine->clock), engine->clock.read_cost_ns);
 		fact(sink, "switch.stamp", text, "engine");
 	}
+	if (engine->preempt == SHUNT_PREEMPT_SIGNAL) {
+		snprintf(text, sizeof(text), "%d", engine->preempter_priority);
+		fact(sink, "preempt.priority", engine->preempter_priority ? text : "none",
+			"kernel");
+	}
 	if (engine->wait_slot->facts)
 		engine->wait_slot->facts(engine->wait, fact, sink);
 	if (engine->place_slot->facts)

@@ -148,9 +148,12 @@ struct shunt_worker {
 		unsigned passed;                /* picks that took another task */
 	} held;
 	struct shunt_worker *outer; /* that had the thread before, as a nested run has */
-	int preempt_thread;         /* its kernel id; 0: no signal may be sent. Under a lock */
-	bool preempt_blocked;       /* the signal, before the run */
-	int failed;                 /* negative errno that ends the run */
+	struct {                    /* ticks.c */
+		int thread;         /* its kernel id; 0: no signal may be sent. Under a lock */
+		bool was_blocked;   /* the signal, before the run */
+		int64_t slice_ns, retry_ns; /* the preempter's: of the slice last sent one */
+	} tick;
+	int failed;       /* negative errno that ends the run */
 	int64_t visit_ns; /* the last visit to the slow path; 0: no timer was armed then */
 	int64_t awake_ns; /* since when it is busy, where visit_ns is not 0 */
 	uint64_t visit_switches;
@@ -251,6 +254,7 @@ struct shunt_engine {
 
 	struct shunt_ticker *ticker;
 	struct shunt_preempter *preempter; /* NULL: none; constant while workers run */
+	int preempter_priority;            /* real-time; 0: none */
 	const struct shunt_policy *inner;  /* what `wrapped` asks, which is then `policy` */
 	struct shunt_policy wrapped;
 	struct shunt_sim *sim; /* NULL: the machine's time */

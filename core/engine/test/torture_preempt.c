@@ -295,7 +295,7 @@ static void *root(void *arg)
 	struct worker_task task[TASKS];
 	struct shunt_handle handle[TASKS];
 	struct shunt_rng rng;
-	int64_t begin = shunt_now_ns(), until = begin + torture_slice_ns();
+	int64_t begin = shunt_now_ns(), until = begin + torture_slice_ns() / 2;
 	shunt_rng_init(&rng, *(uint64_t *)arg);
 	do {
 		for (int i = 0; i < TASKS; i++) {

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* The signals that preempt (preempt.c): who sends them, and when: ticks.c. */
+#ifndef SHUNT_CORE_ENGINE_TICKS_H
+#define SHUNT_CORE_ENGINE_TICKS_H
+
+#include "core/engine/worker.h"
+
+#include <signal.h>
+
+/* It coalesces, where real-time signals queue; it is ignored where nobody handles it; and debuggers
+ * pass it on. */
+#define SHUNT_TICK_SIGNAL SIGURG
+
+/* Starts the preempter for a run; 0 or a negative errno. */
+int shunt_ticks_start(struct shunt_engine *engine);
+void shunt_ticks_stop(struct shunt_engine *engine);
+
+/* From now on the calling thread may be sent signals; until shunt_ticks_leave, which waits for one
+ * on its way. Context: the worker's thread, not in a task. */
+void shunt_ticks_join(struct shunt_worker *worker);
+void shunt_ticks_leave(struct shunt_worker *worker);
+
+/* A worker that may have been idle goes to run a task. Context: the worker, between start and
+ * stop. */
+void shunt_ticks_need(struct shunt_engine *engine);
+
+/* A task was made ready for a worker from elsewhere, before the caller's full fence. Context: any
+ * thread, between start and stop. */
+void shunt_ticks_ring(struct shunt_engine *engine);
+
+/* Lets the next signal in. Context: a handler that will switch to another task. */
+void shunt_ticks_unblock(void);
+
+/* Has it been sent a signal that is not counted yet? */
+bool shunt_ticks_sent(const struct shunt_worker *worker);
+/* It is counted, and the next may be sent. Context: the handler. */
+void shunt_ticks_counted(struct shunt_worker *worker);
+
+/* Has the running task used up its quantum, and is another ready, or about to be? A guess.
+ * Context: any thread, a handler too. */
+bool shunt_ticks_due(const struct shunt_worker *worker, int64_t now_ns);
+
+#endif
