@@ -180,6 +180,7 @@ static int take_options(struct cli_run *run)
 	struct shunt_request *request = &run->request;
 
 	request->narrate = cli_is_set(&run->args, "--narrate");
+	run->check_determinism = cli_is_set(&run->args, "--check-determinism");
 	/* A story is told once: without warm-up, unless one is asked for. */
 	if (request->narrate && !cli_given(&run->args, "--warmup"))
 		request->warmup = 0;
@@ -234,6 +235,9 @@ static const struct shunt_param options[] = {
 		.min = 1000,
 		.max = 100000000,
 		.help = "=N events that the trace holds per worker"},
+	CLI_FLAG("--check-determinism",
+		"in virtual time: make the run twice, and fail unless the same events happen at "
+		"the same times"),
 	{.name = "--probe",
 		.type = SHUNT_PARAM_TEXT,
 		.help = "=PROBE sched_delay: sample the time from ready to running; sched_delay=N: "

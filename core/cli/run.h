@@ -76,7 +76,7 @@ struct cli_run {
 	int argc;
 	char **argv;
 	const char *record_path, *trace_path; /* NULL: none */
-	bool force;
+	bool force, check_determinism;
 	int refused; /* the exit status, once the paths or the machine were found wanting */
 	struct shunt_env *env; /* sealed before the run */
 	struct cli_finding findings[CLI_FINDINGS_MAX];

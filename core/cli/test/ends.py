@@ -62,6 +62,18 @@ class Ends(CommandTest):
     def test_failed(self) -> None:
         self.ends(3, "failed", "the ball is under the sofa", "lost")
 
+    def test_two_runs_in_virtual_time_are_compared(self) -> None:
+        words = ("--check-determinism", "--iters", "2")
+        same = self.call("run", "sim:workers=3", "openloop", "requests=200", *words, "--record", self.kept,
+                         program=FAULTS)
+        self.assertEqual(same.status, 0, same.err)
+        hash_of = self.record(self.kept)["facts"]["sim.hash"]
+        self.assertIn(f"\nAgain     the same events in a second run; their hash is {hash_of}\n", same.out)
+        self.assertRegex(self.call("run", "sim", "moody", *words, program=FAULTS).err,
+                         "^shunt: not deterministic: the events of two runs have the hashes \\w{16} and \\w{16};")
+        self.refused("--check-determinism needs virtual time, as the backend sim has: in real time no two runs are "
+                     "alike", "run", "ucontext", "good", *words, program=FAULTS)
+
     def test_deadlock_names_its_tasks(self) -> None:
         record = self.ends(3, "failed", "deadlock in warm-up iteration 1 of 1: ", "deadlock")
         for word in ("philosopher", "stranger", "mutex"):

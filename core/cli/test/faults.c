@@ -140,6 +140,16 @@ static int misuse(struct shunt_run *run)
 	return (int)shunt_run_int(run, "colour");
 }
 
+/* Longer each time: what it reads outlives a run. */
+static int remember(struct shunt_run *run)
+{
+	static int64_t before_ns;
+
+	(void)run;
+	shunt_work_ns(before_ns += 1000);
+	return 0;
+}
+
 static int fall(struct shunt_run *run)
 {
 	volatile int *volatile nowhere = (volatile int *)64;
@@ -173,6 +183,7 @@ static const struct shunt_workload
 	quitting = FAULT("quitting", none, SHUNT_CAN_BLOCK, needs_little, lose_a_thread, right),
 	stuck = FAULT("stuck", stuck_params, 0, needs_little, compute_for_ever, right),
 	misused = FAULT("misused", none, 0, needs_little, misuse, right),
+	moody = FAULT("moody", none, 0, needs_little, remember, right),
 	fallen = FAULT("fallen", none, 0, needs_little, fall, right),
 	lost = FAULT("lost", none, 0, needs_little, lose_the_ball, right),
 	huge = FAULT("huge", none, 0, needs_everything, nothing, right);
@@ -222,6 +233,7 @@ struct shunt_plugin __wrap_shunt_registry_workloads[] = {
 	{"quitting", &quitting, NULL, NULL, NULL},
 	{"stuck", &stuck, NULL, NULL, NULL},
 	{"misused", &misused, NULL, NULL, NULL},
+	{"moody", &moody, NULL, NULL, NULL},
 	{"fallen", &fallen, NULL, NULL, NULL},
 	{"lost", &lost, NULL, NULL, NULL},
 	{"huge", &huge, NULL, NULL, NULL},
