@@ -13,7 +13,8 @@
  *   slowdown_p50, _p99, _p999        and slowdown_p99.classN
  *   queueing_mean_ns, queueing_p99_ns, lag_p99_ns, lag_mean_ns, injection_mean_ns
  *   backlog_max, dropped, deadline_missed (the part of the requests that took longer)
- *   service_ratio  service by the table's; tasks that gave way or slept are charged their own time
+ *   service_ratio  service by the table's; tasks that gave way or slept are charged their own time.
+ *                  None where signals preempt: the turns of others are in the series `service`
  *   exact_…        the mean and quantiles of queueing, response and slowdown that the same table
  *                  has without a scheduler, where they are known (openloop_exact.c) and nothing was
  *                  dropped
@@ -286,7 +287,7 @@ void openloop_report(struct openloop *loop)
 	struct totals totals = walk(loop);
 
 	rates(loop, &totals);
-	if (totals.done)
+	if (totals.done && !(shunt_run_caps(loop->run) & SHUNT_PREEMPTS))
 		shunt_metric(loop->run, "service_ratio",
 			(double)totals.served_ns / (double)totals.work_ns, "1", "none");
 	if (totals.measured) {
