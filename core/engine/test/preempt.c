@@ -286,6 +286,8 @@ static void giving_way_in_a_section_ends_the_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: ThreadSanitizer does not follow fibers over a fork. */
+		cmocka_unit_test(giving_way_in_a_section_ends_the_process),
 		cmocka_unit_test(what_cannot_is_refused),
 		cmocka_unit_test(kernels_that_lose_registers_are_known),
 		cmocka_unit_test(none_lets_every_slice_be),
@@ -293,7 +295,6 @@ int main(void)
 		cmocka_unit_test(a_checkpoint_makes_up_for_it),
 		cmocka_unit_test(a_held_task_has_its_turns),
 		cmocka_unit_test(runs_nest),
-		cmocka_unit_test(giving_way_in_a_section_ends_the_process),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
