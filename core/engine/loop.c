@@ -49,9 +49,8 @@ static void run_tasks(struct shunt_worker *worker)
 		if (shunt_due(worker))
 			shunt_service(worker);
 		struct shunt_task *next = policy->pick(worker, NULL);
-		if (!next) {
+		if (!next)
 			next = shunt_idle_next(worker);
-		}
 		if (!next)
 			break;
 		if (worker->engine->preempter)
