@@ -53,7 +53,7 @@ static void run_tasks(struct shunt_worker *worker)
 			next = shunt_idle_next(worker);
 		if (!next)
 			break;
-		if (worker->engine->preempter)
+		if (worker->engine->preempt == SHUNT_PREEMPT_SIGNAL)
 			shunt_ticks_need(worker->engine);
 		if (worker->engine->stamped)
 			shunt_slice_start(worker, next);

@@ -15,6 +15,8 @@
  */
 #include "core/engine/ticks.h"
 
+#include "core/engine/external.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -203,9 +205,8 @@ static void *preempter_main(void *arg)
 
 /* ---- the workers' side ----------------------------------------------------------------------- */
 
-void shunt_ticks_ring(struct shunt_engine *engine)
+void shunt_ticks_ring_at(struct shunt_preempter *preempter)
 {
-	struct shunt_preempter *preempter = engine->preempter;
 	/* Relaxed: ordered by the caller's fence [preempter:rests]. */
 	if (atomic_load_explicit(&preempter->rests, memory_order_relaxed))
 		sem_post(&preempter->bell);
@@ -228,7 +229,9 @@ void shunt_ticks_counted(struct shunt_worker *worker)
 
 static void may_be_sent(struct shunt_worker *worker, int thread)
 {
-	struct shunt_preempter *preempter = worker->engine->preempter;
+	/* Relaxed: constant while workers run [engine:preempter]. */
+	struct shunt_preempter *preempter =
+		atomic_load_explicit(&worker->engine->preempter, memory_order_relaxed);
 	pthread_mutex_lock(&preempter->lock);
 	worker->tick.thread = thread;
 	pthread_mutex_unlock(&preempter->lock);
@@ -297,16 +300,32 @@ int shunt_ticks_start(struct shunt_engine *engine)
 	if (rc)
 		preempter_free(preempter);
 	else
-		engine->preempter = preempter;
+		/* Release pairs with the acquire in shunt_ticks_ring [engine:preempter]. */
+		atomic_store_explicit(&engine->preempter, preempter, memory_order_release);
 	return rc;
+}
+
+/* Until no thread that is no worker may still ring a bell that it has found. */
+static void await_outside(struct shunt_engine *engine)
+{
+	/* Forbids that these are looked at before they can see that the bell is gone; pairs with
+	 * the fence in shunt_wake_poke. */
+	shunt_full_fence();
+	while (shunt_external_underway(engine))
+		sched_yield();
+	pthread_mutex_lock(&engine->idle_lock);
+	pthread_mutex_unlock(&engine->idle_lock);
 }
 
 void shunt_ticks_stop(struct shunt_engine *engine)
 {
-	struct shunt_preempter *preempter = engine->preempter;
+	/* Relaxed: our own; ordered by the fence in await_outside [engine:preempter]. */
+	struct shunt_preempter *preempter =
+		atomic_load_explicit(&engine->preempter, memory_order_relaxed);
 	if (!preempter)
 		return;
-	engine->preempter = NULL;
+	atomic_store_explicit(&engine->preempter, NULL, memory_order_relaxed);
+	await_outside(engine);
 	/* Release pairs with the acquires in preempter_main and rest [preempter:stop]. */
 	atomic_store_explicit(&preempter->stop, 1, memory_order_release);
 	sem_post(&preempter->bell);

@@ -20,13 +20,23 @@ void shunt_ticks_stop(struct shunt_engine *engine);
 void shunt_ticks_join(struct shunt_worker *worker);
 void shunt_ticks_leave(struct shunt_worker *worker);
 
-/* A worker that may have been idle goes to run a task. Context: the worker, between start and
- * stop. */
+/* A worker that may have been idle goes to run a task. Context: the worker. */
 void shunt_ticks_need(struct shunt_engine *engine);
 
+/* Wakes the preempter where it rests. */
+void shunt_ticks_ring_at(struct shunt_preempter *preempter);
+
 /* A task was made ready for a worker from elsewhere, before the caller's full fence. Context: any
- * thread, between start and stop. */
-void shunt_ticks_ring(struct shunt_engine *engine);
+ * thread; one that is no worker says that it is underway (external.c), or has idle_lock. */
+SHUNT_INLINE void shunt_ticks_ring(struct shunt_engine *engine)
+{
+	/* Acquire pairs with the release in shunt_ticks_start, and with the fence in
+	 * shunt_ticks_stop, which waits for who has found it [engine:preempter]. */
+	struct shunt_preempter *preempter =
+		atomic_load_explicit(&engine->preempter, memory_order_acquire);
+	if (SHUNT_UNLIKELY(preempter != NULL))
+		shunt_ticks_ring_at(preempter);
+}
 
 /* Lets the next signal in. Context: a handler that will switch to another task. */
 void shunt_ticks_unblock(void);

@@ -18,8 +18,7 @@ bool shunt_wake_poke(struct shunt_worker *target, struct shunt_worker *from)
 	/* Sequentially consistent: forbids that the load of idle is made before the push is seen;
 	 * pairs with the fence in announce (idle.c). */
 	shunt_full_fence();
-	if (target->engine->preempter)
-		shunt_ticks_ring(target->engine);
+	shunt_ticks_ring(target->engine);
 	/* Acquire pairs with announce and nap (idle.c): `wait` is written before the worker first
 	 * says that it is idle [worker:idle]. */
 	if (!atomic_load_explicit(&target->idle, memory_order_acquire))

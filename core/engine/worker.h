@@ -253,9 +253,10 @@ struct shunt_engine {
 	bool broken;                 /* a run failed: there will be no other */
 
 	struct shunt_ticker *ticker;
-	struct shunt_preempter *preempter; /* NULL: none; constant while workers run */
-	int preempter_priority;            /* real-time; 0: none */
-	const struct shunt_policy *inner;  /* what `wrapped` asks, which is then `policy` */
+	/* [engine:preempter] NULL: none; constant while workers run, not for other threads. */
+	_Atomic(struct shunt_preempter *) preempter;
+	int preempter_priority;           /* real-time; 0: none */
+	const struct shunt_policy *inner; /* what `wrapped` asks, which is then `policy` */
 	struct shunt_policy wrapped;
 	struct shunt_sim *sim; /* NULL: the machine's time */
 };
