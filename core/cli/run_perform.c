@@ -200,7 +200,7 @@ static int check_determinism(struct cli_run *run, const struct shunt_outcome *fi
 	if (second->status != SHUNT_RECORD_OK)
 		rc = cli_error(run->args.json, CLI_RUN_FAILED, "the second run: %s",
 			second->reason);
-	else if (strcmp(hash_of(first), hash_of(second)) != 0)
+	else if (!*hash_of(first) || strcmp(hash_of(first), hash_of(second)) != 0)
 		rc = cli_error(run->args.json, CLI_RUN_FAILED,
 			"not deterministic: the events of two runs have the hashes %s and %s; "
 			"compare their traces (--trace), and look for what the workload reads of "

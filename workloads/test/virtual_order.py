@@ -75,8 +75,10 @@ def measured(policy: str, slice_ns: int) -> dict:
                "skip=0", "--warmup", "0", "--iters", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     record = json.loads(done.stdout)
-    if record["status"] != "ok":
+    if record["status"] == "skipped":
         raise unittest.SkipTest(record["reason"])
+    if record["status"] != "ok":
+        raise AssertionError(record["reason"])
     return record
 
 
