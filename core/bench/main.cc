@@ -293,8 +293,9 @@ int main(int argc, char **argv)
 		return usage("--shunt_record wants a folder: --shunt_record=FOLDER");
 	if (!format.empty() && format != "json" && format != "console")
 		return usage("--benchmark_out_format is json or console");
-	shunt_bench_add_primitives();
 	shunt_bench_add_workloads();
+	// Last: it loads other runtimes, and workloads are not added on these.
+	shunt_bench_add_primitives();
 	benchmark::Initialize(&count, arguments.data());
 	if (benchmark::ReportUnrecognizedArguments(count, arguments.data()))
 		return 2;

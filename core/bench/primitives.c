@@ -9,9 +9,11 @@
 #include "core/bench/record.h"
 #include "core/measure/clock.h"
 #include "core/registry.h"
+#include "core/workload.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,18 +209,22 @@ struct primitive {
 	const char *workload; /* its name in a record */
 	body_fn *body;
 	shunt_floor_fn *floor;
+	unsigned needs; /* SHUNT_CAN_ bits */
 };
 
 static const struct primitive primitives[] = {
-	{"yield", "primitive.yield", yield_body, shunt_floor_swap},
-	{"yield_queue", "primitive.yield_queue", yield_body, shunt_floor_yield},
-	{"spawn_join_1000", "primitive.spawn_join_1000", spawn_join_body, shunt_floor_spawn_join},
-	{"ring_1000", "primitive.ring_1000", ring_body, shunt_floor_ring},
-	{"transfer", "primitive.transfer", transfer_body, shunt_floor_swap},
-	{"wake_park", "primitive.wake_park", wake_park_body, NULL},
-	{"mutex", "primitive.mutex", mutex_body, NULL},
-	{"arm_cancel", "primitive.arm_cancel", arm_cancel_body, NULL},
-	{"sleep_late", "primitive.sleep_late", sleep_late_body, shunt_floor_sleep},
+	{"yield", "primitive.yield", yield_body, shunt_floor_swap, 0},
+	{"yield_queue", "primitive.yield_queue", yield_body, shunt_floor_yield, 0},
+	{"spawn_join_1000", "primitive.spawn_join_1000", spawn_join_body, shunt_floor_spawn_join,
+		0},
+	{"ring_1000", "primitive.ring_1000", ring_body, shunt_floor_ring, SHUNT_CAN_BLOCK},
+	{"transfer", "primitive.transfer", transfer_body, shunt_floor_swap, SHUNT_CAN_BLOCK},
+	{"wake_park", "primitive.wake_park", wake_park_body, NULL, SHUNT_CAN_BLOCK},
+	{"mutex", "primitive.mutex", mutex_body, NULL, SHUNT_CAN_BLOCK},
+	{"arm_cancel", "primitive.arm_cancel", arm_cancel_body, NULL,
+		SHUNT_CAN_BLOCK | SHUNT_TIMED},
+	{"sleep_late", "primitive.sleep_late", sleep_late_body, shunt_floor_sleep,
+		SHUNT_CAN_BLOCK | SHUNT_TIMED},
 };
 #define PRIMITIVES (sizeof(primitives) / sizeof(primitives[0]))
 
@@ -385,9 +391,22 @@ int shunt_bench_run(shunt_bench_fn *fn, const void *arg, uint64_t operations,
 	return rc;
 }
 
+/* What a composition can do; all, where it cannot be opened: the benchmark then says why. */
+static unsigned caps_of(const char *spec)
+{
+	struct shunt_sched *sched;
+	struct shunt_error err;
+	if (shunt_open(&sched, spec, NULL, &err))
+		return UINT_MAX;
+	unsigned caps = sched->caps;
+	shunt_close(sched);
+	return caps;
+}
+
 void shunt_bench_add_primitives(void)
 {
 	static struct point points[PRIMITIVES * SPECS];
+	unsigned caps[SPECS];
 	static char names[16][64];
 	size_t count = 0;
 	for (const struct shunt_plugin *p = shunt_registry_switches; p->name && count < 16; p++) {
@@ -396,8 +415,12 @@ void shunt_bench_add_primitives(void)
 		snprintf(names[count], sizeof(names[count]), "swap/%s", p->name);
 		shunt_bench_add(names[count++], run_swap, p->object);
 	}
+	for (size_t j = 0; j < SPECS; j++)
+		caps[j] = caps_of(specs[j]);
 	for (size_t i = 0; i < PRIMITIVES; i++)
 		for (size_t j = 0; j < SPECS; j++) {
+			if (primitives[i].needs & ~caps[j])
+				continue;
 			struct point *point = &points[i * SPECS + j];
 			point->primitive = &primitives[i];
 			point->spec = specs[j];
