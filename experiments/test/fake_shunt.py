@@ -165,17 +165,22 @@ def main(words):
         return 2
     env = manifest()
     record = record_of(words, plain, o, env)
-    code = act(backend, record, path, before)
+    code = act(backend, record, env, path, before)
     if code is not None:
         return code
+    keep(record, env, path)
+    return 0 if record["status"] == "ok" else 3
+
+
+def keep(record, env, path):
+    """The manifest first: a record never names one that is not there."""
     place = os.path.join(os.path.dirname(path), "env")
     os.makedirs(place, exist_ok=True)
     write(os.path.join(place, f"{env['env_id']}.json"), compact(env))
     write(path, sealed(record))
-    return 0 if record["status"] == "ok" else 3
 
 
-def act(backend, record, path, before):
+def act(backend, record, env, path, before):
     """What the backend's name asks for; an exit status ends the run without a record."""
     if backend == "crash":
         print("about to crash", file=sys.stderr, flush=True)
@@ -184,7 +189,7 @@ def act(backend, record, path, before):
         import signal
 
         def interrupted(number, frame):
-            write(path, sealed(not_ok(record, "interrupted", "a signal")))
+            keep(not_ok(record, "interrupted", "a signal"), env, path)
             sys.exit(130)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, interrupted if backend == "hang" else signal.SIG_IGN)
