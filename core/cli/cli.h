@@ -41,7 +41,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_list, cli_describe, cli_run, cli_record, cli_arrivals,
-	cli_trace, cli_doctor, cli_version, cli_lab, cli_conformance;
+	cli_explore, cli_trace, cli_doctor, cli_version, cli_lab, cli_conformance;
 
 /* The first of these that can be executed, looked for from this executable's folder; the list ends
  * with NULL. (lab.c) */

@@ -16,8 +16,8 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {&cli_run, &cli_list, &cli_describe,
-	&cli_doctor, &cli_record, &cli_arrivals, &cli_trace, &cli_conformance, &cli_lab,
-	&cli_version};
+	&cli_doctor, &cli_record, &cli_arrivals, &cli_explore, &cli_trace, &cli_conformance,
+	&cli_lab, &cli_version};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static int help(void)

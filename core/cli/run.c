@@ -52,15 +52,16 @@ static int take_params(struct cli_run *run, size_t first)
 	return 0;
 }
 
-static int take_words(struct cli_run *run)
+int cli_run_take_workload(struct cli_run *run, const char *command, const char *example)
 {
 	const struct shunt_plugin *plugin;
 	struct shunt_error err;
 
 	if (run->args.word_count < 2)
 		return cli_error(run->args.json, CLI_USAGE,
-			"run needs a backend and a workload, as in `shunt run asm yield`; `shunt "
-			"list` shows their names");
+			"%s needs a backend and a workload, as in `shunt %s %s`; `shunt list` "
+			"shows their names",
+			command, command, example);
 	int rc = shunt_registry_find(&plugin, shunt_registry_workloads, "workload",
 		run->args.word[1], &err);
 
@@ -68,7 +69,7 @@ static int take_words(struct cli_run *run)
 		return cli_error(run->args.json, rc == -ENOSYS ? CLI_RUN_FAILED : CLI_USAGE, "%s",
 			err.text);
 	run->request.workload = plugin->object;
-	return cli_run_take(run);
+	return 0;
 }
 
 /* "sched_delay" or "sched_delay=EVERY". */
@@ -211,7 +212,9 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
 	run->argv = argv - 1;
 	rc = cli_args_parse(&run->args, command, argc, argv);
 	if (rc == 0)
-		rc = take_words(run);
+		rc = cli_run_take_workload(run, "run", "asm yield");
+	if (rc == 0)
+		rc = cli_run_take(run);
 	if (rc == 0)
 		rc = take_options(run);
 	if (rc == 0)

@@ -84,6 +84,9 @@ struct cli_run {
 	struct cli_text caveats; /* one a line */
 };
 
+/* Finds the workload that the second word names; the command's name and an example are for who
+ * gave less. 0, or an exit status and the reason told. */
+int cli_run_take_workload(struct cli_run *run, const char *command, const char *example);
 /* Takes the spec, the parameters, and CLI_RUN_OPTIONS; the workload is the caller's to find. 0, or
  * an exit status and the reason told. */
 int cli_run_take(struct cli_run *run);

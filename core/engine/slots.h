@@ -273,7 +273,10 @@ struct shunt_policy {
 	const struct shunt_param *params; /* Optional */
 	bool steals;                      /* has steal() */
 	bool shared; /* the queues are all workers': each may take what has_ready says it may */
-	bool fifo;   /* each queue is first in, first out, whatever becomes ready (SHUNT_FIFO) */
+	/* policy.seed draws the schedule, by policy.strategy, policy.depth and policy.steps: what
+	 * `shunt explore` varies. */
+	bool drawn;
+	bool fifo; /* each queue is first in, first out, whatever becomes ready (SHUNT_FIFO) */
 	/* stopping() is called, with env.now_ns and env.ran_ns fresh: a clock reading at every
 	 * switch, 10-24 ns, which the record tells. */
 	bool needs_time;

@@ -223,7 +223,7 @@ void __wrap_shunt_work_ns(int64_t duration_ns)
 		getenv("SHUNT_WORK_SLOW") ? duration_ns + duration_ns / 2 : duration_ns);
 }
 
-extern const struct shunt_workload shunt_workload_openloop;
+extern const struct shunt_workload shunt_workload_openloop, shunt_race; /* race.c */
 extern struct shunt_plugin __wrap_shunt_registry_workloads[];
 struct shunt_plugin __wrap_shunt_registry_workloads[] = {
 	{"good", &good, NULL, NULL, NULL},
@@ -237,6 +237,7 @@ struct shunt_plugin __wrap_shunt_registry_workloads[] = {
 	{"fallen", &fallen, NULL, NULL, NULL},
 	{"lost", &lost, NULL, NULL, NULL},
 	{"huge", &huge, NULL, NULL, NULL},
+	{"race", &shunt_race, NULL, NULL, NULL},
 	{"openloop", &shunt_workload_openloop, NULL, NULL, NULL},
 	{"absent", NULL, "not built: libabsent not found (Debian package libabsent-dev)", NULL,
 		NULL},

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shunt explore: runs of one work in virtual time, each by another schedule, until one goes wrong.
+ *
+ * A policy that is `drawn` draws the schedule from a seed of its own, so a seed is a schedule, and
+ * line of `shunt run` repeats it, traces it, or runs it in a debugger: that is the replay. Each run
+ * is a child process, for a schedule may crash, hang or panic; what came of it lies in memory that
+ * both share. What goes wrong is tried again with fewer changes of priorities.
+ */
+#include "core/cli/run.h"
+
+#include "core/engine/slots.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CLOCK_SPAN_NS 200000 /* the host's clock is nothing that a run in virtual time reads */
+#define TELL_EVERY_S  1      /* on a terminal; */
+#define TELL_SELDOM_S 30     /* elsewhere */
+
+/* What came of one schedule: written by the child. */
+struct verdict {
+	bool told, in_virtual_time;
+	enum shunt_record_status status;
+	char reason[sizeof(((struct shunt_outcome *)NULL)->reason)];
+	unsigned workers;
+	uint64_t tasks, picks;
+};
+
+struct search {
+	struct cli_run run; /* what was asked */
+	const char *policy, *strategy;
+	uint64_t first, runs, steps, tasks;
+	unsigned depth;
+	bool bounded;            /* pct's bound is of runs in which one task runs at a time */
+	struct verdict *verdict; /* of the last run */
+	time_t told_s;
+};
+
+/* One schedule: a line of `shunt run`. */
+struct schedule {
+	uint64_t seed;
+	unsigned depth;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void note(int number)
+{
+	interrupted = number;
+}
+
+/* ---- one run --------------------------------------------------------------------------------- */
+
+static void add_spec(const struct search *search, struct schedule schedule, struct cli_text *text)
+{
+	const char *spec = search->run.args.word[0];
+
+	cli_add(text, "%s%cpolicy=%s,policy.strategy=%s,policy.seed=%" PRIu64, spec,
+		strchr(spec, ':') ? ',' : ':', search->policy, search->strategy, schedule.seed);
+	if (strcmp(search->strategy, "pct") == 0)
+		cli_add(text, ",policy.depth=%u,policy.steps=%" PRIu64, schedule.depth,
+			search->steps);
+}
+
+static uint64_t counter(const struct shunt_outcome *outcome, const char *name)
+{
+	for (size_t i = 0; i < outcome->counter_count; i++)
+		if (strcmp(outcome->counters[i].name, name) == 0)
+			return outcome->counters[i].value;
+	return 0;
+}
+
+static void tell(struct verdict *verdict, const struct shunt_outcome *outcome)
+{
+	verdict->status = outcome->status;
+	snprintf(verdict->reason, sizeof(verdict->reason), "%s", outcome->reason);
+	verdict->in_virtual_time = outcome->caps & SHUNT_VIRTUAL_TIME;
+	verdict->workers = outcome->worker_count;
+	verdict->tasks = counter(outcome, "spawns");
+	verdict->picks = counter(outcome, "switches") + counter(outcome, "self_picks");
+	verdict->told = true;
+}
+
+/* On the watcher's thread. */
+static void abandoned(void *arg, const struct shunt_outcome *outcome, int signal)
+{
+	struct search *search = arg;
+
+	(void)signal;
+	tell(search->verdict, outcome);
+	_exit(CLI_RUN_FAILED);
+}
+
+/* In the child. What a schedule prints is for its replay. */
+_Noreturn static void be_the_run(struct search *search, struct schedule schedule)
+{
+	struct shunt_request *request = &search->run.request;
+	struct cli_text spec = {0};
+	struct shunt_error err = {""};
+	struct shunt_run *harness;
+	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	if (nowhere >= 0)
+		dup2(nowhere, 2);
+	add_spec(search, schedule, &spec);
+	request->spec = spec.s;
+	request->abandoned = abandoned;
+	request->arg = search;
+	if (shunt_run_prepare(&harness, request, &err)) {
+		search->verdict->status = SHUNT_RECORD_SKIPPED;
+		snprintf(search->verdict->reason, sizeof(search->verdict->reason), "%s", err.text);
+		search->verdict->told = true;
+		_exit(CLI_USAGE);
+	}
+	if (shunt_run_outcome(harness)->caps & SHUNT_VIRTUAL_TIME)
+		shunt_run_execute(harness);
+	tell(search->verdict, shunt_run_outcome(harness));
+	_exit(CLI_OK);
+}
+
+/* Runs it; the verdict is search->verdict. 0, or an exit status and the reason told. */
+static int try(struct search *search, struct schedule schedule)
+{
+	struct verdict *verdict = search->verdict;
+	int status;
+
+	*verdict = (struct verdict){.told = false};
+	pid_t child = fork();
+	if (child < 0)
+		return cli_error(false, CLI_RUN_FAILED, "fork: %s", strerror(errno));
+	if (child == 0)
+		be_the_run(search, schedule);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return cli_error(false, CLI_RUN_FAILED, "waitpid: %s", strerror(errno));
+	if (!verdict->told) {
+		verdict->status = SHUNT_RECORD_FAILED;
+		if (WIFSIGNALED(status))
+			snprintf(verdict->reason, sizeof(verdict->reason), "killed by %s",
+				strsignal(WTERMSIG(status)));
+		else
+			snprintf(verdict->reason, sizeof(verdict->reason), "exit status %d",
+				WEXITSTATUS(status));
+	}
+	return 0;
+}
+
+static bool went_wrong(const struct verdict *verdict)
+{
+	return verdict->status == SHUNT_RECORD_FAILED || verdict->status == SHUNT_RECORD_TIMEOUT;
+}
+
+/* ---- the search ------------------------------------------------------------------------------ */
+
+/* How many tasks and picks there are, so that changes are drawn among these. */
+static int learn(struct search *search)
+{
+	const struct verdict *verdict = search->verdict;
+	int rc = try(search, (struct schedule){search->first, 1});
+
+	if (rc)
+		return rc;
+	if (verdict->status == SHUNT_RECORD_SKIPPED)
+		return cli_error(false, CLI_USAGE, "nothing to explore: %s", verdict->reason);
+	if (!verdict->in_virtual_time)
+		return cli_error(false, CLI_USAGE,
+			"explore needs virtual time, as the backend sim has: in real time a seed "
+			"does not fix the schedule");
+	search->bounded = strcmp(search->strategy, "pct") == 0 && verdict->workers == 1;
+	search->tasks = verdict->tasks ? verdict->tasks : 1;
+	search->steps = verdict->picks ? verdict->picks : 1;
+	return 0;
+}
+
+static void tell_progress(struct search *search, uint64_t done)
+{
+	time_t now_s = time(NULL);
+	bool terminal = isatty(2);
+
+	if (now_s - search->told_s < (terminal ? TELL_EVERY_S : TELL_SELDOM_S))
+		return;
+	search->told_s = now_s;
+	fprintf(stderr, "%s%" PRIu64 " of %" PRIu64 " schedules%s", terminal ? "\r" : "", done,
+		search->runs, terminal ? "" : "\n");
+}
+
+/* The schedules from the first on, until one goes wrong: its number among them, or how many there
+ * were. */
+static int look(struct search *search, uint64_t *at)
+{
+	int rc = 0;
+
+	for (*at = 0; rc == 0 && *at < search->runs && !interrupted; ++*at) {
+		tell_progress(search, *at);
+		rc = try(search, (struct schedule){search->first + *at, search->depth});
+		if (rc == 0 && went_wrong(search->verdict))
+			break;
+	}
+	if (isatty(2))
+		fprintf(stderr, "\r\x1b[K");
+	return rc;
+}
+
+/* The same seed with fewer changes, as long as something goes wrong. */
+static int shrink(struct search *search, struct schedule *found)
+{
+	unsigned most = strcmp(search->strategy, "pct") == 0 ? found->depth : 1;
+	int rc = 0;
+
+	for (unsigned depth = 1; rc == 0 && depth < most; depth++) {
+		rc = try(search, (struct schedule){found->seed, depth});
+		if (rc == 0 && went_wrong(search->verdict)) {
+			found->depth = depth;
+			return 0;
+		}
+	}
+	return rc ? rc : try(search, *found);
+}
+
+/* ---- what is said of it ---------------------------------------------------------------------- */
+
+static void say_how_to_repeat(const struct search *search, struct schedule schedule)
+{
+	struct cli_text line = {0}, spec = {0};
+
+	add_spec(search, schedule, &spec);
+	cli_add(&line, "shunt run ");
+	cli_add_shell(&line, spec.s);
+	for (size_t i = 1; i < search->run.args.word_count; i++) {
+		cli_add(&line, " ");
+		cli_add_shell(&line, search->run.args.word[i]);
+	}
+	cli_add(&line, " --warmup 0 --iters 1 --seed %" PRIu64, search->run.request.seed);
+	if (search->verdict->status == SHUNT_RECORD_TIMEOUT)
+		cli_add(&line, " --timeout %" PRIu64 "ns", search->run.request.timeout_ns);
+	printf("Repeat    %s\n", line.s);
+	free(line.s);
+	free(spec.s);
+}
+
+static int tell_finding(struct search *search, uint64_t at)
+{
+	struct schedule found = {search->first + at, search->depth};
+	enum shunt_record_status status = search->verdict->status;
+	char first[sizeof(search->verdict->reason)], number[32];
+
+	snprintf(first, sizeof(first), "%s", search->verdict->reason);
+	int rc = shrink(search, &found);
+
+	if (rc)
+		return rc;
+	printf("%sFound%s     by schedule %s: ", cli_red(), cli_plain(),
+		cli_grouped(at + 1, number, sizeof(number)));
+	printf("%s: %s\n", shunt_record_status_name(status), first);
+	if (found.depth < search->depth)
+		printf("Shrunk    to depth %u from %u: %s\n", found.depth, search->depth,
+			search->verdict->reason);
+	else if (!went_wrong(search->verdict))
+		printf("Again     it does not go wrong: something else than the schedule decides; "
+		       "see `shunt run --check-determinism`\n");
+	say_how_to_repeat(search, found);
+	printf("          (--trace FILE shows what ran when)\n");
+	return CLI_CHECK_FAILED;
+}
+
+/* That a bug of a depth goes by all runs: at most (1 - 1 / (n k^(depth-1)))^runs. */
+static double chance_of_showing(const struct search *search, unsigned depth, uint64_t runs)
+{
+	double one = 1 / ((double)search->tasks * pow((double)search->steps, depth - 1));
+
+	return -expm1((double)runs * log1p(-one));
+}
+
+static void tell_clean(const struct search *search, uint64_t runs)
+{
+	char number[32];
+
+	printf("%sClean%s     none of %s schedules went wrong\n", cli_green(), cli_plain(),
+		cli_grouped(runs, number, sizeof(number)));
+	for (unsigned depth = 1; search->bounded && depth <= search->depth; depth++) {
+		double chance = 100 * chance_of_showing(search, depth, runs);
+
+		printf("%s a bug of depth %u would have shown itself with %s%.3g %%\n",
+			depth == 1 ? "Bound    " : "         ", depth,
+			chance > 99.9 ? "more than " : "at least ", chance > 99.9 ? 99.9 : chance);
+	}
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static int explore(struct search *search)
+{
+	uint64_t at;
+	char tasks[32], picks[32];
+	int rc = learn(search);
+
+	if (rc == 0)
+		rc = look(search, &at);
+	if (rc)
+		return rc;
+	printf("Schedules %s of %s on %s: %s tasks, %s picks\n", search->strategy,
+		search->run.request.workload->name, search->run.args.word[0],
+		cli_grouped(search->tasks, tasks, sizeof(tasks)),
+		cli_grouped(search->steps, picks, sizeof(picks)));
+	if (interrupted) {
+		tell_clean(search, at);
+		printf("Go on     with --first %" PRIu64 "\n", search->first + at);
+		return CLI_SIGNAL + interrupted;
+	}
+	if (at < search->runs)
+		return tell_finding(search, at);
+	tell_clean(search, at);
+	return CLI_OK;
+}
+
+/* The policy whose seed is a schedule; NULL: this build has none. */
+static const char *find_policy(void)
+{
+	for (const struct shunt_plugin *at = shunt_registry_policies; at->name; at++) {
+		const struct shunt_policy *policy = at->object;
+
+		if (policy && policy->drawn)
+			return at->name;
+	}
+	return NULL;
+}
+
+static int take(struct search *search)
+{
+	const struct shunt_values *options = &search->run.args.options;
+	int rc = cli_run_take_workload(&search->run, "explore", "sim skynet");
+
+	if (rc == 0)
+		rc = cli_run_take_params(&search->run, 2);
+	search->policy = find_policy();
+	if (rc == 0 && !search->policy)
+		rc = cli_error(false, CLI_RUN_FAILED, "no policy of this build draws schedules");
+	search->strategy = shunt_value_text(options, "--strategy");
+	search->runs = (uint64_t)shunt_value_int(options, "--runs");
+	search->first = (uint64_t)shunt_value_int(options, "--first");
+	search->depth = (unsigned)shunt_value_int(options, "--depth");
+	search->steps = 1;
+	search->run.request.timeout_ns = (uint64_t)shunt_value_int(options, "--timeout");
+	search->run.request.clock_span_ns = CLOCK_SPAN_NS;
+	search->run.request.watch_signals = true;
+	return rc;
+}
+
+static int explore_command(const struct cli_command *command, int argc, char **argv)
+{
+	struct search search = {.told_s = time(NULL)};
+	const struct sigaction noted = {.sa_handler = note};
+	int rc = cli_args_parse(&search.run.args, command, argc, argv);
+
+	search.verdict = mmap(NULL, sizeof(*search.verdict), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (rc == 0 && search.verdict == MAP_FAILED)
+		rc = cli_error(false, CLI_RUN_FAILED, "out of memory");
+	if (rc == 0)
+		rc = take(&search);
+	if (rc == 0) {
+		sigaction(SIGINT, &noted, NULL);
+		sigaction(SIGTERM, &noted, NULL);
+		rc = explore(&search);
+	}
+	cli_run_release(&search.run);
+	return rc;
+}
+
+static const char *const strategies[] = {"pct", "pos", NULL};
+
+static const struct shunt_param options[] = {
+	{.name = "--runs",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "1000",
+		.min = 1,
+		.max = INT64_C(1000000000),
+		.help = "=N schedules, unless one goes wrong before"},
+	{.name = "--strategy",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "pct",
+		.choices = strategies,
+		.help = "=NAME how schedules are drawn; pct has a bound, pos finds races of many "
+			"tasks"},
+	{.name = "--depth",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "3",
+		.min = 1,
+		.max = 16,
+		.help = "=D of pct: orders of two events that the bug takes"},
+	{.name = "--first",
+		.type = SHUNT_PARAM_COUNT,
+		.fallback = "1",
+		.max = INT64_C(1000000000000),
+		.help = "=S seed of the first schedule; the others follow"},
+	{.name = "--timeout",
+		.type = SHUNT_PARAM_DURATION,
+		.fallback = "10s",
+		.help = "=TIME a schedule that takes longer hangs; 0: never"},
+	CLI_SEED_OPTION,
+	CLI_PLUGIN,
+	{.name = NULL},
+};
+
+const struct cli_command cli_explore = {
+	.name = "explore",
+	.summary = "search for a schedule on which a workload goes wrong",
+	.usage = "BACKEND[:KEY=VALUE,...] WORKLOAD [KEY=VALUE ...] [options]",
+	.text = "Runs the workload in virtual time again and again, each time by another schedule, "
+		"until a check fails, or it deadlocks, crashes or hangs. Prints what went wrong, "
+		"and the line of `shunt run` that repeats it with as few changes of priorities as "
+		"do. After clean runs: how likely a bug would have shown itself (Burckhardt et "
+		"al., ASPLOS 2010). Schedules differ only where tasks switch.\n\n"
+		"Exit status: 0 all schedules are good; 1 one went wrong; 2 usage error; 3 failed; "
+		"130, 143 interrupted.",
+	.examples = "  shunt explore sim chunked_sum preset=tutorial --runs 200\n"
+		    "  shunt explore sim my_workload --plugin ./mine.so --depth 3\n",
+	.options = options,
+	.run = explore_command,
+};
