@@ -2,10 +2,10 @@
 /*
  * shunt explore: runs of one work in virtual time, each by another schedule, until one goes wrong.
  *
- * A policy that is `drawn` draws the schedule from a seed of its own, so a seed is a schedule, and
- * line of `shunt run` repeats it, traces it, or runs it in a debugger: that is the replay. Each run
- * is a child process, for a schedule may crash, hang or panic; what came of it lies in memory that
- * both share. What goes wrong is tried again with fewer changes of priorities.
+ * A policy that is `drawn` draws the schedule from a seed of its own. So a seed is a schedule, and
+ * a line of `shunt run` is its replay: with --trace, or in a debugger. Each run is a child process,
+ * for a schedule may crash, hang or panic; what came of it lies in memory that both share. What
+ * goes wrong is tried again with fewer changes of priorities.
  */
 #include "core/cli/run.h"
 
