@@ -18,7 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MODEL_THREADS = 3, MODEL_VARIABLES = 8, MODEL_STORES = 4, MODEL_REGISTERS = 6 };
+#ifndef MODEL_THREADS /* a model with more says so before */
+#define MODEL_THREADS 3
+#endif
+
+enum { MODEL_VARIABLES = 8, MODEL_STORES = 4, MODEL_REGISTERS = 6 };
 
 /* Bytes only, so that states can be compared and hashed as memory. */
 struct model_thread {
