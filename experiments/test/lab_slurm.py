@@ -145,7 +145,7 @@ class OnSlurm(Lab):
 
     def test_cancelled_and_submitted_again_with_the_controller_down_meanwhile(self):
         self.at_the_gate(1)
-        self.cluster.kill("ctld")
+        self.cluster.stop_controller()
         done = self.submit(tasks=2, code=4)
         self.assertRegex(done.stderr, r"squeue failed with exit status \d+: .*controller")
         self.assertIn("the queue cannot be asked", self.lab("status", self.out).stdout)

@@ -102,6 +102,12 @@ class Cluster:
     def start_controller(self) -> None:
         self._start("ctld", ["slurmctld", "-D", "-f", str(self.conf)])
 
+    def stop_controller(self) -> None:
+        """As a service ends, with its state saved: killed, it forgets a job of the last seconds."""
+        child = self.running.pop("ctld")
+        child.terminate()
+        child.wait()
+
     def start_node(self, node: str, scratch: str = "64m") -> None:
         boot = self.root / f"boot-{node}"
         boot.write_text(f"{uuid.uuid4()}\n")
