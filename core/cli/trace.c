@@ -69,6 +69,10 @@ static void print_report(const char *path, const struct shunt_trace_report *repo
 		cli_grouped(report->timers_cancelled, c, sizeof(c)),
 		cli_grouped(report->wakes, d, sizeof(d)),
 		cli_grouped(report->steals, e, sizeof(e)));
+	if (report->io_begun)
+		printf("  %s operations begun, %s ended\n",
+			cli_grouped(report->io_begun, a, sizeof(a)),
+			cli_grouped(report->io_ended, b, sizeof(b)));
 	print_workers(report);
 	print_left(report);
 }

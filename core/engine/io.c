@@ -24,6 +24,7 @@
 #include "core/engine/io.h"
 
 #include "core/engine/halt.h"
+#include "core/engine/probe.h"
 #include "core/engine/ready.h"
 #include "core/engine/visit.h"
 #include "core/engine/wake.h"
@@ -319,10 +320,15 @@ static int64_t perform_submitted(struct shunt_ctx *ctx, struct shunt_io_entry *e
 static int64_t engine_perform(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
 	struct shunt_io_op *op, int64_t deadline_ns)
 {
+	const struct shunt_engine *engine = shunt_engine_of(ctx->sched);
 	shunt_worker_of(ctx)->io.operations++;
-	return shunt_engine_of(ctx->sched)->io_slot->submits
-		       ? perform_submitted(ctx, entry, op, deadline_ns)
-		       : perform_watched(ctx, entry, op, deadline_ns);
+	if (SHUNT_UNLIKELY(engine->probing))
+		shunt_probe_io_begin(shunt_worker_of(ctx), op);
+	int64_t result = engine->io_slot->submits ? perform_submitted(ctx, entry, op, deadline_ns)
+						  : perform_watched(ctx, entry, op, deadline_ns);
+	if (SHUNT_UNLIKELY(engine->probing))
+		shunt_probe_io_end(shunt_worker_of(shunt_ctx_get()), op, result);
+	return result;
 }
 
 static void engine_interrupt(struct shunt_ctx *ctx, struct shunt_io_entry *entry)
@@ -402,6 +408,8 @@ void shunt_engine_io_event(void *arg, uint64_t data, int64_t value)
 				shunt_io_waiter_end(&entry->side[side].waiter, 0, worker->ctx.many);
 		}
 	shunt_spin_unlock(&entry->lock, worker->ctx.many);
+	if (task[SHUNT_IO_IN] || task[SHUNT_IO_OUT])
+		shunt_probe_sleep(worker, false); /* it may be in commit() */
 	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
 		if (task[side])
 			shunt_ready_task(worker, task[side], SHUNT_WHY_WAKE);

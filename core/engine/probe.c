@@ -7,6 +7,8 @@
 #include "core/measure/hist.h"
 #include "core/measure/trace.h"
 
+#include <errno.h>
+
 static uint64_t id_of(const struct shunt_task *task)
 {
 	return task->id + 1;
@@ -171,6 +173,28 @@ void shunt_probe_steal(struct shunt_worker *thief, struct shunt_worker *victim,
 	emit(thief, SHUNT_TRACE_STEAL, 0, id_of(task), victim->ctx.index);
 }
 
+static uint64_t number_of(const struct shunt_io_op *op)
+{
+	return op->fd < 0 ? SHUNT_TRACE_ANY : (uint64_t)op->fd;
+}
+
+void shunt_probe_io_begin(struct shunt_worker *worker, const struct shunt_io_op *op)
+{
+	emit(worker, SHUNT_TRACE_IO_BEGIN, op->code, running_id(worker), number_of(op));
+}
+
+void shunt_probe_io_end(struct shunt_worker *worker, const struct shunt_io_op *op, int64_t result)
+{
+	enum shunt_trace_io how = SHUNT_TRACE_IO_DONE;
+	if (result < 0)
+		how = result == -ETIMEDOUT   ? SHUNT_TRACE_IO_TIMED_OUT
+		      : result == -ECANCELED ? SHUNT_TRACE_IO_CANCELED
+					     : SHUNT_TRACE_IO_FAILED;
+	bool opened = op->code == SHUNT_IO_OPEN && result >= 0;
+	emit(worker, SHUNT_TRACE_IO_END, how, running_id(worker),
+		opened ? (uint64_t)result : number_of(op));
+}
+
 void shunt_probe_worker(struct shunt_worker *worker, bool begin)
 {
 	struct shunt_engine *engine = worker->engine;
@@ -186,5 +210,8 @@ void shunt_probe_idle(struct shunt_worker *worker, bool begin)
 
 void shunt_probe_sleep(struct shunt_worker *worker, bool begin)
 {
+	if (begin == worker->trace_waits)
+		return;
+	worker->trace_waits = begin;
 	emit(worker, begin ? SHUNT_TRACE_WAIT_BEGIN : SHUNT_TRACE_WAIT_END, 0, 0, 0);
 }

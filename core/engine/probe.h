@@ -47,9 +47,13 @@ void shunt_probe_timer(struct shunt_worker *worker, struct shunt_task *task,
 	enum shunt_probe_timer_event event, int64_t deadline_ns);
 void shunt_probe_steal(struct shunt_worker *thief, struct shunt_worker *victim,
 	struct shunt_task *task);
+/* The running task begins an operation, or has its result. */
+void shunt_probe_io_begin(struct shunt_worker *worker, const struct shunt_io_op *op);
+void shunt_probe_io_end(struct shunt_worker *worker, const struct shunt_io_op *op, int64_t result);
 /* begin or end; these check engine->probing themselves. */
 void shunt_probe_worker(struct shunt_worker *worker, bool begin);
 void shunt_probe_idle(struct shunt_worker *worker, bool begin);
+/* An end without a begin is none: an event that the wait slot collects ends the sleep early. */
 void shunt_probe_sleep(struct shunt_worker *worker, bool begin);
 
 #endif

@@ -162,6 +162,7 @@ struct shunt_worker {
 	} io; /* engine/io.c */
 	int64_t io_looked_ns;
 	struct shunt_trace_ring *trace;
+	bool trace_waits; /* its last word there is that it waits */
 	unsigned sched_delay_countdown;
 	pthread_t thread;
 	struct shunt_fatal fatal;

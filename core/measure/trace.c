@@ -3,6 +3,7 @@
 #include "core/measure/trace.h"
 
 #include "core/engine/slots.h"
+#include "core/io_op.h"
 #include "core/measure/trace_internal.h"
 
 #include <errno.h>
@@ -234,6 +235,8 @@ static const char *const kind_names[SHUNT_TRACE_KINDS] = {
 	[SHUNT_TRACE_WAIT_END] = "wait_end",
 	[SHUNT_TRACE_STEAL] = "steal",
 	[SHUNT_TRACE_INJECT] = "inject",
+	[SHUNT_TRACE_IO_BEGIN] = "io_begin",
+	[SHUNT_TRACE_IO_END] = "io_end",
 };
 
 static const char *const cause_names[] = {
@@ -262,6 +265,26 @@ static const char *const wake_names[] = {
 	NULL,
 };
 
+static const char *const operation_names[] = {
+	[SHUNT_IO_READ] = "read",
+	[SHUNT_IO_WRITE] = "write",
+	[SHUNT_IO_RECV] = "recv",
+	[SHUNT_IO_SEND] = "send",
+	[SHUNT_IO_ACCEPT] = "accept",
+	[SHUNT_IO_CONNECT] = "connect",
+	[SHUNT_IO_OPEN] = "open",
+	[SHUNT_IO_FSYNC] = "fsync",
+	NULL,
+};
+
+static const char *const outcome_names[] = {
+	[SHUNT_TRACE_IO_DONE] = "done",
+	[SHUNT_TRACE_IO_FAILED] = "failed",
+	[SHUNT_TRACE_IO_TIMED_OUT] = "timed_out",
+	[SHUNT_TRACE_IO_CANCELED] = "canceled",
+	NULL,
+};
+
 static const char *const no_names[] = {"-", NULL};
 
 static const char *const origin_names[] = {"", "+remote", "+external", NULL};
@@ -276,6 +299,10 @@ static const char *const *why_names(unsigned kind)
 		return end_names;
 	case SHUNT_TRACE_WAKE:
 		return wake_names;
+	case SHUNT_TRACE_IO_BEGIN:
+		return operation_names;
+	case SHUNT_TRACE_IO_END:
+		return outcome_names;
 	default:
 		return no_names;
 	}

@@ -22,6 +22,9 @@
  *     ENDED
  *   NEW -run_begin-> RUNNING   (a child that runs at once);   TAKEN -enqueue(MIGRATE)-> READY
  *
+ * An operation of input or output begins and ends in its running task, which may block, move and
+ * yield in between.
+ *
  * A worker is, between worker_start and worker_stop, at each nanosecond in exactly one of: running
  * a task, scheduling, idle (looking for work), waiting (in the kernel).
  *
@@ -57,6 +60,11 @@ enum shunt_trace_kind {
 	SHUNT_TRACE_WAIT_END,
 	SHUNT_TRACE_STEAL,  /* task: will be dequeued here, 0 unknown; arg: the victim's index */
 	SHUNT_TRACE_INJECT, /* task: handed over by a thread that is no worker; arg: to which */
+	/* task: begins an operation of input or output, or has its result; why: enum
+	 * shunt_io_code, or enum shunt_trace_io; arg: the descriptor's number, ANY for an open
+	 * that has none yet */
+	SHUNT_TRACE_IO_BEGIN,
+	SHUNT_TRACE_IO_END,
 	SHUNT_TRACE_KINDS
 };
 
@@ -78,10 +86,18 @@ enum shunt_trace_wake {
 	SHUNT_TRACE_WAKE_STALE,  /* it had ended */
 };
 
+/* How an operation ended. */
+enum shunt_trace_io {
+	SHUNT_TRACE_IO_DONE,
+	SHUNT_TRACE_IO_FAILED,
+	SHUNT_TRACE_IO_TIMED_OUT,
+	SHUNT_TRACE_IO_CANCELED, /* the descriptor was closed */
+};
+
 /* The `worker` of the ring for all threads that are none. */
 #define SHUNT_TRACE_OUTSIDE UINT32_MAX
 
-/* The queue of an enqueue whose task any worker may pick. */
+/* The queue of an enqueue whose task any worker may pick; a descriptor that has no number yet. */
 #define SHUNT_TRACE_ANY UINT64_MAX
 
 struct shunt_trace_event {

@@ -209,6 +209,15 @@ static bool apply_task(struct shunt_checker *check, struct shunt_follower *at,
 	case SHUNT_TRACE_INJECT:
 		report->injected++;
 		break;
+	case SHUNT_TRACE_IO_BEGIN:
+		task->in_io = true;
+		task->fd = event->arg;
+		report->io_begun++;
+		break;
+	case SHUNT_TRACE_IO_END:
+		task->in_io = false;
+		report->io_ended++;
+		break;
 	default:
 		break;
 	}

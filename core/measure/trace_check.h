@@ -7,6 +7,7 @@
  *   - every nanosecond of every worker, from its start to its stop, is in exactly one state;
  *   - every task makes legal transitions only, each timer is armed, then fires or is cancelled,
  *     none before its deadline;
+ *   - every operation of input and output ends in the task that began it, one at a time;
  *   - what was enqueued was dequeued or is still queued;
  *   - no task stays ready longer than a grace while a worker that could run it sleeps;
  *   - every task that started has ended, or is listed.
@@ -57,6 +58,7 @@ struct shunt_trace_report {
 	uint64_t tasks, ended;
 	uint64_t enqueued, dequeued, queued;
 	uint64_t runs, wakes, timers_armed, timers_fired, timers_cancelled, steals, injected;
+	uint64_t io_begun, io_ended;
 	uint64_t ready_beside_sleep_ns; /* the longest */
 
 	/* The tasks that have not ended: how many, and the first of them with their state. */

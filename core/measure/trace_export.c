@@ -171,6 +171,28 @@ static void put_instant(struct writer *to, const struct shunt_trace_ring *ring,
 	fprintf(to->file, ",\"arg\":%" PRIu64 "}}", event->arg);
 }
 
+/* An operation lasts from its begin to its end, over the runs of its task in between: a slice that
+ * belongs to no worker. */
+static void put_operation(struct writer *to, const struct shunt_trace_ring *ring,
+	const struct shunt_trace_event *event)
+{
+	bool begins = event->kind == SHUNT_TRACE_IO_BEGIN;
+	char why[24];
+
+	begin_element(to);
+	fprintf(to->file,
+		"{\"ph\":\"%s\",\"cat\":\"io\",\"id\":%" PRIu64 ",\"pid\":1,\"tid\":%u,\"ts\":",
+		begins ? "b" : "e", event->task, track(ring));
+	put_us(to->file, event->time_ns - to->base_ns);
+	shunt_trace_why_name(event->kind, event->why, why);
+	if (!begins)
+		fprintf(to->file, ",\"name\":\"\",\"args\":{\"end\":\"%s\"}}", why);
+	else if (event->arg == SHUNT_TRACE_ANY)
+		fprintf(to->file, ",\"name\":\"%s\"}", why);
+	else
+		fprintf(to->file, ",\"name\":\"%s of fd %" PRIu64 "\"}", why, event->arg);
+}
+
 /* The slice that an event begins or ends, if it does. */
 static int slice_of(unsigned kind)
 {
@@ -198,7 +220,9 @@ static void draw_ring(struct writer *to, const struct shunt_trace_ring *ring)
 		const struct shunt_trace_event *event = &ring->event[i];
 		int slice = slice_of(event->kind);
 
-		if (slice < 0) {
+		if (event->kind == SHUNT_TRACE_IO_BEGIN || event->kind == SHUNT_TRACE_IO_END) {
+			put_operation(to, ring, event);
+		} else if (slice < 0) {
 			/* The two of a queue, and the worker's own, would hide all others. */
 			if (event->kind >= SHUNT_TRACE_WAKE || event->kind == SHUNT_TRACE_SPAWN)
 				put_instant(to, ring, event);

@@ -118,7 +118,24 @@ static bool judge_run_end(struct shunt_checker *check, const struct shunt_trace_
 		return wrong_state(check, task);
 	if (event->why == SHUNT_TRACE_END_EXIT && task->armed)
 		return shunt_trace_wrong(check, "the task ends with its timer armed");
+	if (event->why == SHUNT_TRACE_END_EXIT && task->in_io)
+		return shunt_trace_wrong(check, "the task ends in an operation");
 	return true;
+}
+
+static bool judge_io(struct shunt_checker *check, const struct shunt_follower *at,
+	const struct shunt_trace_task *task, const struct shunt_trace_event *event)
+{
+	bool begins = event->kind == SHUNT_TRACE_IO_BEGIN;
+
+	if (task->state != SHUNT_STATE_RUNNING || at->task != task->id)
+		return shunt_trace_wrong(check, "the task does not run on this worker");
+	if (begins && task->in_io)
+		return shunt_trace_wrong(check, "the task is in an operation already");
+	if (!begins && !task->in_io)
+		return shunt_trace_wrong(check, "the task is in no operation");
+	return begins || task->fd == SHUNT_TRACE_ANY || task->fd == event->arg ||
+	       shunt_trace_wrong(check, "its operation is on descriptor %" PRIu64, task->fd);
 }
 
 /* With a counter for a clock, a stamp may be off by the calibration's error since its start. */
@@ -191,6 +208,9 @@ static bool judge_task(struct shunt_checker *check, const struct shunt_follower 
 	case SHUNT_TRACE_STEAL:
 		return task->state == SHUNT_STATE_READY || task->state == SHUNT_STATE_TAKEN ||
 		       wrong_state(check, task);
+	case SHUNT_TRACE_IO_BEGIN:
+	case SHUNT_TRACE_IO_END:
+		return judge_io(check, at, task, event);
 	default:
 		return true;
 	}

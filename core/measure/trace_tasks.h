@@ -31,6 +31,8 @@ struct shunt_trace_task {
 	uint8_t state;
 	bool armed;
 	bool held; /* preempted, and not run since: its queue is its worker's */
+	bool in_io;
+	uint64_t fd; /* of its operation, with in_io */
 };
 
 /* Ready tasks in the order in which they became so. */

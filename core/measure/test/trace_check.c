@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "core/engine/slots.h"
+#include "core/io_op.h"
 #include "core/measure/trace.h"
 #include "core/measure/trace_check.h"
 #include "core/measure/trace_internal.h"
@@ -100,6 +101,7 @@ static const struct line worker0[] = {
 	{1610, SHUNT_TRACE_DEQUEUE, 0, ROOT, 0},
 	{1620, SHUNT_TRACE_RUN_BEGIN, 0, ROOT, 0},
 	{1630, SHUNT_TRACE_WAKE, SHUNT_TRACE_WAKE_STALE, CHILD, ROOT},
+	{1640, SHUNT_TRACE_IO_BEGIN, SHUNT_IO_READ, ROOT, 7},
 	{1700, SHUNT_TRACE_RUN_END, SHUNT_TRACE_END_BLOCK, ROOT, 0},
 	{1710, SHUNT_TRACE_IDLE_BEGIN, 0, 0, 0},
 	{1800, SHUNT_TRACE_WAIT_BEGIN, 0, 0, 0},
@@ -114,6 +116,7 @@ static const struct line worker0[] = {
 	{5220, SHUNT_TRACE_ENQUEUE, WOKEN, ROOT, 0},
 	{5230, SHUNT_TRACE_DEQUEUE, 0, ROOT, 0},
 	{5240, SHUNT_TRACE_RUN_BEGIN, 0, ROOT, 0},
+	{5250, SHUNT_TRACE_IO_END, SHUNT_TRACE_IO_DONE, ROOT, 7},
 	{5300, SHUNT_TRACE_RUN_END, SHUNT_TRACE_END_YIELD, ROOT, 0},
 	/* The policy kept it. */
 	{5310, SHUNT_TRACE_RUN_BEGIN, 0, ROOT, 0},
@@ -469,6 +472,17 @@ static void timers_are_armed_once_and_never_early(void **state)
 	BREAKS(SET(0, 1330, task, CHILD), 1600, "ends with its timer armed");
 }
 
+static void operations_end_where_they_began(void **state)
+{
+	(void)state;
+	BREAKS(LOSE(0, 1640), 5250, "in no operation");
+	BREAKS(TWICE(0, 1640), 1640, "in an operation already");
+	BREAKS(TWICE(0, 5250), 5250, "in no operation");
+	BREAKS(LOSE(0, 5250), 5400, "ends in an operation");
+	BREAKS(SET(0, 5250, arg, 8), 5250, "on descriptor 7");
+	BREAKS(SET(0, 1640, task, SLEEPER), 1640, "does not run");
+}
+
 /* A counter runs away from CLOCK_MONOTONIC since its calibration, also while nothing is traced. */
 static void a_counter_is_off_by_what_has_passed_since_its_calibration(void **state)
 {
@@ -619,7 +633,7 @@ static void dropped_events_cannot_be_closed(void **state)
 	assert_int_equal(shunt_trace_new(&trace, 20, &monotonic), 0);
 	FILL(trace, 0, worker0);
 	FILL(trace, 1, worker1);
-	cannot_close(trace, "dropped 32 events after its first 20");
+	cannot_close(trace, "dropped 34 events after its first 20");
 	trace = good();
 	trace->homeless = 2;
 	cannot_close(trace, "2 events found no memory");
@@ -675,9 +689,9 @@ static void damaged_files_are_refused_with_their_place(void **state)
 	unreadable("1230 run_begin", "", "cut short");
 	unreadable(",\n\"traceEvents\"", "", "cut short");
 	unreadable("\"1230 run_begin 2 - 0\",\n", "", "cut short");
-	unreadable(",\n\"1230 run_begin 2 - 0\",", ",", "says that it has 52 events, and has 51");
-	unreadable("\"count\":52", "\"count\":51", "the end of a ring of 51 events");
-	unreadable("\"count\":52", "\"count\":99999999", "no room for 99999999 events");
+	unreadable(",\n\"1230 run_begin 2 - 0\",", ",", "says that it has 54 events, and has 53");
+	unreadable("\"count\":54", "\"count\":53", "the end of a ring of 53 events");
+	unreadable("\"count\":54", "\"count\":99999999", "no room for 99999999 events");
 	unreadable("\"1230 run_begin 2 - 0\",", " \"1230 run_begin 2 - 0\",",
 		"an event is expected");
 	unreadable("{\"1\":", "{\"x\":", "a task's number");
@@ -756,6 +770,7 @@ int main(void)
 		EACH(tasks_make_legal_transitions_only),
 		EACH(a_task_never_runs_twice_at_once),
 		EACH(timers_are_armed_once_and_never_early),
+		EACH(operations_end_where_they_began),
 		EACH(a_counter_is_off_by_what_has_passed_since_its_calibration),
 		EACH(other_threads_do_not_run_tasks),
 		EACH(a_private_queue_is_private),

@@ -225,6 +225,36 @@ static void what_comes_from_outside_is_seen(void **state)
 		skip(); /* one CPU: nobody is outside */
 }
 
+/* One worker and two, whose tasks may begin an operation on one and end it on the other. */
+static void operations_of(const char *io, const char *wait)
+{
+	static const char *const workers[] = {"", ",workers=2,policy=steal"};
+
+	for (size_t w = 0; w < sizeof(workers) / sizeof(*workers); w++)
+		for (const struct shunt_plugin *p = shunt_registry_workloads; p->name; p++) {
+			const struct shunt_workload *workload = p->object;
+			char spec[128];
+
+			if (!workload || !(workload->needs & SHUNT_CAN_IO))
+				continue;
+			snprintf(spec, sizeof(spec), "%s:wait=%s,io=%s%s",
+				shunt_registry_backends[0].name, wait, io, workers[w]);
+			if (!closes(spec, workload))
+				continue;
+			assert_true(report.io_begun > 0);
+			assert_int_equal(report.io_begun, report.io_ended);
+		}
+}
+
+static void operations_end(void **state)
+{
+	(void)state;
+	for (const struct shunt_plugin *io = shunt_registry_ios; io->name; io++)
+		for (const struct shunt_plugin *wait = shunt_registry_waits; wait->name; wait++)
+			if (io->object && wait->object)
+				operations_of(io->name, wait->name);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +263,7 @@ int main(void)
 		cmocka_unit_test(every_wait_closes),
 		cmocka_unit_test(every_timer_queue_closes),
 		cmocka_unit_test(two_workers_close),
+		cmocka_unit_test(operations_end),
 		cmocka_unit_test(what_comes_from_outside_is_seen),
 	};
 
