@@ -113,6 +113,8 @@ struct shunt_config {
 	struct shunt_trace *trace;      /* NULL: none. Chooses the probe variant of the hooks */
 	struct shunt_hist *sched_delay; /* NULL: off. ready -> running, sampled */
 	unsigned sched_delay_every;     /* one in this many */
+	/* NULL: off. How long tasks had run at a time that were preempted, for the quantum */
+	struct shunt_hist *quanta;
 };
 
 typedef void shunt_counter_fn(void *sink, const char *name, uint64_t value);

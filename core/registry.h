@@ -11,6 +11,7 @@
 #define SHUNT_CORE_REGISTRY_H
 
 struct shunt_plugin_file; /* core/plugins.h */
+struct shunt_workload;    /* core/workload.h */
 
 /** One plug-in: a name, and either the object or the reason why there is none. */
 struct shunt_plugin {
@@ -37,5 +38,15 @@ extern struct shunt_plugin shunt_registry_places[];
 extern struct shunt_plugin shunt_registry_ios[];
 extern struct shunt_plugin shunt_registry_backends[];
 extern struct shunt_plugin shunt_registry_workloads[];
+
+/** The two texts of a workload of this build, which the compiler made of the same files. */
+struct shunt_texts {
+	const struct shunt_workload *plain;
+	/** With a call at every edge (core/engine/edge.c). NULL: this program does not have it. */
+	const struct shunt_workload *edges;
+};
+
+/** Ends in an entry whose `plain` is NULL. */
+extern const struct shunt_texts shunt_registry_texts[];
 
 #endif

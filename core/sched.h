@@ -102,9 +102,9 @@ int shunt_transfer(struct shunt_handle handle);
  * Should the caller give way here, by shunt_yield? True when it has used up its quantum since it
  * was last resumed (the setting's or the policy's) and another task is ready, or when the policy
  * has a more urgent one; false for ever on backends that the kernel preempts, and with
- * preempt=none. With preempt=signal it is true where a preemption could not be made and still is
- * due. Collects what came from outside and the timers that are due. One load where there is no
- * quantum and nothing to collect. Context: task; does not switch.
+ * preempt=none. With preempt=signal or compiler it is true where a preemption could not be made and
+ * still is due. Collects what came from outside and the timers that are due. One load where there
+ * is no quantum and nothing to collect. Context: task; does not switch.
  */
 bool shunt_checkpoint(void);
 
@@ -117,9 +117,23 @@ bool shunt_checkpoint(void);
 #define SHUNT_PREEMPTIBLE __attribute__((noinline, section("shunt_preemptible")))
 
 /*
- * No signal preempts the caller between the two, which nest; the outer shunt_preempt_on gives way
- * at once where a preemption was due meanwhile. In between the task may not give way, wait or end.
- * Context: any, and without effect outside a task; off does not switch, on may.
+ * A function that preempt=compiler does not ask in: for one that is called often and takes a
+ * microsecond at most, with what it calls, because a call at each of its edges would take longer
+ * than they do.
+ */
+#if defined(__clang__)
+#define SHUNT_SHORT __attribute__((no_sanitize("coverage")))
+#elif defined(__GNUC__) && __GNUC__ >= 12
+#define SHUNT_SHORT __attribute__((no_sanitize_coverage))
+#else
+#define SHUNT_SHORT
+#endif
+
+/*
+ * Neither a signal nor an edge preempts the caller between the two, which nest; the outer
+ * shunt_preempt_on gives way at once where a preemption was due meanwhile. In between the task may
+ * not give way, wait or end. Context: any, and without effect outside a task; off does not switch,
+ * on may.
  */
 void shunt_preempt_off(void);
 void shunt_preempt_on(void);

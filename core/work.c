@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Synthetic work: a chain of dependent multiplications, a calibrated number in a nanosecond.
+ * Synthetic work: a chain of dependent multiplications, a calibrated number in a nanosecond. This
+ * is the calibration; the work itself is work_ns.c.
  *
  * The chain touches no memory and cannot be vectorised or shortened, so a task that works competes
  * for nothing but the processor. How many rounds a nanosecond takes is measured once, as the best
@@ -9,7 +10,6 @@
  */
 #include "core/work.h"
 
-#include "core/backend.h"
 #include "core/measure/clock.h"
 
 #include <pthread.h>
@@ -21,23 +21,8 @@
 static uint64_t rounds_per_mega_ns;
 static pthread_once_t calibrated = PTHREAD_ONCE_INIT;
 
-static inline __attribute__((always_inline)) void chain(uint64_t rounds)
-{
-	uint64_t x = rounds;
-
-	for (uint64_t i = 0; i < rounds; i++) {
-		x = x * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		__asm__ volatile("" : "+r"(x));
-	}
-}
-
-static SHUNT_PREEMPTIBLE void work(uint64_t rounds)
-{
-	chain(rounds);
-}
-
-/* Not by work(): others who work wait for pthread_once, and a task preempted in it might wait for
- * them. */
+/* Not in preemptible code: others who work wait for pthread_once, and a task preempted in it might
+ * wait for them. */
 static void calibrate(void)
 {
 	uint64_t best = UINT64_MAX;
@@ -45,7 +30,7 @@ static void calibrate(void)
 	for (int i = 0; i < SERIES_COUNT; i++) {
 		uint64_t begin = shunt_clock_monotonic_ns();
 
-		chain(SERIES_ROUNDS);
+		shunt_work_chain(SERIES_ROUNDS);
 		uint64_t took = shunt_clock_monotonic_ns() - begin;
 
 		if (took < best)
@@ -60,16 +45,8 @@ double shunt_work_calibrate(void)
 	return (double)rounds_per_mega_ns / (double)(1 << 20);
 }
 
-void shunt_work_ns(int64_t duration_ns)
+uint64_t shunt_work_rounds(int64_t duration_ns)
 {
-	struct shunt_ctx *ctx = shunt_ctx_get();
-
-	if (duration_ns <= 0)
-		return;
-	if (ctx && ctx->time) {
-		ctx->time->work(ctx, duration_ns);
-		return;
-	}
 	pthread_once(&calibrated, calibrate);
-	work((uint64_t)(((unsigned __int128)(uint64_t)duration_ns * rounds_per_mega_ns) >> 20));
+	return (uint64_t)(((unsigned __int128)(uint64_t)duration_ns * rounds_per_mega_ns) >> 20);
 }

@@ -40,6 +40,8 @@ enum shunt_cap {
 	SHUNT_STEPS = 1 << 13,    /* step tasks, which have no stack (core/step.h) */
 	SHUNT_CAN_IO = 1 << 14,   /* tasks read and write descriptors (core/io.h) */
 	SHUNT_PREEMPTS = 1 << 15, /* takes the processor from SHUNT_PREEMPTIBLE code */
+	SHUNT_AT_EDGES = 1 << 16, /* takes it anywhere in a workload's second text */
+	SHUNT_QUANTA = 1 << 17,   /* a quantum bounds how long a task runs at a time */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */

@@ -14,7 +14,7 @@
  */
 #include "workloads/crowd.h"
 
-enum { SAMPLED_BELOW = 8 };
+enum { SAMPLED_BELOW = 8, LEAF_BELOW = 14 };
 
 struct fib {
 	uint64_t n, cutoff, sampled;
@@ -35,9 +35,14 @@ static void refuse(struct fib *fib, int rc)
 	__atomic_compare_exchange_n(&fib->rc, &none, rc, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+static SHUNT_SHORT uint64_t leaf(uint64_t n)
+{
+	return n < 2 ? n : leaf(n - 1) + leaf(n - 2);
+}
+
 static uint64_t plain(uint64_t n)
 {
-	return n < 2 ? n : plain(n - 1) + plain(n - 2);
+	return n < LEAF_BELOW ? leaf(n) : plain(n - 1) + plain(n - 2);
 }
 
 static void *fib_task(void *arg);

@@ -257,8 +257,13 @@ void openloop_chance(struct request *request, int64_t now_ns)
 		return;
 	/* Relaxed: see lag() [openloop:chance]. */
 	__atomic_store_n(&stream->chance_ns, now_ns, __ATOMIC_RELAXED);
-	if (due(stream) <= now_ns && take_injector(stream))
+	if (due(stream) > now_ns)
+		return;
+	/* All that are due wait while whoever holds the injector does. */
+	shunt_preempt_off();
+	if (take_injector(stream))
 		inject(stream, now_ns);
+	shunt_preempt_on();
 }
 
 /* ---- generators ------------------------------------------------------------------------------ */

@@ -287,7 +287,10 @@ void openloop_report(struct openloop *loop)
 	struct totals totals = walk(loop);
 
 	rates(loop, &totals);
-	if (totals.done && !(shunt_run_caps(loop->run) & SHUNT_PREEMPTS))
+	/* Where it is not asked, a request does not know when others had its turn. */
+	bool asked = !(shunt_run_caps(loop->run) & (SHUNT_PREEMPTS | SHUNT_AT_EDGES));
+
+	if (totals.done && asked)
 		shunt_metric(loop->run, "service_ratio",
 			(double)totals.served_ns / (double)totals.work_ns, "1", "none");
 	if (totals.measured) {
@@ -303,7 +306,7 @@ void openloop_report(struct openloop *loop)
 	/* Virtual service takes no processor time. */
 	bool real = !(shunt_run_caps(loop->run) & SHUNT_VIRTUAL_TIME);
 
-	if (totals.done && !loop->slice_ns && !loop->block_ns && real)
+	if (totals.done && !loop->slice_ns && !loop->block_ns && real && asked)
 		shunt_metric(loop->run, "overhead_ns",
 			((double)loop->cpu_ns - (double)totals.served_ns) / (double)totals.done,
 			"ns", "lower");

@@ -82,7 +82,7 @@ struct pile {
 
 /* ---- the tree -------------------------------------------------------------------------------- */
 
-static void put_number(unsigned char *bytes, uint32_t number)
+static SHUNT_SHORT void put_number(unsigned char *bytes, uint32_t number)
 {
 	for (int i = 0; i < 4; i++)
 		bytes[i] = (unsigned char)(number >> (24 - 8 * i));
@@ -99,7 +99,7 @@ static void make_root(const struct tree *tree, struct node *root)
 	root->height = 0;
 }
 
-static void make_child(const struct node *parent, uint32_t index, struct node *child)
+static SHUNT_SHORT void make_child(const struct node *parent, uint32_t index, struct node *child)
 {
 	unsigned char bytes[4];
 	SHA1_CTX context;
@@ -112,7 +112,7 @@ static void make_child(const struct node *parent, uint32_t index, struct node *c
 }
 
 /* The last 31 bits of the digest as a number in [0, 1). */
-static double chance(const struct node *node)
+static SHUNT_SHORT double chance(const struct node *node)
 {
 	const unsigned char *end = node->digest + DIGEST - 4;
 	uint32_t bits =
@@ -121,7 +121,7 @@ static double chance(const struct node *node)
 	return bits / 2147483648.0;
 }
 
-static uint32_t geometric_children(const struct tree *tree, const struct node *node)
+static SHUNT_SHORT uint32_t geometric_children(const struct tree *tree, const struct node *node)
 {
 	double expected = tree->root_children;
 	if (tree->law == GEOMETRIC_LINEAR)
@@ -135,7 +135,7 @@ static uint32_t geometric_children(const struct tree *tree, const struct node *n
 	return children > CHILDREN_MOST ? CHILDREN_MOST : (uint32_t)children;
 }
 
-static uint32_t child_count(const struct tree *tree, const struct node *node)
+static SHUNT_SHORT uint32_t child_count(const struct tree *tree, const struct node *node)
 {
 	if (tree->law != BINOMIAL)
 		return geometric_children(tree, node);

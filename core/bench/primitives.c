@@ -7,6 +7,7 @@
 #include "core/bench/bench.h"
 #include "core/bench/floor.h"
 #include "core/bench/record.h"
+#include "core/engine/edge.h"
 #include "core/measure/clock.h"
 #include "core/registry.h"
 #include "core/workload.h"
@@ -163,6 +164,15 @@ static double mutex_body(uint64_t operations, uint64_t *made)
 	return (double)(shunt_now_ns() - start);
 }
 
+/* What preempt=compiler costs at an edge where no slice is over. */
+static double edge_body(uint64_t operations, uint64_t *made)
+{
+	int64_t start = shunt_now_ns();
+	for (; *made < operations; ++*made)
+		__sanitizer_cov_trace_pc();
+	return (double)(shunt_now_ns() - start);
+}
+
 static struct shunt_semaphore signalled;
 
 static void *poster(void *arg)
@@ -221,6 +231,7 @@ static const struct primitive primitives[] = {
 	{"transfer", "primitive.transfer", transfer_body, shunt_floor_swap, SHUNT_CAN_BLOCK},
 	{"wake_park", "primitive.wake_park", wake_park_body, NULL, SHUNT_CAN_BLOCK},
 	{"mutex", "primitive.mutex", mutex_body, NULL, SHUNT_CAN_BLOCK},
+	{"edge", "primitive.edge", edge_body, NULL, 0},
 	{"arm_cancel", "primitive.arm_cancel", arm_cancel_body, NULL,
 		SHUNT_CAN_BLOCK | SHUNT_TIMED},
 	{"sleep_late", "primitive.sleep_late", sleep_late_body, shunt_floor_sleep,

@@ -170,6 +170,15 @@ static void about_preemption(struct cli_run *run, const struct shunt_outcome *ou
 	       elsewhere = counter(outcome, "preempt_elsewhere"),
 	       late = counter(outcome, "preempt_late");
 
+	if (outcome->caps & SHUNT_AT_EDGES) {
+		if (elsewhere > made + late)
+			cli_add(&run->caveats,
+				"preempt=compiler: %.0f of %.0f preemptions were put off: they "
+				"came "
+				"in step tasks, which only their own checkpoints end\n",
+				elsewhere, made + elsewhere);
+		return;
+	}
 	if (elsewhere > 0 && made + late == 0)
 		cli_add(&run->caveats,
 			"preempt=signal preempted nothing: %.0f signals met code that is not "

@@ -18,7 +18,8 @@
 static const char *const mt_choices[] = {"auto", "0", "1", NULL};
 static const char *const fence_choices[] = {"auto", "asymmetric", "full", NULL};
 static const char *const dispatch_choices[] = {"inline", "vtable", NULL};
-static const char *const preempt_choices[] = {"none", "checkpoint", "signal", NULL};
+static const char *const preempt_choices[] = {"none", "checkpoint", "signal", "compiler", NULL};
+static const char *const preempter_choices[] = {"sleep", "poll", NULL};
 static const char *const guard_choices[] = {"auto", "madvise", "mprotect", "none", NULL};
 
 const struct shunt_param shunt_compose_params[] = {
@@ -62,7 +63,16 @@ const struct shunt_param shunt_compose_params[] = {
 		.help = "what takes the processor from a task whose quantum is over: checkpoint: "
 			"the "
 			"task, where it asks (shunt_checkpoint); signal: a signal, in code marked "
-			"SHUNT_PREEMPTIBLE; none: nothing does"},
+			"SHUNT_PREEMPTIBLE; compiler: a call at every edge of the workload's "
+			"second "
+			"text; none: nothing does"},
+	{.name = "preempter",
+		.type = SHUNT_PARAM_CHOICE,
+		.fallback = "sleep",
+		.choices = preempter_choices,
+		.help = "the thread that asks for preemptions by signal or compiler: sleep: until "
+			"a "
+			"slice is over; poll: it looks all the time, and takes a CPU"},
 	{.name = "wait.slack",
 		.type = SHUNT_PARAM_DURATION,
 		.fallback = "1ns",

@@ -207,6 +207,11 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 		caps |= SHUNT_CAN_IO;
 	if (engine->preempt == SHUNT_PREEMPT_SIGNAL)
 		caps |= SHUNT_PREEMPTS;
+	if (engine->preempt == SHUNT_PREEMPT_COMPILER)
+		caps |= SHUNT_AT_EDGES;
+	if (engine->preempt != SHUNT_PREEMPT_NONE &&
+		(engine->quantum_ns || engine->policy->quantum))
+		caps |= SHUNT_QUANTA;
 	if (engine->policy->fifo && !engine->quantum_ns)
 		caps |= SHUNT_FIFO;
 	bool stay = !engine->policy->steals && !engine->policy->shared;
@@ -230,6 +235,7 @@ static void adopt_config(struct shunt_engine *engine, const struct shunt_config 
 	engine->trace = config->trace;
 	engine->sched_delay = config->sched_delay;
 	engine->sched_delay_every = config->sched_delay_every ? config->sched_delay_every : 1;
+	engine->quanta = config->quanta;
 	engine->probing = engine->trace || engine->sched_delay ||
 			  (engine->sim && shunt_sim_charges(engine->sim));
 	if (engine->trace && (engine->policy->steals || engine->policy->shared))

@@ -53,7 +53,7 @@ static void run_tasks(struct shunt_worker *worker)
 			next = shunt_idle_next(worker);
 		if (!next)
 			break;
-		if (worker->engine->preempt == SHUNT_PREEMPT_SIGNAL)
+		if (shunt_engine_ticks(worker->engine))
 			shunt_ticks_need(worker->engine);
 		if (worker->engine->stamped)
 			shunt_slice_start(worker, next);

@@ -91,8 +91,14 @@ static struct shunt_task *pick_or_held(struct shunt_worker *worker, struct shunt
 extern const char __start_shunt_preemptible[] __attribute__((visibility("hidden")));
 extern const char __stop_shunt_preemptible[] __attribute__((visibility("hidden")));
 
-/* The worker that has this thread; read in the handler only, on entry. */
+/* The worker that has this thread; a handler reads it on entry only. */
 static __thread struct shunt_worker *watched;
+
+/* Not inlined: a compiler may keep its address over a switch to another thread. */
+__attribute__((noinline)) struct shunt_worker *shunt_preempt_watched(void)
+{
+	return watched;
+}
 
 #ifdef __x86_64__
 static uintptr_t pc_of(const ucontext_t *context)
@@ -149,6 +155,8 @@ static void give_way(struct shunt_worker *worker)
 	shunt_slice_begin(worker, next);
 	worker->preempt.vain += next == current;
 	worker->preempt.delivered += next != current;
+	if (next != current)
+		shunt_slice_cut(worker);
 	shunt_ticks_counted(worker);
 	if (next == current) {
 		worker->self_picks++;
@@ -172,13 +180,14 @@ static bool in_task(const struct shunt_worker *worker)
 }
 
 /* May the running task be left here? Else counts why not, and marks what is to be made up for. */
-static bool judge(struct shunt_worker *worker, const ucontext_t *context, int64_t now_ns)
+static bool may_be_left(struct shunt_worker *worker, bool preemptible)
 {
+	int64_t now_ns = (int64_t)shunt_clock_ns(&worker->engine->clock);
 	if (shunt_ctx_get() != &worker->ctx || !in_task(worker) || !shunt_ticks_due(worker, now_ns))
 		worker->preempt.vain++;
 	else if (shunt_preempt_sections(&worker->ctx))
 		mark(worker, &worker->preempt.in_section);
-	else if (worker->ctx.current->step || !is_preemptible(context))
+	else if (worker->ctx.current->step || !preemptible)
 		mark(worker, &worker->preempt.elsewhere);
 	else
 		return true;
@@ -186,15 +195,16 @@ static bool judge(struct shunt_worker *worker, const ucontext_t *context, int64_
 }
 
 /* After the guess: visits the slow path where that may make a task ready. */
-static bool is_over(struct shunt_worker *worker)
+bool shunt_preempt_judge(struct shunt_worker *worker, bool preemptible)
 {
+	if (!may_be_left(worker, preemptible))
+		return false;
 	bool over = shunt_slice_is_over(worker);
 	worker->preempt.vain += !over;
 	return over;
 }
 
-/* A run inside a task of another has its thread: what that one was sent comes to nothing. */
-static void disappoint(struct shunt_worker *worker)
+void shunt_preempt_disappoint(struct shunt_worker *worker)
 {
 	for (; worker; worker = worker->outer)
 		if (shunt_ticks_sent(worker)) {
@@ -210,9 +220,8 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	if (!worker)
 		return;
 	int before = *worker->errno_at;
-	int64_t now_ns = (int64_t)shunt_clock_ns(&worker->engine->clock);
-	bool may_switch = judge(worker, context, now_ns) && is_over(worker);
-	disappoint(worker->outer);
+	bool may_switch = shunt_preempt_judge(worker, is_preemptible(context));
+	shunt_preempt_disappoint(worker->outer);
 	if (may_switch) {
 		take_fp_words(context);
 		give_way(worker);
@@ -247,16 +256,18 @@ bool shunt_preempt_signal_is_taken(void)
 int shunt_preempt_start(struct shunt_engine *engine)
 {
 	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
-	if (engine->preempt != SHUNT_PREEMPT_SIGNAL)
+	int rc = 0;
+	if (!shunt_engine_ticks(engine))
 		return 0;
 	sigemptyset(&action.sa_mask);
-	int rc = sigaction(SHUNT_TICK_SIGNAL, &action, NULL) ? -errno : 0;
+	if (engine->preempt == SHUNT_PREEMPT_SIGNAL)
+		rc = sigaction(SHUNT_TICK_SIGNAL, &action, NULL) ? -errno : 0;
 	return rc ? rc : shunt_ticks_start(engine);
 }
 
 void shunt_preempt_watch(struct shunt_worker *worker)
 {
-	if (worker->engine->preempt != SHUNT_PREEMPT_SIGNAL)
+	if (!shunt_engine_ticks(worker->engine))
 		return;
 	worker->outer = watched;
 	watched = worker;
@@ -265,8 +276,10 @@ void shunt_preempt_watch(struct shunt_worker *worker)
 
 void shunt_preempt_unwatch(struct shunt_worker *worker)
 {
-	if (worker->engine->preempt != SHUNT_PREEMPT_SIGNAL)
+	if (!shunt_engine_ticks(worker->engine))
 		return;
 	shunt_ticks_leave(worker);
+	if (worker->tick.flag)
+		shunt_preempt_disappoint(worker);
 	watched = worker->outer;
 }

@@ -2,6 +2,7 @@
 /* What of preempt=… this composition, build, processor or kernel cannot do, and why. */
 #include "core/engine/preempt.h"
 #include "core/engine/sanitize.h"
+#include "core/cpus.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -70,51 +71,88 @@ static int check_stack(const struct shunt_engine *engine, struct shunt_error *er
 		engine->stacks.bytes, frame, (needed + 1023) / 1024);
 }
 
-static int check_quantum(const struct shunt_engine *engine, struct shunt_error *err)
+static int check_quantum(const struct shunt_engine *engine, const char *preempt,
+	struct shunt_error *err)
 {
 	int64_t quantum_ns = shunt_value_int(&engine->own, "quantum");
 	if (!quantum_ns && !engine->policy->quantum)
 		return shunt_fail(err, -EINVAL,
-			"preempt=signal without a quantum: nothing would ever be preempted; say "
-			"quantum=100us, or another one from 5us on");
+			"preempt=%s without a quantum: nothing would ever be preempted; say "
+			"quantum=100us, or another one from 5us on",
+			preempt);
 	if (quantum_ns && quantum_ns < QUANTUM_LEAST_NS)
 		return shunt_fail(err, -ERANGE,
-			"preempt=signal with quantum=%" PRId64
-			"ns: a preemption by a signal takes some 2000 ns, and the signal often "
-			"more to arrive; use quantum=5us or more, or preempt=checkpoint",
-			quantum_ns);
+			"preempt=%s with quantum=%" PRId64
+			"ns: a preemption by a signal takes some 2000 ns, and the thread that asks "
+			"for one, by a signal or not, looks every 5000 ns at most; use quantum=5us "
+			"or more, or preempt=checkpoint",
+			preempt, quantum_ns);
 	return 0;
+}
+
+/* A preempter that polls takes one CPU. */
+static int check_preempter(struct shunt_engine *engine, const char *preempt,
+	struct shunt_error *err)
+{
+	struct shunt_cpus cpus;
+	engine->preempter_polls = !strcmp(shunt_value_text(&engine->own, "preempter"), "poll");
+	if (!engine->preempter_polls)
+		return 0;
+	if (!shunt_engine_ticks(engine))
+		return shunt_fail(err, -EINVAL,
+			"preempter=poll with preempt=%s: there is no preempter; leave it out, or "
+			"say preempt=signal or preempt=compiler",
+			preempt);
+	int rc = shunt_cpus_allowed(&cpus);
+	if (rc)
+		return shunt_fail(err, rc, "preempter=poll: the CPUs cannot be asked for");
+	unsigned count = shunt_cpus_count(&cpus);
+	shunt_cpus_free(&cpus);
+	if (count > engine->worker_count)
+		return 0;
+	return shunt_fail(err, -ENOTSUP,
+		"preempter=poll with %u workers on %u CPUs: it needs a CPU of its own; use fewer "
+		"workers, or preempter=sleep",
+		engine->worker_count, count);
 }
 
 static int open_signal(struct shunt_engine *engine, struct shunt_error *err)
 {
-	if (engine->sim)
-		return shunt_fail(err, -ENOTSUP,
-			"preempt=signal with wait=%s: there are no signals in virtual time; "
-			"preempt=checkpoint is exact there",
-			engine->wait_slot->name);
 	int rc = check_machine(err);
 	if (!rc)
 		rc = check_stack(engine, err);
 	if (!rc)
-		rc = check_quantum(engine, err);
-	if (rc)
-		return rc;
-	shunt_preempt_wrap(engine);
-	return 0;
+		shunt_preempt_wrap(engine);
+	return rc;
+}
+
+static int open_preempter(struct shunt_engine *engine, const char *preempt, struct shunt_error *err)
+{
+	if (engine->sim)
+		return shunt_fail(err, -ENOTSUP,
+			"preempt=%s with wait=%s: there are no signals in virtual time, nor a "
+			"thread that asks; preempt=checkpoint is exact there",
+			preempt, engine->wait_slot->name);
+	int rc = engine->preempt == SHUNT_PREEMPT_SIGNAL ? open_signal(engine, err) : 0;
+	return rc ? rc : check_quantum(engine, preempt, err);
 }
 
 int shunt_preempt_open(struct shunt_engine *engine, struct shunt_error *err)
 {
+	static const char *const names[] = {[SHUNT_PREEMPT_NONE] = "none",
+		[SHUNT_PREEMPT_CHECKPOINT] = "checkpoint",
+		[SHUNT_PREEMPT_SIGNAL] = "signal",
+		[SHUNT_PREEMPT_COMPILER] = "compiler"};
 	const char *preempt = shunt_value_text(&engine->own, "preempt");
-	engine->preempt = SHUNT_PREEMPT_CHECKPOINT;
-	if (!strcmp(preempt, "none"))
-		engine->preempt = SHUNT_PREEMPT_NONE;
-	if (!strcmp(preempt, "signal"))
-		engine->preempt = SHUNT_PREEMPT_SIGNAL;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(preempt, names[i]))
+			engine->preempt = (enum shunt_preempt)i;
 	if (engine->preempt == SHUNT_PREEMPT_NONE && shunt_value_int(&engine->own, "quantum"))
 		return shunt_fail(err, -EINVAL,
 			"preempt=none with a quantum: nothing would end it; leave quantum out, or "
 			"say preempt=checkpoint");
-	return engine->preempt == SHUNT_PREEMPT_SIGNAL ? open_signal(engine, err) : 0;
+	int rc = check_preempter(engine, preempt, err);
+	if (rc || !shunt_engine_ticks(engine))
+		return rc;
+	return open_preempter(engine, preempt, err);
 }

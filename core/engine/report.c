@@ -61,8 +61,8 @@ static const struct count io_counts[] = {
 	{"io_cancels", NULL, AT(io.cancels)},
 };
 
-/* Of preempt=signal. All that were asked for are delivered, in a section, elsewhere or in vain; of
- * those in a section or elsewhere some are made up for late. */
+/* Where there is a preempter. All that were asked for are delivered, in a section, elsewhere or in
+ * vain; of those in a section or elsewhere some are made up for late. */
 static const struct count preempt_counts[] = {
 	{"preempt_asked", NULL, AT(preempt.asked)},
 	{"preempt_delivered", NULL, AT(preempt.delivered)},
@@ -120,7 +120,7 @@ void shunt_report_counters(const struct shunt_sched *sched, shunt_counter_fn *co
 	if (engine->io_slot)
 		count_all(engine, io_counts, sizeof(io_counts) / sizeof(io_counts[0]), counter,
 			sink);
-	if (engine->preempt == SHUNT_PREEMPT_SIGNAL)
+	if (shunt_engine_ticks(engine))
 		count_all(engine, preempt_counts,
 			sizeof(preempt_counts) / sizeof(preempt_counts[0]), counter, sink);
 	if (engine->worker_count > 1)
@@ -215,7 +215,7 @@ void shunt_report_facts(const struct shunt_sched *sched, shunt_fact_fn *fact, vo
 			shunt_clock_name(&engine->clock), engine->clock.read_cost_ns);
 		fact(sink, "switch.stamp", text, "engine");
 	}
-	if (engine->preempt == SHUNT_PREEMPT_SIGNAL) {
+	if (shunt_engine_ticks(engine)) {
 		snprintf(text, sizeof(text), "%d", engine->preempter_priority);
 		fact(sink, "preempt.priority", engine->preempter_priority ? text : "none",
 			"kernel");

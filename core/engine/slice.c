@@ -12,11 +12,12 @@
  * for that long, some 20 us of processor time each on a virtual machine, and comes 50 us late and
  * more: it cannot tell quanta of 5 to 50 us apart.
  *
- * It does not interrupt: a task that makes no checkpoint keeps its worker. preempt.c interrupts.
+ * It does not interrupt: a task that makes no checkpoint keeps its worker. preempt.c and edge.c do.
  */
 #include "core/engine/slice.h"
 
 #include "core/engine/service.h"
+#include "core/measure/hist.h"
 
 static inline void stamp(struct shunt_worker *worker)
 {
@@ -113,10 +114,21 @@ bool shunt_slice_is_over(struct shunt_worker *worker)
 	if (!worker->quantum_ns)
 		return false;
 	int64_t now = (int64_t)shunt_clock_ns(&worker->engine->clock);
-	return now - worker->slice_ns >= worker->quantum_ns && others_ready(worker, now);
+	worker->over_ns = now - worker->slice_ns;
+	return worker->over_ns >= worker->quantum_ns && others_ready(worker, now);
 }
 
-/* Where signals preempt: only what one of them left undone is made up for, outside sections. */
+void shunt_slice_cut(struct shunt_worker *worker)
+{
+	struct shunt_engine *engine = worker->engine;
+	if (!engine->quanta)
+		return;
+	shunt_spin_lock(&engine->quanta_lock, worker->ctx.many);
+	shunt_hist_record(engine->quanta, worker->over_ns);
+	shunt_spin_unlock(&engine->quanta_lock, worker->ctx.many);
+}
+
+/* Where a preempter is: only what it could not do is made up for, outside sections. */
 static bool made_up_for(struct shunt_worker *worker)
 {
 	/* Relaxed: between this thread and a handler on it [preempt:word]. */
@@ -126,6 +138,7 @@ static bool made_up_for(struct shunt_worker *worker)
 	if (!shunt_slice_is_over(worker))
 		return false;
 	worker->preempt.late++;
+	shunt_slice_cut(worker);
 	return true;
 }
 
@@ -137,10 +150,11 @@ bool shunt_slice_checkpoint_stamped(struct shunt_ctx *ctx)
 		if (look(worker))
 			return true;
 	}
-	if (worker->engine->preempt == SHUNT_PREEMPT_SIGNAL)
+	if (shunt_engine_ticks(worker->engine))
 		return made_up_for(worker);
 	if (!shunt_slice_is_over(worker))
 		return false;
 	worker->quanta++;
+	shunt_slice_cut(worker);
 	return true;
 }

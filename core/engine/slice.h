@@ -17,6 +17,9 @@ void shunt_slice_start(struct shunt_worker *worker, struct shunt_task *next);
 /* Has the running task used up its quantum, and is anybody else there? May visit the slow path. */
 bool shunt_slice_is_over(struct shunt_worker *worker);
 
+/* The running task, whose slice was found over, is preempted: records how long it has run. */
+void shunt_slice_cut(struct shunt_worker *worker);
+
 /* shunt_checkpoint without and with stamps. */
 bool shunt_slice_checkpoint(struct shunt_ctx *ctx);
 

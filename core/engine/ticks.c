@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who sends the signals that preempt, and when: the preempter, a thread that sleeps until the
- * earliest of the running slices ends. It sends a worker's thread a signal (tgkill) only where a
- * slice is over and another task is ready, one at a time. It rests while all workers are idle.
+ * Who asks for preemptions, and when: the preempter, a thread that sleeps until the earliest of the
+ * running slices ends. Only where a slice is over and another task is ready it sends the worker's
+ * thread a signal (tgkill), or sets the thread's flag, which edge.c reads, one at a time. It rests
+ * while all workers are idle.
  *
- * It needs a CPU at that moment. On one that a worker uses, the kernel (6.18) lets it run some 7 ms
- * late, with a short slice of its own too. So it takes the lowest real-time priority where it may
- * (root, or RLIMIT_RTPRIO), and the record says which it got.
+ * With preempter=poll it looks all the time instead of sleeping, while a worker is busy. It is then
+ * as prompt as can be, and takes a CPU for that, which the workers do not have.
+ *
+ * One that sleeps needs a CPU at that moment. On one that a worker uses, the kernel (6.18) lets it
+ * run some 7 ms late, with a short slice of its own too. So it takes the lowest real-time priority
+ * where it may (root, or RLIMIT_RTPRIO), and the record says which it got.
  *
  * Rejected: a timer in the kernel for each worker, which sends its thread the signal. One that
  * repeats costs a signal a quantum, whether or not another task is ready; one that the handler arms
@@ -40,10 +44,13 @@ struct shunt_preempter {
 	_Atomic int stop;      /* [preempter:stop] */
 };
 
+__thread int shunt_tick_flag;
+
 bool shunt_ticks_sent(const struct shunt_worker *worker)
 {
-	/* Relaxed: one signal at a time, no more [worker:preempt]. */
-	return atomic_load_explicit(&worker->preempt_asked, memory_order_relaxed);
+	/* Acquire pairs with the release in shunt_ticks_counted: the flag is down before it is set
+	 * again [worker:preempt]. */
+	return atomic_load_explicit(&worker->preempt_asked, memory_order_acquire);
 }
 
 static bool others_wait(const struct shunt_worker *worker, int64_t now_ns)
@@ -67,17 +74,22 @@ static void send(struct shunt_preempter *preempter, struct shunt_worker *worker)
 {
 	pthread_mutex_lock(&preempter->lock);
 	if (worker->tick.thread) {
-		/* Relaxed: as in shunt_ticks_sent. */
+		/* Relaxed: published by the flag, or of use to us alone [worker:preempt]. */
 		atomic_store_explicit(&worker->preempt_asked, 1, memory_order_relaxed);
 		worker->preempt.asked++;
-		syscall(SYS_tgkill, getpid(), worker->tick.thread, SHUNT_TICK_SIGNAL);
+		if (worker->tick.flag)
+			/* Release pairs with the acquire in answer (edge.c) [tick:flag]. */
+			__atomic_store_n(worker->tick.flag, 1, __ATOMIC_RELEASE);
+		else
+			syscall(SYS_tgkill, getpid(), worker->tick.thread, SHUNT_TICK_SIGNAL);
 	}
 	pthread_mutex_unlock(&preempter->lock);
 }
 
 /* A quarter of a quantum, and twice as long each time that the same slice is still there: its task
  * is in code that is not preempted. */
-static int64_t retry_after(struct shunt_worker *worker, int64_t slice_ns, int64_t quantum_ns)
+static void retry_later(struct shunt_worker *worker, int64_t slice_ns, int64_t quantum_ns,
+	int64_t now_ns)
 {
 	bool same = worker->tick.slice_ns == slice_ns;
 	int64_t again_ns = same ? worker->tick.retry_ns * 2 : quantum_ns / 4;
@@ -85,7 +97,7 @@ static int64_t retry_after(struct shunt_worker *worker, int64_t slice_ns, int64_
 	again_ns = again_ns < most_ns ? again_ns : most_ns;
 	worker->tick.slice_ns = slice_ns;
 	worker->tick.retry_ns = again_ns > RETRY_LEAST_NS ? again_ns : RETRY_LEAST_NS;
-	return worker->tick.retry_ns;
+	worker->tick.next_ns = now_ns + worker->tick.retry_ns;
 }
 
 /* When to look at this worker again, in ns; sends it a signal if that is due. */
@@ -98,9 +110,12 @@ static int64_t look_at(struct shunt_preempter *preempter, struct shunt_worker *w
 	int64_t left_ns = slice_ns + quantum_ns - now_ns;
 	if (left_ns > 0)
 		return left_ns > RETRY_LEAST_NS ? left_ns : RETRY_LEAST_NS;
-	if (!shunt_ticks_sent(worker))
-		send(preempter, worker);
-	return retry_after(worker, slice_ns, quantum_ns);
+	if (worker->tick.slice_ns != slice_ns || worker->tick.next_ns <= now_ns) {
+		if (!shunt_ticks_sent(worker))
+			send(preempter, worker);
+		retry_later(worker, slice_ns, quantum_ns, now_ns);
+	}
+	return worker->tick.next_ns - now_ns;
 }
 
 /* When to look at a worker again on which no other task is ready: when its next timer is due. Who
@@ -137,9 +152,14 @@ static int64_t look(struct shunt_preempter *preempter, int64_t now_ns, bool *alo
 	return again_ns;
 }
 
-/* Sleeps for so long, or until the bell; 0: until the bell. */
+/* Sleeps for so long, or until the bell; 0: until the bell. One that polls only pauses: it looks
+ * all the time that a worker is busy. */
 static void wait_for(struct shunt_preempter *preempter, int64_t wait_ns)
 {
+	if (wait_ns && preempter->engine->preempter_polls) {
+		shunt_cpu_relax();
+		return;
+	}
 	int64_t until_ns = (int64_t)shunt_clock_monotonic_ns() + wait_ns;
 	struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
 	if (wait_ns)
@@ -187,14 +207,16 @@ static void *preempter_main(void *arg)
 {
 	struct shunt_preempter *preempter = arg;
 	pthread_setname_np(pthread_self(), "preempter");
-	be_prompt(preempter);
+	if (!preempter->engine->preempter_polls)
+		be_prompt(preempter);
 	/* Acquire pairs with the release in shunt_ticks_stop [preempter:stop]. */
 	while (!atomic_load_explicit(&preempter->stop, memory_order_acquire)) {
 		bool alone;
 		int64_t now_ns = (int64_t)shunt_clock_ns(&preempter->engine->clock);
 		int64_t wait_ns = look(preempter, now_ns, &alone);
-		bool lingers = !wait_ns && !preempter->idle_since_ns;
-		preempter->idle_since_ns = wait_ns ? 0 : now_ns;
+		if (wait_ns || !preempter->idle_since_ns)
+			preempter->idle_since_ns = wait_ns ? 0 : now_ns;
+		bool lingers = !wait_ns && now_ns - preempter->idle_since_ns < LINGER_NS;
 		if (lingers || !alone)
 			wait_for(preempter, lingers ? LINGER_NS : wait_ns);
 		else
@@ -222,9 +244,9 @@ void shunt_ticks_need(struct shunt_engine *engine)
 
 void shunt_ticks_counted(struct shunt_worker *worker)
 {
-	atomic_signal_fence(memory_order_seq_cst); /* forbids that counting comes after it */
-	/* Relaxed: as in shunt_ticks_sent. */
-	atomic_store_explicit(&worker->preempt_asked, 0, memory_order_relaxed);
+	/* Release pairs with the acquire in shunt_ticks_sent; and counting does not come after
+	 * it [worker:preempt]. */
+	atomic_store_explicit(&worker->preempt_asked, 0, memory_order_release);
 }
 
 static void may_be_sent(struct shunt_worker *worker, int thread)
@@ -253,6 +275,11 @@ void shunt_ticks_unblock(void)
 void shunt_ticks_join(struct shunt_worker *worker)
 {
 	sigset_t before;
+	if (worker->engine->preempt == SHUNT_PREEMPT_COMPILER) {
+		worker->tick.flag = &shunt_tick_flag;
+		may_be_sent(worker, (int)syscall(SYS_gettid));
+		return;
+	}
 	change_mask(SIG_UNBLOCK, &before);
 	worker->tick.was_blocked = sigismember(&before, SHUNT_TICK_SIGNAL);
 	may_be_sent(worker, (int)syscall(SYS_gettid));
@@ -261,6 +288,11 @@ void shunt_ticks_join(struct shunt_worker *worker)
 void shunt_ticks_leave(struct shunt_worker *worker)
 {
 	may_be_sent(worker, 0);
+	if (worker->tick.flag) {
+		/* Relaxed: nobody sets it any more, but for a worker further out [tick:flag]. */
+		__atomic_store_n(worker->tick.flag, 0, __ATOMIC_RELAXED);
+		return;
+	}
 	shunt_ticks_unblock(); /* a run that failed may have left a handler for good */
 	/* One on its way comes with a system call's return. */
 	for (int i = 0; shunt_ticks_sent(worker) && i < ANSWERS_MOST; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The signals that preempt (preempt.c): who sends them, and when: ticks.c. */
+/* The signals that preempt (preempt.c), or flags (edge.c): who sends them, and when: ticks.c. */
 #ifndef SHUNT_CORE_ENGINE_TICKS_H
 #define SHUNT_CORE_ENGINE_TICKS_H
 
@@ -10,6 +10,11 @@
 /* It coalesces, where real-time signals queue; it is ignored where nobody handles it; and debuggers
  * pass it on. */
 #define SHUNT_TICK_SIGNAL SIGURG
+
+/* Set: the thread's worker was asked to preempt its task. Initial-exec: one load from the thread
+ * pointer. */
+extern __thread int shunt_tick_flag /* [tick:flag] */
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* Starts the preempter for a run; 0 or a negative errno. */
 int shunt_ticks_start(struct shunt_engine *engine);

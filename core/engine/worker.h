@@ -93,6 +93,7 @@ enum shunt_preempt {
 	SHUNT_PREEMPT_NONE,
 	SHUNT_PREEMPT_CHECKPOINT, /* by what shunt_checkpoint tells them */
 	SHUNT_PREEMPT_SIGNAL,     /* by a signal too: preempt.c */
+	SHUNT_PREEMPT_COMPILER,   /* at an edge of their code too: edge.c */
 };
 
 struct shunt_worker {
@@ -139,6 +140,7 @@ struct shunt_worker {
 	int64_t stamp_ns;             /* of the last stamped switch */
 	int64_t slice_ns;             /* [worker:slice] of the running task's first */
 	int64_t quantum_ns;           /* [worker:slice] of the running task's slice; 0: none */
+	int64_t over_ns;              /* how long it had run when it was last found over */
 	uint64_t quanta, preemptions; /* checkpoints that said so */
 	struct { /* changed by the worker's thread, in a handler too; `asked` by the preempter's */
 		uint64_t asked, delivered, late, in_section, elsewhere, vain;
@@ -151,7 +153,9 @@ struct shunt_worker {
 	struct {                    /* ticks.c */
 		int thread;         /* its kernel id; 0: no signal may be sent. Under a lock */
 		bool was_blocked;   /* the signal, before the run */
-		int64_t slice_ns, retry_ns; /* the preempter's: of the slice last sent one */
+		int *flag;          /* [tick:flag] of the thread; NULL: signals are sent */
+		/* the preempter's: of the slice last sent one, and when to send the next */
+		int64_t slice_ns, retry_ns, next_ns;
 	} tick;
 	int failed;       /* negative errno that ends the run */
 	int64_t visit_ns; /* the last visit to the slow path; 0: no timer was armed then */
@@ -220,8 +224,10 @@ struct shunt_engine {
 	struct shunt_trace *trace;
 	struct shunt_hist *sched_delay;
 	unsigned sched_delay_every;
-	bool probing;         /* trace or sched_delay */
-	int sched_delay_lock; /* [waiters:lock] */
+	bool probing;              /* trace or sched_delay */
+	int sched_delay_lock;      /* [waiters:lock] */
+	struct shunt_hist *quanta; /* NULL: off. How long tasks had run that were preempted */
+	int quanta_lock;           /* [waiters:lock] */
 
 	struct shunt_worker **workers;
 	unsigned worker_count;
@@ -257,10 +263,17 @@ struct shunt_engine {
 	/* [engine:preempter] NULL: none; constant while workers run, not for other threads. */
 	_Atomic(struct shunt_preempter *) preempter;
 	int preempter_priority;           /* real-time; 0: none */
+	bool preempter_polls;             /* else it sleeps until a slice is over */
 	const struct shunt_policy *inner; /* what `wrapped` asks, which is then `policy` */
 	struct shunt_policy wrapped;
 	struct shunt_sim *sim; /* NULL: the machine's time */
 };
+
+/* Does a preempter (ticks.c) look after its workers? */
+static inline bool shunt_engine_ticks(const struct shunt_engine *engine)
+{
+	return engine->preempt >= SHUNT_PREEMPT_SIGNAL;
+}
 
 /* How many sections the running task is in. */
 static inline uint32_t shunt_preempt_sections(const struct shunt_ctx *ctx)

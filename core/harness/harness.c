@@ -110,6 +110,26 @@ static void add_origins(struct shunt_run *run)
 		add_origin(outcome, "backend", outcome->backend_name);
 }
 
+/* The workload's second text, where that is what preempts. */
+static void choose_text(struct shunt_run *run)
+{
+	const struct shunt_texts *texts = shunt_registry_texts;
+
+	if (!(run->outcome.caps & SHUNT_AT_EDGES))
+		return;
+	while (texts->plain && texts->plain != run->request->workload)
+		texts++;
+	if (texts->edges)
+		run->workload = texts->edges;
+	else
+		shunt_run_end(run, SHUNT_RECORD_SKIPPED,
+			"preempt=compiler: workload '%s' has no second text, compiled with a call "
+			"at "
+			"every edge, in this program; those of this build's own `shunt` have one, "
+			"plug-ins have none: use preempt=checkpoint, or preempt=signal",
+			run->workload->name);
+}
+
 /* Opens the backend to learn what it is made of and can do. */
 static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
 {
@@ -125,6 +145,9 @@ static int look_at_backend(struct shunt_run *run, struct shunt_error *err)
 	if (run->sched->backend->composition)
 		run->sched->backend->composition(run->sched, add_pair, &sink);
 	add_origins(run);
+	choose_text(run);
+	if (outcome->caps & SHUNT_QUANTA && !run->quanta.bucket && shunt_hist_init(&run->quanta))
+		return shunt_fail(err, -ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -278,6 +301,7 @@ static void open_to_measure(struct shunt_run *run)
 		.seed = request->seed,
 		.sched_delay = request->sched_delay_every ? &run->sched_delay : NULL,
 		.sched_delay_every = request->sched_delay_every,
+		.quanta = run->outcome.caps & SHUNT_QUANTA ? &run->quanta : NULL,
 	};
 	struct shunt_error err = {""};
 

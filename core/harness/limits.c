@@ -38,6 +38,8 @@ static const struct {
 	{SHUNT_STEPS, "step tasks"},
 	{SHUNT_CAN_IO, "input and output by tasks"},
 	{SHUNT_PREEMPTS, "preemption by signals"},
+	{SHUNT_AT_EDGES, "preemption at the edges of code"},
+	{SHUNT_QUANTA, "quanta"},
 };
 
 const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)

@@ -79,6 +79,7 @@ struct shunt_run {
 	struct metric_history *history;
 	size_t history_count;
 	struct shunt_hist sched_delay;
+	struct shunt_hist quanta; /* without buckets where there are no quanta (SHUNT_QUANTA) */
 
 	struct shunt_watch *watch;
 	struct shunt_outside *outside; /* NULL: none runs */

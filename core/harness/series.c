@@ -105,6 +105,8 @@ void shunt_series_drop(struct shunt_run *run)
 			shunt_hist_reset(&series->shard[i].hist);
 	if (run->request->sched_delay_every)
 		shunt_hist_reset(&run->sched_delay);
+	if (run->outcome.caps & SHUNT_QUANTA)
+		shunt_hist_reset(&run->quanta);
 }
 
 /* The outcome's histogram of that name, made if need be. Under run->lock. */
@@ -145,6 +147,12 @@ int shunt_series_keep(struct shunt_run *run)
 			return -ENOMEM;
 		shunt_hist_merge(into, &run->sched_delay);
 	}
+	if (run->quanta.count) {
+		into = kept(run, "quantum_achieved", "ns");
+		if (!into)
+			return -ENOMEM;
+		shunt_hist_merge(into, &run->quanta);
+	}
 	return 0;
 }
 
@@ -161,4 +169,5 @@ void shunt_series_free(struct shunt_run *run)
 	free(run->outcome.series);
 	if (run->request->sched_delay_every)
 		shunt_hist_fini(&run->sched_delay);
+	shunt_hist_fini(&run->quanta);
 }

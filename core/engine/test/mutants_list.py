@@ -32,6 +32,7 @@ EEVDF = "backends/policy/eevdf.c"
 DARC = "backends/policy/darc.c"
 SLICE = "core/engine/slice.c"
 PREEMPT = "core/engine/preempt.c"
+EDGE = "core/engine/edge.c"
 REPORT = "workloads/openloop_report.c"
 HEAP = "backends/timers/heap.c"
 WHEEL = "backends/timers/wheel.c"
@@ -412,7 +413,7 @@ MUTANTS = [
            "take_fp_words(context);\n\t\tgive_way", "give_way",
            "torture_preempt", "asm:preempt=signal,quantum=9us,switch.fp=none"),
     Mutant("any code may be left half-way", PREEMPT,
-           "worker->ctx.current->step || !is_preemptible(context)", "worker->ctx.current->step",
+           "worker->ctx.current->step || !preemptible", "worker->ctx.current->step",
            "torture_preempt", "asm:preempt=signal,quantum=5us,policy=prio,interval=1"),
     Mutant("a held task waits until nobody else is ready", PREEMPT,
            "if (++worker->held.passed < HELD_PASSED_MOST)", "",
@@ -420,6 +421,19 @@ MUTANTS = [
     Mutant("a mark is forgotten", PREEMPT,
            "__atomic_fetch_and(&worker->ctx.preempt, ~SHUNT_PREEMPT_UNMARKED, __ATOMIC_RELAXED);", "",
            "preempt", ""),
+    # ---- preemption at edges
+    Mutant("a preemption at an edge is not counted", EDGE,
+           "shunt_ticks_counted(worker);", "",
+           "preempt", ""),
+    Mutant("a slice cut at an edge is not on record", EDGE,
+           "shunt_slice_cut(worker);", "",
+           "preempt", ""),
+    Mutant("a preemption is asked for again before it is answered", "core/engine/ticks.c",
+           "if (!shunt_ticks_sent(worker))", "",
+           "preempt", ""),
+    Mutant("the plain text runs where edges are to preempt", "core/harness/harness.c",
+           "run->workload = texts->edges;", "(void)texts;",
+           "edges", ""),
     Mutant("mlfq: a task is never demoted", MLFQ,
            "part.level + 1u < mlfq->levels && used_ns >=", "false && used_ns >=",
            "policy_mlfq", ""),
