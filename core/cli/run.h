@@ -94,6 +94,9 @@ int cli_run_take(struct cli_run *run);
 int cli_run_take_params(struct cli_run *run, size_t first);
 /* Makes the run, its record and its report. Returns the exit status. (run_perform.c) */
 int cli_run_perform(struct cli_run *run);
+/* In virtual time: makes the run again, without a record. Were its events those of `first`? Returns
+ * the exit status. (run_again.c) */
+int cli_run_again(struct cli_run *run, const struct shunt_outcome *first);
 void cli_run_release(struct cli_run *run);
 
 /* Tries whether the record and the trace can be written where they are wanted. 0, or an exit status

@@ -168,52 +168,6 @@ static int look_around(void *arg)
 	return run->refused ? -ECANCELED : 0;
 }
 
-/* ---- a second time --------------------------------------------------------------------------- */
-
-/* The events of a run in virtual time, as a hash. */
-static const char *hash_of(const struct shunt_outcome *outcome)
-{
-	for (size_t i = 0; i < outcome->fact_count; i++)
-		if (strcmp(outcome->facts[i].key, "sim.hash") == 0)
-			return outcome->facts[i].value;
-	return "";
-}
-
-/* Makes the run again, elsewhere in memory and without a record: the same events must happen at the
- * same times. Returns the exit status. */
-static int check_determinism(struct cli_run *run, const struct shunt_outcome *first)
-{
-	struct shunt_request again = run->request;
-	struct shunt_run *harness;
-	struct shunt_error err = {""};
-
-	again.look_around = NULL;
-	again.abandoned = NULL;
-	again.keep_trace = NULL;
-	again.narrate = false;
-	if (shunt_run_prepare(&harness, &again, &err) != 0)
-		return cli_error(run->args.json, CLI_RUN_FAILED, "the second run: %s", err.text);
-	shunt_run_execute(harness);
-	const struct shunt_outcome *second = shunt_run_outcome(harness);
-	int rc = CLI_OK;
-
-	if (second->status != SHUNT_RECORD_OK)
-		rc = cli_error(run->args.json, CLI_RUN_FAILED, "the second run: %s",
-			second->reason);
-	else if (!*hash_of(first) || strcmp(hash_of(first), hash_of(second)) != 0)
-		rc = cli_error(run->args.json, CLI_RUN_FAILED,
-			"not deterministic: the events of two runs have the hashes %s and %s; "
-			"compare their traces (--trace), and look for what the workload reads of "
-			"addresses, clocks or earlier runs",
-			hash_of(first), hash_of(second));
-	else
-		fprintf(run->args.json ? stderr : stdout,
-			"Again     the same events in a second run; their hash is %s\n",
-			hash_of(second));
-	shunt_run_free(harness);
-	return rc;
-}
-
 int cli_run_perform(struct cli_run *run)
 {
 	struct shunt_run *harness;
@@ -242,7 +196,7 @@ int cli_run_perform(struct cli_run *run)
 	shunt_run_execute(harness);
 	rc = conclude(run, outcome);
 	if (rc == CLI_OK && run->check_determinism)
-		rc = check_determinism(run, outcome);
+		rc = cli_run_again(run, outcome);
 	shunt_run_free(harness);
 	return rc;
 }

@@ -173,6 +173,24 @@ void shunt_trace_share(struct shunt_trace *trace);
 /** Names a task, for the eye. 0 or -ENOMEM. Context: any thread; takes a lock, copies the name. */
 int shunt_trace_name(struct shunt_trace *trace, uint64_t task, const char *name);
 
+/* "run_end"; NULL: no kind has this number. */
+const char *shunt_trace_kind_name(unsigned kind);
+/* "yield", "wake+remote", "-": the word for an event's why, into text. */
+const char *shunt_trace_why_name(unsigned kind, unsigned why, char text[24]);
+
+/* An event, and the worker whose it is. */
+struct shunt_trace_moment {
+	struct shunt_trace_event event;
+	unsigned worker;
+};
+
+/**
+ * All events of the workers in the order of their times, those of one time by worker: a copy, which
+ * the caller frees. 0 or -ENOMEM. Context: any thread; after the run. (trace_moments.c)
+ */
+int shunt_trace_moments(const struct shunt_trace *trace, struct shunt_trace_moment **moments,
+	size_t *count);
+
 /** All events written and all dropped, over all rings. Context: after the run. */
 uint64_t shunt_trace_events(const struct shunt_trace *trace);
 uint64_t shunt_trace_dropped(const struct shunt_trace *trace);

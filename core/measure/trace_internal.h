@@ -38,11 +38,7 @@ void shunt_trace_labels_sort(struct shunt_trace_label *label, size_t count);
 /* The name among sorted ones, or NULL. */
 const char *shunt_trace_label(const struct shunt_trace_label *label, size_t count, uint64_t task);
 
-/* "run_end"; NULL: no kind has this number. */
-const char *shunt_trace_kind_name(unsigned kind);
-/* "yield", "wake+remote", "-": the word for an event's why, into text. */
-const char *shunt_trace_why_name(unsigned kind, unsigned why, char text[24]);
-/* The reverse; -EINVAL for an unknown word. */
+/* What a kind's or a why's name stands for; -EINVAL for an unknown word. */
 int shunt_trace_kind_parse(const char *word, unsigned *kind);
 int shunt_trace_why_parse(unsigned kind, const char *word, unsigned *why);
 
