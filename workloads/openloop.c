@@ -101,15 +101,27 @@ static bool serve_slice(struct request *request, int64_t *left_ns)
 	return shunt_checkpoint();
 }
 
+static void give_way(struct request *request)
+{
+	stop_clock(request);
+	shunt_yield();
+	start_clock(request);
+}
+
 static void serve(struct request *request, int64_t left_ns)
 {
 	do {
-		if (!serve_slice(request, &left_ns))
-			continue;
-		stop_clock(request);
-		shunt_yield();
-		start_clock(request);
+		if (serve_slice(request, &left_ns))
+			give_way(request);
 	} while (left_ns > 0);
+}
+
+void openloop_checkpoint(struct request *request)
+{
+	if (request->loop->injection == INJECT_TIMER)
+		openloop_chance(request, shunt_now_ns());
+	if (shunt_checkpoint())
+		give_way(request);
 }
 
 /* Returns when the sleep in the middle is over. */
@@ -127,12 +139,16 @@ void *openloop_request(void *arg)
 	struct request *self = arg;
 
 	begin(self);
-	if (self->loop->block_ns) {
-		serve(self, half_of(self, 0));
-		shunt_sleep_until(before_sleep(self));
-		start_clock(self);
+	if (self->loop->work) {
+		self->loop->work(self);
+	} else {
+		if (self->loop->block_ns) {
+			serve(self, half_of(self, 0));
+			shunt_sleep_until(before_sleep(self));
+			start_clock(self);
+		}
+		serve(self, half_of(self, 1));
 	}
-	serve(self, half_of(self, 1));
 	end(self);
 	return NULL;
 }
@@ -194,10 +210,9 @@ static void await(struct openloop *loop)
 		shunt_park();
 }
 
-static int openloop_body(struct shunt_run *run)
+int openloop_iterate(struct openloop *loop)
 {
-	struct openloop *loop = shunt_run_state(run);
-
+	struct shunt_run *run = loop->run;
 	int rc = prepare_iteration(loop);
 
 	if (rc)
@@ -226,6 +241,11 @@ static int openloop_body(struct shunt_run *run)
 	}
 	openloop_report(loop);
 	return 0;
+}
+
+static int openloop_body(struct shunt_run *run)
+{
+	return openloop_iterate(shunt_run_state(run));
 }
 
 static void openloop_verify(struct shunt_run *run)

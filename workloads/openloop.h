@@ -75,6 +75,8 @@ struct openloop {
 	struct shunt_run *run;
 	struct openloop_gauges *gauges;
 	bool shared_by_kernel; /* served_ns is read from the thread's clock */
+	/* The service of a request; NULL: calibrated work for as long as the table says. */
+	void (*work)(struct request *request);
 
 	/* Of the iteration; constant while requests run. */
 	int64_t start_ns;
@@ -107,8 +109,14 @@ extern const struct shunt_param openloop_params[];
 
 /* The hooks of struct shunt_workload. */
 int openloop_resolve(struct shunt_run *run, struct shunt_error *err);
+/* Of resolve, what is the same for all that arrives by a table: after `requests`, `rate`, `load`
+ * and `mean` are known. */
+int openloop_resolve_rest(struct shunt_run *run, int64_t mean_ns, struct shunt_error *err);
 void openloop_footprint(const struct shunt_run *run, struct shunt_footprint *footprint);
 int openloop_setup(struct shunt_run *run, struct shunt_error *err);
+/* Of setup, what follows the table: `loop` has it, and is zero else. teardown: its opposite. */
+int openloop_begin(struct shunt_run *run, struct openloop *loop, struct shunt_error *err);
+void openloop_end(struct openloop *loop);
 void openloop_print_arrivals(const struct shunt_run *run, FILE *out);
 void openloop_teardown(struct shunt_run *run);
 
@@ -127,6 +135,13 @@ void openloop_chance(struct request *request, int64_t now_ns);
 void openloop_leave(struct request *request);
 
 /* ---- openloop.c ------------------------------------------------------------------------------ */
+
+/* One iteration: struct shunt_workload's body. */
+int openloop_iterate(struct openloop *loop);
+
+/* A place in a request's own work where a quantum may end: others may have had their turn when it
+ * returns. Context: its task. */
+void openloop_checkpoint(struct request *request);
 
 /* A request's task; its argument is a struct request. */
 void *openloop_request(void *arg);

@@ -5,9 +5,9 @@
  *
  * Queueing theory's formulas are of the steady state, and a run of 5,000 requests is 9 to 17 % off
  * them: beside a measured latency belongs that of its own table (fcfs.h). It is known where the
- * order is, first in, first out, and where each request keeps its server: no quantum, no sleep
- * inside, nothing dropped. One queue for all workers has as many servers; requests that are put on
- * workers have a queue of one server each.
+ * order is, first in, first out, and where each request keeps its server for as long as the table
+ * says: no quantum, no sleep inside, no work of its own, nothing dropped. One queue for all workers
+ * has as many servers; requests that are put on workers have a queue of one server each.
  */
 #include "workloads/openloop.h"
 
@@ -23,7 +23,7 @@ static unsigned queues(const struct openloop *loop)
 {
 	unsigned caps = shunt_run_caps(loop->run);
 
-	if (!(caps & SHUNT_FIFO) || loop->block_ns)
+	if (!(caps & SHUNT_FIFO) || loop->block_ns || loop->work)
 		return 0;
 	if (loop->steered)
 		return loop->worker_count;

@@ -9,8 +9,8 @@
  *   offered_per_s, achieved_per_s    arrivals by the table's span; completions by the time taken
  *   offered_load, utilisation        the table's work by its span; work completed by the time taken
  *                                    and the number of workers
- *   response_mean_ns, response_p50_ns, _p99_ns, _p999_ns    and response_p99_ns.classN
- *   slowdown_p50, _p99, _p999        and slowdown_p99.classN
+ *   response_mean_ns, response_p50_ns, _p99_ns, _p999_ns    and response_p99_ns.classN, _p999_ns…
+ *   slowdown_p50, _p99, _p999        and slowdown_p99.classN, slowdown_p999.classN
  *   queueing_mean_ns, queueing_p99_ns, lag_p99_ns, lag_mean_ns, injection_mean_ns
  *   backlog_max, dropped, deadline_missed (the part of the requests that took longer)
  *   service_ratio  service by the table's; tasks that gave way or slept are charged their own time.
@@ -247,8 +247,12 @@ static void quantiles(struct openloop *loop)
 			continue;
 		snprintf(name, sizeof(name), "response_p99_ns.class%u", c);
 		quantile(loop, name, &gauges->response[c].hist, 990000, "ns");
+		snprintf(name, sizeof(name), "response_p999_ns.class%u", c);
+		quantile(loop, name, &gauges->response[c].hist, 999000, "ns");
 		snprintf(name, sizeof(name), "slowdown_p99.class%u", c);
 		quantile(loop, name, &gauges->slowdown[c].hist, 990000, "1");
+		snprintf(name, sizeof(name), "slowdown_p999.class%u", c);
+		quantile(loop, name, &gauges->slowdown[c].hist, 999000, "1");
 	}
 }
 
@@ -306,7 +310,7 @@ void openloop_report(struct openloop *loop)
 	/* Virtual service takes no processor time. */
 	bool real = !(shunt_run_caps(loop->run) & SHUNT_VIRTUAL_TIME);
 
-	if (totals.done && !loop->slice_ns && !loop->block_ns && real && asked)
+	if (totals.done && !loop->slice_ns && !loop->block_ns && !loop->work && real && asked)
 		shunt_metric(loop->run, "overhead_ns",
 			((double)loop->cpu_ns - (double)totals.served_ns) / (double)totals.done,
 			"ns", "lower");

@@ -138,14 +138,25 @@ int openloop_resolve(struct shunt_run *run, struct shunt_error *err)
 	if (!rc && !*shunt_run_text(run, "input") && is_too_long(run))
 		rc = too_long(run, err);
 	if (!rc)
-		rc = imply(run, "skip", err, "%lld",
-			(long long)shunt_run_int(run, "requests") / 10);
-	if (!rc)
 		rc = imply(run, "stall_at", err, "%lld",
 			(long long)shunt_run_int(run, "requests") / 2);
 	if (!rc)
-		rc = imply(run, "deadline", err, "%lldns",
-			(long long)shunt_run_int(run, "mean") * 10);
+		rc = openloop_resolve_rest(run, shunt_run_int(run, "mean"), err);
+	if (rc || shunt_run_int(run, "form") != FORM_STEP)
+		return rc;
+	return shunt_run_int(run, "injection") == INJECT_OUTSIDE
+		       ? shunt_fail(err, -EINVAL,
+				 "form=step and injection=outside exclude each other: only a task "
+				 "can spawn a step task; injection=timer does")
+		       : form_check(run, err);
+}
+
+int openloop_resolve_rest(struct shunt_run *run, int64_t mean_ns, struct shunt_error *err)
+{
+	int rc = imply(run, "skip", err, "%lld", (long long)shunt_run_int(run, "requests") / 10);
+
+	if (!rc)
+		rc = imply(run, "deadline", err, "%lldns", (long long)mean_ns * 10);
 	if (rc)
 		return rc;
 	if (shunt_run_int(run, "steer") == STEER_HASH && !(shunt_run_caps(run) & SHUNT_PINS))
@@ -156,11 +167,7 @@ int openloop_resolve(struct shunt_run *run, struct shunt_error *err)
 	if (shunt_run_int(run, "skip") >= shunt_run_int(run, "requests"))
 		return shunt_fail(err, -EINVAL, "skip leaves no request to measure");
 	if (shunt_run_int(run, "injection") != INJECT_OUTSIDE)
-		return form_check(run, err);
-	if (shunt_run_int(run, "form") == FORM_STEP)
-		return shunt_fail(err, -EINVAL,
-			"form=step and injection=outside exclude each other: only a task can spawn "
-			"a step task; injection=timer does");
+		return 0;
 	if (!(shunt_run_caps(run) & SHUNT_EXTERNAL_WAKE))
 		return shunt_fail(err, -ENOTSUP,
 			"injection=outside spawns from a thread beside the scheduler, which this "
@@ -258,45 +265,51 @@ static int make_table(struct shunt_run *run, struct openloop *loop, struct shunt
 	return rc;
 }
 
-static void openloop_configure(struct shunt_run *run, struct openloop *loop)
+int openloop_begin(struct shunt_run *run, struct openloop *loop, struct shunt_error *err)
 {
+	char text[32];
+
 	loop->run = run;
 	loop->backlog_limit = (uint64_t)shunt_run_int(run, "backlog");
 	loop->skip = (uint64_t)shunt_run_int(run, "skip");
-	loop->slice_ns = shunt_run_int(run, "slice");
-	loop->block_ns = shunt_run_int(run, "block");
 	loop->deadline_ns = shunt_run_int(run, "deadline");
-	loop->stall_ns = shunt_run_int(run, "stall");
-	loop->stall_at = (uint64_t)shunt_run_int(run, "stall_at");
 	loop->injection = (enum openloop_injection)shunt_run_int(run, "injection");
 	loop->steer = (enum openloop_steer)shunt_run_int(run, "steer");
 	loop->keep = (enum openloop_keep)shunt_run_int(run, "series");
 	loop->seed = shunt_run_seed(run);
 	loop->shared_by_kernel = shunt_run_caps(run) & SHUNT_KERNEL_TASKS;
+	loop->request = calloc(loop->table.count, sizeof(*loop->request));
+	if (!loop->request || openloop_gauges_init(loop))
+		return shunt_fail(err, -ENOMEM, "no memory for %zu requests", loop->table.count);
+	loop->table_hash = shunt_arrivals_hash(&loop->table);
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)loop->table_hash);
+	shunt_run_fact(run, "arrivals.hash", text);
+	return 0;
 }
 
 int openloop_setup(struct shunt_run *run, struct shunt_error *err)
 {
 	struct openloop *loop = calloc(1, sizeof(*loop));
-	char text[32];
 
 	shunt_run_set_state(run, loop);
 	if (!loop)
 		return -ENOMEM;
-	openloop_configure(run, loop);
+	loop->slice_ns = shunt_run_int(run, "slice");
+	loop->block_ns = shunt_run_int(run, "block");
+	loop->stall_ns = shunt_run_int(run, "stall");
+	loop->stall_at = (uint64_t)shunt_run_int(run, "stall_at");
 	int rc = make_table(run, loop, err);
 
+	if (!rc)
+		rc = openloop_begin(run, loop, err);
 	if (rc)
 		return rc;
-	loop->request = calloc(loop->table.count, sizeof(*loop->request));
-	if (shunt_run_int(run, "form") == FORM_STEP)
+	if (shunt_run_int(run, "form") == FORM_STEP) {
 		loop->frame = calloc(loop->table.count, sizeof(*loop->frame));
-	if (!loop->request || (shunt_run_int(run, "form") == FORM_STEP && !loop->frame) ||
-		openloop_gauges_init(loop))
-		return shunt_fail(err, -ENOMEM, "no memory for %zu requests", loop->table.count);
-	loop->table_hash = shunt_arrivals_hash(&loop->table);
-	snprintf(text, sizeof(text), "%016llx", (unsigned long long)loop->table_hash);
-	shunt_run_fact(run, "arrivals.hash", text);
+		if (!loop->frame)
+			return shunt_fail(err, -ENOMEM, "no memory for %zu requests",
+				loop->table.count);
+	}
 	if (shunt_run_text(run, "input")[0])
 		shunt_run_input(run, loop->table_hash);
 	return 0;
@@ -312,16 +325,21 @@ void openloop_print_arrivals(const struct shunt_run *run, FILE *out)
 			loop->table.arrival[i].service_ns, loop->table.arrival[i].class);
 }
 
+void openloop_end(struct openloop *loop)
+{
+	openloop_gauges_fini(loop);
+	free(loop->stream);
+	shunt_arrivals_free(&loop->table);
+	free(loop->request);
+	free(loop->frame);
+}
+
 void openloop_teardown(struct shunt_run *run)
 {
 	struct openloop *loop = shunt_run_state(run);
 
 	if (!loop)
 		return;
-	openloop_gauges_fini(loop);
-	free(loop->stream);
-	shunt_arrivals_free(&loop->table);
-	free(loop->request);
-	free(loop->frame);
+	openloop_end(loop);
 	free(loop);
 }

@@ -42,6 +42,7 @@ shunt_library(libmd PKG libmd DEB libmd-dev
 shunt_library(hwloc PKG hwloc DEB libhwloc-dev LOSES "no placement on a topology")
 shunt_library(liburing PKG "liburing>=2.3" DEB liburing-dev
     LOSES "no io_uring wait slots, which need release 2.3 or later")
+shunt_library(lmdb PKG lmdb DEB liblmdb-dev LOSES "no engine=lmdb of the workload kv")
 
 # cmocka. A cross build seldom has the library, but the header is the same on every CPU: there the
 # tests link core/test/cmocka_cross.c, the few functions of it they call.

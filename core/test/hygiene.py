@@ -171,7 +171,7 @@ COMMON_WORDS = {"none", "yield", "list", "lock", "steal", "timers", "random", "s
 WORKLOAD_MAY = re.compile(
     r'"core/(sched|step|io|workload|parts|param|file|rng|measure/hist|measure/clock)\.h"|"workloads/[\w/]+\.h"|"\w+\.h"'
     r"|<(assert|errno|fcntl|inttypes|limits|math|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|"
-    r"unistd|ctype|sha1|sys/mman|sys/socket|sys/stat|sys/types)\.h>")
+    r"unistd|ctype|lmdb|sha1|sys/mman|sys/socket|sys/stat|sys/types)\.h>")
 # A client stands beside the scheduler: it calls the kernel itself.
 CLIENT_MAY = re.compile(r"<(dirent|poll|netinet/(in|tcp)|sys/(epoll|un))\.h>")
 
