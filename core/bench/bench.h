@@ -45,6 +45,7 @@ int shunt_bench_run(shunt_bench_fn *fn, const void *arg, uint64_t operations,
 /* Provided by the C side: adds every benchmark of its file. */
 void shunt_bench_add_primitives(void);
 void shunt_bench_add_workloads(void);
+void shunt_bench_add_preempt(void);
 
 /* Records (record.c): one file a benchmark in `folder`, which is made if need be. The arguments are
  * kept. 0, or a negative errno with the reason in why[bytes]. */

@@ -294,6 +294,7 @@ int main(int argc, char **argv)
 	if (!format.empty() && format != "json" && format != "console")
 		return usage("--benchmark_out_format is json or console");
 	shunt_bench_add_workloads();
+	shunt_bench_add_preempt();
 	// Last: it loads other runtimes, and workloads are not added on these.
 	shunt_bench_add_primitives();
 	benchmark::Initialize(&count, arguments.data());
