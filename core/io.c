@@ -11,9 +11,7 @@
 #include "core/poll.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The context of a call; NULL: this scheduler has no I/O. */
@@ -121,29 +119,6 @@ int64_t shunt_io_write_until(struct shunt_fd fd, const void *buffer, size_t byte
 	return perform(__func__, fd, &op, deadline_ns);
 }
 
-static int64_t perform_parts(const char *call, enum shunt_io_code code, struct shunt_fd fd,
-	const struct iovec *parts, unsigned count, int64_t offset, int64_t deadline_ns)
-{
-	struct shunt_io_op op = {.code = (uint8_t)code,
-		.buffer = (void *)(uintptr_t)parts,
-		.bytes = count,
-		.offset = offset};
-
-	return count > IOV_MAX ? -EINVAL : perform(call, fd, &op, deadline_ns);
-}
-
-int64_t shunt_io_readv_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
-	int64_t offset, int64_t deadline_ns)
-{
-	return perform_parts(__func__, SHUNT_IO_READV, fd, parts, count, offset, deadline_ns);
-}
-
-int64_t shunt_io_writev_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
-	int64_t offset, int64_t deadline_ns)
-{
-	return perform_parts(__func__, SHUNT_IO_WRITEV, fd, parts, count, offset, deadline_ns);
-}
-
 int64_t shunt_io_recv_until(struct shunt_fd fd, void *buffer, size_t bytes, int flags,
 	int64_t deadline_ns)
 {
@@ -196,18 +171,6 @@ static int enter_new(struct shunt_io_table *table, int number, struct shunt_fd *
 	return 0;
 }
 
-/* 0; -ENOTSUP: the scheduler's tasks have files alone, and this is none. */
-static int fits(const struct shunt_io_sched *io, int number)
-{
-	struct stat st;
-
-	if (!io->files_only)
-		return 0;
-	if (fstat(number, &st))
-		return -errno;
-	return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) ? 0 : -ENOTSUP;
-}
-
 int shunt_io_adopt(int number, struct shunt_fd *fd)
 {
 	struct shunt_ctx *ctx = io_ctx(__func__);
@@ -215,7 +178,7 @@ int shunt_io_adopt(int number, struct shunt_fd *fd)
 	if (!ctx)
 		return -ENOTSUP;
 	int before = errno, flags = fcntl(number, F_GETFL);
-	int rc = flags < 0 ? -errno : fits(ctx->sched->io, number);
+	int rc = flags < 0 ? -errno : 0;
 
 	bool change = !(flags & O_NONBLOCK) == ctx->sched->io->nonblocking;
 
@@ -268,17 +231,6 @@ int shunt_io_accept_until(struct shunt_fd listener, struct shunt_fd *accepted, i
 	return rc;
 }
 
-/* Closes what does not fit. Out of line, as close_number. */
-static __attribute__((noinline)) int opened_fits(const struct shunt_io_sched *io, int number)
-{
-	int before = errno, rc = fits(io, number);
-
-	errno = before;
-	if (rc)
-		close_number(number);
-	return rc;
-}
-
 int shunt_io_open_until(const char *path, int flags, unsigned mode, struct shunt_fd *fd,
 	int64_t deadline_ns)
 {
@@ -289,8 +241,7 @@ int shunt_io_open_until(const char *path, int flags, unsigned mode, struct shunt
 	struct shunt_io_sched *io = ctx->sched->io;
 	struct shunt_io_op op = {.code = SHUNT_IO_OPEN,
 		.buffer = (void *)(uintptr_t)path,
-		/* A fifo is to be refused, not waited for. */
-		.flags = flags | O_CLOEXEC | (io->nonblocking || io->files_only ? O_NONBLOCK : 0),
+		.flags = flags | O_CLOEXEC | (io->nonblocking ? O_NONBLOCK : 0),
 		.mode = mode};
 	struct shunt_fd opened;
 	int rc = enter_new(io->table, -1, &opened);
@@ -300,10 +251,9 @@ int shunt_io_open_until(const char *path, int flags, unsigned mode, struct shunt
 	struct shunt_io_entry *entry = shunt_io_entry_at(io->table, opened.index);
 	int number = (int)perform(__func__, opened, &op, deadline_ns);
 
-	rc = number < 0 ? number : opened_fits(io, number);
-	if (rc) {
+	if (number < 0) {
 		shunt_io_entry_free(io->table, entry);
-		return rc;
+		return number;
 	}
 	entry->fd = number; /* nobody else knows the handle */
 	*fd = opened;

@@ -2,15 +2,13 @@
 /*
  * Input and output for tasks: calls that wait without holding up the worker's other tasks.
  *
- * Part of the task API, on backends with SHUNT_CAN_IO; on others every call returns -ENOTSUP. On
- * those with SHUNT_CAN_FILES alone shunt_io_adopt and shunt_io_open do so, for what is not a
- * regular file, a folder or a block device. How a call waits is the composition's choice (the slot
- * `io`); what it does is the same everywhere.
+ * Part of the task API, on backends with SHUNT_CAN_IO; on others every call returns -ENOTSUP. How a
+ * call waits is the composition's choice (the slot `io`); what it does is the same everywhere.
  *
  * A descriptor is named by a struct shunt_fd: one that was closed stays invalid, though the kernel
  * uses its number again. shunt owns what it was given by shunt_io_adopt, and closes with the
- * scheduler what was left open. One task at a time may read (or readv, recv, accept) and one may
- * write (or writev, send, connect, fsync); another gets -EBUSY.
+ * scheduler what was left open. One task at a time may read (or recv, accept) and one may write
+ * (or send, connect, fsync); another gets -EBUSY.
  *
  * All return a negative errno on failure: -EBADF: closed, or never open; -EBUSY, see above;
  * -ETIMEDOUT: the deadline came first, and nothing was done: what was done by then is returned,
@@ -30,7 +28,6 @@
 extern "C" {
 #endif
 
-struct iovec;
 struct sockaddr;
 
 struct shunt_fd {
@@ -41,7 +38,7 @@ struct shunt_fd {
 #define SHUNT_IO_CURRENT INT64_C(-1)
 
 /* Takes over an open descriptor, which nobody else may use or close from now on; sets or clears
- * O_NONBLOCK as the composition needs it. 0, -EBADF, -ENOMEM, -ENOTSUP. Does not switch. */
+ * O_NONBLOCK as the composition needs it. 0, -EBADF, -ENOMEM. Does not switch. */
 int shunt_io_adopt(int number, struct shunt_fd *fd);
 
 /* The kernel's number, for calls such as getsockname; -EBADF. Does not switch. */
@@ -52,13 +49,6 @@ int64_t shunt_io_read_until(struct shunt_fd fd, void *buffer, size_t bytes, int6
 	int64_t deadline_ns);
 int64_t shunt_io_write_until(struct shunt_fd fd, const void *buffer, size_t bytes, int64_t offset,
 	int64_t deadline_ns);
-
-/* The same from and to `count` parts in turn, at most IOV_MAX; the array too is the kernel's until
- * the call returns. -EINVAL: more parts. */
-int64_t shunt_io_readv_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
-	int64_t offset, int64_t deadline_ns);
-int64_t shunt_io_writev_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
-	int64_t offset, int64_t deadline_ns);
 
 /* flags: MSG_PEEK and the like. */
 int64_t shunt_io_recv_until(struct shunt_fd fd, void *buffer, size_t bytes, int flags,
@@ -97,18 +87,6 @@ static inline int64_t shunt_io_write(struct shunt_fd fd, const void *buffer, siz
 	int64_t offset)
 {
 	return shunt_io_write_until(fd, buffer, bytes, offset, SHUNT_FOREVER);
-}
-
-static inline int64_t shunt_io_readv(struct shunt_fd fd, const struct iovec *parts, unsigned count,
-	int64_t offset)
-{
-	return shunt_io_readv_until(fd, parts, count, offset, SHUNT_FOREVER);
-}
-
-static inline int64_t shunt_io_writev(struct shunt_fd fd, const struct iovec *parts, unsigned count,
-	int64_t offset)
-{
-	return shunt_io_writev_until(fd, parts, count, offset, SHUNT_FOREVER);
 }
 
 static inline int64_t shunt_io_recv(struct shunt_fd fd, void *buffer, size_t bytes, int flags)

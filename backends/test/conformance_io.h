@@ -14,8 +14,6 @@
 
 #define IO (SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_CAN_IO)
 
-#define FILES (SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_CAN_FILES)
-
 #define SOON (shunt_now_ns() + 3 * MS)
 
 struct pair {

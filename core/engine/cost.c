@@ -50,6 +50,7 @@ static const char *const names[SHUNT_COSTS] = {
 	[SHUNT_COST_READY] = "ready",
 	[SHUNT_COST_QUEUE] = "queue",
 	[SHUNT_COST_STEAL] = "steal",
+	[SHUNT_COST_LOOK] = "look",
 	[SHUNT_COST_WAKE] = "wake",
 	[SHUNT_COST_CALL] = "call",
 	[SHUNT_COST_LATE] = "late",
@@ -140,7 +141,8 @@ static int take_line(const struct place *at, struct shunt_costs *costs, char *li
 		if (!strcmp(key, names[i]))
 			return take_law(at, &costs->law[i], &rest);
 	return complain(at, key,
-		"not a cost; these are switch, step, spawn, ready, queue, steal, wake, call, late");
+		"not a cost; these are switch, step, spawn, ready, queue, steal, look, wake, call, "
+		"late");
 }
 
 static int take_lines(struct place *at, struct shunt_costs *costs, char *text)

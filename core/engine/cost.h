@@ -21,6 +21,7 @@ enum shunt_cost {
 	SHUNT_COST_READY,  /* a waiting task is claimed and queued */
 	SHUNT_COST_QUEUE,  /* how long the lock of a shared queue is held */
 	SHUNT_COST_STEAL,  /* a steal that took a task, on the thief's side */
+	SHUNT_COST_LOOK,   /* a victim without work, with the looks at its inbox and deadline */
 	SHUNT_COST_WAKE,   /* from the wake of a sleeping worker until it runs */
 	SHUNT_COST_CALL,   /* that wake on the side of who makes it */
 	SHUNT_COST_LATE,   /* how late a worker's sleep until a deadline ends */

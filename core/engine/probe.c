@@ -173,6 +173,11 @@ void shunt_probe_steal(struct shunt_worker *thief, struct shunt_worker *victim,
 	emit(thief, SHUNT_TRACE_STEAL, 0, id_of(task), victim->ctx.index);
 }
 
+void shunt_probe_look(struct shunt_worker *thief)
+{
+	charge(thief, SHUNT_COST_LOOK);
+}
+
 static uint64_t number_of(const struct shunt_io_op *op)
 {
 	return op->fd < 0 ? SHUNT_TRACE_ANY : (uint64_t)op->fd;

@@ -47,6 +47,8 @@ void shunt_probe_timer(struct shunt_worker *worker, struct shunt_task *task,
 	enum shunt_probe_timer_event event, int64_t deadline_ns);
 void shunt_probe_steal(struct shunt_worker *thief, struct shunt_worker *victim,
 	struct shunt_task *task);
+/* The thief found nothing to take of a victim. */
+void shunt_probe_look(struct shunt_worker *thief);
 /* The running task begins an operation, or has its result. */
 void shunt_probe_io_begin(struct shunt_worker *worker, const struct shunt_io_op *op);
 void shunt_probe_io_end(struct shunt_worker *worker, const struct shunt_io_op *op, int64_t result);

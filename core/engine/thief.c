@@ -85,6 +85,8 @@ static struct shunt_task *search(struct shunt_worker *thief, struct shunt_worker
 		struct shunt_task *task = rob(thief, victim);
 		if (task)
 			return task;
+		if (thief->engine->probing)
+			shunt_probe_look(thief);
 	}
 }
 

@@ -54,10 +54,11 @@ class Kept(unittest.TestCase):
     def test_every_campaign_is_whole_and_sound(self):
         for folder in CAMPAIGNS:
             with self.subTest(folder.name):
-                done = lab("verify", "--json", folder)
+                loaded = campaign.load_campaign(folder)
+                self.assertEqual(loaded.problems, [])
+                self.assertEqual(len(loaded.records), loaded.expected(), "it is not finished")
+                done = lab("verify", folder)
                 self.assertEqual(done.returncode, 0, done.stderr)
-                found = json.loads(done.stdout)
-                self.assertEqual((found["records"], found["problems"]), (found["expected"], []), "it is not finished")
 
     def test_it_is_named_for_its_experiment_which_is_still_there(self):
         for folder in CAMPAIGNS:
@@ -91,25 +92,27 @@ class Kept(unittest.TestCase):
 class Costs(unittest.TestCase):
     """The cost table of virtual time that is built into shunt."""
 
-    def calibrated(self, campaign: str, code: int) -> str:
-        done = lab("calibrate", REFERENCE / campaign)
+    def calibrated(self, campaigns: tuple[str, ...], code: int) -> str:
+        done = lab("calibrate", *(REFERENCE / campaign for campaign in campaigns))
         if b"this needs Python's" in done.stderr:
             self.skipTest(done.stderr.decode())
         self.assertEqual(done.returncode, code, done.stderr)
         return (done.stdout + done.stderr).decode()
 
     def test_the_table_is_that_of_its_campaign(self):
-        self.assertEqual(self.calibrated("costs", 0), (ROOT / "experiments" / "reference.costs").read_text())
+        self.assertEqual(self.calibrated(("costs", "looks"), 0), (ROOT / "experiments" / "reference.costs").read_text())
 
     def test_another_campaign_is_refused(self):
-        self.assertIn("a campaign of 'quickstart'; a cost table is made from one of `costs`",
-                      self.calibrated("quickstart", 2))
+        self.assertIn("a campaign of 'quickstart'; a cost table is made from one of `costs` and one of `looks`",
+                      self.calibrated(("quickstart",), 2))
 
     def test_a_cost_without_a_run_is_named(self):
-        loaded = campaign.load_campaign(REFERENCE / "costs")
-        loaded.records = [r for r in loaded.records if r["arm"] != "awake"]
+        both = [campaign.load_campaign(REFERENCE / name) for name in ("costs", "looks")]
+        with self.assertRaisesRegex(costs.Incomplete, "no good run of look with few"):
+            costs.table(both[:1])
+        both[0].records = [r for r in both[0].records if r["arm"] != "awake"]
         with self.assertRaisesRegex(costs.Incomplete, "no good run of wake with awake"):
-            costs.table(loaded)
+            costs.table(both)
 
 
 def kinds_of(folder: Path) -> set[str]:

@@ -38,10 +38,8 @@ static void starts_when_the_recursion_says(void **state)
 	const struct queue *queue = *state;
 	static double free_at[WORKERS_MOST];
 	struct shunt_error err = {""};
-	if (run_spied(queue->spec, "exponential", "0", queue->load, "queueing_mean_ns", &err) < 0) {
-		print_message("%s\n", err.text);
-		skip();
-	}
+	if (run_spied(queue->spec, "exponential", "0", queue->load, "queueing_mean_ns", &err) < 0)
+		fail_msg("%s: %s", queue->name, err.text);
 	memset(free_at, 0, sizeof(free_at));
 	for (size_t i = 0; i < REQUESTS; i++) {
 		unsigned which = queue->queues > 1 ? seen[i].worker - 1 : 0;

@@ -13,7 +13,7 @@ enum { SWITCH = 10, SPAWN = 20, READY = 7, WAKE = 5000, CALL = 600, LATE = 1000 
 
 #define SOUND                                                                                      \
 	"# a comment\nof  a test\n\nswitch 10\nstep 4.5\nspawn 20\nready 7\nqueue 0\nsteal 300\n"  \
-	"wake 5000\ncall 600\nlate 1000\n"
+	"look 50\nwake 5000\ncall 600\nlate 1000\n"
 
 static char path[] = "/tmp/shunt-costs-XXXXXX";
 
@@ -212,6 +212,28 @@ static void a_sleep_ends_late(void **state)
 		assert_in_range(late_ns[i], LATE, LATE + READY + 2 * SWITCH);
 }
 
+enum { LOOK = 50, OTHERS = 8 };
+
+/* The only task of nine workers waits for less than a look at one of them takes. */
+static void *waits_shortly(void *took)
+{
+	shunt_work_ns(1000000); /* the others are asleep by then */
+	int64_t from_ns = shunt_now_ns();
+	shunt_sleep_until(from_ns + 1);
+	*(int64_t *)took = shunt_now_ns() - from_ns;
+	return NULL;
+}
+
+static void a_vain_search_takes_a_look_at_each_victim(void **state)
+{
+	(void)state;
+	int64_t took_ns;
+	run_with("of a test\nswitch 0\nstep 0\nspawn 0\nready 0\nqueue 0\nsteal 0\nlook 50\n"
+		 "wake 0\ncall 0\nlate 0\n",
+		"sim:workers=9,policy=steal,search=0,nap=0", waits_shortly, &took_ns);
+	assert_int_equal(took_ns, OTHERS * LOOK);
+}
+
 /* A quarter lies below the first quartile, and so on; the seed is given. */
 static void quantiles_are_drawn_from(void **state)
 {
@@ -219,8 +241,8 @@ static void quantiles_are_drawn_from(void **state)
 	static int64_t late_ns[SLEEPS];
 	static const int64_t bounds[] = {1000, 2000, 10000};
 	int below[3] = {0, 0, 0};
-	run_with("of a test\nswitch 0\nstep 0\nspawn 0\nready 0\nqueue 0\nsteal 0\nwake 0\ncall 0\n"
-		 "late 0:0 0.25:1000 0.5:2000 0.75:10000 1:50000\n",
+	run_with("of a test\nswitch 0\nstep 0\nspawn 0\nready 0\nqueue 0\nsteal 0\nlook 0\nwake 0\n"
+		 "call 0\nlate 0:0 0.25:1000 0.5:2000 0.75:10000 1:50000\n",
 		"sim:workers=1", sleeps, late_ns);
 	for (int i = 0; i < SLEEPS; i++) {
 		assert_in_range(late_ns[i], 0, 50000);
@@ -253,8 +275,8 @@ static void a_shared_lock_serves_one_at_a_time(void **state)
 {
 	(void)state;
 	int64_t took_ns;
-	run_with("of a test\nswitch 0\nstep 0\nspawn 0\nready 0\nqueue 100\nsteal 0\nwake 0\n"
-		 "call 0\nlate 0\n",
+	run_with("of a test\nswitch 0\nstep 0\nspawn 0\nready 0\nqueue 100\nsteal 0\nlook 0\n"
+		 "wake 0\ncall 0\nlate 0\n",
 		"sim:workers=8,policy=shared", times_crowd, &took_ns);
 	assert_in_range(took_ns, CROWD * YIELDS * HELD * 9 / 10, CROWD * YIELDS * HELD * 11 / 10);
 }
@@ -265,9 +287,9 @@ static void costs_happen_alike_everywhere(void **state)
 {
 	(void)state;
 	char spec[128];
-	write_table(
-		"of a test\nswitch 6.7\nstep 3.1\nspawn 11.2\nready 9.9\nqueue 4.5\nsteal 250\n"
-		"wake 0:900 0.5:3100 0.9:9000 1:50000\ncall 1200\nlate 0:50 0.9:4000 1:60000\n");
+	write_table("of a test\nswitch 6.7\nstep 3.1\nspawn 11.2\nready 9.9\nqueue 4.5\nsteal 250\n"
+		    "look 31.5\nwake 0:900 0.5:3100 0.9:9000 1:50000\ncall 1200\n"
+		    "late 0:50 0.9:4000 1:60000\n");
 	snprintf(spec, sizeof(spec), "sim:workers=6,wait.cost=%s", path);
 	struct shunt_run *run =
 		run_of(spec, "openloop", "requests=500 mean=5us load=4 service=bimodal");
@@ -275,7 +297,7 @@ static void costs_happen_alike_everywhere(void **state)
 	if (outcome->status != SHUNT_RECORD_OK)
 		fail_msg("%s", outcome->reason);
 	assert_string_equal(fact(outcome, "sim.cost"), "a test");
-	assert_string_equal(fact(outcome, "sim.hash"), "0a7ce622307d6dd0");
+	assert_string_equal(fact(outcome, "sim.hash"), "fd75a27f27ecb192");
 	shunt_run_free(run);
 }
 
@@ -286,9 +308,9 @@ static const struct bad {
 } bad[] = {
 	{"", "has no line 'switch'"},
 	{"switch 10\n", "has no line 'step'"},
-	{"of a\nswitch 1\nstep 1\nspawn 1\nready 1\nqueue 1\nsteal 1\nwake 1\ncall 1\n",
+	{"of a\nswitch 1\nstep 1\nspawn 1\nready 1\nqueue 1\nsteal 1\nlook 1\nwake 1\ncall 1\n",
 		"has no line 'late'"},
-	{"switch 1\nstep 1\nspawn 1\nready 1\nqueue 1\nsteal 1\nwake 1\ncall 1\nlate 1\n",
+	{"switch 1\nstep 1\nspawn 1\nready 1\nqueue 1\nsteal 1\nlook 1\nwake 1\ncall 1\nlate 1\n",
 		"has no line 'of'"},
 	{"of a \x1b[2J\n", "line 1, at 'of': a control character follows"},
 	{"\nswitch -1\n", "line 2, at '-1': a cost takes 0 to 1e9"},
@@ -337,7 +359,9 @@ int main(void)
 		cmocka_unit_test(a_spawn_and_its_first_switch_add_up),
 		cmocka_unit_test(waits_in_a_row_take_their_time),
 		cmocka_unit_test(a_wake_takes_both_sides_their_time),
-		cmocka_unit_test(a_sleep_ends_late), cmocka_unit_test(quantiles_are_drawn_from),
+		cmocka_unit_test(a_sleep_ends_late),
+		cmocka_unit_test(a_vain_search_takes_a_look_at_each_victim),
+		cmocka_unit_test(quantiles_are_drawn_from),
 		cmocka_unit_test(a_shared_lock_serves_one_at_a_time),
 		cmocka_unit_test(costs_happen_alike_everywhere),
 		cmocka_unit_test(a_bad_table_is_refused), cmocka_unit_test(no_table_is_refused)};
