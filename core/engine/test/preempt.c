@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * If this passes, what takes the processor from a task is what `preempt` says: nothing, the task's
- * own checkpoints, signals, or calls at the edges of its code; sections hold the last two off and
- * their ends make up for it; each slice that was cut is on record; and a composition that cannot is
- * refused with the reason and the remedy. torture_preempt.c has what a preemption must keep.
+ * own checkpoints, or signals, which sections hold off and their ends make up for; and a
+ * composition that cannot is refused with the reason and the remedy. edge.c has calls at the edges
+ * of code, torture_preempt.c what a preemption must keep.
  */
 #include "core/backend.h"
-#include "core/engine/edge.h"
 #include "core/engine/preempt.h"
 #include "core/engine/sanitize.h"
-#include "core/measure/hist.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +17,6 @@
 
 #include "core/test/dies.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,19 +211,6 @@ static void a_checkpoint_makes_up_for_it(void **state)
 	run_on(SIGNALS, computes_unmarked, NULL);
 }
 
-/* Not inlined: a compiler keeps the address of errno over a switch to another thread. */
-static __attribute__((noinline)) void errno_set(int number)
-{
-	errno = number;
-	__asm__ volatile("" ::: "memory");
-}
-
-static __attribute__((noinline)) int errno_get(void)
-{
-	__asm__ volatile("" ::: "memory");
-	return errno;
-}
-
 struct crowd {
 	int done;
 	int64_t until_ns;
@@ -267,6 +251,7 @@ static void a_held_task_has_its_turns(void **state)
 	run_on("asm:workers=2,policy=shared,preempt=signal,quantum=20us", among_yielders, NULL);
 	run_on("asm:workers=2,policy=steal,preempt=signal,quantum=20us", among_yielders, NULL);
 	run_on(SIGNALS, among_yielders, NULL);
+	run_on(SIGNALS ",preempter=poll", among_yielders, NULL); /* last: it needs a second CPU */
 }
 
 /* A run inside a task has the thread; the outer one then preempts again. */
@@ -282,98 +267,6 @@ static void runs_nest(void **state)
 {
 	(void)state;
 	run_on(SIGNALS, runs_another, NULL);
-}
-
-/* ---- edges, called by hand ------------------------------------------------------------------- */
-
-static struct shunt_hist quanta;
-
-static void at_an_edge(void)
-{
-	for (int i = 0; i < 1000; i++)
-		__sanitizer_cov_trace_pc();
-}
-
-static void *leaves_a_section_at_edges(void *arg)
-{
-	int ran = 0;
-	struct shunt_handle other;
-	int64_t until = shunt_now_ns() + PATIENCE_NS;
-	shunt_preempt_off();
-	assert_int_equal(shunt_spawn(&other, sets, &ran, NULL), 0);
-	while (!counted("preempt_in_section") && shunt_now_ns() < until)
-		at_an_edge();
-	assert_true(counted("preempt_in_section") > 0);
-	assert_false(has_run(&ran));
-	shunt_preempt_on();
-	assert_true(has_run(&ran));
-	assert_int_equal(shunt_join(other, NULL), 0);
-	return arg;
-}
-
-/* Errno is the task's own, also where it goes on on another thread. */
-static void *edges(void *arg)
-{
-	const struct crowd *crowd = arg;
-	errno_set(7);
-	while (counted("preempt_delivered") < 20 && shunt_now_ns() < crowd->until_ns)
-		at_an_edge();
-	assert_int_equal(errno_get(), 7);
-	return sets(arg);
-}
-
-static void *among_yielders_at_edges(void *arg)
-{
-	struct crowd crowd = {0, shunt_now_ns() + PATIENCE_NS};
-	struct shunt_handle task[7];
-	for (int i = 0; i < 6; i++)
-		assert_int_equal(shunt_spawn(&task[i], yields, &crowd, NULL), 0);
-	assert_int_equal(shunt_spawn(&task[6], edges, &crowd, NULL), 0);
-	for (int i = 0; i < 7; i++)
-		assert_int_equal(shunt_join(task[i], NULL), 0);
-	assert_true(counted("preempt_delivered") >= 20);
-	return arg;
-}
-
-/* And each slice that was cut is on record, with its length. */
-static void edges_preempt_on(const char *spec)
-{
-	struct shunt_config base = {.quanta = &quanta};
-	struct shunt_error err = {""};
-	assert_int_equal(shunt_hist_init(&quanta), 0);
-	if (shunt_open(&sched, spec, &base, &err) ||
-		shunt_run(sched, among_yielders_at_edges, NULL, NULL, &err))
-		fail_msg("%s: %s", spec, err.text);
-	assert_int_equal(quanta.count, counted("preempt_delivered") + counted("preempt_late"));
-	assert_true(quanta.min >= 20000);
-	assert_int_equal(counted("preempt_asked"),
-		counted("preempt_delivered") + counted("preempt_in_section") +
-			counted("preempt_elsewhere") + counted("preempt_in_vain"));
-	shunt_close(sched);
-	shunt_hist_fini(&quanta);
-}
-
-static void an_edge_preempts(void **state)
-{
-	(void)state;
-	edges_preempt_on("ucontext:preempt=compiler,quantum=20us");
-	edges_preempt_on("ucontext:preempt=compiler,quantum=20us,workers=2,policy=steal");
-	edges_preempt_on("ucontext:preempt=compiler,quantum=20us,workers=2,policy=shared");
-	run_on("ucontext:preempt=compiler,quantum=20us", leaves_a_section_at_edges, NULL);
-}
-
-static void a_preempter_may_poll(void **state)
-{
-	struct shunt_error err = {""};
-	(void)state;
-	if (shunt_open(&sched, "ucontext:preempt=compiler,quantum=20us,preempter=poll", NULL,
-		    &err) == -ENOTSUP) {
-		print_message("%s\n", err.text); /* one CPU */
-		skip();
-	}
-	shunt_close(sched);
-	edges_preempt_on("ucontext:preempt=compiler,quantum=20us,preempter=poll");
-	run_on("asm:preempt=signal,quantum=20us,preempter=poll", among_yielders, NULL);
 }
 
 /* ---- misuse ---------------------------------------------------------------------------------- */
@@ -412,8 +305,6 @@ int main(void)
 		cmocka_unit_test(a_checkpoint_makes_up_for_it),
 		cmocka_unit_test(a_held_task_has_its_turns),
 		cmocka_unit_test(runs_nest),
-		cmocka_unit_test(an_edge_preempts),
-		cmocka_unit_test(a_preempter_may_poll),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
