@@ -117,8 +117,8 @@ bool shunt_checkpoint(void);
 #define SHUNT_PREEMPTIBLE __attribute__((noinline, section("shunt_preemptible")))
 
 /*
- * A function that preempt=compiler does not ask in: for one that is called often and takes a
- * microsecond at most, with what it calls, because a call at each of its edges would take longer
+ * A function that preempt=compiler does not ask in: for one that is called often and takes
+ * about a microsecond, with what it calls, because a call at each of its edges would take longer
  * than they do.
  */
 #if defined(__clang__)

@@ -11,7 +11,7 @@
  */
 #include "workloads/crowd.h"
 
-enum { MOST = 18, LAST_ROWS = 7 };
+enum { MOST = 18, LAST_ROWS = 8 };
 
 static const uint64_t solutions[MOST + 1] = {1, 1, 0, 0, 2, 10, 4, 40, 92, 352, 724, 2680, 14200,
 	73712, 365596, 2279184, 14772512, 95815104, 666090624};
@@ -39,7 +39,7 @@ static void refuse(struct nqueens *nqueens, int rc)
 		__ATOMIC_RELAXED);
 }
 
-/* The last rows. */
+/* The last rows, in less than a microsecond. */
 static SHUNT_SHORT uint64_t finish(uint32_t all, uint32_t columns, uint32_t left, uint32_t right)
 {
 	if (columns == all)
