@@ -10,6 +10,7 @@
 #include "core/cli/run.h"
 
 #include "core/engine/slots.h"
+#include "core/measure/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #define CLOCK_SPAN_NS 200000 /* the host's clock is nothing that a run in virtual time reads */
+#define HANGS_TIMES   20     /* the time of the first one */
 #define TELL_EVERY_S  1      /* on a terminal; */
 #define TELL_SELDOM_S 30     /* elsewhere */
 
@@ -85,7 +87,6 @@ static void tell(struct verdict *verdict, const struct shunt_outcome *outcome)
 {
 	verdict->status = outcome->status;
 	snprintf(verdict->reason, sizeof(verdict->reason), "%s", outcome->reason);
-	verdict->in_virtual_time = outcome->caps & SHUNT_VIRTUAL_TIME;
 	verdict->workers = outcome->worker_count;
 	verdict->tasks = counter(outcome, "spawns");
 	verdict->picks = counter(outcome, "switches") + counter(outcome, "self_picks");
@@ -126,7 +127,8 @@ _Noreturn static void be_the_run(struct search *search, struct schedule schedule
 		search->verdict->told = true;
 		_exit(CLI_USAGE);
 	}
-	if (shunt_run_outcome(harness)->caps & SHUNT_VIRTUAL_TIME)
+	search->verdict->in_virtual_time = shunt_run_outcome(harness)->caps & SHUNT_VIRTUAL_TIME;
+	if (search->verdict->in_virtual_time)
 		shunt_run_execute(harness);
 	tell(search->verdict, shunt_run_outcome(harness));
 	_exit(CLI_OK);
@@ -166,11 +168,14 @@ static bool went_wrong(const struct verdict *verdict)
 
 /* ---- the search ------------------------------------------------------------------------------ */
 
-/* How many tasks and picks there are, so that changes are drawn among these. */
+/* How many tasks and picks there are, so that changes are drawn among these; and how long a run
+ * takes, so that a schedule that takes many times as long is known to hang. */
 static int learn(struct search *search)
 {
 	const struct verdict *verdict = search->verdict;
+	uint64_t begin_ns = shunt_clock_monotonic_ns();
 	int rc = try(search, (struct schedule){search->first, 1});
+	uint64_t most_ns = HANGS_TIMES * (shunt_clock_monotonic_ns() - begin_ns);
 
 	if (rc)
 		return rc;
@@ -181,6 +186,8 @@ static int learn(struct search *search)
 			"explore needs virtual time, as the backend sim has: in real time a seed "
 			"does not fix the schedule");
 	search->bounded = strcmp(search->strategy, "pct") == 0 && verdict->workers == 1;
+	if (most_ns > search->run.request.timeout_ns && !cli_given(&search->run.args, "--timeout"))
+		search->run.request.timeout_ns = most_ns;
 	search->tasks = verdict->tasks ? verdict->tasks : 1;
 	search->steps = verdict->picks ? verdict->picks : 1;
 	return 0;
@@ -409,8 +416,9 @@ static const struct shunt_param options[] = {
 		.help = "=S seed of the first schedule; the others follow"},
 	{.name = "--timeout",
 		.type = SHUNT_PARAM_DURATION,
-		.fallback = "10s",
-		.help = "=TIME a schedule that takes longer hangs; 0: never"},
+		.fallback = "60s",
+		.help = "=TIME a schedule that takes longer hangs; unless given, 20 times as long "
+			"as the first one if that is more; 0: never"},
 	CLI_SEED_OPTION,
 	CLI_PLUGIN,
 	{.name = NULL},
