@@ -11,6 +11,7 @@
 #include "core/poll.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -117,6 +118,29 @@ int64_t shunt_io_write_until(struct shunt_fd fd, const void *buffer, size_t byte
 		.offset = offset};
 
 	return perform(__func__, fd, &op, deadline_ns);
+}
+
+static int64_t perform_parts(const char *call, enum shunt_io_code code, struct shunt_fd fd,
+	const struct iovec *parts, unsigned count, int64_t offset, int64_t deadline_ns)
+{
+	struct shunt_io_op op = {.code = (uint8_t)code,
+		.buffer = (void *)(uintptr_t)parts,
+		.bytes = count,
+		.offset = offset};
+
+	return count > IOV_MAX ? -EINVAL : perform(call, fd, &op, deadline_ns);
+}
+
+int64_t shunt_io_readv_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
+	int64_t offset, int64_t deadline_ns)
+{
+	return perform_parts(__func__, SHUNT_IO_READV, fd, parts, count, offset, deadline_ns);
+}
+
+int64_t shunt_io_writev_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
+	int64_t offset, int64_t deadline_ns)
+{
+	return perform_parts(__func__, SHUNT_IO_WRITEV, fd, parts, count, offset, deadline_ns);
 }
 
 int64_t shunt_io_recv_until(struct shunt_fd fd, void *buffer, size_t bytes, int flags,

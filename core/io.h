@@ -7,8 +7,8 @@
  *
  * A descriptor is named by a struct shunt_fd: one that was closed stays invalid, though the kernel
  * uses its number again. shunt owns what it was given by shunt_io_adopt, and closes with the
- * scheduler what was left open. One task at a time may read (or recv, accept) and one may write
- * (or send, connect, fsync); another gets -EBUSY.
+ * scheduler what was left open. One task at a time may read (or readv, recv, accept) and one may
+ * write (or writev, send, connect, fsync); another gets -EBUSY.
  *
  * All return a negative errno on failure: -EBADF: closed, or never open; -EBUSY, see above;
  * -ETIMEDOUT: the deadline came first, and nothing was done: what was done by then is returned,
@@ -28,6 +28,7 @@
 extern "C" {
 #endif
 
+struct iovec;
 struct sockaddr;
 
 struct shunt_fd {
@@ -49,6 +50,13 @@ int64_t shunt_io_read_until(struct shunt_fd fd, void *buffer, size_t bytes, int6
 	int64_t deadline_ns);
 int64_t shunt_io_write_until(struct shunt_fd fd, const void *buffer, size_t bytes, int64_t offset,
 	int64_t deadline_ns);
+
+/* The same from and to `count` parts in turn, at most IOV_MAX; the array too is the kernel's until
+ * the call returns. -EINVAL: more parts. */
+int64_t shunt_io_readv_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
+	int64_t offset, int64_t deadline_ns);
+int64_t shunt_io_writev_until(struct shunt_fd fd, const struct iovec *parts, unsigned count,
+	int64_t offset, int64_t deadline_ns);
 
 /* flags: MSG_PEEK and the like. */
 int64_t shunt_io_recv_until(struct shunt_fd fd, void *buffer, size_t bytes, int flags,
@@ -87,6 +95,18 @@ static inline int64_t shunt_io_write(struct shunt_fd fd, const void *buffer, siz
 	int64_t offset)
 {
 	return shunt_io_write_until(fd, buffer, bytes, offset, SHUNT_FOREVER);
+}
+
+static inline int64_t shunt_io_readv(struct shunt_fd fd, const struct iovec *parts, unsigned count,
+	int64_t offset)
+{
+	return shunt_io_readv_until(fd, parts, count, offset, SHUNT_FOREVER);
+}
+
+static inline int64_t shunt_io_writev(struct shunt_fd fd, const struct iovec *parts, unsigned count,
+	int64_t offset)
+{
+	return shunt_io_writev_until(fd, parts, count, offset, SHUNT_FOREVER);
 }
 
 static inline int64_t shunt_io_recv(struct shunt_fd fd, void *buffer, size_t bytes, int flags)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Asked again, the kernel tells how an attempt ended. One that a signal interrupts goes on. */
@@ -29,6 +30,12 @@ static ssize_t transfer(const struct shunt_io_op *op)
 	case SHUNT_IO_WRITE:
 		return current ? write(op->fd, op->buffer, op->bytes)
 			       : pwrite(op->fd, op->buffer, op->bytes, op->offset);
+	case SHUNT_IO_READV:
+		return current ? readv(op->fd, op->buffer, (int)op->bytes)
+			       : preadv(op->fd, op->buffer, (int)op->bytes, op->offset);
+	case SHUNT_IO_WRITEV:
+		return current ? writev(op->fd, op->buffer, (int)op->bytes)
+			       : pwritev(op->fd, op->buffer, (int)op->bytes, op->offset);
 	case SHUNT_IO_RECV:
 		return recv(op->fd, op->buffer, op->bytes, op->flags);
 	case SHUNT_IO_SEND:

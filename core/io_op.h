@@ -16,6 +16,8 @@ enum shunt_io_code {
 	SHUNT_IO_CONNECT,
 	SHUNT_IO_OPEN,
 	SHUNT_IO_FSYNC,
+	SHUNT_IO_READV,
+	SHUNT_IO_WRITEV,
 };
 
 /* A descriptor has one operation of each side at a time. */
@@ -29,15 +31,16 @@ struct shunt_io_op {
 	int fd;       /* -1 for open */
 	int flags;    /* of recv, send, accept and open */
 	unsigned mode;
-	void *buffer; /* or the path, or the address */
-	size_t bytes;
+	void *buffer;   /* or the path, the address, or the parts: struct iovec */
+	size_t bytes;   /* of readv and writev: how many parts */
 	int64_t offset; /* -1: the file's position */
 };
 
 static inline enum shunt_io_side shunt_io_side_of(const struct shunt_io_op *op)
 {
 	return op->code == SHUNT_IO_READ || op->code == SHUNT_IO_RECV ||
-			       op->code == SHUNT_IO_ACCEPT || op->code == SHUNT_IO_OPEN
+			       op->code == SHUNT_IO_ACCEPT || op->code == SHUNT_IO_OPEN ||
+			       op->code == SHUNT_IO_READV
 		       ? SHUNT_IO_IN
 		       : SHUNT_IO_OUT;
 }

@@ -112,6 +112,8 @@ const char *shunt_wait_name(enum shunt_wait_what what)
 		[SHUNT_WAIT_IO + SHUNT_IO_CONNECT] = "connect",
 		[SHUNT_WAIT_IO + SHUNT_IO_OPEN] = "open",
 		[SHUNT_WAIT_IO + SHUNT_IO_FSYNC] = "fsync",
+		[SHUNT_WAIT_IO + SHUNT_IO_READV] = "readv",
+		[SHUNT_WAIT_IO + SHUNT_IO_WRITEV] = "writev",
 	};
 	return names[what];
 }

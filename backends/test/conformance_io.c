@@ -2,10 +2,12 @@
 /* Clauses about input and output: each call, and every byte. */
 #include "backends/test/conformance_io.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 /* ---- transfers ------------------------------------------------------------------------------- */
@@ -126,6 +128,33 @@ static void *a_file_has_offsets(void *arg)
 	EXPECT_INT(0, shunt_io_close(file));
 	unlink(path);
 	EXPECT_INT(-ENOENT, shunt_io_open(path, O_RDONLY, 0, &file));
+	return arg;
+}
+
+/* What is written from parts is read into others, cut where those end; also where it has to
+ * wait. */
+static void *parts_are_one_stream(void *arg)
+{
+	char head[2] = "ab", tail[3] = "cde", first[4] = "", last[4] = "";
+	struct iovec out[2] = {{head, 2}, {tail, 3}}, in[2] = {{first, 1}, {last, 4}};
+	char path[] = "/tmp/shunt-io-XXXXXX";
+	struct shunt_fd file;
+	struct pair pair;
+	EXPECT_INT(0, open_sockets(&pair));
+	EXPECT_INT(-ETIMEDOUT,
+		shunt_io_readv_until(pair.end[0], in, 2, SHUNT_IO_CURRENT, shunt_now_ns() + MS));
+	EXPECT_INT(5, shunt_io_writev(pair.end[1], out, 2, SHUNT_IO_CURRENT));
+	EXPECT_INT(5, shunt_io_readv(pair.end[0], in, 2, SHUNT_IO_CURRENT));
+	EXPECT(first[0] == 'a' && !memcmp(last, "bcde", 4));
+	EXPECT_INT(-EINVAL, shunt_io_readv(pair.end[0], in, UINT_MAX, SHUNT_IO_CURRENT));
+	EXPECT_INT(0, close_both(&pair));
+	close(mkstemp(path));
+	EXPECT_INT(0, shunt_io_open(path, O_RDWR, 0, &file));
+	unlink(path);
+	EXPECT_INT(5, shunt_io_writev(file, out, 2, 3));
+	EXPECT_INT(4, shunt_io_readv(file, in, 2, 4));
+	EXPECT(first[0] == 'b' && !memcmp(last, "cdee", 4));
+	EXPECT_INT(0, shunt_io_close(file));
 	return arg;
 }
 
@@ -320,6 +349,7 @@ const struct clause conformance_io[] = {
 	CLAUSE("urgent data hides nothing", IO, urgent_data_hides_nothing),
 	CLAUSE("what comes between reads is read", IO, what_comes_between_reads_is_read),
 	CLAUSE("a file has offsets", IO, a_file_has_offsets),
+	CLAUSE("parts are read and written as one", IO, parts_are_one_stream),
 	CLAUSE("a connection is accepted", IO, a_connection_is_accepted),
 	CLAUSE("close ends an accept", IO, close_ends_an_accept),
 	{.name = NULL},

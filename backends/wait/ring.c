@@ -264,6 +264,12 @@ void shunt_ring_add_operation(struct shunt_ring *ring, const struct shunt_io_op 
 	case SHUNT_IO_WRITE:
 		io_uring_prep_write(sqe, op->fd, op->buffer, bytes, offset);
 		break;
+	case SHUNT_IO_READV:
+		io_uring_prep_readv(sqe, op->fd, op->buffer, bytes, offset);
+		break;
+	case SHUNT_IO_WRITEV:
+		io_uring_prep_writev(sqe, op->fd, op->buffer, bytes, offset);
+		break;
 	case SHUNT_IO_RECV:
 		io_uring_prep_recv(sqe, op->fd, op->buffer, bytes, op->flags);
 		break;

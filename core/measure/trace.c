@@ -274,6 +274,8 @@ static const char *const operation_names[] = {
 	[SHUNT_IO_CONNECT] = "connect",
 	[SHUNT_IO_OPEN] = "open",
 	[SHUNT_IO_FSYNC] = "fsync",
+	[SHUNT_IO_READV] = "readv",
+	[SHUNT_IO_WRITEV] = "writev",
 	NULL,
 };
 
