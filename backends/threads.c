@@ -140,7 +140,7 @@ static int threads_open(struct shunt_sched **sched, const struct shunt_backend *
 	threads->sched = (struct shunt_sched){.backend = backend,
 		.many = true,
 		.caps = SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_EXTERNAL_WAKE | SHUNT_PARALLEL |
-			SHUNT_DEADLOCK | SHUNT_KERNEL_TASKS | SHUNT_CAN_IO};
+			SHUNT_DEADLOCK | SHUNT_KERNEL_TASKS | SHUNT_CAN_IO | SHUNT_CAN_FILES};
 	threads->io =
 		(struct shunt_io_sched){.ops = &shunt_threads_io, .table = shunt_io_table_new()};
 	threads->sched.io = &threads->io;

@@ -175,7 +175,7 @@ struct shunt_sched {
 	unsigned worker_count;
 	bool many;
 	int running;               /* [sched:running] 1: a run is on, and another is refused */
-	struct shunt_io_sched *io; /* with SHUNT_CAN_IO (io_table.h). Constant */
+	struct shunt_io_sched *io; /* with SHUNT_CAN_FILES (io_table.h). Constant */
 };
 
 /* ---- for backends ---------------------------------------------------------------------------- */

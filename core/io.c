@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The context of a call; NULL: this scheduler has no I/O. */
@@ -195,6 +196,18 @@ static int enter_new(struct shunt_io_table *table, int number, struct shunt_fd *
 	return 0;
 }
 
+/* 0; -ENOTSUP: the scheduler's tasks have files alone, and this is none. */
+static int fits(const struct shunt_io_sched *io, int number)
+{
+	struct stat st;
+
+	if (!io->files_only)
+		return 0;
+	if (fstat(number, &st))
+		return -errno;
+	return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) ? 0 : -ENOTSUP;
+}
+
 int shunt_io_adopt(int number, struct shunt_fd *fd)
 {
 	struct shunt_ctx *ctx = io_ctx(__func__);
@@ -202,7 +215,7 @@ int shunt_io_adopt(int number, struct shunt_fd *fd)
 	if (!ctx)
 		return -ENOTSUP;
 	int before = errno, flags = fcntl(number, F_GETFL);
-	int rc = flags < 0 ? -errno : 0;
+	int rc = flags < 0 ? -errno : fits(ctx->sched->io, number);
 
 	bool change = !(flags & O_NONBLOCK) == ctx->sched->io->nonblocking;
 
@@ -255,6 +268,17 @@ int shunt_io_accept_until(struct shunt_fd listener, struct shunt_fd *accepted, i
 	return rc;
 }
 
+/* Closes what does not fit. Out of line, as close_number. */
+static __attribute__((noinline)) int opened_fits(const struct shunt_io_sched *io, int number)
+{
+	int before = errno, rc = fits(io, number);
+
+	errno = before;
+	if (rc)
+		close_number(number);
+	return rc;
+}
+
 int shunt_io_open_until(const char *path, int flags, unsigned mode, struct shunt_fd *fd,
 	int64_t deadline_ns)
 {
@@ -265,7 +289,8 @@ int shunt_io_open_until(const char *path, int flags, unsigned mode, struct shunt
 	struct shunt_io_sched *io = ctx->sched->io;
 	struct shunt_io_op op = {.code = SHUNT_IO_OPEN,
 		.buffer = (void *)(uintptr_t)path,
-		.flags = flags | O_CLOEXEC | (io->nonblocking ? O_NONBLOCK : 0),
+		/* A fifo is to be refused, not waited for. */
+		.flags = flags | O_CLOEXEC | (io->nonblocking || io->files_only ? O_NONBLOCK : 0),
 		.mode = mode};
 	struct shunt_fd opened;
 	int rc = enter_new(io->table, -1, &opened);
@@ -275,9 +300,10 @@ int shunt_io_open_until(const char *path, int flags, unsigned mode, struct shunt
 	struct shunt_io_entry *entry = shunt_io_entry_at(io->table, opened.index);
 	int number = (int)perform(__func__, opened, &op, deadline_ns);
 
-	if (number < 0) {
+	rc = number < 0 ? number : opened_fits(io, number);
+	if (rc) {
 		shunt_io_entry_free(io->table, entry);
-		return number;
+		return rc;
 	}
 	entry->fd = number; /* nobody else knows the handle */
 	*fd = opened;

@@ -2,8 +2,10 @@
 /*
  * Input and output for tasks: calls that wait without holding up the worker's other tasks.
  *
- * Part of the task API, on backends with SHUNT_CAN_IO; on others every call returns -ENOTSUP. How a
- * call waits is the composition's choice (the slot `io`); what it does is the same everywhere.
+ * Part of the task API, on backends with SHUNT_CAN_IO; on others every call returns -ENOTSUP. On
+ * those with SHUNT_CAN_FILES alone shunt_io_adopt and shunt_io_open do so, for what is not a
+ * regular file, a folder or a block device. How a call waits is the composition's choice (the slot
+ * `io`); what it does is the same everywhere.
  *
  * A descriptor is named by a struct shunt_fd: one that was closed stays invalid, though the kernel
  * uses its number again. shunt owns what it was given by shunt_io_adopt, and closes with the
@@ -39,7 +41,7 @@ struct shunt_fd {
 #define SHUNT_IO_CURRENT INT64_C(-1)
 
 /* Takes over an open descriptor, which nobody else may use or close from now on; sets or clears
- * O_NONBLOCK as the composition needs it. 0, -EBADF, -ENOMEM. Does not switch. */
+ * O_NONBLOCK as the composition needs it. 0, -EBADF, -ENOMEM, -ENOTSUP. Does not switch. */
 int shunt_io_adopt(int number, struct shunt_fd *fd);
 
 /* The kernel's number, for calls such as getsockname; -EBADF. Does not switch. */

@@ -31,9 +31,11 @@ struct shunt_io_op {
 	int fd;       /* -1 for open */
 	int flags;    /* of recv, send, accept and open */
 	unsigned mode;
-	void *buffer;   /* or the path, the address, or the parts: struct iovec */
-	size_t bytes;   /* of readv and writev: how many parts */
-	int64_t offset; /* -1: the file's position */
+	void *buffer;             /* or the path, the address, or the parts: struct iovec */
+	size_t bytes;             /* of readv and writev: how many parts */
+	int64_t offset;           /* -1: the file's position */
+	struct shunt_io_op *next; /* these two are the io slot's */
+	uint64_t data;
 };
 
 static inline enum shunt_io_side shunt_io_side_of(const struct shunt_io_op *op)

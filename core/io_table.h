@@ -41,14 +41,15 @@ struct shunt_io_entry {
 		bool submitted; /* to the wait slot of `worker`, and without a result */
 		bool cancel;    /* `worker` is to cancel it */
 		unsigned worker;
-		int64_t result;   /* with `came`, where an event is one */
-		uintptr_t thread; /* that an operation blocks; 0: none */
+		int64_t result;       /* with `came` or `finished`, where an event is one */
+		_Atomic int finished; /* [io:finished] by a pool; `worker` has not looked */
+		uintptr_t thread;     /* that an operation blocks; 0: none */
 		struct shunt_io_waiter waiter;
 	} side[SHUNT_IO_SIDES];
 	struct shunt_io_waiter closer;
 	struct shunt_io_entry *next_free;
 	struct shunt_io_entry *next_asked;
-	_Atomic int asked; /* [io:asked] in a worker's list of those that it is to cancel */
+	_Atomic int asked; /* [io:asked] in a worker's list of what others ask of it */
 };
 
 #define SHUNT_IO_CHUNK_ENTRIES 256
@@ -62,7 +63,7 @@ struct shunt_io_table {
 	_Atomic(struct shunt_io_entry *) chunk[SHUNT_IO_CHUNKS_MOST];
 };
 
-/* What a scheduler with SHUNT_CAN_IO has in its struct shunt_sched; core has entered the side of
+/* What a scheduler with SHUNT_CAN_FILES has in its struct shunt_sched; core has entered the side of
  * the entry, and leaves it. */
 struct shunt_io_ops {
 	/* Makes the operation; returns its result. -ECANCELED once the entry is closing, if nothing
@@ -79,6 +80,7 @@ struct shunt_io_sched {
 	const struct shunt_io_ops *ops;
 	struct shunt_io_table *table;
 	bool nonblocking; /* descriptors are O_NONBLOCK */
+	bool files_only;  /* others are refused */
 };
 
 /* NULL: no memory. */

@@ -37,11 +37,12 @@ enum shunt_cap {
 					   from it for another one of the run */
 	SHUNT_FIFO = 1 << 12, /* tasks run in the order in which they became ready, each until it
 			       * gives way: in one queue, or with SHUNT_PINS in one a worker */
-	SHUNT_STEPS = 1 << 13,    /* step tasks, which have no stack (core/step.h) */
-	SHUNT_CAN_IO = 1 << 14,   /* tasks read and write descriptors (core/io.h) */
-	SHUNT_PREEMPTS = 1 << 15, /* takes the processor from SHUNT_PREEMPTIBLE code */
-	SHUNT_AT_EDGES = 1 << 16, /* takes it anywhere in a workload's second text */
-	SHUNT_QUANTA = 1 << 17,   /* a quantum bounds how long a task runs at a time */
+	SHUNT_STEPS = 1 << 13,     /* step tasks, which have no stack (core/step.h) */
+	SHUNT_CAN_IO = 1 << 14,    /* tasks read and write descriptors (core/io.h) */
+	SHUNT_PREEMPTS = 1 << 15,  /* takes the processor from SHUNT_PREEMPTIBLE code */
+	SHUNT_AT_EDGES = 1 << 16,  /* takes it anywhere in a workload's second text */
+	SHUNT_QUANTA = 1 << 17,    /* a quantum bounds how long a task runs at a time */
+	SHUNT_CAN_FILES = 1 << 18, /* of descriptors, those of files (core/io.h) */
 };
 
 struct shunt_run;  /* one run in progress: parameters, seed, and where results go */

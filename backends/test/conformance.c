@@ -103,7 +103,7 @@ static void keeps_every_clause(void **state)
 {
 	const struct clause *const lists[] = {conformance_life, conformance_park, conformance_sync,
 		conformance_outside, conformance_place, conformance_step, conformance_step_sync,
-		conformance_io, conformance_io_races};
+		conformance_io, conformance_io_races, conformance_io_files};
 	const char *spec = *state;
 	struct shunt_error err = {""};
 	unsigned kept = 0, out_of_reach = 0, dealt = 0;

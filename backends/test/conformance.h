@@ -29,7 +29,7 @@ struct clause {
 /* Each list ends with a NULL name. */
 extern const struct clause conformance_life[], conformance_park[], conformance_sync[],
 	conformance_outside[], conformance_place[], conformance_step[], conformance_step_sync[],
-	conformance_io[], conformance_io_races[];
+	conformance_io[], conformance_io_races[], conformance_io_files[];
 
 /* The scheduler under test, as the clause's tasks may want to know it. */
 struct under_test {

@@ -110,27 +110,6 @@ static void *sockets_send_and_receive(void *arg)
 	return arg;
 }
 
-static void *a_file_has_offsets(void *arg)
-{
-	char path[] = "/tmp/shunt-io-XXXXXX", text[8] = "";
-	struct shunt_fd file;
-	int number = mkstemp(path);
-	EXPECT(number >= 0);
-	close(number);
-	EXPECT_INT(0, shunt_io_open(path, O_RDWR, 0, &file));
-	EXPECT_INT(6, shunt_io_write(file, "abcdef", 6, 0));
-	EXPECT_INT(2, shunt_io_write(file, "XY", 2, 2));
-	EXPECT_INT(0, shunt_io_fsync(file));
-	EXPECT_INT(4, shunt_io_read(file, text, 4, 1));
-	EXPECT(!memcmp(text, "bXYe", 4));
-	EXPECT_INT(6, shunt_io_read(file, text, 8, SHUNT_IO_CURRENT));
-	EXPECT_INT(0, shunt_io_read(file, text, 8, SHUNT_IO_CURRENT));
-	EXPECT_INT(0, shunt_io_close(file));
-	unlink(path);
-	EXPECT_INT(-ENOENT, shunt_io_open(path, O_RDONLY, 0, &file));
-	return arg;
-}
-
 /* What is written from parts is read into others, cut where those end; also where it has to
  * wait. */
 static void *parts_are_one_stream(void *arg)
@@ -348,7 +327,6 @@ const struct clause conformance_io[] = {
 		an_end_that_came_with_the_data_is_seen),
 	CLAUSE("urgent data hides nothing", IO, urgent_data_hides_nothing),
 	CLAUSE("what comes between reads is read", IO, what_comes_between_reads_is_read),
-	CLAUSE("a file has offsets", IO, a_file_has_offsets),
 	CLAUSE("parts are read and written as one", IO, parts_are_one_stream),
 	CLAUSE("a connection is accepted", IO, a_connection_is_accepted),
 	CLAUSE("close ends an accept", IO, close_ends_an_accept),

@@ -14,6 +14,8 @@
 
 #define IO (SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_CAN_IO)
 
+#define FILES (SHUNT_CAN_BLOCK | SHUNT_TIMED | SHUNT_CAN_FILES)
+
 #define SOON (shunt_now_ns() + 3 * MS)
 
 struct pair {

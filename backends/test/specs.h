@@ -258,20 +258,25 @@ static inline void specs_add_alone(struct specs *specs, const char *base)
 	specs_add(specs, "%s:dispatch=vtable", base);
 }
 
-/* Each io with each wait slot that it goes with, on one worker and on two between which tasks
- * move. */
+/* Each io with each wait slot that it goes with, on one worker and on two between which tasks move;
+ * one that does without the wait slot on one here, on two there. */
 static inline void specs_add_ios(struct specs *specs, const char *base)
 {
+	unsigned turn = 0;
 	for (const struct shunt_plugin *io = shunt_registry_ios; io->name; io++)
 		for (const struct shunt_plugin *w = shunt_registry_waits; w->name; w++) {
+			const struct shunt_io *slot = io->object;
 			char slots[SPEC_BYTES / 2];
 			struct specs_settings settings;
 			snprintf(slots, sizeof(slots), "%s:wait=%s,io=%s", base, w->name, io->name);
 			specs_settings(slots, &settings);
 			if (!*settings.text)
 				continue;
-			specs_add(specs, "%s", slots);
-			specs_add(specs, "%s,workers=2%s", slots, specs_moving());
+			turn += slot->open != NULL;
+			if (!slot->open || turn % 2 == 0)
+				specs_add(specs, "%s", slots);
+			if (!slot->open || turn % 2 == 1)
+				specs_add(specs, "%s,workers=2%s", slots, specs_moving());
 		}
 }
 

@@ -10,6 +10,7 @@
 #include "core/engine/halt.h"
 #include "core/engine/hooks.h"
 #include "core/engine/io.h"
+#include "core/engine/io_event.h"
 #include "core/engine/life.h"
 #include "core/engine/loop.h"
 #include "core/engine/preempt.h"
@@ -148,7 +149,8 @@ static int open_slots(struct shunt_engine *engine, struct shunt_error *err)
 		return shunt_fail(err, rc, "policy '%s' could not be opened: %s",
 			engine->policy->name, strerror(-rc));
 	rc = shunt_engine_io_open(engine);
-	return rc ? shunt_fail(err, rc, "out of memory for the descriptors' table")
+	return rc ? shunt_fail(err, rc, "io=%s could not be opened: %s", engine->io_slot->name,
+			    strerror(-rc))
 		  : open_stacks(engine, count, err);
 }
 
@@ -204,7 +206,8 @@ static unsigned resolved_caps(const struct shunt_engine *engine)
 	if (!engine->sched.many)
 		caps |= SHUNT_DIRECT_TRANSFER;
 	if (engine->io_slot)
-		caps |= SHUNT_CAN_IO;
+		caps |= engine->io_slot->files_only ? SHUNT_CAN_FILES
+						    : SHUNT_CAN_FILES | SHUNT_CAN_IO;
 	if (engine->preempt == SHUNT_PREEMPT_SIGNAL)
 		caps |= SHUNT_PREEMPTS;
 	if (engine->preempt == SHUNT_PREEMPT_COMPILER)
@@ -454,6 +457,7 @@ void shunt_engine_close(struct shunt_sched *sched)
 	for (unsigned i = 0; engine->workers && i < engine->worker_count; i++)
 		worker_free(engine, engine->workers[i]);
 	free(engine->workers);
+	shunt_engine_io_close(engine);
 	if (engine->stacks_open)
 		shunt_stack_pool_fini(&engine->stacks);
 	if (engine->policy_shared)
@@ -462,7 +466,6 @@ void shunt_engine_close(struct shunt_sched *sched)
 		engine->wait_slot->close(engine->wait);
 	if (engine->place)
 		engine->place_slot->close(engine->place);
-	shunt_io_table_free(engine->io.table);
 	shunt_task_pool_fini(engine);
 	shunt_compose_fini(engine);
 	pthread_mutex_destroy(&engine->lock);

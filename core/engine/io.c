@@ -23,11 +23,8 @@
  */
 #include "core/engine/io.h"
 
-#include "core/engine/halt.h"
+#include "core/engine/io_event.h"
 #include "core/engine/probe.h"
-#include "core/engine/ready.h"
-#include "core/engine/visit.h"
-#include "core/engine/wake.h"
 #include "core/registry.h"
 
 #include <signal.h>
@@ -36,21 +33,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-/* A busy worker looks no more often: a look may be a system call. */
-#define LOOK_NS 20000
-
-/* data: the generation, the side, the index. */
-#define DATA_SIDE  24
-#define DATA_INDEX ((1U << DATA_SIDE) - 1)
-
-_Static_assert(SHUNT_IO_CHUNKS_MOST *SHUNT_IO_CHUNK_ENTRIES <= DATA_INDEX + 1, "an index fits");
-
-static uint64_t data_of(const struct shunt_io_entry *entry, enum shunt_io_side side)
-{
-	return (uint64_t)entry->generation << (DATA_SIDE + 1) | (uint64_t)side << DATA_SIDE |
-	       entry->index;
-}
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
@@ -107,7 +89,10 @@ static int await_event(struct shunt_ctx *ctx, struct shunt_io_entry *entry, enum
 static int64_t begin(struct shunt_worker *worker, struct shunt_io_op *op, uint64_t data)
 {
 	const struct shunt_engine *engine = worker->engine;
-	struct shunt_io_at at = {.wait = engine->wait_slot, .slot = worker->wait, .data = data};
+	struct shunt_io_at at = {.wait = engine->wait_slot,
+		.slot = worker->wait,
+		.data = data,
+		.io = engine->io_state};
 	int before = *worker->errno_at; /* the task's own */
 	int64_t result = engine->io_slot->begin(&at, op);
 	*worker->errno_at = before;
@@ -130,7 +115,7 @@ static int watch(struct shunt_worker *worker, struct shunt_io_entry *entry)
 	shunt_spin_lock(&entry->lock, worker->ctx.many);
 	if (!entry->watched) {
 		rc = worker->engine->wait_slot->watch(worker->wait, entry->fd,
-			data_of(entry, SHUNT_IO_IN));
+			shunt_io_data(entry, SHUNT_IO_IN));
 		entry->watched = !rc;
 		entry->stream = !rc && is_stream(entry->fd);
 		entry->worker = worker->ctx.index;
@@ -177,76 +162,6 @@ static int64_t perform_watched(struct shunt_ctx *ctx, struct shunt_io_entry *ent
 
 /* ---- submitted operations -------------------------------------------------------------------- */
 
-/* The lists of what workers are asked to cancel: pushed by any, taken whole by the owner, as
- * inboxes are. An entry is in one at a time, and the owner hands on what is another's by then. */
-static void ask(struct shunt_engine *engine, struct shunt_io_entry *entry, unsigned index,
-	struct shunt_worker *from)
-{
-	struct shunt_worker *owner = engine->workers[index];
-	/* Acquire-release pairs with itself in cancel_asked [io:asked]: the link is ours if it was
-	 * in no list. */
-	if (atomic_exchange_explicit(&entry->asked, 1, memory_order_acq_rel))
-		return;
-	/* Relaxed: a guess, corrected by the exchange below. */
-	struct shunt_io_entry *head = atomic_load_explicit(&owner->io_inbox, memory_order_relaxed);
-	do
-		entry->next_asked = head;
-	while (!atomic_compare_exchange_weak_explicit(&owner->io_inbox, &head, entry,
-		memory_order_release,
-		memory_order_relaxed)); /* release pairs with cancel_asked [worker:io-inbox] */
-	shunt_wake_poke(owner, from);
-}
-
-/* Cancels what is this worker's, and has others cancel what is theirs. */
-static void cancel_sides(struct shunt_worker *worker, struct shunt_io_entry *entry)
-{
-	struct shunt_engine *engine = worker->engine;
-	int elsewhere = -1, before = *worker->errno_at;
-	shunt_spin_lock(&entry->lock, worker->ctx.many);
-	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++) {
-		if (!entry->side[side].submitted || !entry->side[side].cancel)
-			continue;
-		if (entry->side[side].worker != worker->ctx.index) {
-			elsewhere = (int)entry->side[side].worker;
-			continue;
-		}
-		entry->side[side].cancel = false;
-		worker->io.cancels++;
-		engine->wait_slot->cancel(worker->wait, data_of(entry, side));
-	}
-	shunt_spin_unlock(&entry->lock, worker->ctx.many);
-	*worker->errno_at = before;
-	if (elsewhere >= 0)
-		ask(engine, entry, (unsigned)elsewhere, worker);
-}
-
-void shunt_engine_io_cancel_asked(struct shunt_worker *worker)
-{
-	/* Acquire pairs with the release in ask [worker:io-inbox]. */
-	struct shunt_io_entry *entry =
-		atomic_exchange_explicit(&worker->io_inbox, NULL, memory_order_acquire);
-	while (entry) {
-		struct shunt_io_entry *next = entry->next_asked;
-		/* Acquire-release pairs with ask [io:asked]: from here on it may be pushed
-		 * again. */
-		atomic_exchange_explicit(&entry->asked, 0, memory_order_acq_rel);
-		cancel_sides(worker, entry);
-		entry = next;
-	}
-}
-
-/* Has the operations of those sides cancelled that are on. */
-static void cancel(struct shunt_worker *worker, struct shunt_io_entry *entry, unsigned sides)
-{
-	shunt_spin_lock(&entry->lock, worker->ctx.many);
-	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
-		if (sides & 1U << side)
-			entry->side[side].cancel = entry->side[side].submitted;
-	shunt_spin_unlock(&entry->lock, worker->ctx.many);
-	cancel_sides(worker, entry);
-	shunt_visit_soon(worker); /* which hands it to the kernel */
-}
-
 /* Says that the side's operation is with the worker, or with none (-1). False: the descriptor is
  * being closed. */
 static bool set_submitted(struct shunt_ctx *ctx, struct shunt_io_entry *entry,
@@ -271,7 +186,7 @@ static int submit(struct shunt_ctx *ctx, struct shunt_io_entry *entry, struct sh
 		*worker = ctx->index;
 		if (!set_submitted(ctx, entry, side, (int)ctx->index))
 			return -ECANCELED;
-		int64_t result = begin(shunt_worker_of(ctx), op, data_of(entry, side));
+		int64_t result = begin(shunt_worker_of(ctx), op, shunt_io_data(entry, side));
 		if (result == SHUNT_IO_WAITS)
 			return 0;
 		set_submitted(ctx, entry, side, -1);
@@ -294,7 +209,7 @@ static int64_t submit_and_wait(struct shunt_ctx *ctx, struct shunt_io_entry *ent
 	ctx = shunt_ctx_get();
 	*why = await_event(ctx, entry, side, worker, deadline_ns);
 	if (*why) {
-		cancel(shunt_worker_of(shunt_ctx_get()), entry, 1U << side);
+		shunt_engine_io_cancel(shunt_worker_of(shunt_ctx_get()), entry, 1U << side);
 		await_event(shunt_ctx_get(), entry, side, worker, SHUNT_FOREVER);
 	}
 	ctx = shunt_ctx_get();
@@ -335,7 +250,8 @@ static void engine_interrupt(struct shunt_ctx *ctx, struct shunt_io_entry *entry
 {
 	struct shunt_task *task[SHUNT_IO_SIDES];
 	if (shunt_engine_of(ctx->sched)->io_slot->submits) {
-		cancel(shunt_worker_of(ctx), entry, 1U << SHUNT_IO_IN | 1U << SHUNT_IO_OUT);
+		shunt_engine_io_cancel(shunt_worker_of(ctx), entry,
+			1U << SHUNT_IO_IN | 1U << SHUNT_IO_OUT);
 		return;
 	}
 	shunt_spin_lock(&entry->lock, ctx->many);
@@ -365,74 +281,13 @@ static const struct shunt_io_ops engine_ops = {
 	.forget = engine_forget,
 };
 
-/* ---- events ---------------------------------------------------------------------------------- */
-
-/* Is the event about that side? */
-static bool concerns(const struct shunt_engine *engine, uint64_t data, int64_t value, unsigned side)
-{
-	if (engine->io_slot->submits)
-		return (data >> DATA_SIDE & 1) == side;
-	return value & (side == SHUNT_IO_IN ? SHUNT_EVENT_IN : SHUNT_EVENT_OUT);
-}
-
-/* A run that has failed has nobody for a descriptor that still came. Context: the lock is held. */
-static void close_late(struct shunt_engine *engine, const struct shunt_io_entry *entry,
-	int64_t value)
-{
-	uint8_t code = entry->side[SHUNT_IO_IN].code;
-	if (shunt_halt_has_failed(engine) && engine->io_slot->submits && value >= 0 &&
-		(code == SHUNT_IO_ACCEPT || code == SHUNT_IO_OPEN))
-		close((int)value);
-}
-
-void shunt_engine_io_event(void *arg, uint64_t data, int64_t value)
-{
-	struct shunt_worker *worker = arg;
-	struct shunt_io_entry *entry =
-		shunt_io_entry_at(worker->engine->io.table, (uint32_t)(data & DATA_INDEX));
-	struct shunt_task *task[SHUNT_IO_SIDES] = {NULL, NULL};
-	worker->io.events++;
-	if (!entry)
-		return;
-	shunt_spin_lock(&entry->lock, worker->ctx.many);
-	bool current = entry->used && entry->generation == data >> (DATA_SIDE + 1);
-	for (unsigned side = 0; current && side < SHUNT_IO_SIDES; side++)
-		if (concerns(worker->engine, data, value, side)) {
-			entry->ended |= !worker->engine->io_slot->submits &&
-					value & SHUNT_EVENT_END;
-			entry->side[side].came = true;
-			entry->side[side].result = value;
-			if (side == SHUNT_IO_IN)
-				close_late(worker->engine, entry, value);
-			task[side] =
-				shunt_io_waiter_end(&entry->side[side].waiter, 0, worker->ctx.many);
-		}
-	shunt_spin_unlock(&entry->lock, worker->ctx.many);
-	if (task[SHUNT_IO_IN] || task[SHUNT_IO_OUT])
-		shunt_probe_sleep(worker, false); /* it may be in commit() */
-	for (unsigned side = 0; side < SHUNT_IO_SIDES; side++)
-		if (task[side])
-			shunt_ready_task(worker, task[side], SHUNT_WHY_WAKE);
-}
-
-void shunt_engine_io_collect(struct shunt_worker *worker, int64_t now_ns)
-{
-	const struct shunt_wait *slot = worker->engine->wait_slot;
-	if (now_ns - worker->io_looked_ns < LOOK_NS)
-		return;
-	worker->io_looked_ns = now_ns;
-	uint64_t calls = slot->syscalls(worker->wait), events = worker->io.events;
-	slot->collect(worker->wait);
-	if (slot->syscalls(worker->wait) == calls)
-		worker->io.unasked += worker->io.events - events;
-}
-
 /* ---- the engine's life ----------------------------------------------------------------------- */
 
 static bool goes_with(const struct shunt_io *io, const struct shunt_wait *wait)
 {
 	return (!io->watches || (wait->watch && wait->unwatch && wait->collect)) &&
-	       (!io->submits || (wait->submit && wait->cancel && wait->collect));
+	       (!io->submits || (io->open ? !wait->virtual_time
+					  : wait->submit && wait->cancel && wait->collect));
 }
 
 int shunt_engine_io_check(const struct shunt_engine *engine, struct shunt_error *err)
@@ -448,7 +303,9 @@ int shunt_engine_io_check(const struct shunt_engine *engine, struct shunt_error 
 	return shunt_fail(err, -EINVAL,
 		"io=%s needs a wait slot that %s, which wait=%s does not: use %s",
 		engine->io_slot->name,
-		engine->io_slot->submits ? "makes operations" : "watches descriptors",
+		engine->io_slot->open      ? "sleeps in real time"
+		: engine->io_slot->submits ? "makes operations"
+					   : "watches descriptors",
 		engine->wait_slot->name, able);
 }
 
@@ -458,9 +315,42 @@ int shunt_engine_io_open(struct shunt_engine *engine)
 		return 0;
 	engine->io = (struct shunt_io_sched){.ops = &engine_ops,
 		.table = shunt_io_table_new(),
-		.nonblocking = engine->io_slot->watches};
+		.nonblocking = engine->io_slot->watches,
+		.files_only = engine->io_slot->files_only};
 	engine->sched.io = &engine->io;
-	return engine->io.table ? 0 : -ENOMEM;
+	if (!engine->io.table)
+		return -ENOMEM;
+	const struct shunt_io_config config = {.done = shunt_engine_io_done, .arg = engine};
+	return engine->io_slot->open ? engine->io_slot->open(&engine->io_state, &config) : 0;
+}
+
+void shunt_engine_io_settle(struct shunt_worker *worker)
+{
+	const struct shunt_engine *engine = worker->engine;
+	if (!engine->io_state)
+		return;
+	engine->io_slot->settle(engine->io_state);
+	shunt_engine_io_answer(worker);
+}
+
+/* What was made for a task that the end of a failed run left before it could take it. */
+static void close_untaken(void *arg, struct shunt_io_entry *entry)
+{
+	uint8_t code = entry->side[SHUNT_IO_IN].code;
+	(void)arg;
+	if (entry->side[SHUNT_IO_IN].submitted && entry->side[SHUNT_IO_IN].came &&
+		entry->side[SHUNT_IO_IN].result >= 0 &&
+		(code == SHUNT_IO_ACCEPT || code == SHUNT_IO_OPEN))
+		close((int)entry->side[SHUNT_IO_IN].result);
+}
+
+void shunt_engine_io_close(struct shunt_engine *engine)
+{
+	if (engine->io_state)
+		engine->io_slot->close(engine->io_state);
+	if (engine->io.table)
+		shunt_io_table_each(engine->io.table, close_untaken, NULL);
+	shunt_io_table_free(engine->io.table);
 }
 
 static void forget_watch(void *arg, struct shunt_io_entry *entry)

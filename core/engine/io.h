@@ -9,8 +9,13 @@
  * with. */
 int shunt_engine_io_check(const struct shunt_engine *engine, struct shunt_error *err);
 
-/* 0 or -ENOMEM. */
+/* 0, -ENOMEM, or why the slot could not be opened; close() is due either way. */
 int shunt_engine_io_open(struct shunt_engine *engine);
+void shunt_engine_io_close(struct shunt_engine *engine);
+
+/* No operation is on any more, nor comes; what was is taken back or done. Context: the worker, when
+ * no worker runs tasks any more and all wait slots are still open. */
+void shunt_engine_io_settle(struct shunt_worker *worker);
 
 /* A run begins: no wait slot watches anything yet. */
 void shunt_engine_io_reset(struct shunt_engine *engine);
@@ -19,14 +24,5 @@ void shunt_engine_io_reset(struct shunt_engine *engine);
  * then true, and unguard takes that back. */
 bool shunt_engine_io_guard(const struct shunt_engine *engine);
 void shunt_engine_io_unguard(void);
-
-/* What a wait slot calls for an event; arg is the worker that collects. */
-shunt_event_fn shunt_engine_io_event;
-
-/* Cancels the operations of this worker that others asked it to. Context: the worker. */
-void shunt_engine_io_cancel_asked(struct shunt_worker *worker);
-
-/* Looks for events, unless it has just done so. Context: the worker; tasks wait for some. */
-void shunt_engine_io_collect(struct shunt_worker *worker, int64_t now_ns);
 
 #endif

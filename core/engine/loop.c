@@ -131,6 +131,7 @@ static void serve(struct shunt_worker *worker)
 	shunt_ctx_set(outer);
 	pass_gate(worker, &worker->engine->finished);
 	await_outside(worker->engine);
+	shunt_engine_io_settle(worker);
 	if (guarded)
 		shunt_engine_io_unguard();
 }

@@ -8,7 +8,7 @@
 #include "core/engine/guest.h"
 #include "core/engine/halt.h"
 #include "core/engine/inbox.h"
-#include "core/engine/io.h"
+#include "core/engine/io_event.h"
 #include "core/engine/sim.h"
 #include "core/engine/switch.h"
 #include "core/engine/timer.h"
@@ -42,7 +42,7 @@ static void serve(struct shunt_worker *worker, bool collect)
 		shunt_timer_flush_fired(worker);
 	}
 	if (SHUNT_UNLIKELY(shunt_worker_io_asked(worker)))
-		shunt_engine_io_cancel_asked(worker);
+		shunt_engine_io_answer(worker);
 	if (collect && SHUNT_UNLIKELY(shunt_worker_io_waits(worker))) {
 		shunt_engine_io_collect(worker, now_ns);
 		shunt_timer_flush_fired(worker); /* among what a ring collects are its own timers */

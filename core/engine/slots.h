@@ -217,6 +217,16 @@ struct shunt_io_at {
 	void *slot;                    /* and its part */
 	uint64_t data;                 /* of the operation, for submit() */
 	uint64_t syscalls;             /* made by begin(): it adds them */
+	void *io;                      /* what open() made */
+};
+
+/* What a slot that performs operations itself calls for each, once: its result. Any thread. `data`
+ * is what begin() found in shunt_io_at; the operation may be gone when it returns. */
+typedef void shunt_done_fn(void *arg, uint64_t data, int64_t result);
+
+struct shunt_io_config {
+	shunt_done_fn *done;
+	void *arg;
 };
 
 struct shunt_io {
@@ -224,11 +234,22 @@ struct shunt_io {
 	const char *summary;
 	/* One of two ways. watches: descriptors are O_NONBLOCK; one on which an operation has to
 	 * wait is watched by the wait slot, and begin() is called again after an event. submits:
-	 * begin() hands the operation over, and the event has its result. */
+	 * begin() hands the operation over, and the event, or done(), has its result. */
 	bool watches, submits;
 	/* Begins, or goes on with, an operation in a task. Its result, a negative errno, or
 	 * SHUNT_IO_WAITS. May not block for as long as the peer likes. */
 	int64_t (*begin)(struct shunt_io_at *at, struct shunt_io_op *op);
+
+	/* Descriptors of regular files, folders and block devices alone. */
+	bool files_only;
+	/* Optional, all or none, and with submits: the slot performs operations itself, beside any
+	 * wait slot in real time. One per scheduler, on the opening thread. */
+	int (*open)(void **io, const struct shunt_io_config *config);
+	void (*close)(void *io);
+	/* Has the operation end soon, if it can: done() is called all the same. Any worker. */
+	void (*cancel)(void *io, uint64_t data);
+	/* Returns when done() has been called for all. Context: no operation is begun any more. */
+	void (*settle)(void *io);
 };
 
 /* ------------------------------------------------------------------------------------------- */

@@ -187,7 +187,8 @@ struct shunt_worker {
 	_Atomic int64_t watch_ns; /* [worker:watch] of one that sleeps: the deadline it knows of */
 	struct shunt_worker *idle_next;
 	_Atomic int preempt_asked; /* [worker:preempt] a signal is on its way */
-	/* [worker:io-inbox] a stack: those with an operation of this worker to be cancelled */
+	/* [worker:io-inbox] a stack: those with an operation of this worker to be cancelled, or
+	 * done by a pool */
 	_Atomic(struct shunt_io_entry *) io_inbox;
 	_Atomic int64_t io_waits; /* [worker:io-waits] tasks whose event comes to this worker */
 };
@@ -207,6 +208,7 @@ struct shunt_engine {
 	const struct shunt_place *place_slot;
 	const struct shunt_io *io_slot; /* NULL: none */
 	struct shunt_io_sched io;
+	void *io_state; /* what the io slot has opened; NULL: it needs nothing */
 	void *wait, *place, *policy_shared;
 	struct shunt_values own, switch_values, wait_values, policy_values, place_values;
 	const struct shunt_hooks *hooks;

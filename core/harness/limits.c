@@ -37,6 +37,7 @@ static const struct {
 	{SHUNT_FIFO, "first in, first out"},
 	{SHUNT_STEPS, "step tasks"},
 	{SHUNT_CAN_IO, "input and output by tasks"},
+	{SHUNT_CAN_FILES, "files read and written by tasks"},
 	{SHUNT_PREEMPTS, "preemption by signals"},
 	{SHUNT_AT_EDGES, "preemption at the edges of code"},
 	{SHUNT_QUANTA, "quanta"},
@@ -57,6 +58,9 @@ const char *shunt_caps_text(unsigned caps, char *text, size_t bytes)
 /* What more workers, or another policy, can add to what a preset can do. */
 #define BY_SETTINGS                                                                                \
 	(SHUNT_PARALLEL | SHUNT_MIGRATES | SHUNT_DETERMINISTIC | SHUNT_PINS | SHUNT_FIFO)
+
+/* What an io can. */
+#define BY_IO (SHUNT_CAN_IO | SHUNT_CAN_FILES)
 
 /* Of `needs`, what the spec lacks: all of it where it cannot be opened. */
 static unsigned lacks(const char *spec, unsigned needs)
@@ -93,7 +97,8 @@ static bool find_spec(const struct shunt_plugin *plugin, unsigned needs, char *s
 	unsigned lacking = backend ? lacks(spec, needs) : needs;
 	if (!backend || !lacking)
 		return backend;
-	if (lacking == SHUNT_CAN_IO && backend->preset && find_io(plugin->name, needs, spec, bytes))
+	if (!(lacking & ~(unsigned)BY_IO) && backend->preset &&
+		find_io(plugin->name, needs, spec, bytes))
 		return true;
 	if (!backend->preset || lacking & ~BY_SETTINGS)
 		return false;

@@ -118,7 +118,7 @@ static void gather_limits(struct shunt_env *env)
 	} limits[] = {
 		{"address_space", RLIMIT_AS},
 		{"data", RLIMIT_DATA},
-		{"files", RLIMIT_NOFILE},
+		{"open_files", RLIMIT_NOFILE},
 		{"locked_memory", RLIMIT_MEMLOCK},
 		{"processes", RLIMIT_NPROC},
 		{"stack", RLIMIT_STACK},

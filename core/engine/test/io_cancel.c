@@ -3,17 +3,18 @@
  * What one descriptor's operation leaves behind is neither lost nor taken for another's: a cancel
  * that comes as the ring's owner is about to nap is made at once; an event of a closed descriptor
  * does nothing to the one that has its entry; a connection that an accept takes while the run fails
- * is closed.
+ * is closed, and so is what a pool opens then.
  */
 #include "core/engine/test/engine_torture.h"
 #include "core/engine/halt.h"
-#include "core/engine/io.h"
+#include "core/engine/io_event.h"
 #include "core/engine/wake.h"
 #include "core/engine/worker.h"
 #include "core/io.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -262,12 +263,48 @@ static void a_late_connection_is_closed(void **state)
 	}
 }
 
+/* ---- a pool's operations in a run that fails ------------------------------------------------- */
+
+static void *opens(void *arg)
+{
+	struct shunt_fd file;
+	shunt_io_open("/proc/self/exe", O_RDONLY, 0, &file);
+	shunt_park();
+	return arg;
+}
+
+/* Some are open by then, some being opened, and some wait for a thread. */
+static void *fails_beside_opens(void *arg)
+{
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(shunt_spawn(NULL, opens, NULL, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		shunt_yield();
+	shunt_halt_fail(engine, -EIO, "the test says so");
+	return arg;
+}
+
+static void a_pool_leaves_nothing_open(void **state)
+{
+	static const char *const specs[] = {"ucontext:io=pool", "ucontext:workers=2,io=pool",
+		"ucontext:workers=2,policy=steal,wait=epoll,io=pool"};
+	(void)state;
+	for (int i = 0; i < 60; i++) {
+		unsigned before = descriptors();
+		struct shunt_sched *sched;
+		assert_true(can_open(specs[i % 3], &sched));
+		run(sched, fails_beside_opens, -EIO);
+		assert_int_equal(descriptors(), before);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cancel_is_seen_before_a_nap),
 		cmocka_unit_test(an_event_is_one_descriptors),
 		cmocka_unit_test(a_late_connection_is_closed),
+		cmocka_unit_test(a_pool_leaves_nothing_open),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
