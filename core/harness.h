@@ -45,7 +45,7 @@ struct shunt_request {
 	uint64_t seed;
 	unsigned warmup, iterations; /* iterations: at least 1 */
 	uint64_t timeout_ns;         /* since the start of shunt_run_prepare; 0: none */
-	uint64_t clock_span_ns;      /* of the clock's calibration; 0: its default, 10 ms */
+	uint64_t clock_span_ns;      /* of the clock's calibration; 0: its default, 5 ms */
 
 	bool narrate;               /* in the first measured iteration */
 	unsigned sched_delay_every; /* probe: sample one in this many; 0: off */

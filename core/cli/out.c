@@ -7,6 +7,7 @@
 #include "core/cli/cli.h"
 
 #include "core/backend.h"
+#include "core/engine/barrier.h"
 #include "core/measure/json.h"
 #include "core/populate.h"
 
@@ -46,6 +47,9 @@ void cli_begin(void)
 {
 	open_standard();
 	populate_heap();
+	/* While there is one thread it takes no time; then the kernel waits for all CPUs, 10 ms.
+	 * Where it is refused, whoever needs it asks again, and hears so. */
+	shunt_barrier_register();
 	signal(SIGXFSZ, SIG_IGN); /* beyond ulimit -f a write fails: EFBIG */
 }
 

@@ -24,7 +24,7 @@
 #include <cpuid.h>
 #endif
 
-#define SPAN_DEFAULT_NS 10000000u
+#define SPAN_DEFAULT_NS 5000000u
 #define POINT_TRIES     32
 #define SLEEP_TRIES                                                                                \
 	1000000 /* sleeps in one span, each ended by a signal; the deadline comes sooner */

@@ -159,8 +159,8 @@ static inline uint64_t shunt_clock_ordered_ns(const struct shunt_clock *clock)
  *
  * @counter: take the processor's counter if it is invariant and the kernel trusts it; false asks
  *           for CLOCK_MONOTONIC.
- * @span_ns: how long to calibrate, the thread asleep meanwhile; 0 means 10 ms. The error is about
- *           two readings' jitter over the span: some ppm at 10 ms. A span that was disturbed is
+ * @span_ns: how long to calibrate, the thread asleep meanwhile; 0 means 5 ms. The error is about
+ *           two readings' jitter over the span: some ppm at 5 ms. A span that was disturbed is
  *           taken again, three times at most.
  * Always succeeds: where the counter cannot be used the clock is CLOCK_MONOTONIC and `why` says so.
  * Context: any thread, outside measured time; sleeps.
