@@ -7,9 +7,11 @@
  *
  * `pct` (Burckhardt, Kothari, Musuvathi, Nagarakatte: A Randomized Scheduler with Probabilistic
  * Guarantees of Finding Bugs, ASPLOS 2010): for the task's life, but for depth - 1 picks, drawn
- * among the first `steps` of them, at which the task that would run falls behind all others. One
- * run of n tasks in k picks meets a bug of depth d with a probability of 1 / (n k^(d-1)) or more;
- * a bug's depth is the number of orders between two events that it takes.
+ * among the first `steps` of them, at which the task that would run falls behind all others. The
+ * i-th drawn gives the i-th low priority, whichever comes first: a task that stopped later may go
+ * on earlier. One run of n tasks in k picks meets a bug of depth d with a probability of
+ * 1 / (n k^(d-1)) or more; a bug's depth is the number of orders between two events that it takes.
+ * A seed draws the same priorities for each depth, and a smaller depth the first of the changes.
  *
  * `pos` (Yuan, Yang, Gu: Partial Order Aware Concurrency Sampling, CAV 2018, without its look at
  * what events touch): until it runs.
@@ -24,7 +26,8 @@
 
 enum { DEPTH_MOST = 16, PATIENCE = 1000 };
 
-/* Keys: a priority, the smallest runs first; then those that have fallen behind, in that order. */
+/* Keys, the smallest runs first: a priority; then one for each change; then those that polled, in
+ * the order in which they fell behind. */
 #define PRIORITIES (INT64_C(1) << 62)
 
 struct drawn {
@@ -75,11 +78,11 @@ static int drawn_open(void **state, const struct shunt_values *values, unsigned 
 	if (!drawn)
 		return -ENOMEM;
 	*drawn = (struct drawn){.anew = shunt_value_int(values, "strategy") == 1,
-		.behind = PRIORITIES};
+		.behind = PRIORITIES + DEPTH_MOST};
 	shunt_rng_init(&drawn->rng, (uint64_t)shunt_value_int(values, "seed"));
 	drawn->changes = drawn->anew ? 0 : (unsigned)shunt_value_int(values, "depth") - 1;
 	uint64_t steps = (uint64_t)shunt_value_int(values, "steps");
-	for (unsigned i = 0; i < drawn->changes; i++)
+	for (unsigned i = 0; i < DEPTH_MOST - 1; i++)
 		drawn->change[i] = 1 + shunt_rng_below(&drawn->rng, steps);
 	*state = drawn;
 	return 0;
@@ -124,22 +127,24 @@ static struct shunt_task *first_of(struct drawn *drawn, struct shunt_task *curre
 		       : current;
 }
 
-/* Must the task that would run now fall behind the others? */
-static bool falls_behind(struct drawn *drawn, const struct shunt_task *task)
+/* The key of the task that would run: its own, or one with which it falls behind the others. */
+static int64_t key_now(struct drawn *drawn, const struct shunt_task *task)
 {
-	bool falls = task == drawn->last && drawn->in_a_row >= PATIENCE;
 	drawn->picks++;
 	for (unsigned i = 0; i < drawn->changes; i++)
-		falls |= drawn->change[i] == drawn->picks;
-	return falls;
+		if (drawn->change[i] == drawn->picks)
+			return PRIORITIES + i;
+	bool polls = task == drawn->last && drawn->in_a_row >= PATIENCE;
+	return polls ? drawn->behind++ : task->key;
 }
 
 /* Context: the lock is held. */
 static struct shunt_task *next_of(struct drawn *drawn, struct shunt_task *current)
 {
 	struct shunt_task *next = first_of(drawn, current);
-	if (next && falls_behind(drawn, next)) {
-		next->key = drawn->behind++;
+	int64_t key = next ? key_now(drawn, next) : 0;
+	if (next && key != next->key) {
+		next->key = key;
 		drawn->in_a_row = 0;
 		if (next != current)
 			shunt_keyed_insert_at(&drawn->ready, next, next->key);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * If this passes, a seed of drawn is a schedule, priorities last as long as the strategy says,
- * and a task falls behind at a drawn change, or when it is picked again and again.
+ * If this passes, a seed of drawn is a schedule, priorities last as long as the strategy says, a
+ * task falls behind at a drawn change, or when it is picked again and again, and of two that fell
+ * behind at changes either may go on first.
  */
 #include "core/backend.h"
 #include "core/engine/policy.h"
@@ -109,6 +110,51 @@ static void a_change_puts_one_behind(void **state)
 	shunt_close(sched);
 }
 
+/* So a schedule with fewer changes differs from the whole one in these alone. */
+static void the_depth_does_not_change_priorities(void **state)
+{
+	(void)state;
+	char spec[96];
+	for (int seed = 1; seed <= ROUNDS; seed++) {
+		int digits[3];
+		for (int i = 0; i < 3; i++) {
+			snprintf(spec, sizeof(spec),
+				"ucontext:policy=drawn,policy.depth=%d,policy.steps=1000000000,"
+				"policy.seed=%d",
+				(int[]){1, 2, 16}[i], seed);
+			digits[i] = first_order(spec);
+		}
+		assert_int_equal(digits[1], digits[0]);
+		assert_int_equal(digits[2], digits[0]);
+	}
+}
+
+/* Two changes at the first two picks: the tasks that fell behind are the last, in either order. */
+static void of_two_behind_either_is_first(void **state)
+{
+	(void)state;
+	char spec[80];
+	int swapped = 0, kept = 0;
+	for (int seed = 1; seed <= 5 * ROUNDS; seed++) {
+		snprintf(spec, sizeof(spec), "ucontext:policy=drawn,policy.depth=1,policy.seed=%d",
+			seed);
+		int whole = first_order(spec);
+		snprintf(spec, sizeof(spec),
+			"ucontext:policy=drawn,policy.depth=3,policy.steps=2,policy.seed=%d", seed);
+		begin(spec);
+		order(SHUNT_WHY_NEW);
+		int last = order(SHUNT_WHY_WAKE) % 100;
+		shunt_close(sched);
+		/* The first falls at the first pick, and the second runs; then the third falls. */
+		int first = whole / 100000, third = whole / 1000 % 10;
+		kept += last == 10 * first + third;
+		swapped += last == 10 * third + first;
+	}
+	/* In half of the seeds both changes are at one pick. */
+	assert_true(kept > ROUNDS / 2);
+	assert_true(swapped > ROUNDS / 2);
+}
+
 static void who_polls_falls_behind(void **state)
 {
 	(void)state;
@@ -131,6 +177,8 @@ int main(void)
 		cmocka_unit_test(a_seed_is_a_schedule),
 		cmocka_unit_test(priorities_last),
 		cmocka_unit_test(a_change_puts_one_behind),
+		cmocka_unit_test(the_depth_does_not_change_priorities),
+		cmocka_unit_test(of_two_behind_either_is_first),
 		cmocka_unit_test(who_polls_falls_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
