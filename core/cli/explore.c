@@ -127,6 +127,7 @@ _Noreturn static void be_the_run(struct search *search, struct schedule schedule
 		search->verdict->told = true;
 		_exit(CLI_USAGE);
 	}
+	/* Now: the run may not live to tell. */
 	search->verdict->in_virtual_time = shunt_run_outcome(harness)->caps & SHUNT_VIRTUAL_TIME;
 	if (search->verdict->in_virtual_time)
 		shunt_run_execute(harness);
@@ -150,7 +151,8 @@ static int try(struct search *search, struct schedule schedule)
 		if (errno != EINTR)
 			return cli_error(false, CLI_RUN_FAILED, "waitpid: %s", strerror(errno));
 	if (!verdict->told) {
-		verdict->status = SHUNT_RECORD_FAILED;
+		/* A terminal sends its interrupt to the child too, which may not catch it yet. */
+		verdict->status = interrupted ? SHUNT_RECORD_INTERRUPTED : SHUNT_RECORD_FAILED;
 		if (WIFSIGNALED(status))
 			snprintf(verdict->reason, sizeof(verdict->reason), "killed by %s",
 				strsignal(WTERMSIG(status)));
@@ -169,7 +171,8 @@ static bool went_wrong(const struct verdict *verdict)
 /* ---- the search ------------------------------------------------------------------------------ */
 
 /* How many tasks and picks there are, so that changes are drawn among these; and how long a run
- * takes, so that a schedule that takes many times as long is known to hang. */
+ * takes, so that a schedule that takes many times as long is known to hang. This schedule may go
+ * wrong, as any other. */
 static int learn(struct search *search)
 {
 	const struct verdict *verdict = search->verdict;
@@ -181,14 +184,15 @@ static int learn(struct search *search)
 		return rc;
 	if (verdict->status == SHUNT_RECORD_SKIPPED)
 		return cli_error(false, CLI_USAGE, "nothing to explore: %s", verdict->reason);
-	if (!verdict->in_virtual_time)
+	if (!verdict->in_virtual_time && verdict->status != SHUNT_RECORD_INTERRUPTED)
 		return cli_error(false, CLI_USAGE,
 			"explore needs virtual time, as the backend sim has: in real time a seed "
 			"does not fix the schedule");
-	search->bounded = strcmp(search->strategy, "pct") == 0 && verdict->workers == 1;
 	if (most_ns > search->run.request.timeout_ns && !cli_given(&search->run.args, "--timeout"))
 		search->run.request.timeout_ns = most_ns;
-	search->tasks = verdict->tasks ? verdict->tasks : 1;
+	search->tasks = verdict->tasks; /* 0: it went wrong, and nothing was counted */
+	search->bounded = search->tasks && strcmp(search->strategy, "pct") == 0 &&
+			  verdict->workers == 1;
 	search->steps = verdict->picks ? verdict->picks : 1;
 	return 0;
 }
@@ -205,8 +209,7 @@ static void tell_progress(struct search *search, uint64_t done)
 		search->runs, terminal ? "" : "\n");
 }
 
-/* The schedules from the first on, until one goes wrong: its number among them, or how many there
- * were. */
+/* The schedules from the first on, until one is not good: *at is how many were. */
 static int look(struct search *search, uint64_t *at)
 {
 	int rc = 0;
@@ -214,7 +217,7 @@ static int look(struct search *search, uint64_t *at)
 	for (*at = 0; rc == 0 && *at < search->runs && !interrupted; ++*at) {
 		tell_progress(search, *at);
 		rc = try(search, (struct schedule){search->first + *at, search->depth});
-		if (rc == 0 && went_wrong(search->verdict))
+		if (rc == 0 && search->verdict->status != SHUNT_RECORD_OK)
 			break;
 	}
 	if (isatty(2))
@@ -222,20 +225,26 @@ static int look(struct search *search, uint64_t *at)
 	return rc;
 }
 
-/* The same seed with fewer changes, as long as something goes wrong. */
+/* The same seed with the first of its changes, the fewest that do; the verdict is of what is found.
+ * An interrupted search keeps what it has. */
 static int shrink(struct search *search, struct schedule *found)
 {
 	unsigned most = strcmp(search->strategy, "pct") == 0 ? found->depth : 1;
+	struct verdict whole = *search->verdict;
 	int rc = 0;
 
-	for (unsigned depth = 1; rc == 0 && depth < most; depth++) {
+	for (unsigned depth = 1; rc == 0 && depth < most && !interrupted; depth++) {
 		rc = try(search, (struct schedule){found->seed, depth});
 		if (rc == 0 && went_wrong(search->verdict)) {
 			found->depth = depth;
 			return 0;
 		}
 	}
-	return rc ? rc : try(search, *found);
+	if (rc == 0 && !interrupted)
+		rc = try(search, *found);
+	if (interrupted)
+		*search->verdict = whole;
+	return rc;
 }
 
 /* ---- what is said of it ---------------------------------------------------------------------- */
@@ -259,9 +268,9 @@ static void say_how_to_repeat(const struct search *search, struct schedule sched
 	free(spec.s);
 }
 
-static int tell_finding(struct search *search, uint64_t at)
+static int tell_finding(struct search *search, struct schedule found, uint64_t nth)
 {
-	struct schedule found = {search->first + at, search->depth};
+	unsigned depth = found.depth;
 	enum shunt_record_status status = search->verdict->status;
 	char first[sizeof(search->verdict->reason)], number[32];
 
@@ -271,10 +280,10 @@ static int tell_finding(struct search *search, uint64_t at)
 	if (rc)
 		return rc;
 	printf("%sFound%s     by schedule %s: ", cli_red(), cli_plain(),
-		cli_grouped(at + 1, number, sizeof(number)));
+		cli_grouped(nth, number, sizeof(number)));
 	printf("%s: %s\n", shunt_record_status_name(status), first);
-	if (found.depth < search->depth)
-		printf("Shrunk    to depth %u from %u: %s\n", found.depth, search->depth,
+	if (found.depth < depth)
+		printf("Shrunk    to depth %u from %u: %s\n", found.depth, depth,
 			search->verdict->reason);
 	else if (!went_wrong(search->verdict))
 		printf("Again     it does not go wrong: something else than the schedule decides; "
@@ -309,29 +318,41 @@ static void tell_clean(const struct search *search, uint64_t runs)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
+static void tell_what(const struct search *search)
+{
+	char tasks[32], picks[32];
+
+	printf("Schedules %s of %s on %s", search->strategy, search->run.request.workload->name,
+		search->run.args.word[0]);
+	if (search->tasks)
+		printf(": %s tasks, %s picks", cli_grouped(search->tasks, tasks, sizeof(tasks)),
+			cli_grouped(search->steps, picks, sizeof(picks)));
+	printf("\n");
+}
+
 static int explore(struct search *search)
 {
-	uint64_t at;
-	char tasks[32], picks[32];
+	struct schedule schedule = {search->first, 1};
+	uint64_t good = 0;
 	int rc = learn(search);
 
-	if (rc == 0)
-		rc = look(search, &at);
+	if (rc == 0 && !went_wrong(search->verdict)) {
+		rc = look(search, &good);
+		schedule = (struct schedule){search->first + good, search->depth};
+	}
 	if (rc)
 		return rc;
-	printf("Schedules %s of %s on %s: %s tasks, %s picks\n", search->strategy,
-		search->run.request.workload->name, search->run.args.word[0],
-		cli_grouped(search->tasks, tasks, sizeof(tasks)),
-		cli_grouped(search->steps, picks, sizeof(picks)));
-	if (interrupted) {
-		tell_clean(search, at);
-		printf("Go on     with --first %" PRIu64 "\n", search->first + at);
-		return CLI_SIGNAL + interrupted;
-	}
-	if (at < search->runs)
-		return tell_finding(search, at);
-	tell_clean(search, at);
-	return CLI_OK;
+	tell_what(search);
+	if (went_wrong(search->verdict))
+		return tell_finding(search, schedule, good + 1);
+	if (search->verdict->status == SHUNT_RECORD_SKIPPED)
+		return cli_error(false, CLI_RUN_FAILED, "schedule %" PRIu64 " did not run: %s",
+			good + 1, search->verdict->reason);
+	tell_clean(search, good);
+	if (!interrupted)
+		return CLI_OK;
+	printf("Go on     with --first %" PRIu64 "\n", search->first + good);
+	return CLI_SIGNAL + interrupted;
 }
 
 /* The policy whose seed is a schedule; NULL: this build has none. */

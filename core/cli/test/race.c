@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A workload that is right by most schedules: `depth` orders of two events make it go wrong.
+ * A workload that is right by most schedules. What makes it go wrong, with the bug's depth:
  *
- * 1: B runs before A has begun. 2: B writes between A's read and A's write. 3: C looks while A and
- * B are both half-way, B having begun after A.
+ * `fault` 1, depth 1: B runs before A has begun. 2, depth 2: B writes between A's read and A's
+ * write. 3, depth 3: C looks while A and B are both half-way, B having begun after A. 4, depth 3: C
+ * begins before A spawns B, and ends after B; A ends while B is half-way. C must stop before B
+ * does, and go on after it. 5, depth 1: B waits, without an end, for an A that has not begun.
  */
 #include "core/sched.h"
 #include "core/workload.h"
@@ -11,6 +13,7 @@
 #include <stddef.h>
 
 static int a, b, seen;
+static struct shunt_handle second;
 
 static void *set_a(void *arg)
 {
@@ -54,23 +57,64 @@ static void *look_at_b(void *arg)
 	return arg;
 }
 
+/* What is half-way goes on if `a` is as it should be; else the fault does not come. */
+static void step_a(int from)
+{
+	a = a == from ? from + 1 : 0;
+}
+
+static void *second_steps(void *arg)
+{
+	step_a(1);
+	shunt_yield();
+	step_a(3);
+	return arg;
+}
+
+static void *spawn_second(void *arg)
+{
+	a = b;
+	shunt_spawn(&second, second_steps, NULL, NULL);
+	shunt_yield();
+	step_a(2);
+	shunt_join(second, NULL);
+	return arg;
+}
+
+static void *begin_first_end_last(void *arg)
+{
+	b = 1;
+	shunt_yield();
+	seen = a == 4;
+	return arg;
+}
+
+static void *wait_for_a(void *arg)
+{
+	while (!a)
+		__asm__ volatile("" ::: "memory");
+	return arg;
+}
+
 static void *(*const tasks_of[][3])(void *) = {
 	{set_a, want_a},
 	{add_one, add_one},
 	{a_half_way, b_half_way, look_at_b},
+	{spawn_second, begin_first_end_last},
+	{set_a, wait_for_a},
 };
 
 static int race(struct shunt_run *run)
 {
-	int64_t depth = shunt_value_int(shunt_run_values(run), "depth");
+	int64_t fault = shunt_value_int(shunt_run_values(run), "fault");
 	struct shunt_handle task[3];
 
 	a = b = seen = 0;
-	for (int i = 0; i < 3 && tasks_of[depth - 1][i]; i++)
-		shunt_spawn(&task[i], tasks_of[depth - 1][i], NULL, NULL);
-	for (int i = 0; i < 3 && tasks_of[depth - 1][i]; i++)
+	for (int i = 0; i < 3 && tasks_of[fault - 1][i]; i++)
+		shunt_spawn(&task[i], tasks_of[fault - 1][i], NULL, NULL);
+	for (int i = 0; i < 3 && tasks_of[fault - 1][i]; i++)
 		shunt_join(task[i], NULL);
-	if (depth == 2)
+	if (fault == 2)
 		seen = a != 2;
 	return 0;
 }
@@ -88,12 +132,12 @@ static void needs_four(const struct shunt_run *run, struct shunt_footprint *foot
 }
 
 static const struct shunt_param race_params[] = {
-	{.name = "depth",
+	{.name = "fault",
 		.type = SHUNT_PARAM_COUNT,
 		.fallback = "1",
 		.min = 1,
-		.max = 3,
-		.help = "orders of two events that it takes"},
+		.max = 5,
+		.help = "which one, see above"},
 	{.name = NULL},
 };
 
