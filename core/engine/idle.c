@@ -83,9 +83,9 @@ static void serve_others(struct shunt_worker *worker)
 		shunt_inbox_drain(worker, engine->workers[i]);
 	if (engine->worker_count == 1 || !engine->timers_slot)
 		return;
-	if (shunt_timer_earliest(engine) == SHUNT_NEVER)
+	int64_t earliest = shunt_timer_earliest(engine), now;
+	if (earliest == SHUNT_NEVER || earliest > (now = shunt_now_ns()))
 		return;
-	int64_t now = shunt_now_ns();
 	for (unsigned i = 0; i < engine->worker_count; i++) {
 		struct shunt_worker *other = engine->workers[i];
 		if (other != worker && shunt_timer_deadline_of(other) <= now) {
