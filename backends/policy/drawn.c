@@ -16,15 +16,17 @@
  * `pos` (Yuan, Yang, Gu: Partial Order Aware Concurrency Sampling, CAV 2018, without its look at
  * what events touch): until it runs.
  *
- * A task that is picked PATIENCE times in a row falls behind all others too: it may be polling, by
- * yields, for something that they must do. In virtual time the whole schedule is a function of this
- * seed, so `shunt run` with the same settings is the replay (core/cli/explore.c).
+ * After `steps` picks, 1,000 at least, and each time again after as many, the task that would run
+ * falls behind all others too: it may be polling for something that they must do. So no task
+ * starves, and a run that is no longer than expected is all pct's. In virtual time the whole
+ * schedule is a function of this seed, so `shunt run` with the same settings is the replay
+ * (core/cli/explore.c).
  */
 #include "core/engine/keyed.h"
 
 #include "core/rng.h"
 
-enum { DEPTH_MOST = 16, PATIENCE = 1000 };
+enum { DEPTH_MOST = 16, PATIENCE_LEAST = 1000 };
 
 /* Keys, the smallest runs first: a priority; then one for each change; then those that polled, in
  * the order in which they fell behind. */
@@ -33,11 +35,9 @@ enum { DEPTH_MOST = 16, PATIENCE = 1000 };
 struct drawn {
 	struct shunt_keyed ready; /* its lock guards all */
 	struct shunt_rng rng;
-	struct shunt_task *last; /* what was picked, and how often in a row */
-	unsigned in_a_row;
 	bool anew; /* a priority for each turn */
 	int64_t behind;
-	uint64_t picks;
+	uint64_t picks, patience;
 	unsigned changes;
 	uint64_t change[DEPTH_MOST - 1]; /* the picks at which priorities change */
 };
@@ -84,6 +84,7 @@ static int drawn_open(void **state, const struct shunt_values *values, unsigned 
 	uint64_t steps = (uint64_t)shunt_value_int(values, "steps");
 	for (unsigned i = 0; i < DEPTH_MOST - 1; i++)
 		drawn->change[i] = 1 + shunt_rng_below(&drawn->rng, steps);
+	drawn->patience = steps > PATIENCE_LEAST ? steps : PATIENCE_LEAST;
 	*state = drawn;
 	return 0;
 }
@@ -134,8 +135,7 @@ static int64_t key_now(struct drawn *drawn, const struct shunt_task *task)
 	for (unsigned i = 0; i < drawn->changes; i++)
 		if (drawn->change[i] == drawn->picks)
 			return PRIORITIES + i;
-	bool polls = task == drawn->last && drawn->in_a_row >= PATIENCE;
-	return polls ? drawn->behind++ : task->key;
+	return drawn->picks % drawn->patience == 0 ? drawn->behind++ : task->key;
 }
 
 /* Context: the lock is held. */
@@ -145,13 +145,10 @@ static struct shunt_task *next_of(struct drawn *drawn, struct shunt_task *curren
 	int64_t key = next ? key_now(drawn, next) : 0;
 	if (next && key != next->key) {
 		next->key = key;
-		drawn->in_a_row = 0;
 		if (next != current)
 			shunt_keyed_insert_at(&drawn->ready, next, next->key);
 		next = first_of(drawn, current);
 	}
-	drawn->in_a_row = next == drawn->last ? drawn->in_a_row + 1 : 0;
-	drawn->last = next;
 	return next;
 }
 
