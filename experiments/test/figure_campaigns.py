@@ -33,6 +33,7 @@ def yields(folder: Path, repetitions=20, machine="Generated CPU", seed=1, figure
         {"kind": "lines", "name": "switch", "x": "tasks", "y": "ns_per_switch", "title": NASTY},
         {"kind": "lines", "name": "dots", "where": {"tasks": "2"}},
         {"kind": "forest"},
+        {"kind": "parity", "name": "parity", "y": "ns_per_switch", "arms": ["mn*", "ucontext"]},
         {"kind": "ccdf", "name": "tail", "y": "lateness", "facet": "tasks",
          "where": {"tasks": "<= 8"}},
     ]

@@ -126,6 +126,20 @@ class Truth(Scratch):
         self.assertEqual(found["yield tasks=8", "asm-again"]["verdict"], "control")
         self.assertIn("Holm over 16 comparisons", base.with_suffix(".caption.tex").read_text())
 
+    def test_parity(self):
+        rows, base = self.draw("yields", "parity")
+        self.assertEqual(len(rows), 2 * 4)
+        for r in rows:
+            ratio, tasks = made.YIELD_RATIOS[r["arm"]], int(r["point"].split("=")[1])
+            self.assertAlmostEqual((1 + float(r["error_percent"]) / 100) / ratio, 1, delta=0.04)
+            self.assertAlmostEqual(float(r["baseline"]) / (5.9 * (1 + 0.1 * math.log2(tasks))), 1, delta=0.06)
+            self.assertLess(float(r["low"]), float(r["error_percent"]))
+        self.assertIn("half of the 8 points lie within", base.with_suffix(".caption.tex").read_text())
+
+    def test_parity_is_of_one_unit(self):
+        with self.assertRaisesRegex(_data.FigureError, "the units 1/s, ns; choose those of one unit"):
+            self.draw("yields", kind="parity", y=["ns_per_switch", "ops_per_s"])
+
     def test_ccdf(self):
         rows, _ = self.draw("yields", "tail")
         marked = {(r["panel"], r["series"], r["quantile"]): r for r in rows if r["low"]}
