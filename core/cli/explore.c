@@ -7,22 +7,16 @@
  * for a schedule may crash, hang or panic; what came of it lies in memory that both share. What
  * goes wrong is tried again with fewer changes of priorities.
  */
-#include "core/cli/run.h"
+#include "core/cli/explore.h"
 
 #include "core/engine/slots.h"
 #include "core/measure/clock.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CLOCK_SPAN_NS 200000 /* the host's clock is nothing that a run in virtual time reads */
@@ -30,137 +24,9 @@
 #define TELL_EVERY_S  1      /* on a terminal; */
 #define TELL_SELDOM_S 30     /* elsewhere */
 
-/* What came of one schedule: written by the child. */
-struct verdict {
-	bool told, in_virtual_time;
-	enum shunt_record_status status;
-	char reason[sizeof(((struct shunt_outcome *)NULL)->reason)];
-	unsigned workers;
-	uint64_t tasks, picks;
-};
-
-struct search {
-	struct cli_run run; /* what was asked */
-	const char *policy, *strategy;
-	uint64_t first, runs, steps, tasks;
-	unsigned depth;
-	bool bounded;            /* pct's bound is of runs in which one task runs at a time */
-	struct verdict *verdict; /* of the last run */
-	time_t told_s;
-};
-
-/* One schedule: a line of `shunt run`. */
-struct schedule {
-	uint64_t seed;
-	unsigned depth;
-};
-
-static volatile sig_atomic_t interrupted;
-
 static void note(int number)
 {
-	interrupted = number;
-}
-
-/* ---- one run --------------------------------------------------------------------------------- */
-
-static void add_spec(const struct search *search, struct schedule schedule, struct cli_text *text)
-{
-	const char *spec = search->run.args.word[0];
-
-	cli_add(text, "%s%cpolicy=%s,policy.strategy=%s,policy.seed=%" PRIu64, spec,
-		strchr(spec, ':') ? ',' : ':', search->policy, search->strategy, schedule.seed);
-	if (strcmp(search->strategy, "pct") == 0)
-		cli_add(text, ",policy.depth=%u,policy.steps=%" PRIu64, schedule.depth,
-			search->steps);
-}
-
-static uint64_t counter(const struct shunt_outcome *outcome, const char *name)
-{
-	for (size_t i = 0; i < outcome->counter_count; i++)
-		if (strcmp(outcome->counters[i].name, name) == 0)
-			return outcome->counters[i].value;
-	return 0;
-}
-
-static void tell(struct verdict *verdict, const struct shunt_outcome *outcome)
-{
-	verdict->status = outcome->status;
-	snprintf(verdict->reason, sizeof(verdict->reason), "%s", outcome->reason);
-	verdict->workers = outcome->worker_count;
-	verdict->tasks = counter(outcome, "spawns");
-	verdict->picks = counter(outcome, "switches") + counter(outcome, "self_picks");
-	verdict->told = true;
-}
-
-/* On the watcher's thread. */
-static void abandoned(void *arg, const struct shunt_outcome *outcome, int signal)
-{
-	struct search *search = arg;
-
-	(void)signal;
-	tell(search->verdict, outcome);
-	_exit(CLI_RUN_FAILED);
-}
-
-/* In the child. What a schedule prints is for its replay. */
-_Noreturn static void be_the_run(struct search *search, struct schedule schedule)
-{
-	struct shunt_request *request = &search->run.request;
-	struct cli_text spec = {0};
-	struct shunt_error err = {""};
-	struct shunt_run *harness;
-	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	if (nowhere >= 0)
-		dup2(nowhere, 2);
-	add_spec(search, schedule, &spec);
-	request->spec = spec.s;
-	request->abandoned = abandoned;
-	request->arg = search;
-	if (shunt_run_prepare(&harness, request, &err)) {
-		search->verdict->status = SHUNT_RECORD_SKIPPED;
-		snprintf(search->verdict->reason, sizeof(search->verdict->reason), "%s", err.text);
-		search->verdict->told = true;
-		_exit(CLI_USAGE);
-	}
-	/* Now: the run may not live to tell. */
-	search->verdict->in_virtual_time = shunt_run_outcome(harness)->caps & SHUNT_VIRTUAL_TIME;
-	if (search->verdict->in_virtual_time)
-		shunt_run_execute(harness);
-	tell(search->verdict, shunt_run_outcome(harness));
-	_exit(CLI_OK);
-}
-
-/* Runs it; the verdict is search->verdict. 0, or an exit status and the reason told. */
-static int try(struct search *search, struct schedule schedule)
-{
-	struct verdict *verdict = search->verdict;
-	int status;
-
-	*verdict = (struct verdict){.told = false};
-	pid_t child = fork();
-	if (child < 0)
-		return cli_error(false, CLI_RUN_FAILED, "fork: %s", strerror(errno));
-	if (child == 0)
-		be_the_run(search, schedule);
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return cli_error(false, CLI_RUN_FAILED, "waitpid: %s", strerror(errno));
-	if (!verdict->told) {
-		/* A terminal sends its interrupt to the child too, which may not catch it yet. */
-		verdict->status = interrupted ? SHUNT_RECORD_INTERRUPTED : SHUNT_RECORD_FAILED;
-		if (WIFSIGNALED(status))
-			snprintf(verdict->reason, sizeof(verdict->reason), "killed by %s",
-				strsignal(WTERMSIG(status)));
-		else
-			snprintf(verdict->reason, sizeof(verdict->reason), "exit status %d",
-				WEXITSTATUS(status));
-	}
-	return 0;
+	cli_explore_interrupted = number;
 }
 
 static bool went_wrong(const struct verdict *verdict)
@@ -177,7 +43,7 @@ static int learn(struct search *search)
 {
 	const struct verdict *verdict = search->verdict;
 	uint64_t begin_ns = shunt_clock_monotonic_ns();
-	int rc = try(search, (struct schedule){search->first, 1});
+	int rc = cli_explore_try(search, (struct schedule){search->first, 1});
 	uint64_t most_ns = HANGS_TIMES * (shunt_clock_monotonic_ns() - begin_ns);
 
 	if (rc)
@@ -214,9 +80,9 @@ static int look(struct search *search, uint64_t *at)
 {
 	int rc = 0;
 
-	for (*at = 0; rc == 0 && *at < search->runs && !interrupted; ++*at) {
+	for (*at = 0; rc == 0 && *at < search->runs && !cli_explore_interrupted; ++*at) {
 		tell_progress(search, *at);
-		rc = try(search, (struct schedule){search->first + *at, search->depth});
+		rc = cli_explore_try(search, (struct schedule){search->first + *at, search->depth});
 		if (rc == 0 && search->verdict->status != SHUNT_RECORD_OK)
 			break;
 	}
@@ -233,16 +99,16 @@ static int shrink(struct search *search, struct schedule *found)
 	struct verdict whole = *search->verdict;
 	int rc = 0;
 
-	for (unsigned depth = 1; rc == 0 && depth < most && !interrupted; depth++) {
-		rc = try(search, (struct schedule){found->seed, depth});
+	for (unsigned depth = 1; rc == 0 && depth < most && !cli_explore_interrupted; depth++) {
+		rc = cli_explore_try(search, (struct schedule){found->seed, depth});
 		if (rc == 0 && went_wrong(search->verdict)) {
 			found->depth = depth;
 			return 0;
 		}
 	}
-	if (rc == 0 && !interrupted)
-		rc = try(search, *found);
-	if (interrupted)
+	if (rc == 0 && !cli_explore_interrupted)
+		rc = cli_explore_try(search, *found);
+	if (cli_explore_interrupted)
 		*search->verdict = whole;
 	return rc;
 }
@@ -253,7 +119,7 @@ static void say_how_to_repeat(const struct search *search, struct schedule sched
 {
 	struct cli_text line = {0}, spec = {0};
 
-	add_spec(search, schedule, &spec);
+	cli_explore_spec(search, schedule, &spec);
 	cli_add(&line, "shunt run ");
 	cli_add_shell(&line, spec.s);
 	for (size_t i = 1; i < search->run.args.word_count; i++) {
@@ -349,10 +215,10 @@ static int explore(struct search *search)
 		return cli_error(false, CLI_RUN_FAILED, "schedule %" PRIu64 " did not run: %s",
 			good + 1, search->verdict->reason);
 	tell_clean(search, good);
-	if (!interrupted)
+	if (!cli_explore_interrupted)
 		return CLI_OK;
 	printf("Go on     with --first %" PRIu64 "\n", search->first + good);
-	return CLI_SIGNAL + interrupted;
+	return CLI_SIGNAL + cli_explore_interrupted;
 }
 
 /* The policy whose seed is a schedule; NULL: this build has none. */
