@@ -94,6 +94,7 @@ int cli_explore_try(struct search *search, struct schedule schedule)
 	int status;
 
 	*verdict = (struct verdict){.told = false};
+	fflush(stdout); /* or the child might print it, too */
 	pid_t child = fork();
 	if (child < 0)
 		return cli_error(false, CLI_RUN_FAILED, "fork: %s", strerror(errno));
