@@ -135,7 +135,7 @@ class Report(unittest.TestCase):
         for wanted in ("480 of 480", "runs with a result", "ucontext", "Control and noise",
                        "shunt run ucontext yield", "cpu.model", "over 16 comparisons"):
             self.assertIn(wanted, text)
-        self.assertEqual(text.count("<figure>"), 4)
+        self.assertEqual(text.count("<figure>"), 5)
         self.assertGreater(text.count('class="tag bad">slower'), 8)
 
     def test_what_was_counted_for_an_operation(self):

@@ -170,7 +170,7 @@ static void *an_event_comes_late(void *arg)
 		assert_int_equal(worker->io.waits, waits); /* nobody tried again */
 		stale = told;
 		for (int i = 0; i < 2; i++)
-			assert_int_equal(shunt_io_write(end[i], "ab" + i, 1, SHUNT_IO_CURRENT), 1);
+			assert_int_equal(shunt_io_write(end[i], &"ab"[i], 1, SHUNT_IO_CURRENT), 1);
 		for (int i = 0; i < 2; i++) {
 			assert_int_equal(shunt_join(task[i], NULL), 0);
 			assert_int_equal(reader[i].result, 1);
