@@ -30,9 +30,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUFFER  512
-#define PENDING 256 /* connections that the server may not have accepted yet */
-#define LOOK_NS 20000000
+#define BUFFER      512
+#define PENDING     256 /* connections that the server may not have accepted yet */
+#define LOOK_NS     20000000
+#define PATIENCE_NS INT64_C(60000000000)
 
 static const char *const specs[] = {
 	"ucontext:wait=epoll,io=epoll",
@@ -140,12 +141,13 @@ static void *peer(void *arg)
 {
 	struct slot *slot = calloc(storm.connections, sizeof(*slot));
 	struct shunt_rng rng;
-	int64_t until = shunt_now_ns() + storm.storm_ns;
+	int64_t until = shunt_now_ns() + storm.storm_ns, patience = until + PATIENCE_NS;
 
 	shunt_rng_init(&rng, storm.seed);
 	for (unsigned i = 0; slot && i < storm.connections; i++)
 		open_slot(&slot[i]);
-	while (slot && shunt_now_ns() < until) {
+	/* On a slow machine until at least something has come back. */
+	while (slot && (shunt_now_ns() < until || (!storm.echoed && shunt_now_ns() < patience))) {
 		struct slot *one = &slot[shunt_rng_below(&rng, storm.connections)];
 
 		if (one->fd < 0)
