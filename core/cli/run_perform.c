@@ -96,18 +96,45 @@ static void tell_what_ended_it(const struct shunt_outcome *outcome)
 			outcome->reason);
 }
 
-/* Signals wait until there is somebody to take them, the watcher, and then until the record is
- * kept. After that nothing is lost any more: whoever does not get rid of the report may end it. */
-static void hold_signals(bool hold)
+static void these_signals(sigset_t *set)
 {
-	sigset_t set;
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGXCPU);
+}
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGXCPU);
-	pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+/* Signals wait until there is somebody to take them, the watcher, and then until the record is
+ * kept. After that nothing is lost any more: whoever does not get rid of the report may end it.
+ * Until the watcher is there all others wait too, but for a crash's: a storm of them would keep
+ * this thread from making it, and nothing would end the process. */
+static void hold_all_signals(sigset_t *before)
+{
+	static const int of_crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+	sigset_t all;
+
+	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(of_crashes) / sizeof(of_crashes[0]); i++)
+		sigdelset(&all, of_crashes[i]);
+	pthread_sigmask(SIG_BLOCK, &all, before);
+}
+
+static void hold_these_signals(const sigset_t *before)
+{
+	sigset_t these, held = *before;
+
+	these_signals(&these);
+	sigorset(&held, before, &these);
+	pthread_sigmask(SIG_SETMASK, &held, NULL);
+}
+
+static void let_signals_in(void)
+{
+	sigset_t these;
+
+	these_signals(&these);
+	pthread_sigmask(SIG_UNBLOCK, &these, NULL);
 }
 
 /* Record first, then what people read. Returns the exit status. */
@@ -126,9 +153,9 @@ static int conclude(struct cli_run *run, const struct shunt_outcome *outcome)
 			err.text);
 	/* A pipe is read when its reader likes: that wait can be ended. */
 	if (run->record_path && stat(run->record_path, &there) == 0 && !S_ISREG(there.st_mode))
-		hold_signals(false);
+		let_signals_in();
 	rc = keep_record(run, record, &kept);
-	hold_signals(false);
+	let_signals_in();
 	tell_what_ended_it(outcome);
 	if (run->args.json) {
 		cli_json(json_incref(shunt_record_json(record)), status);
@@ -172,12 +199,14 @@ int cli_run_perform(struct cli_run *run)
 {
 	struct shunt_run *harness;
 	struct shunt_error err = {""};
+	sigset_t before;
 	int rc;
 
-	hold_signals(true);
+	hold_all_signals(&before);
 	run->request.look_around = look_around;
 	run->request.abandoned = abandoned;
 	rc = shunt_run_prepare(&harness, &run->request, &err);
+	hold_these_signals(&before);
 	if (rc)
 		return run->refused ? run->refused
 				    : cli_error(run->args.json,
@@ -194,6 +223,7 @@ int cli_run_perform(struct cli_run *run)
 			"time no two runs are alike");
 	}
 	shunt_run_execute(harness);
+	hold_these_signals(&before); /* the watcher, as it ended, put back what it found */
 	rc = conclude(run, outcome);
 	if (rc == CLI_OK && run->check_determinism)
 		rc = cli_run_again(run, outcome);
